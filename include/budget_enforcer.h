@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * budget-enforcer: says before each model or tool call whether the money is there, reserves it, and
+ * charges what it really cost. Every worker process of a machine links this library and opens the
+ * same environment, a directory holding an LMDB database; LMDB's single writer serialises the
+ * changes, so a reservation made by one process holds against all others. There is no server.
+ *
+ * THE MODEL
+ *
+ *   envelope        a limit for one (namespace, category): limit, period, spent, committed.
+ *   pending commit  capacity reserved by be_commit(), not yet released, settled or reaped.
+ *   transaction     one line of the ledger: what be_record() or be_settle() charged.
+ *   available       max(0, limit - spent - committed). A commit is granted only when its amount is
+ *                   at most what is available in its envelope and in every ancestor of it.
+ *   owner           the process that made a commit. An orphan is a pending commit whose owner died.
+ *
+ * FAIL CLOSED
+ *
+ *   Every call returns an enum be_status. Only BE_OK, which is 0, lets the caller go on; all others
+ *   are negative. Refusals (-1 to -99) mean that all works and the answer is no; faults (-100 and
+ *   below) mean that the call, the environment or the machine is wrong. On any failure the outputs
+ *   are zeroed (their `size` apart) and nothing has changed. be_last_error() has the details.
+ *
+ * AMOUNTS AND TIMES
+ *
+ *   Amounts are int64_t nanos: 10^-9 of your unit (a dollar, say), 0 to 9223372036854775807. Use
+ *   be_amount_parse() and be_amount_format() at the borders. Times are int64_t nanoseconds since
+ *   1970-01-01 UTC, and their names end in _ns; a time of 0 means "none".
+ *
+ * NAMES
+ *
+ *   Categories are 1 to 127 bytes, namespaces 0 to 127 (the default is the empty one), descriptions
+ *   0 to 512: valid UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F). What is
+ *   longer or malformed is refused, never cut. A NULL description is an empty one.
+ *
+ * THREADS, PROCESSES, FORK
+ *
+ *   A handle may be used by any number of threads at once, but be_close() must be the last call on
+ *   it. One process may open one environment many times. A program that opens and then forks goes on
+ *   using the handle on both sides: the child's first call opens the environment anew. (Children made
+ *   by a raw clone() system call are not seen; use fork().) Never call the library from a signal
+ *   handler. Calls on an environment block while another process writes to it, normally for a few
+ *   microseconds plus the flushes of the disk.
+ *
+ * DURABILITY
+ *
+ *   When a call that changes something returns BE_OK, the change survives the death of any process,
+ *   and with BE_DURABILITY_FULL (the default) the loss of power.
+ *
+ * GROWTH
+ *
+ *   Structures that may grow begin with `size`. Initialise them with their macro, as in
+ *   `struct be_options options = BE_OPTIONS_INIT;`, and programs built against this header keep
+ *   working with later libraries.
+ */
+#ifndef BUDGET_ENFORCER_H
+#define BUDGET_ENFORCER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+#include <cstring>
+extern "C" {
+#endif
+
+#define BE_VERSION_MAJOR 0
+#define BE_VERSION_MINOR 1
+#define BE_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define BE_MUST_USE __attribute__((warn_unused_result))
+#else
+#define BE_MUST_USE
+#endif
+
+/* One whole unit in nanos. */
+#define BE_UNIT INT64_C(1000000000)
+/* Bytes of a namespace or category with its terminating NUL. */
+#define BE_NAME_SIZE 128
+/* Bytes of a description with its terminating NUL. */
+#define BE_DESCRIPTION_SIZE 513
+/* Bytes that hold any amount as text, with sign and NUL: "-9223372036.854775808". */
+#define BE_AMOUNT_TEXT_SIZE 24
+/* Envelopes in a chain from a leaf to its topmost ancestor, both counted. */
+#define BE_DEPTH_MAX 8
+
+/* ---------------------------------------------------------------- statuses */
+
+enum be_status {
+	BE_OK = 0,
+
+	/* Refusals, -1 to -99: all works, and the answer is no. */
+	BE_EXCEEDS_BUDGET = -1,    /* the amount is more than what is available */
+	BE_NO_ENVELOPE = -2,       /* no envelope of that namespace and category */
+	BE_SUSPENDED = -3,         /* an operator suspended the envelope */
+	BE_ENVELOPE_EXISTS = -4,   /* create: it is there already (see be_envelope_ensure) */
+	BE_HAS_CHILDREN = -5,      /* remove: other envelopes name it as their parent */
+	BE_HAS_COMMITS = -6,       /* remove: commits are pending against it */
+	BE_NO_PARENT = -7,         /* create, ensure: the parent named does not exist */
+	BE_PARENT_CYCLE = -8,      /* create, ensure: the envelope would be its own ancestor */
+	BE_TOO_DEEP = -9,          /* create, ensure: more than BE_DEPTH_MAX envelopes in the chain */
+	BE_NO_COMMIT = -10,        /* no commit of that id was ever made, or it was pruned long ago */
+	BE_ALREADY_RELEASED = -11, /* the commit was released before */
+	BE_ALREADY_SETTLED = -12,  /* the commit was settled before */
+	BE_ALREADY_REAPED = -13,   /* the commit expired or was orphaned, and its amount was freed */
+	BE_ALREADY_CHARGED = -14,  /* the same, and by its policy its held amount was charged */
+
+	/* Faults of the call, -100 to -129. */
+	BE_INVALID_ARGUMENT = -100,    /* NULL where not allowed, an unknown option or combination */
+	BE_INVALID_SIZE = -101,        /* a structure without its initialiser, or of an unknown size */
+	BE_INVALID_NAME = -102,        /* a namespace or category: length, UTF-8 or control characters */
+	BE_INVALID_DESCRIPTION = -103, /* the same of a description */
+	BE_INVALID_LIMIT = -104,       /* a limit of 0 or less */
+	BE_INVALID_PERIOD = -105,      /* no such period, or its start lies in the future */
+	BE_AMOUNT_NEGATIVE = -106,     /* an amount below zero */
+	BE_AMOUNT_EMPTY = -107,        /* text: nothing there */
+	BE_AMOUNT_SPACE = -108,        /* text: white space in or around it */
+	BE_AMOUNT_EXPONENT = -109,     /* text: an exponent; write the digits out */
+	BE_AMOUNT_NOT_A_NUMBER = -110, /* text: anything else that is not digits with one point */
+	BE_AMOUNT_TOO_PRECISE = -111,  /* text: more than nine decimals; never rounded */
+	BE_AMOUNT_TOO_LARGE = -112,    /* text: more than 9223372036.854775807 */
+	BE_OVERFLOW = -113,            /* a balance would leave the range of int64_t */
+	BE_READ_ONLY = -114,           /* a change through a handle opened read-only */
+	BE_STOPPED = -115,             /* a callback returned false, and the listing ended there */
+
+	/* Faults of the environment, -130 to -159. */
+	BE_NOT_FOUND = -130,           /* the directory or its files are missing */
+	BE_NOT_AN_ENVIRONMENT = -131,  /* what is there is no LMDB environment of ours */
+	BE_NEWER_FORMAT = -132,        /* written by a later version of this library */
+	BE_DAMAGED = -133,             /* a file or record is damaged; restore a backup */
+	BE_UNBALANCED = -134,          /* be_verify() found balances that differ from the ledger */
+	BE_OTHER_PID_NAMESPACE = -135, /* in use from another pid namespace (container) */
+	BE_OTHER_BOOT = -136,          /* process durability, and the machine went down with it */
+	BE_BAD_FILE_SYSTEM = -137,     /* a network or overlay file system; shared maps are unsafe */
+	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it open */
+	BE_OTHER_DURABILITY = -139,    /* the environment is in use with the other durability */
+
+	/* Faults of the machine, -160 to -199. */
+	BE_PERMISSION = -160,       /* be_last_error() names the file and the permission */
+	BE_DISK_FULL = -161,        /* no space; the same call works once there is some */
+	BE_MAP_FULL = -162,         /* the environment has reached be_options.map_size */
+	BE_IO_ERROR = -163,         /* the system could not read or write */
+	BE_NO_MEMORY = -164,        /* out of memory */
+	BE_TOO_MANY_PROCESSES = -165, /* all reader or owner slots of the environment are taken */
+	BE_UNSUITABLE_LMDB = -166,  /* a version of liblmdb with a defect that loses data */
+	BE_STORAGE_FAILED = -167,   /* a storage supplied by the caller broke its contract */
+};
+
+/* The constant's name without BE_, in lower case: "exceeds_budget". Never NULL; "unknown" for a
+ * number that is no status. Static storage. */
+const char *be_status_name(enum be_status status);
+
+/* One sentence for people, without a full stop. Never NULL. Static storage. */
+const char *be_status_text(enum be_status status);
+
+/* True for -1 to -99: the enforcer works, and the answer is no. */
+bool be_status_is_refusal(enum be_status status);
+
+/* What went wrong in this thread's last failed call, for people: the file, the errno and what to do.
+ * "" when nothing has. Valid until this thread's next call. */
+const char *be_last_error(void);
+
+/* ----------------------------------------------------------------- amounts */
+
+/* Parses decimal digits with at most one point and nine decimals, as in "0.40", into nanos. Never
+ * rounds. Statuses: the BE_AMOUNT_ ones, each naming what is wrong; BE_INVALID_ARGUMENT for NULL. */
+BE_MUST_USE enum be_status be_amount_parse(const char *text, int64_t *amount);
+
+/* Writes an amount as the shortest exact decimal text: 400000000 is "0.4". `size` is that of `text`;
+ * BE_AMOUNT_TEXT_SIZE always suffices, less may be BE_INVALID_ARGUMENT. */
+BE_MUST_USE enum be_status be_amount_format(int64_t amount, char *text, size_t size);
+
+/* ----------------------------------------------------------------- periods */
+
+enum be_period {
+	BE_PERIOD_TOTAL = 0, /* never starts again */
+	BE_PERIOD_HOURLY = 1,
+	BE_PERIOD_DAILY = 2,
+	BE_PERIOD_WEEKLY = 3,
+	BE_PERIOD_MONTHLY = 4, /* 30 days */
+};
+
+/* "total", "hourly", "daily", "weekly", "monthly"; "unknown" for any other number. */
+const char *be_period_name(enum be_period period);
+
+/* The period of that name; BE_INVALID_PERIOD when there is none. */
+BE_MUST_USE enum be_status be_period_parse(const char *name, enum be_period *period);
+
+/* Length in seconds; 0 for total and for numbers that are no period. */
+int64_t be_period_seconds(enum be_period period);
+
+/* -------------------------------------------------- what the calls fill in */
+
+/* An envelope as it stands, its window rolled over to the time of the call. */
+struct be_envelope {
+	uint32_t size;
+	enum be_period period;
+	uint64_t id;              /* never reused in an environment */
+	int64_t limit;            /* nanos, as are the next three */
+	int64_t spent;            /* in the current window */
+	int64_t committed;        /* sum of the pending commits */
+	int64_t available;        /* max(0, limit - spent - committed) */
+	int64_t utilization_ppm;  /* (spent + committed) / limit in millionths, rounded down */
+	int64_t period_start_ns;  /* when the current window began */
+	int64_t period_end_ns;    /* when it ends; 0 for total */
+	int64_t created_ns;
+	uint64_t pending_commits; /* how many, its descendants' included */
+	uint64_t children;        /* envelopes naming this one as parent */
+	bool suspended;
+	bool has_parent;
+	char namespace_name[BE_NAME_SIZE];
+	char category[BE_NAME_SIZE];
+	char parent_namespace[BE_NAME_SIZE];
+	char parent_category[BE_NAME_SIZE];
+};
+
+/* Why a check or commit was permitted or refused. The figures are of the envelope named: the one
+ * that refused, or the one asked for when it was permitted. After BE_NO_ENVELOPE only `requested`
+ * and the names are set. */
+struct be_decision {
+	uint32_t size;
+	enum be_status status;
+	int64_t requested; /* nanos, as are the next four */
+	int64_t available;
+	int64_t limit;
+	int64_t spent;
+	int64_t committed;
+	char namespace_name[BE_NAME_SIZE];
+	char category[BE_NAME_SIZE];
+};
+
+enum be_commit_state {
+	BE_COMMIT_PENDING = 0,
+	BE_COMMIT_RELEASED = 1,
+	BE_COMMIT_SETTLED = 2,
+	BE_COMMIT_EXPIRED = 3,  /* reaped: its deadline passed */
+	BE_COMMIT_ORPHANED = 4, /* reaped: its owner died */
+};
+
+/* What becomes of a commit's amount when it expires or its owner dies. */
+enum be_reap_policy {
+	BE_REAP_RELEASE = 0, /* freed */
+	BE_REAP_CHARGE = 1,  /* charged: a transaction of the held amount is written */
+};
+
+/* A pending commit, as be_commits_each() lists them. */
+struct be_commit_info {
+	uint32_t size;
+	enum be_commit_state state;
+	enum be_reap_policy reap_policy;
+	uint32_t owner_pid;
+	uint64_t id;
+	int64_t amount; /* nanos held */
+	int64_t created_ns;
+	int64_t deadline_ns; /* 0: none */
+	bool detached;       /* not tied to its owner's life */
+	bool owner_alive;    /* as the kernel says now; true where the storage cannot know */
+	char namespace_name[BE_NAME_SIZE];
+	char category[BE_NAME_SIZE];
+	char description[BE_DESCRIPTION_SIZE];
+};
+
+enum be_transaction_kind {
+	BE_TRANSACTION_RECORD = 1,   /* be_record() */
+	BE_TRANSACTION_SETTLE = 2,   /* be_settle() */
+	BE_TRANSACTION_EXPIRED = 3,  /* reaped with BE_REAP_CHARGE: the deadline had passed */
+	BE_TRANSACTION_ORPHANED = 4, /* reaped with BE_REAP_CHARGE: the owner had died */
+};
+
+/* "record", "settle", "expired", "orphaned"; "unknown" for any other number. */
+const char *be_transaction_kind_name(enum be_transaction_kind kind);
+
+/* One line of the ledger. */
+struct be_transaction {
+	uint32_t size;
+	enum be_transaction_kind kind;
+	uint64_t id;        /* ascending, never reused */
+	uint64_t commit_id; /* 0 for be_record() */
+	int64_t amount;     /* nanos charged */
+	int64_t held;       /* nanos that the commit had reserved; 0 for be_record() */
+	int64_t at_ns;
+	bool late; /* settled after the commit had been reaped */
+	char namespace_name[BE_NAME_SIZE];
+	char category[BE_NAME_SIZE];
+	char description[BE_DESCRIPTION_SIZE];
+};
+
+/* ---------------------------------------------------- opening and closing */
+
+struct be_enforcer;
+struct be_storage; /* <budget_enforcer_storage.h> */
+
+enum be_operation {
+	BE_OPERATION_CHECK = 1,
+	BE_OPERATION_COMMIT = 2,
+	BE_OPERATION_RELEASE = 3,
+	BE_OPERATION_RECORD = 4,
+	BE_OPERATION_SETTLE = 5,
+	BE_OPERATION_EXTEND = 6,
+	BE_OPERATION_REAP = 7,
+	BE_OPERATION_CREATE = 8,
+	BE_OPERATION_ENSURE = 9,
+	BE_OPERATION_SET_LIMIT = 10,
+	BE_OPERATION_SUSPEND = 11,
+	BE_OPERATION_RESUME = 12,
+	BE_OPERATION_RESET = 13,
+	BE_OPERATION_REMOVE = 14,
+};
+
+/* "check", "commit", ...; "unknown" for any other number. */
+const char *be_operation_name(enum be_operation operation);
+
+/* One outcome, as an observer receives it. */
+struct be_event {
+	uint32_t size;
+	enum be_operation operation;
+	enum be_status status;
+	uint64_t commit_id;            /* 0: none */
+	uint64_t transaction_id;       /* 0: none */
+	int64_t amount;                /* nanos; a limit for create, ensure and set-limit */
+	int64_t at_ns;
+	const char *namespace_name;    /* "" where a commit id was unknown */
+	const char *category;          /* "" likewise */
+	const struct be_envelope *envelope; /* as it is afterwards; NULL when there is none */
+};
+
+enum be_durability {
+	BE_DURABILITY_FULL = 0,    /* what was acknowledged survives the loss of power */
+	BE_DURABILITY_PROCESS = 1, /* it survives the death of any process, not of the machine */
+};
+
+/* For be_options.flags. */
+enum be_open_flags {
+	BE_OPEN_EXISTING = 1,  /* create nothing; BE_NOT_FOUND when it is not there */
+	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change */
+};
+
+struct be_options {
+	uint32_t size;
+	uint32_t flags;             /* enum be_open_flags */
+	const char *namespace_name; /* of this handle; copied. NULL is "" */
+	enum be_durability durability; /* the same in all processes that have it open */
+	uint32_t mode;     /* permission bits of files made; 0 is 0600. 0660 shares with the directory's
+	                      group. Directories get the matching execute bits */
+	uint64_t map_size; /* bytes of address space, the most the environment can grow to; 0 is 64 GiB.
+	                      The file is only as large as what was written */
+	/* The clock: nanoseconds since 1970-01-01 UTC. NULL is the system's. It is called by any thread,
+	   before a txn begins, and must not call the library. */
+	int64_t (*now)(void *context);
+	void *now_context;
+	/* The observer: called after each operation on this handle, in the thread that called, outside
+	   every lock and txn; `event` is valid during the call. It may call the library. */
+	void (*observe)(void *context, const struct be_event *event);
+	void *observe_context;
+	/* A storage in place of a path. It belongs to the caller and must outlive the handle. */
+	struct be_storage *storage;
+};
+
+/* Opens the environment in the directory `path`, creating directory and files where missing (not its
+ * parent directories). NULL options are the defaults. With options->storage, `path` must be NULL.
+ * Cheap when this process has the environment open already. On success *handle is the caller's, to
+ * be given back with be_close(). Commits of dead owners and expired ones are reaped. Statuses:
+ * INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME, then the environment's and the machine's. */
+BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *options,
+                                   struct be_enforcer **handle);
+
+/* Gives a handle back. NULL is allowed. Pending commits stay as they are: they belong to the process
+ * for as long as it lives. */
+void be_close(struct be_enforcer *handle);
+
+/* --------------------------------------------------------------- spending */
+
+/* Would a commit of `amount` be granted now? Changes nothing, makes no system call and takes no lock;
+ * by the time of the answer another process may have taken the money: be_commit() reserves it.
+ * `decision` may be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME,
+ * AMOUNT_NEGATIVE, NO_ENVELOPE; then, from the envelope up its ancestors, SUSPENDED, EXCEEDS_BUDGET. */
+BE_MUST_USE enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
+                                    struct be_decision *decision);
+
+/* How long a commit is held, and what becomes of it when nobody ends it. */
+struct be_commit_options {
+	uint32_t size;
+	enum be_reap_policy reap_policy; /* for an orphan or an expired commit */
+	uint64_t ttl_ms; /* milliseconds from now until it expires; 0: never */
+	bool detached;   /* outlives its owner: another process settles it. Best with a ttl */
+};
+
+/* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held until
+ * it is released, settled or reaped. Durable on return. When it would be refused for lack of budget,
+ * orphans and expired commits are reaped and it is tried again. Statuses as be_check(), and
+ * INVALID_DESCRIPTION, OVERFLOW. */
+BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category, int64_t amount,
+                                     const char *description, uint64_t *id);
+
+/* The same with options (NULL: the defaults) and the figures behind the answer (may be NULL). */
+BE_MUST_USE enum be_status be_commit_with(struct be_enforcer *handle, const char *category,
+                                          int64_t amount, const char *description,
+                                          const struct be_commit_options *options, uint64_t *id,
+                                          struct be_decision *decision);
+
+/* Gives a pending commit back. Any process may end any commit, in any namespace. Harmless when it was
+ * ended before: ALREADY_RELEASED, ALREADY_SETTLED, ALREADY_REAPED or ALREADY_CHARGED say how.
+ * NO_COMMIT for an id that was never given. Durable on return. */
+BE_MUST_USE enum be_status be_release(struct be_enforcer *handle, uint64_t id);
+
+/* Charges an actual cost. Never refused for lack of budget and never for suspension: the money is
+ * gone. `transaction` may be NULL. Durable on return. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
+ * INVALID_NAME, AMOUNT_NEGATIVE, INVALID_DESCRIPTION, NO_ENVELOPE, OVERFLOW. */
+BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *category, int64_t amount,
+                                     const char *description, struct be_transaction *transaction);
+
+/* Ends a commit and charges the actual cost, which may be less or more than what was held, in one
+ * txn. A NULL description keeps the commit's. A commit reaped before is still charged, and the
+ * transaction is flagged `late`; one reaped with BE_REAP_CHARGE is not charged twice:
+ * ALREADY_CHARGED. Others as be_release(); then OVERFLOW. NO_ENVELOPE: reaped, and its envelope was
+ * removed since. `transaction` may be NULL. Durable on return. */
+BE_MUST_USE enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                     const char *description, struct be_transaction *transaction);
+
+/* Changes what a pending commit holds and until when: `amount` replaces the amount held (more is
+ * checked like a commit for the difference, and may be refused), and it expires `ttl_ms` milliseconds
+ * from now (0: never). `decision` may be NULL. Statuses: as be_release() when it has ended, then as
+ * be_commit(). */
+BE_MUST_USE enum be_status be_extend(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                     uint64_t ttl_ms, struct be_decision *decision);
+
+/* Ends the pending commits of dead owners and those past their deadline, each by its own policy, in
+ * all namespaces. *reaped (may be NULL) is how many. */
+BE_MUST_USE enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped);
+
+/* -------------------------------------------------------------- envelopes */
+
+struct be_envelope_options {
+	uint32_t size;
+	bool suspended;               /* begin suspended */
+	const char *parent_namespace; /* NULL: the handle's */
+	const char *parent_category;  /* NULL: no parent */
+	int64_t period_start_ns;      /* a moment at which a window began, to align windows, say, to
+	                                 midnight; 0 is now. Not in the future */
+};
+
+/* Creates an envelope in the handle's namespace. `limit` in nanos, 1 or more. NULL options: not
+ * suspended, no parent, window from now. A parent is fixed for life. Statuses: INVALID_ARGUMENT,
+ * INVALID_SIZE, INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, ENVELOPE_EXISTS, PARENT_CYCLE,
+ * NO_PARENT, TOO_DEEP. */
+BE_MUST_USE enum be_status be_envelope_create(struct be_enforcer *handle, const char *category,
+                                              int64_t limit, enum be_period period,
+                                              const struct be_envelope_options *options);
+
+/* The same, but an envelope that exists is left wholly as it is, and that is BE_OK: what every worker
+ * may call at its start. */
+BE_MUST_USE enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *category,
+                                              int64_t limit, enum be_period period,
+                                              const struct be_envelope_options *options);
+
+/* Changes the limit, keeping what is spent and committed; nothing may then be available. */
+BE_MUST_USE enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category,
+                                                 int64_t limit);
+
+/* A suspended envelope, and all below it, grants no commit; what is pending can be ended and costs
+ * are still recorded. Suspending or resuming twice is BE_OK. */
+BE_MUST_USE enum be_status be_envelope_suspend(struct be_enforcer *handle, const char *category);
+BE_MUST_USE enum be_status be_envelope_resume(struct be_enforcer *handle, const char *category);
+
+/* Begins a new window now with nothing spent. Pending commits stay; ancestors are not touched. */
+BE_MUST_USE enum be_status be_envelope_reset(struct be_enforcer *handle, const char *category);
+
+/* Removes an envelope; its transactions stay in the ledger, and in what its ancestors have spent.
+ * Statuses: NO_ENVELOPE, HAS_CHILDREN, HAS_COMMITS. */
+BE_MUST_USE enum be_status be_envelope_remove(struct be_enforcer *handle, const char *category);
+
+/* ---------------------------------------------------------------- queries */
+
+/* One envelope of the handle's namespace as it stands now. No system call, no lock. */
+BE_MUST_USE enum be_status be_utilization(struct be_enforcer *handle, const char *category,
+                                          struct be_envelope *envelope);
+
+/* What a listing shows; fields left at their initial value let everything through. */
+struct be_filter {
+	uint32_t size;
+	const char *namespace_name; /* NULL: all; "" is the default namespace */
+	const char *category;       /* NULL: all */
+	int64_t since_ns;           /* created (or charged) at this time or later; 0: no bound */
+	int64_t until_ns;           /* before this time; 0: no bound */
+	int64_t min_amount;         /* nanos: the limit of an envelope, what a commit holds, what a */
+	int64_t max_amount;         /* transaction charged, both included; max 0: no bound */
+	uint64_t after_id;          /* commits and transactions: only ids above it */
+	uint64_t limit;             /* at most so many; 0: all. Where more match, the first ones */
+};
+
+/* Each calls `each` once per match, in order of namespace and category, or of id. Records are copied
+ * a page at a time, so that no txn is open while `each` runs: it may take its time and may call the
+ * library. A long listing therefore sees changes made meanwhile. `each` returns false to stop, which
+ * makes the result BE_STOPPED. NULL filter: all, in every namespace. */
+BE_MUST_USE enum be_status be_envelopes_each(struct be_enforcer *handle, const struct be_filter *filter,
+                                             bool (*each)(void *context, const struct be_envelope *envelope),
+                                             void *context);
+BE_MUST_USE enum be_status be_commits_each(struct be_enforcer *handle, const struct be_filter *filter,
+                                           bool (*each)(void *context, const struct be_commit_info *commit),
+                                           void *context);
+BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle, const struct be_filter *filter,
+                                                bool (*each)(void *context,
+                                                             const struct be_transaction *transaction),
+                                                void *context);
+
+/* What be_verify() found. */
+struct be_verification {
+	uint32_t size;
+	uint64_t envelopes;    /* looked at, as are the next two */
+	uint64_t commits;
+	uint64_t transactions;
+	uint64_t differences;  /* balances that do not add up, records that are damaged */
+};
+
+/* Recomputes every balance from pending commits and ledger and checks every record's checksum, in all
+ * namespaces, while the pool runs: the ledger is read a page at a time, and one read txn covers the
+ * envelopes, the pending commits and what was charged meanwhile. `difference` (may be NULL) is called
+ * with a sentence for each finding. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED otherwise;
+ * `verification` (may be NULL) is filled in these three cases. */
+BE_MUST_USE enum be_status be_verify(struct be_enforcer *handle,
+                                     void (*difference)(void *context, const char *sentence),
+                                     void *context, struct be_verification *verification);
+
+/* ------------------------------------------------------------ initialisers */
+
+#ifdef __cplusplus
+} /* extern "C" */
+template <typename T> static inline T be_sized() {
+	T value;
+	std::memset(&value, 0, sizeof value);
+	value.size = static_cast<uint32_t>(sizeof value);
+	return value;
+}
+#define BE_SIZED(type) be_sized<type>()
+#else
+#define BE_SIZED(type) { .size = sizeof(type) }
+#endif
+#define BE_OPTIONS_INIT BE_SIZED(struct be_options)
+#define BE_COMMIT_OPTIONS_INIT BE_SIZED(struct be_commit_options)
+#define BE_ENVELOPE_OPTIONS_INIT BE_SIZED(struct be_envelope_options)
+#define BE_FILTER_INIT BE_SIZED(struct be_filter)
+#define BE_DECISION_INIT BE_SIZED(struct be_decision)
+#define BE_ENVELOPE_INIT BE_SIZED(struct be_envelope)
+#define BE_TRANSACTION_INIT BE_SIZED(struct be_transaction)
+#define BE_VERIFICATION_INIT BE_SIZED(struct be_verification)
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The storage interface of budget-enforcer, for those who bring their own.
+ *
+ * WHAT A STORAGE IS
+ *
+ *   An ordered map from byte strings to byte strings, changed in transactions. It knows nothing of
+ *   budgets: the library encodes envelopes, pending commits, transactions and its own header record
+ *   into keys and values, checks them when it reads them, and never asks what they mean. To avoid
+ *   confusion with the ledger's transactions, those of a storage are called txns.
+ *
+ *   Keys are 1 to 300 bytes and values 0 to 1500; both may hold any byte. Keys are ordered as memcmp()
+ *   orders them, and a key that is a prefix of another comes first.
+ *
+ * WHAT MUST HOLD
+ *
+ *   1. At most one write txn exists at a time, over all threads and processes that share what is
+ *      stored: begin(write) waits until the one before has ended. All that the library guarantees
+ *      about concurrent workers rests on this line.
+ *   2. A write txn sees its own changes. They become visible to others all at once when commit
+ *      returns 0, and not at all after abort or after a commit that failed.
+ *   3. A read txn sees one state of the map, the one at its beginning, or it may exclude write txns
+ *      for as long as it lasts (the library keeps read txns short).
+ *   4. When commit returns 0, the changes are as durable as this storage promises to be.
+ *
+ *   Threads: begin may be called by any number of threads at once. A txn is used by one thread, the
+ *   one that began it. Fork: a child may use the storage only if the storage itself can bear that.
+ *
+ * RETURN VALUES
+ *
+ *   0 is success. BE_STORAGE_NOT_FOUND (1) is returned by get, del and next when there is no such
+ *   record. Anything negative is an enum be_status from the machine's range, such as BE_IO_ERROR,
+ *   BE_DISK_FULL or BE_NO_MEMORY; the library aborts the txn and gives it to its caller. Any other
+ *   number counts as BE_STORAGE_FAILED.
+ *
+ * A COMPLETE EXAMPLE
+ *
+ *   The program custom-storage in the source's tests/patterns keeps its records in a file of its own.
+ */
+#ifndef BUDGET_ENFORCER_STORAGE_H
+#define BUDGET_ENFORCER_STORAGE_H
+
+#include <budget_enforcer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BE_STORAGE_NOT_FOUND 1
+#define BE_STORAGE_KEY_MAX 300
+#define BE_STORAGE_VALUE_MAX 1500
+
+/* Bytes that belong to somebody else. */
+struct be_bytes {
+	const void *data;
+	size_t size;
+};
+
+struct be_storage_ops {
+	uint32_t size; /* sizeof(struct be_storage_ops) */
+
+	/* Begins a txn and sets *txn, which is passed to the calls below. `write` says which kind. */
+	int (*begin)(void *self, bool write, void **txn);
+
+	/* Ends a write txn and keeps its changes. The txn is gone whatever is returned. */
+	int (*commit)(void *self, void *txn);
+
+	/* Ends a txn of either kind and drops its changes. Cannot fail. */
+	void (*abort)(void *self, void *txn);
+
+	/* Finds the value of `key`. *value stays valid until the next put, del, commit or abort of this
+	 * txn; it is never written to. */
+	int (*get)(void *self, void *txn, struct be_bytes key, struct be_bytes *value);
+
+	/* Stores `value` under `key`, in place of what was there. Copies both. */
+	int (*put)(void *self, void *txn, struct be_bytes key, struct be_bytes value);
+
+	/* Removes `key`. */
+	int (*del)(void *self, void *txn, struct be_bytes key);
+
+	/* Finds the first record whose key is `from` or comes after it. *key and *value are valid as
+	 * in get. `from` may be *key of the call before with a zero byte appended: the way to walk. */
+	int (*next)(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
+	            struct be_bytes *value);
+};
+
+/* A storage: its functions and what they are passed as `self`. */
+struct be_storage {
+	const struct be_storage_ops *ops;
+	void *self;
+};
+
+/* Makes a storage in this process's memory: for tests, and for single processes that need nothing
+ * kept. All threads of the process may use it; it excludes writers while somebody reads. After a fork
+ * each side has a copy of its own. Give it back with be_storage_memory_destroy() once every handle on
+ * it is closed. */
+BE_MUST_USE enum be_status be_storage_memory_create(struct be_storage **storage);
+void be_storage_memory_destroy(struct be_storage *storage);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

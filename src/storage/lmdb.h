@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The storage over LMDB. lmdb.c is the only source file that includes <lmdb.h>; environment.c is the
+ * only one that opens it, once per environment and process.
+ */
+#ifndef STORAGE_LMDB_H
+#define STORAGE_LMDB_H
+
+#include <budget_enforcer_storage.h>
+#include <sys/types.h>
+
+struct lmdb_storage;
+
+struct lmdb_settings {
+	const char *path;  /* the directory; exists */
+	bool create;       /* make the files where missing */
+	bool read_only;    /* begin(write) answers BE_READ_ONLY */
+	bool sync;         /* flush on commit; false: BE_DURABILITY_PROCESS */
+	mode_t mode;       /* of files made, whatever the umask */
+	uint64_t map_size; /* bytes; a multiple of the page size */
+};
+
+/* Checks what is there (preflight.h), then maps it. The path is copied. */
+enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage);
+
+/* Its functions, valid until it is closed or abandoned. */
+struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
+
+/* No txn may be open, and no thread inside. */
+void lmdb_storage_close(struct lmdb_storage *storage);
+
+/* In a fork child, of a storage that the parent opened: frees what is ours and leaves LMDB's state,
+ * its mapping and its descriptors alone, since closing them would disturb the parent's locks. */
+void lmdb_storage_abandon(struct lmdb_storage *storage);
+
+/* Frees the reader slots of dead processes; *freed (may be NULL) is how many. */
+enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *freed);
+
+#endif
