@@ -58,7 +58,8 @@ static const char *step(const unsigned char **at, const unsigned char *end)
 	return NULL;
 }
 
-/* NULL, or what is wrong with a text. */
+/* NULL, or what is wrong with a text. What the words leave over is looked at as the last eight bytes of
+ * the text, some of them for the second time. */
 static const char *fault(const char *text, size_t size)
 {
 	const char *end = text + size;
@@ -69,7 +70,7 @@ static const char *fault(const char *text, size_t size)
 
 		while (end - text >= 8 && word_is_plain(text))
 			text += 8;
-		if (text == end)
+		if (text == end || (size >= 8 && end - text < 8 && word_is_plain(end - 8)))
 			return NULL;
 		at = (const unsigned char *)text;
 		wrong = step(&at, (const unsigned char *)end);

@@ -15,12 +15,10 @@ static const struct {
 	[-BE_EXCEEDS_BUDGET] = {"exceeds_budget", "The amount is more than what is available"},
 	[-BE_NO_ENVELOPE] = {"no_envelope", "There is no envelope for this namespace and category"},
 	[-BE_SUSPENDED] = {"suspended",
-			   "An operator has suspended the envelope; it grants nothing until resumed"},
-	[-BE_ENVELOPE_EXISTS] = {"envelope_exists",
-				 "The envelope exists already; be_envelope_ensure() accepts that"},
+			   "An operator suspended the envelope, which grants nothing until resumed"},
+	[-BE_ENVELOPE_EXISTS] = {"envelope_exists", "The envelope exists; be_envelope_ensure() accepts that"},
 	[-BE_HAS_CHILDREN] = {"has_children", "Other envelopes name it as their parent; remove those first"},
-	[-BE_HAS_COMMITS] = {"has_commits",
-			     "Commits are pending against the envelope; release or settle them first"},
+	[-BE_HAS_COMMITS] = {"has_commits", "Commits are pending against it; end those first"},
 	[-BE_NO_PARENT] = {"no_parent", "The parent envelope does not exist; create it first"},
 	[-BE_PARENT_CYCLE] = {"parent_cycle", "The envelope would be its own ancestor"},
 	[-BE_TOO_DEEP] = {"too_deep", "The chain of parents would be longer than the library allows"},
@@ -28,25 +26,18 @@ static const struct {
 	[-BE_ALREADY_RELEASED] = {"already_released", "The commit was released before"},
 	[-BE_ALREADY_SETTLED] = {"already_settled", "The commit was settled before"},
 	[-BE_ALREADY_REAPED] = {"already_reaped",
-				"The commit expired or lost its owner, and its amount was freed"},
+				"The commit expired or its owner died; its amount was freed"},
 	[-BE_ALREADY_CHARGED] = {"already_charged",
-				 "The commit expired or lost its owner, and its amount was charged"},
+				 "The commit expired or its owner died; its amount was charged"},
 
 	[-BE_INVALID_ARGUMENT] = {"invalid_argument",
 				  "An argument is NULL where it must not be, or has no known meaning"},
-	[-BE_INVALID_SIZE] =
-		{"invalid_size",
-		 "A structure has a size this library does not know; begin with its initialiser"},
-	[-BE_INVALID_NAME] = {"invalid_name",
-			      "A namespace or category has the wrong length, malformed UTF-8 or control "
-			      "characters"},
+	[-BE_INVALID_SIZE] = {"invalid_size", "The structure was not begun with its initialiser"},
+	[-BE_INVALID_NAME] = {"invalid_name", "A namespace or category is not 1 to 127 bytes of plain UTF-8"},
 	[-BE_INVALID_DESCRIPTION] = {"invalid_description",
-				     "The description is too long, malformed UTF-8 or has control "
-				     "characters"},
+				     "A description is not 0 to 512 bytes of plain UTF-8"},
 	[-BE_INVALID_LIMIT] = {"invalid_limit", "A limit must be above zero"},
-	[-BE_INVALID_PERIOD] = {"invalid_period",
-				"A period is total, hourly, daily, weekly or monthly, and does not begin in "
-				"the future"},
+	[-BE_INVALID_PERIOD] = {"invalid_period", "There is no such period, or its start lies in the future"},
 	[-BE_AMOUNT_NEGATIVE] = {"amount_negative", "An amount must not be below zero"},
 	[-BE_AMOUNT_EMPTY] = {"amount_empty", "There is no amount in the text"},
 	[-BE_AMOUNT_SPACE] = {"amount_space", "The text of the amount has white space in or around it"},
@@ -62,36 +53,25 @@ static const struct {
 
 	[-BE_NOT_FOUND] = {"not_found", "The environment's directory or its files are missing"},
 	[-BE_NOT_AN_ENVIRONMENT] = {"not_an_environment", "What is there is no environment of this library"},
-	[-BE_NEWER_FORMAT] = {"newer_format",
-			      "The environment was written by a later version; update this library"},
+	[-BE_NEWER_FORMAT] = {"newer_format", "A later version wrote the environment; update this library"},
 	[-BE_DAMAGED] = {"damaged", "A file or record of the environment is damaged; restore a backup"},
 	[-BE_UNBALANCED] = {"unbalanced", "Balances differ from the pending commits and the ledger"},
 	[-BE_OTHER_PID_NAMESPACE] = {"other_pid_namespace",
-				     "The environment is in use from another pid namespace; run all its "
-				     "processes in one"},
-	[-BE_OTHER_BOOT] =
-		{"other_boot",
-		 "The machine went down with an environment that only survives processes; restore a "
-		 "backup or begin a new one"},
+				     "Processes in another container use it; run all in one"},
+	[-BE_OTHER_BOOT] = {"other_boot", "The machine went down with it; restore a backup or begin anew"},
 	[-BE_BAD_FILE_SYSTEM] = {"bad_file_system",
 				 "Shared maps are unsafe on this file system; use a local one"},
-	[-BE_SECOND_COPY] =
-		{"second_copy",
-		 "Another copy of this library in this process has the environment open; link only "
-		 "one"},
-	[-BE_OTHER_DURABILITY] =
-		{"other_durability",
-		 "The environment is in use with the other durability; open it with that one"},
+	[-BE_SECOND_COPY] = {"second_copy", "Another copy of this library in this process has it open"},
+	[-BE_OTHER_DURABILITY] = {"other_durability",
+				  "It is in use with the other durability; open it with that one"},
 
 	[-BE_PERMISSION] = {"permission", "The system does not permit this to the user it runs as"},
 	[-BE_DISK_FULL] = {"disk_full", "The disk is full; the same call works once there is space"},
-	[-BE_MAP_FULL] = {"map_full",
-			  "The environment has reached its map size; open it with a larger map_size"},
+	[-BE_MAP_FULL] = {"map_full", "The environment has grown to its map_size; open it with a larger one"},
 	[-BE_IO_ERROR] = {"io_error", "The system could not read or write a file"},
 	[-BE_NO_MEMORY] = {"no_memory", "The system has no memory left"},
 	[-BE_TOO_MANY_PROCESSES] = {"too_many_processes", "Too many processes have the environment open"},
-	[-BE_UNSUITABLE_LMDB] = {"unsuitable_lmdb",
-				 "This version of liblmdb has a defect that loses data; install another"},
+	[-BE_UNSUITABLE_LMDB] = {"unsuitable_lmdb", "This version of liblmdb can lose data; install another"},
 	[-BE_STORAGE_FAILED] = {"storage_failed", "The storage supplied by the caller broke its contract"},
 };
 
