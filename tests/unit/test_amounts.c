@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Amounts: text to nanos and back is exact or refused, each refusal says why, and the arithmetic of
- * balances never leaves the range of int64_t. The random tests print their seed; AMOUNT_SEED repeats
- * one.
+ * balances never leaves the range of int64_t.
  */
 #include "amount.h"
+#include "support.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct reading {
 	const char *text;
@@ -36,28 +35,7 @@ static void expect(const struct reading *readings, size_t count)
 	}
 }
 
-#define EXPECT(readings) expect(readings, sizeof(readings) / sizeof((readings)[0]))
-
-static uint64_t random_state;
-
-/* splitmix64 */
-static uint64_t random_number(void)
-{
-	uint64_t z = random_state += UINT64_C(0x9E3779B97F4A7C15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-static void seed_random(void)
-{
-	const char *given = getenv("AMOUNT_SEED");
-
-	random_state = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-	printf("AMOUNT_SEED=%" PRIu64 "\n", random_state);
-	fflush(stdout);
-}
+#define EXPECT_READINGS(readings) expect(readings, sizeof(readings) / sizeof((readings)[0]))
 
 Test(amounts, what_cannot_be_read_exactly_has_a_status_of_its_own)
 {
@@ -73,7 +51,7 @@ Test(amounts, what_cannot_be_read_exactly_has_a_status_of_its_own)
 	};
 	const size_t count = sizeof readings / sizeof readings[0];
 
-	EXPECT(readings);
+	EXPECT_READINGS(readings);
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < i; j++)
 			cr_expect_neq(readings[i].status, readings[j].status);
@@ -97,7 +75,7 @@ Test(amounts, digits_with_a_point_between_them_are_read_exactly)
 		{"0000000000000000000000000000000009223372036.854775807", BE_OK, INT64_MAX},
 	};
 
-	EXPECT(readings);
+	EXPECT_READINGS(readings);
 }
 
 Test(amounts, what_is_more_than_fits_is_refused_at_the_very_border)
@@ -112,7 +90,7 @@ Test(amounts, what_is_more_than_fits_is_refused_at_the_very_border)
 		{"99999999999999999999999999999999999999999999999", BE_AMOUNT_TOO_LARGE, 0},
 	};
 
-	EXPECT(readings);
+	EXPECT_READINGS(readings);
 }
 
 Test(amounts, a_tenth_decimal_is_refused_even_when_it_is_zero)
@@ -124,7 +102,7 @@ Test(amounts, a_tenth_decimal_is_refused_even_when_it_is_zero)
 		{"0.99999999999999999999999999999999", BE_AMOUNT_TOO_PRECISE, 0},
 	};
 
-	EXPECT(readings);
+	EXPECT_READINGS(readings);
 }
 
 Test(amounts, the_first_thing_wrong_in_the_documented_order_is_reported)
@@ -157,7 +135,7 @@ Test(amounts, the_first_thing_wrong_in_the_documented_order_is_reported)
 		{"99999999999.0000000001", BE_AMOUNT_TOO_PRECISE, 0},
 	};
 
-	EXPECT(readings);
+	EXPECT_READINGS(readings);
 }
 
 Test(amounts, everything_else_is_not_a_number)
@@ -184,7 +162,7 @@ Test(amounts, everything_else_is_not_a_number)
 		{"\xFF", BE_AMOUNT_NOT_A_NUMBER, 0},
 	};
 
-	EXPECT(readings);
+	EXPECT_READINGS(readings);
 }
 
 Test(amounts, null_is_an_invalid_argument)
@@ -286,10 +264,13 @@ Test(amounts, ten_times_a_tenth_is_one)
 
 Test(amounts, random_amounts_survive_the_way_to_text_and_back)
 {
-	seed_random();
+	uint64_t state = test_seed();
+
+	fflush(stdout);
 	for (int i = 0; i < 200000; i++) {
 		/* Shifted, so that amounts of every length come up. */
-		int64_t amount = (int64_t)(random_number() >> (1 + random_number() % 63)), back;
+		uint64_t shift = 1 + test_random(&state) % 63;
+		int64_t amount = (int64_t)(test_random(&state) >> shift), back;
 		char text[BE_AMOUNT_TEXT_SIZE], padded[BE_AMOUNT_TEXT_SIZE + 16];
 
 		cr_assert_eq(be_amount_format(amount, text, sizeof text), BE_OK);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Periods: names and lengths, and windows that follow each other without drift for every start and
- * every time, at the ends of int64_t too. The random test prints its seed; PERIOD_SEED repeats one.
+ * every time, at the ends of int64_t too.
  */
 #include "period.h"
+#include "support.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SECOND INT64_C(1000000000)
 #define HOUR (3600 * SECOND)
@@ -127,30 +126,18 @@ Test(periods, the_ends_of_time_do_not_overflow)
 		     INT64_MAX - (23 * HOUR + (34 * 60 + 33) * SECOND + 709551615));
 }
 
-/* splitmix64 */
-static uint64_t random_number(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
 /* However time is cut up, the windows are the same: the start holds the time, lies whole periods
  * after the first one, and is found from any window between. */
 Test(periods, windows_never_drift)
 {
-	const char *given = getenv("PERIOD_SEED");
-	uint64_t state = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	uint64_t state = test_seed();
 
-	printf("PERIOD_SEED=%" PRIu64 "\n", state);
 	fflush(stdout);
 	for (int i = 0; i < 100000; i++) {
-		size_t which = 1 + random_number(&state) % (PERIODS - 1);
+		size_t which = 1 + test_random(&state) % (PERIODS - 1);
 		enum be_period period = periods[which].period;
 		uint64_t length = (uint64_t)(periods[which].seconds * SECOND);
-		int64_t first = (int64_t)random_number(&state), now = (int64_t)random_number(&state), start;
+		int64_t first = (int64_t)test_random(&state), now = (int64_t)test_random(&state), start;
 		int64_t between;
 
 		if (now < first)
@@ -162,7 +149,7 @@ Test(periods, windows_never_drift)
 
 		/* A moment somewhere between the two leads to the same window. */
 		between = (int64_t)((uint64_t)first +
-				    random_number(&state) % ((uint64_t)now - (uint64_t)first + 1));
+				    test_random(&state) % ((uint64_t)now - (uint64_t)first + 1));
 		cr_assert_eq(period_start_at(period, period_start_at(period, first, between), now), start,
 			     "period %s, first %" PRId64 ", now %" PRId64, periods[which].name, first, now);
 	}
