@@ -278,6 +278,16 @@ pthread_barrier_t *barrier_make(unsigned count)
 	return barrier;
 }
 
+struct be_enforcer *test_open(const char *path, enum be_durability durability)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	options.durability = durability;
+	EXPECT_OK(be_open(path, &options, &handle));
+	return handle;
+}
+
 void expect_equal(const char *file, int line, const char *what, int64_t actual, int64_t expected)
 {
 	if (actual != expected)

@@ -112,6 +112,9 @@ pthread_barrier_t *barrier_make(unsigned count);
 /* be_verify() finds nothing; prints what it found when it does. */
 #define EXPECT_VERIFIED(handle) expect_verified(__FILE__, __LINE__, (handle))
 
+/* Opens an environment in the default namespace, creating it where missing; fails when it cannot. */
+struct be_enforcer *test_open(const char *path, enum be_durability durability);
+
 void expect_equal(const char *file, int line, const char *what, int64_t actual, int64_t expected);
 void expect_text(const char *file, int line, const char *what, const char *actual, const char *expected);
 void expect_status(const char *file, int line, const char *what, enum be_status actual,
