@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The storage over LMDB: one unnamed database, no MDB_WRITEMAP (a full disk would be SIGBUS), no
+ * MDB_NOLOCK, and a map so large that it is never changed. This is the only file that includes lmdb.h.
+ *
+ * Reads. A process keeps up to POOL read txns, each with a slot in LMDB's reader table. begin renews one
+ * and abort resets it, which are a few loads and stores in shared memory: no lock, no allocation, no
+ * system call. A slot of the pool belongs to the thread that set `taken`; the thread looks at its own
+ * favourite first, so that it normally is alone on that cache line. Once all are taken, a read txn is
+ * made for the occasion. There is no cancellation point between begin and abort of a read txn, hence
+ * nothing to guard there.
+ *
+ * Writes. LMDB lets one write txn exist at a time, so one struct per environment suffices; it is filled
+ * after mdb_txn_begin() and emptied before the call that lets the next writer in. A thread that ended in
+ * a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so cancellation is
+ * disabled from begin to the end.
+ *
+ * Opening. A flock() on data.mdb, of which LMDB knows nothing, keeps others from looking at the file
+ * while the first process writes its first pages. lock.mdb is opened by this file only when it makes it,
+ * before LMDB does: closing any descriptor of it later would drop LMDB's locks.
+ *
+ * LMDB's codes become statuses in failed(), the only place.
+ */
+#include "storage/lmdb.h"
+
+#include "error.h"
+#include "storage/preflight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define POOL 64
+/* Slots in the reader table, for all processes. The first opener decides; each takes 64 bytes. */
+#define MAX_READERS 4096
+#define LOCK_FILE_BYTES ((off_t)MAX_READERS * 64)
+/* Write txns of this process between two looks for dead readers: each look asks the kernel about every
+ * process in the table, and a dead reader pins the pages freed since it died. */
+#define WRITES_PER_READER_CHECK 1024
+/* A commit that failed with EIO when no more than this was free failed for lack of space. */
+#define DISK_FULL_BYTES 65536
+
+/* A txn as the interface hands it out. Read txns of the pool keep `txn` and `cursor` when they end. */
+struct lmdb_txn {
+	_Alignas(64) atomic_bool taken;
+	bool write;
+	bool pooled;
+	bool cursor_renewed; /* the cursor is of this read txn, not of one before */
+	int cancel_state;    /* of the thread, before begin(write) */
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+};
+
+struct lmdb_storage {
+	struct lmdb_txn readers[POOL];
+	struct lmdb_txn writer;
+	struct be_storage interface;
+	struct lmdb_storage *next_abandoned;
+	MDB_env *env;
+	MDB_dbi dbi;
+	bool read_only;
+	atomic_uint writes; /* begun by this process */
+	char path[];
+};
+
+/* Storages of a parent process. They are reachable from here so that they do not count as leaks. */
+static _Atomic(struct lmdb_storage *) abandoned;
+
+static atomic_uint threads_seen;
+static _Thread_local unsigned favourite; /* one more than an index into `readers`; 0: none yet */
+
+/* ------------------------------------------------------------------ errors */
+
+static bool may(const char *path, int access_mode)
+{
+	return faccessat(AT_FDCWD, path, access_mode, AT_EACCESS) == 0;
+}
+
+/* Says which permission on which file is missing. */
+static enum be_status permission_missing(const char *path, bool read_only)
+{
+	static const struct {
+		const char *name;
+		int needed;
+		const char *text;
+	} files[] = {
+		{"data.mdb", R_OK, "read permission on it is missing"},
+		{"data.mdb", W_OK, "write permission on it is missing"},
+		{"lock.mdb", R_OK | W_OK, "read and write permission on it are needed, even to read only"},
+	};
+	char file[PATH_MAX];
+
+	if (!may(path, X_OK))
+		return error_set(BE_PERMISSION, "%s: search (x) permission on the directory is missing",
+				 path);
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		if (read_only && files[i].needed == W_OK)
+			continue;
+		snprintf(file, sizeof file, "%s/%s", path, files[i].name);
+		if (may(file, files[i].needed))
+			continue;
+		if (may(file, F_OK))
+			return error_set(BE_PERMISSION, "%s: %s", file, files[i].text);
+		if (!may(path, W_OK))
+			return error_set(
+				BE_PERMISSION,
+				"%s: write permission on the directory is missing, and %s has to be made",
+				path, files[i].name);
+	}
+	return error_set(BE_PERMISSION, "%s: the system does not permit this access to data.mdb or lock.mdb",
+			 path);
+}
+
+/* A failed write: LMDB says EIO for a short one, and that is what a full disk gives. */
+static enum be_status io_failed(const char *path)
+{
+	struct statvfs space;
+
+	if (statvfs(path, &space) == 0 &&
+	    (unsigned long long)space.f_bavail * space.f_frsize < DISK_FULL_BYTES)
+		return error_set(BE_DISK_FULL, "%s: no space left; make some and call again", path);
+	return error_errno(BE_IO_ERROR, EIO, "%s: reading or writing failed", path);
+}
+
+/* The status and text for a code of LMDB's, which may be an errno. */
+static __attribute__((cold)) enum be_status failed(const char *path, bool read_only, int code)
+{
+	switch (code) {
+	case MDB_MAP_FULL:
+		return error_set(BE_MAP_FULL,
+				 "%s: the environment has reached its map_size; open it with a "
+				 "larger one in all processes",
+				 path);
+	case MDB_MAP_RESIZED:
+		return error_set(BE_MAP_FULL,
+				 "%s: another process uses a larger map_size, and the data has "
+				 "outgrown ours; open it with that map_size",
+				 path);
+	case MDB_READERS_FULL:
+		return error_set(BE_TOO_MANY_PROCESSES, "%s: all reader slots are taken by live processes",
+				 path);
+	case MDB_PANIC:
+		return error_set(BE_DAMAGED,
+				 "%s: a thread ended inside a write txn, or writing a meta page "
+				 "failed; the files are sound, but this process must close all "
+				 "handles on them and open them again",
+				 path);
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+		return error_set(BE_DAMAGED, "%s: data.mdb is damaged (%s); restore a backup", path,
+				 mdb_strerror(code));
+	case MDB_VERSION_MISMATCH:
+		return error_set(BE_NEWER_FORMAT,
+				 "%s: data.mdb or lock.mdb is of another version of LMDB than "
+				 "%s",
+				 path, mdb_version(NULL, NULL, NULL));
+	case MDB_INVALID:
+		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: data.mdb or lock.mdb is not a file of LMDB's",
+				 path);
+	case EAGAIN:
+		return error_set(BE_OTHER_PID_NAMESPACE,
+				 "%s: a live process in another pid namespace "
+				 "(container) has our pid and uses it",
+				 path);
+	case EACCES:
+	case EPERM:
+		return permission_missing(path, read_only);
+	case EIO:
+		return io_failed(path);
+	case ENOMEM:
+		return error_set(BE_NO_MEMORY, "%s: out of memory, or of address space for map_size", path);
+	default:
+		if (code > 0)
+			return error_errno(error_from_errno(code), code, "%s", path);
+		return error_set(BE_IO_ERROR, "%s: %s", path, mdb_strerror(code));
+	}
+}
+
+static int storage_failed(const struct lmdb_storage *storage, int code)
+{
+	return failed(storage->path, storage->read_only, code);
+}
+
+/* ---------------------------------------------------------------- begin, end */
+
+/* Begins a read txn with a new slot in the reader table. */
+static int begin_reader(MDB_env *env, MDB_txn **txn)
+{
+	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
+
+	if (rc == MDB_READERS_FULL && mdb_reader_check(env, NULL) == 0)
+		rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
+	return rc;
+}
+
+static bool take(struct lmdb_txn *reader)
+{
+	return !atomic_load_explicit(&reader->taken, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(&reader->taken, true, memory_order_acquire);
+}
+
+static void give_back(struct lmdb_txn *reader)
+{
+	if (reader->pooled)
+		atomic_store_explicit(&reader->taken, false, memory_order_release);
+	else
+		free(reader);
+}
+
+/* This thread's favourite was taken: any other of the pool, or a new one. NULL: out of memory. */
+static __attribute__((noinline)) struct lmdb_txn *take_other(struct lmdb_storage *storage)
+{
+	struct lmdb_txn *reader;
+
+	if (favourite == 0)
+		favourite = 1 + atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed) % POOL;
+	for (unsigned i = 0; i < POOL; i++) {
+		reader = &storage->readers[(favourite - 1 + i) % POOL];
+		if (take(reader))
+			return reader;
+	}
+	reader = aligned_alloc(_Alignof(struct lmdb_txn), sizeof *reader);
+	if (reader)
+		memset(reader, 0, sizeof *reader);
+	return reader;
+}
+
+static int begin_read(struct lmdb_storage *storage, void **txn)
+{
+	unsigned own = favourite;
+	struct lmdb_txn *reader;
+	int rc;
+
+	if (own != 0 && take(&storage->readers[own - 1]))
+		reader = &storage->readers[own - 1];
+	else
+		reader = take_other(storage);
+	if (!reader)
+		return storage_failed(storage, ENOMEM);
+	if (reader->txn)
+		rc = mdb_txn_renew(reader->txn);
+	else
+		rc = begin_reader(storage->env, &reader->txn);
+	if (rc) {
+		give_back(reader);
+		return storage_failed(storage, rc);
+	}
+	*txn = reader;
+	return 0;
+}
+
+static int begin_write(struct lmdb_storage *storage, void **txn)
+{
+	unsigned count = atomic_fetch_add_explicit(&storage->writes, 1, memory_order_relaxed);
+	struct lmdb_txn *writer = &storage->writer;
+	int cancel_state;
+	MDB_txn *begun;
+	int rc;
+
+	if (storage->read_only)
+		return error_set(BE_READ_ONLY, "%s: opened read-only", storage->path);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	/* That nothing could be cleared is no reason to refuse the write. */
+	if (count % WRITES_PER_READER_CHECK == WRITES_PER_READER_CHECK - 1)
+		(void)mdb_reader_check(storage->env, NULL);
+	rc = mdb_txn_begin(storage->env, NULL, 0, &begun);
+	if (rc) {
+		pthread_setcancelstate(cancel_state, NULL);
+		return storage_failed(storage, rc);
+	}
+	writer->txn = begun;
+	writer->cancel_state = cancel_state;
+	*txn = writer;
+	return 0;
+}
+
+static int lmdb_begin(void *self, bool write, void **txn)
+{
+	return write ? begin_write(self, txn) : begin_read(self, txn);
+}
+
+static int lmdb_commit(void *self, void *txn)
+{
+	struct lmdb_storage *storage = self;
+	struct lmdb_txn *writer = txn;
+	MDB_txn *ending = writer->txn;
+	int cancel_state = writer->cancel_state;
+	int rc;
+
+	/* The next writer may fill the struct as soon as LMDB is called. */
+	writer->txn = NULL;
+	rc = mdb_txn_commit(ending);
+	pthread_setcancelstate(cancel_state, NULL);
+	return rc ? storage_failed(storage, rc) : 0;
+}
+
+static void lmdb_abort(void *self, void *txn)
+{
+	struct lmdb_txn *ending = txn;
+	MDB_txn *inner = ending->txn;
+	int cancel_state;
+
+	(void)self;
+	if (ending->write) {
+		cancel_state = ending->cancel_state;
+		ending->txn = NULL;
+		mdb_txn_abort(inner);
+		pthread_setcancelstate(cancel_state, NULL);
+		return;
+	}
+	ending->cursor_renewed = false;
+	if (ending->pooled) {
+		mdb_txn_reset(inner);
+	} else {
+		mdb_cursor_close(ending->cursor);
+		mdb_txn_abort(inner);
+	}
+	give_back(ending);
+}
+
+/* ----------------------------------------------------------------- records */
+
+static MDB_val to_val(struct be_bytes bytes)
+{
+	return (MDB_val){.mv_size = bytes.size, .mv_data = (void *)bytes.data};
+}
+
+static struct be_bytes to_bytes(MDB_val val)
+{
+	return (struct be_bytes){.data = val.mv_data, .size = val.mv_size};
+}
+
+static int lmdb_get(void *self, void *txn, struct be_bytes key, struct be_bytes *value)
+{
+	struct lmdb_storage *storage = self;
+	MDB_val wanted = to_val(key);
+	MDB_val found;
+	int rc = mdb_get(((struct lmdb_txn *)txn)->txn, storage->dbi, &wanted, &found);
+
+	if (rc == MDB_NOTFOUND)
+		return BE_STORAGE_NOT_FOUND;
+	if (rc)
+		return storage_failed(storage, rc);
+	*value = to_bytes(found);
+	return 0;
+}
+
+static int lmdb_put(void *self, void *txn, struct be_bytes key, struct be_bytes value)
+{
+	struct lmdb_storage *storage = self;
+	MDB_val name = to_val(key);
+	MDB_val content = to_val(value);
+	int rc = mdb_put(((struct lmdb_txn *)txn)->txn, storage->dbi, &name, &content, 0);
+
+	return rc ? storage_failed(storage, rc) : 0;
+}
+
+static int lmdb_del(void *self, void *txn, struct be_bytes key)
+{
+	struct lmdb_storage *storage = self;
+	MDB_val name = to_val(key);
+	int rc = mdb_del(((struct lmdb_txn *)txn)->txn, storage->dbi, &name, NULL);
+
+	if (rc == MDB_NOTFOUND)
+		return BE_STORAGE_NOT_FOUND;
+	return rc ? storage_failed(storage, rc) : 0;
+}
+
+/* The cursor of a read txn is kept and renewed. That of a write txn is opened for each call: LMDB would
+ * otherwise have to mend it on every put and del. */
+static int ready_cursor(const struct lmdb_storage *storage, struct lmdb_txn *txn, MDB_cursor **cursor)
+{
+	int rc = 0;
+
+	if (txn->write)
+		return mdb_cursor_open(txn->txn, storage->dbi, cursor);
+	if (!txn->cursor)
+		rc = mdb_cursor_open(txn->txn, storage->dbi, &txn->cursor);
+	else if (!txn->cursor_renewed)
+		rc = mdb_cursor_renew(txn->txn, txn->cursor);
+	if (rc == 0)
+		txn->cursor_renewed = true;
+	*cursor = txn->cursor;
+	return rc;
+}
+
+static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
+		     struct be_bytes *value)
+{
+	struct lmdb_storage *storage = self;
+	struct lmdb_txn *inside = txn;
+	MDB_val name = to_val(from);
+	MDB_val content;
+	MDB_cursor *cursor;
+	int rc = ready_cursor(storage, inside, &cursor);
+
+	if (rc)
+		return storage_failed(storage, rc);
+	rc = mdb_cursor_get(cursor, &name, &content, from.size ? MDB_SET_RANGE : MDB_FIRST);
+	if (inside->write)
+		mdb_cursor_close(cursor);
+	if (rc == MDB_NOTFOUND)
+		return BE_STORAGE_NOT_FOUND;
+	if (rc)
+		return storage_failed(storage, rc);
+	*key = to_bytes(name);
+	*value = to_bytes(content);
+	return 0;
+}
+
+static const struct be_storage_ops operations = {
+	.size = sizeof operations,
+	.begin = lmdb_begin,
+	.commit = lmdb_commit,
+	.abort = lmdb_abort,
+	.get = lmdb_get,
+	.put = lmdb_put,
+	.del = lmdb_del,
+	.next = lmdb_next,
+};
+
+/* ----------------------------------------------------------------- opening */
+
+static enum be_status check_version(void)
+{
+	int major;
+	int minor;
+	int patch;
+	const char *text = mdb_version(&major, &minor, &patch);
+
+	if (major == 0 && minor == 9 && patch >= 26 && patch <= 31)
+		return error_set(BE_UNSUITABLE_LMDB,
+				 "%s: in 0.9.26 to 0.9.31 a process that closes an environment can destroy "
+				 "the locks of the others; use another version",
+				 text);
+	return BE_OK;
+}
+
+/* Makes a file with exactly `mode`, whatever the umask. Leaves *fd at -1 when it exists. */
+static int make_file(const char *file, mode_t mode, int *fd)
+{
+	*fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (*fd < 0)
+		return errno == EEXIST ? 0 : errno;
+	return fchmod(*fd, mode) < 0 ? errno : 0;
+}
+
+/* Makes lock.mdb where it is missing, with its blocks: LMDB writes to it through a mapping, and a disk
+ * too full to take them is reported here rather than by SIGBUS there. */
+static int make_lock_file(const struct lmdb_settings *settings, const char *file)
+{
+	int fd;
+	int rc = make_file(file, settings->mode, &fd);
+
+	if (rc == EROFS && settings->read_only)
+		return 0; /* LMDB then reads without locks, for nobody can write */
+	if (rc == 0 && fd >= 0) {
+		rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
+		if (rc == EOPNOTSUPP || rc == EINVAL)
+			rc = 0;
+	}
+	if (fd >= 0) {
+		if (rc)
+			unlink(file);
+		close(fd);
+	}
+	return rc;
+}
+
+/* Opens data.mdb, made if need be and asked for, and holds it: alone if it or lock.mdb is still to be
+ * written by LMDB, else together with others that open it. */
+static int hold_data_file(const struct lmdb_settings *settings, const char *data, const char *lock, int *fd)
+{
+	struct stat state;
+	int rc;
+
+	*fd = -1;
+	if (settings->create && !settings->read_only) {
+		rc = make_file(data, settings->mode, fd);
+		if (rc)
+			return rc;
+	}
+	if (*fd < 0) /* without O_NONBLOCK a FIFO of that name would stop us here */
+		*fd = open(data, O_CLOEXEC | O_NONBLOCK | (settings->read_only ? O_RDONLY : O_RDWR));
+	if (*fd < 0 || fstat(*fd, &state) < 0)
+		return errno;
+	rc = state.st_size == 0 || !may(lock, F_OK) ? LOCK_EX : LOCK_SH;
+	while (flock(*fd, rc) < 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+static int open_env(const struct lmdb_settings *settings, MDB_env **env)
+{
+	unsigned flags =
+		MDB_NOTLS | (settings->sync ? 0 : MDB_NOSYNC) | (settings->read_only ? MDB_RDONLY : 0);
+	int rc;
+
+	do {
+		rc = mdb_env_create(env);
+		if (rc)
+			return rc;
+		rc = mdb_env_set_mapsize(*env, settings->map_size);
+		if (rc == 0)
+			rc = mdb_env_set_maxreaders(*env, MAX_READERS);
+		if (rc == 0)
+			rc = mdb_env_open(*env, settings->path, flags, settings->mode);
+		if (rc)
+			mdb_env_close(*env);
+	} while (rc == EINTR); /* LMDB reports one that it has already dealt with */
+	if (rc)
+		*env = NULL;
+	return rc;
+}
+
+static int note_own_pid(const char *line, void *seen)
+{
+	if (strtol(line, NULL, 10) == (long)getpid())
+		*(bool *)seen = true;
+	return 0;
+}
+
+/* Frees the slots that a dead process of our own pid left in the reader table, as happens when a
+ * container starts again. LMDB takes them for ours and would never free them, but on closing it clears
+ * every slot of our pid below the highest that it has seen, which it learns in a read txn. */
+static int shed_own_pid(const struct lmdb_settings *settings, MDB_env **env)
+{
+	bool seen = false;
+	MDB_txn *txn;
+	int rc = mdb_reader_list(*env, note_own_pid, &seen);
+
+	if (rc < 0 || !seen)
+		return 0;
+	rc = begin_reader(*env, &txn);
+	if (rc)
+		return rc;
+	mdb_txn_abort(txn);
+	mdb_env_close(*env);
+	return open_env(settings, env);
+}
+
+/* Begins the first read txn and leaves it in the pool; takes the database's handle in it. */
+static int first_read(struct lmdb_storage *storage)
+{
+	struct lmdb_txn *reader = &storage->readers[0];
+	unsigned flags;
+	int rc = begin_reader(storage->env, &reader->txn);
+
+	if (rc)
+		return rc;
+	rc = mdb_dbi_open(reader->txn, NULL, 0, &storage->dbi);
+	if (rc == 0)
+		rc = mdb_dbi_flags(reader->txn, storage->dbi, &flags);
+	if (rc == 0 && flags != 0)
+		rc = MDB_INVALID; /* keys in another order, or several values each: not ours */
+	mdb_txn_reset(reader->txn);
+	return rc;
+}
+
+static int open_storage(const struct lmdb_settings *settings, struct lmdb_storage *storage)
+{
+	int fd;
+	int rc = open_env(settings, &storage->env);
+
+	if (rc)
+		return rc;
+	(void)mdb_reader_check(storage->env, NULL);
+	rc = shed_own_pid(settings, &storage->env);
+	if (rc)
+		return rc;
+	rc = mdb_env_get_fd(storage->env, &fd);
+	if (rc)
+		return rc;
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return errno;
+	return first_read(storage);
+}
+
+static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
+{
+	size_t path_size = strlen(settings->path) + 1;
+	size_t size = sizeof(struct lmdb_storage) + path_size;
+	struct lmdb_storage *storage;
+
+	/* aligned_alloc() wants a multiple of the alignment. */
+	size = (size + _Alignof(struct lmdb_storage) - 1) / _Alignof(struct lmdb_storage) *
+	       _Alignof(struct lmdb_storage);
+	storage = aligned_alloc(_Alignof(struct lmdb_storage), size);
+	if (!storage)
+		return NULL;
+	memset(storage, 0, size);
+	for (size_t i = 0; i < POOL; i++)
+		storage->readers[i].pooled = true;
+	storage->writer.write = true;
+	storage->interface = (struct be_storage){.ops = &operations, .self = storage};
+	storage->read_only = settings->read_only;
+	memcpy(storage->path, settings->path, path_size);
+	return storage;
+}
+
+/* What is done while data.mdb is held. */
+static enum be_status open_held(const struct lmdb_settings *settings, const char *data, const char *lock,
+				struct lmdb_storage **result)
+{
+	struct lmdb_storage *storage;
+	enum be_status status;
+	bool exists;
+	int rc;
+
+	status = preflight_data_file(data, &exists);
+	if (status)
+		return status;
+	if (!exists && (!settings->create || settings->read_only))
+		return error_set(BE_NOT_FOUND, "%s: is empty; there is no environment yet", data);
+	rc = make_lock_file(settings, lock);
+	if (rc)
+		return failed(settings->path, settings->read_only, rc);
+	storage = make_storage(settings);
+	if (!storage)
+		return failed(settings->path, settings->read_only, ENOMEM);
+	rc = open_storage(settings, storage);
+	if (rc) {
+		status = storage_failed(storage, rc);
+		lmdb_storage_close(storage);
+		/* A file that LMDB began and could not finish would count as damaged. */
+		if (!exists && truncate(data, 0) < 0)
+			return status;
+		return status;
+	}
+	*result = storage;
+	return BE_OK;
+}
+
+enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage)
+{
+	char data[PATH_MAX];
+	char lock[PATH_MAX];
+	enum be_status status;
+	int fd;
+	int rc;
+
+	*storage = NULL;
+	status = check_version();
+	if (status == BE_OK)
+		status = preflight_file_system(settings->path);
+	if (status)
+		return status;
+	if (snprintf(data, sizeof data, "%s/data.mdb", settings->path) >= (int)sizeof data)
+		return error_errno(BE_INVALID_ARGUMENT, ENAMETOOLONG, "%s", settings->path);
+	snprintf(lock, sizeof lock, "%s/lock.mdb", settings->path);
+	rc = hold_data_file(settings, data, lock, &fd);
+	if (rc == ENOENT)
+		status = error_set(BE_NOT_FOUND, "%s: is missing; there is no environment yet", data);
+	else if (rc == EISDIR)
+		status = error_set(BE_NOT_AN_ENVIRONMENT, "%s: is a directory", data);
+	else if (rc)
+		status = failed(settings->path, settings->read_only, rc);
+	else
+		status = open_held(settings, data, lock, storage);
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
+{
+	return &storage->interface;
+}
+
+void lmdb_storage_close(struct lmdb_storage *storage)
+{
+	for (size_t i = 0; i < POOL; i++) {
+		mdb_cursor_close(storage->readers[i].cursor);
+		mdb_txn_abort(storage->readers[i].txn);
+	}
+	mdb_env_close(storage->env);
+	free(storage);
+}
+
+void lmdb_storage_abandon(struct lmdb_storage *storage)
+{
+	storage->next_abandoned = atomic_load(&abandoned);
+	while (!atomic_compare_exchange_weak(&abandoned, &storage->next_abandoned, storage))
+		;
+}
+
+enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *freed)
+{
+	int count = 0;
+	int rc = mdb_reader_check(storage->env, &count);
+
+	if (freed)
+		*freed = rc ? 0 : count;
+	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
