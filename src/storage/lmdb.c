@@ -477,28 +477,82 @@ static int make_lock_file(const struct lmdb_settings *settings, const char *file
 	return rc;
 }
 
-/* Opens data.mdb, made if need be and asked for, and holds it: alone if it or lock.mdb is still to be
- * written by LMDB, else together with others that open it. */
-static int hold_data_file(const struct lmdb_settings *settings, const char *data, const char *lock, int *fd)
+/* Holds an open file: shared with others that hold it so, or alone. */
+static int hold(int fd, int how)
 {
-	struct stat state;
-	int rc;
-
-	*fd = -1;
-	if (settings->create && !settings->read_only) {
-		rc = make_file(data, settings->mode, fd);
-		if (rc)
-			return rc;
-	}
-	if (*fd < 0) /* without O_NONBLOCK a FIFO of that name would stop us here */
-		*fd = open(data, O_CLOEXEC | O_NONBLOCK | (settings->read_only ? O_RDONLY : O_RDWR));
-	if (*fd < 0 || fstat(*fd, &state) < 0)
-		return errno;
-	rc = state.st_size == 0 || !may(lock, F_OK) ? LOCK_EX : LOCK_SH;
-	while (flock(*fd, rc) < 0)
+	while (flock(fd, how) < 0)
 		if (errno != EINTR)
 			return errno;
 	return 0;
+}
+
+/* Opens data.mdb. Without O_NONBLOCK a FIFO of that name would stop us here. */
+static int open_data_file(const char *data, int access_mode, int *fd)
+{
+	*fd = open(data, access_mode | O_CLOEXEC | O_NONBLOCK);
+	return *fd < 0 ? errno : 0;
+}
+
+/* Opens data.mdb, made if need be and asked for, and holds it: alone if it or lock.mdb is still to be
+ * written by LMDB. */
+static int hold_data_file(const struct lmdb_settings *settings, const char *data, const char *lock, int *fd)
+{
+	struct stat state;
+	int rc = 0;
+
+	*fd = -1;
+	if (settings->create && !settings->read_only)
+		rc = make_file(data, settings->mode, fd);
+	if (rc == 0 && *fd < 0)
+		rc = open_data_file(data, settings->read_only ? O_RDONLY : O_RDWR, fd);
+	if (rc)
+		return rc;
+	if (fstat(*fd, &state) < 0)
+		return errno;
+	return hold(*fd, state.st_size == 0 || !may(lock, F_OK) ? LOCK_EX : LOCK_SH);
+}
+
+static enum be_status data_file_failed(const char *path, const char *data, bool read_only, int code)
+{
+	if (code == ENOENT)
+		return error_set(BE_NOT_FOUND, "%s: is missing; there is no environment yet", data);
+	if (code == EISDIR)
+		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: is a directory", data);
+	return failed(path, read_only, code);
+}
+
+static enum be_status name_file(const char *path, const char *name, char file[PATH_MAX])
+{
+	if (snprintf(file, PATH_MAX, "%s/%s", path, name) >= PATH_MAX)
+		return error_errno(BE_INVALID_ARGUMENT, ENAMETOOLONG, "%s", path);
+	return BE_OK;
+}
+
+enum be_status lmdb_storage_examine(const char *path, bool may_be_missing)
+{
+	char data[PATH_MAX];
+	enum be_status status;
+	bool exists = false;
+	int fd = -1;
+	int rc;
+
+	status = preflight_file_system(path);
+	if (status == BE_OK)
+		status = name_file(path, "data.mdb", data);
+	if (status)
+		return status;
+	rc = open_data_file(data, O_RDONLY, &fd);
+	if (rc == 0)
+		rc = hold(fd, LOCK_SH);
+	if (rc == 0)
+		status = preflight_data_file(data, fd, &exists);
+	else if (rc != ENOENT)
+		status = data_file_failed(path, data, true, rc);
+	if (fd >= 0)
+		close(fd);
+	if (status == BE_OK && !exists && !may_be_missing)
+		status = data_file_failed(path, data, true, ENOENT);
+	return status;
 }
 
 static int open_env(const struct lmdb_settings *settings, MDB_env **env)
@@ -587,6 +641,19 @@ static int open_storage(const struct lmdb_settings *settings, struct lmdb_storag
 	return first_read(storage);
 }
 
+/* A file that was made survives the loss of power once its directory has been flushed. */
+static int sync_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return errno;
+	rc = fsync(fd) < 0 ? errno : 0;
+	close(fd);
+	return rc;
+}
+
 static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 {
 	size_t path_size = strlen(settings->path) + 1;
@@ -609,20 +676,20 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	return storage;
 }
 
-/* What is done while data.mdb is held. */
-static enum be_status open_held(const struct lmdb_settings *settings, const char *data, const char *lock,
-				struct lmdb_storage **result)
+/* What is done while data.mdb is held, by `fd`. */
+static enum be_status open_held(const struct lmdb_settings *settings, const char *data, int fd,
+				const char *lock, struct lmdb_storage **result)
 {
 	struct lmdb_storage *storage;
 	enum be_status status;
 	bool exists;
 	int rc;
 
-	status = preflight_data_file(data, &exists);
+	status = preflight_data_file(data, fd, &exists);
 	if (status)
 		return status;
 	if (!exists && (!settings->create || settings->read_only))
-		return error_set(BE_NOT_FOUND, "%s: is empty; there is no environment yet", data);
+		return data_file_failed(settings->path, data, true, ENOENT);
 	rc = make_lock_file(settings, lock);
 	if (rc)
 		return failed(settings->path, settings->read_only, rc);
@@ -630,12 +697,14 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	if (!storage)
 		return failed(settings->path, settings->read_only, ENOMEM);
 	rc = open_storage(settings, storage);
+	if (rc == 0 && !exists)
+		rc = sync_directory(settings->path);
 	if (rc) {
 		status = storage_failed(storage, rc);
 		lmdb_storage_close(storage);
 		/* A file that LMDB began and could not finish would count as damaged. */
-		if (!exists && truncate(data, 0) < 0)
-			return status;
+		if (!exists && ftruncate(fd, 0) < 0)
+			return error_errno(status, errno, "%s: is incomplete; remove it", data);
 		return status;
 	}
 	*result = storage;
@@ -654,20 +723,17 @@ enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lm
 	status = check_version();
 	if (status == BE_OK)
 		status = preflight_file_system(settings->path);
+	if (status == BE_OK)
+		status = name_file(settings->path, "data.mdb", data);
+	if (status == BE_OK)
+		status = name_file(settings->path, "lock.mdb", lock);
 	if (status)
 		return status;
-	if (snprintf(data, sizeof data, "%s/data.mdb", settings->path) >= (int)sizeof data)
-		return error_errno(BE_INVALID_ARGUMENT, ENAMETOOLONG, "%s", settings->path);
-	snprintf(lock, sizeof lock, "%s/lock.mdb", settings->path);
 	rc = hold_data_file(settings, data, lock, &fd);
-	if (rc == ENOENT)
-		status = error_set(BE_NOT_FOUND, "%s: is missing; there is no environment yet", data);
-	else if (rc == EISDIR)
-		status = error_set(BE_NOT_AN_ENVIRONMENT, "%s: is a directory", data);
-	else if (rc)
-		status = failed(settings->path, settings->read_only, rc);
+	if (rc)
+		status = data_file_failed(settings->path, data, settings->read_only, rc);
 	else
-		status = open_held(settings, data, lock, storage);
+		status = open_held(settings, data, fd, lock, storage);
 	if (fd >= 0)
 		close(fd);
 	return status;
@@ -676,6 +742,13 @@ enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lm
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
 {
 	return &storage->interface;
+}
+
+enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage)
+{
+	int rc = mdb_env_set_flags(storage->env, MDB_NOSYNC, 1);
+
+	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }
 
 void lmdb_storage_close(struct lmdb_storage *storage)

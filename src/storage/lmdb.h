@@ -13,18 +13,25 @@ struct lmdb_storage;
 
 struct lmdb_settings {
 	const char *path;  /* the directory; exists */
-	bool create;       /* make the files where missing */
+	bool create;       /* make the files where missing; nothing is made for a reader */
 	bool read_only;    /* begin(write) answers BE_READ_ONLY */
 	bool sync;         /* flush on commit; false: BE_DURABILITY_PROCESS */
 	mode_t mode;       /* of files made, whatever the umask */
 	uint64_t map_size; /* bytes; a multiple of the page size */
 };
 
-/* Checks what is there (preflight.h), then maps it. The path is copied. */
+/* Looks at what is there (preflight.h) and changes nothing. That there is nothing yet is BE_NOT_FOUND, or
+ * BE_OK if it `may_be_missing`. */
+enum be_status lmdb_storage_examine(const char *path, bool may_be_missing);
+
+/* Looks again, then maps it. The path is copied. */
 enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage);
 
 /* Its functions, valid until it is closed or abandoned. */
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
+
+/* From now on commits survive the death of processes, but not the loss of power. No write txn may be open. */
+enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage);
 
 /* No txn may be open, and no thread inside. */
 void lmdb_storage_close(struct lmdb_storage *storage);

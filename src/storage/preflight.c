@@ -9,7 +9,6 @@
 #include "error.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +193,7 @@ static ssize_t read_head(int fd, unsigned char *head, size_t size)
 	return (ssize_t)used;
 }
 
-static enum be_status check_open_file(const char *path, int fd, bool *exists)
+static enum be_status check_contents(const char *path, int fd, bool *exists)
 {
 	static const size_t head_size = LMDB_PAGE_MAX + sizeof(struct meta_page);
 	enum be_status status = BE_DAMAGED;
@@ -223,26 +222,14 @@ static enum be_status check_open_file(const char *path, int fd, bool *exists)
 	return status;
 }
 
-enum be_status preflight_data_file(const char *path, bool *exists)
+enum be_status preflight_data_file(const char *path, int fd, bool *exists)
 {
-	enum be_status status;
 	struct stat state;
-	int fd;
 
 	*exists = false;
-	/* Without O_NONBLOCK a FIFO of that name would stop us here. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0) {
-		if (errno == ENOENT)
-			return BE_OK;
-		return error_errno(error_from_errno(errno), errno, "%s: cannot be opened for reading", path);
-	}
 	if (fstat(fd, &state) < 0)
-		status = error_errno(BE_IO_ERROR, errno, "%s", path);
-	else if (!S_ISREG(state.st_mode))
-		status = error_set(BE_NOT_AN_ENVIRONMENT, "%s: is not a regular file", path);
-	else
-		status = check_open_file(path, fd, exists);
-	close(fd);
-	return status;
+		return error_errno(BE_IO_ERROR, errno, "%s", path);
+	if (!S_ISREG(state.st_mode))
+		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: is not a regular file", path);
+	return check_contents(path, fd, exists);
 }
