@@ -34,6 +34,7 @@ struct stress {
 	struct shared *shared;
 	pthread_barrier_t *over;
 	uint64_t seed;
+	int operations; /* by each thread */
 };
 
 struct thread {
@@ -193,7 +194,7 @@ static void *run_thread(void *context)
 	struct be_enforcer *own = NULL;
 	int i;
 
-	for (i = 0; i < OPERATIONS; i++) {
+	for (i = 0; i < thread->stress->operations; i++) {
 		if (i % 500 == 0) {
 			be_close(own);
 			own = test_open(thread->stress->path, BE_DURABILITY_PROCESS);
@@ -249,6 +250,7 @@ int main(void)
 
 	test_begin(60);
 	stress.seed = test_seed();
+	stress.operations = test_is_long() ? OPERATIONS_LONG : OPERATIONS;
 	stress.shared = shared_make(sizeof *stress.shared);
 	stress.over = barrier_make(PROCESSES);
 	test_path(stress.path, "stress");
@@ -263,7 +265,7 @@ int main(void)
 	expect_accounts_agree(&stress);
 	printf("%d processes x %d threads: %d operations in %.2f s; %" PRIu64 " commits granted, %" PRIu64
 	       " refused, %" PRIu64 " ended by whoever took them; the accounts agree\n",
-	       PROCESSES, THREADS, PROCESSES * THREADS * OPERATIONS, test_seconds_since(start),
+	       PROCESSES, THREADS, PROCESSES * THREADS * stress.operations, test_seconds_since(start),
 	       stress.shared->granted, stress.shared->refused, stress.shared->ended);
 	EXPECT(stress.shared->refused > 0 && stress.shared->ended > 0);
 	return 0;

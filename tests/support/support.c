@@ -50,7 +50,12 @@ void test_begin(unsigned deadline_seconds)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	EXPECT(atexit(remove_directory) == 0);
 	EXPECT(sigaction(SIGALRM, &action, NULL) == 0);
-	alarm(TEST_SANITIZED ? 4 * deadline_seconds : deadline_seconds);
+	alarm(deadline_seconds * (TEST_SANITIZED ? 4 : 1) * (test_is_long() ? 20 : 1));
+}
+
+bool test_is_long(void)
+{
+	return getenv("TEST_LONG") != NULL;
 }
 
 void test_skip(const char *format, ...)

@@ -31,9 +31,13 @@
 
 /* ------------------------------------------------------------ the program */
 
-/* Begins a test: when it is not over after so many seconds (four times as many under sanitizers), it
- * says so and fails, and its children end with it. Standard output becomes line buffered. */
+/* Begins a test: when it is not over after so many seconds (four times as many under sanitizers, twenty
+ * times as many in long mode), it says so and fails, and its children end with it. Standard output
+ * becomes line buffered. */
 void test_begin(unsigned deadline_seconds);
+
+/* Is the environment variable TEST_LONG set, so that more rounds are wanted than in the usual suite? */
+bool test_is_long(void);
 
 /* Ends the program with the status that meson counts as skipped, the reason on standard output. */
 _Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What quickstart and check share. Sourced by them; sets `top`, the top of the source tree.
+top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+
+# The Debian packages that are needed, in one place.
+# shellcheck disable=SC2034 # Used by those who source this.
+packages_to_build=(meson ninja-build gcc libc6-dev pkg-config liblmdb-dev libjansson-dev libsmartcols-dev)
+# shellcheck disable=SC2034
+packages_to_test=(libcriterion-dev g++ clang libclang-rt-dev strace python3-minimal)
+
+say() {
+	printf '\n== %s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+# install_packages PACKAGE...: installs those that are not there yet.
+install_packages() {
+	local package missing=() as_root=()
+
+	if ! command -v apt-get >/dev/null; then
+		echo "This is no Debian-like system. What these Debian packages hold must be there: $*"
+		return
+	fi
+	for package; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+			missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null ||
+			fail "packages are missing, and there is no sudo. As root: apt-get install ${missing[*]}"
+		as_root=(sudo)
+	fi
+	say "Installing ${missing[*]}"
+	"${as_root[@]}" apt-get -q -o DPkg::Lock::Timeout=300 update ||
+		echo "The lists of packages could not all be brought up to date; going on with what there is."
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "${missing[@]}" </dev/null ||
+		fail "the packages could not be installed: ${missing[*]}"
+}
+
+# Sets `work` to a new directory, which is removed when the script ends, however it ends. Environments
+# may not lie on the network or on a container's overlay, so there memory serves.
+make_work_directory() {
+	local parent=${TMPDIR:-/tmp}
+
+	case $(stat -f -c %T "$parent") in
+	overlayfs | aufs | nfs | smb* | cifs | v9fs | fuse* | ceph) parent=/dev/shm ;;
+	esac
+	work=$(mktemp -d "$parent/budget-enforcer-XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+# configure DIRECTORY OPTION...: sets a build directory up, or brings it up to date.
+configure() {
+	local directory=$1 again=()
+
+	shift
+	[ ! -f "$directory/build.ninja" ] || again=(--reconfigure)
+	meson setup "${again[@]}" "$@" "$directory" "$top" >"$work/meson.log" 2>&1 || {
+		cat "$work/meson.log"
+		return 1
+	}
+}
+
+# compile DIRECTORY JOBS: a terminal sees the progress, a log only what went wrong.
+compile() {
+	local quiet=(--quiet)
+
+	[ ! -t 1 ] || quiet=()
+	ninja "${quiet[@]}" -C "$1" -j "$2"
+}
