@@ -10,11 +10,11 @@ void error_clear(void);
 
 /* Sets the text for people and returns `status`: `return error_set(BE_DAMAGED, "%s: ...", path);` */
 enum be_status error_set(enum be_status status, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 /* The same for a failed system call: adds ": " and the meaning of `code`, an errno. */
 enum be_status error_errno(enum be_status status, int code, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 /* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR. */
 enum be_status error_from_errno(int code);
