@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * be-replay: would this budget have held that traffic? Forks workers that replay a trace of LLM
+ * requests against an envelope through the library.
+ *
+ * Everything that can be wrong with the command line, the trace or the prices is found before the
+ * environment is touched. An envelope that is there already is used as it stands and never changed.
+ */
+#include "clock.h"
+#include "cost.h"
+#include "pool.h"
+#include "report.h"
+#include "trace.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_OF(number) #number
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *argp_program_version =
+	"be-replay " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
+
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_USAGE = 2,
+	EXIT_FAULT = 3,
+	EXIT_INTERRUPTED = 130,
+};
+
+struct settings {
+	const char *directory;
+	const char *trace; /* NULL: the built-in one */
+	const char *namespace_name;
+	const char *category;
+	unsigned int workers;
+	struct prices prices;
+	int64_t limit;      /* 0: not given */
+	int64_t max_output; /* -1: the trace's largest */
+	enum be_period period;
+	bool period_given;
+	enum be_durability durability;
+	double speed;
+	bool json;
+};
+
+enum option_key {
+	KEY_TRACE = 't',
+	KEY_WORKERS = 'w',
+	KEY_LIMIT = 'l',
+	KEY_PERIOD = 'p',
+	KEY_NAMESPACE = 'n',
+	KEY_CATEGORY = 'c',
+	KEY_SPEED = 's',
+	KEY_JSON = 'j',
+	KEY_PRICE_IN = 256,
+	KEY_PRICE_OUT,
+	KEY_MAX_OUTPUT,
+	KEY_DURABILITY,
+};
+
+static const struct argp_option options[] = {
+	{"trace", KEY_TRACE, "FILE", 0,
+	 "CSV of TIMESTAMP,ContextTokens,GeneratedTokens; - is standard input (default: 2000 made-up "
+	 "requests over an hour)",
+	 0},
+	{"workers", KEY_WORKERS, "N", 0, "Worker processes, 1 to 1000 (default 4)", 0},
+	{"price-in", KEY_PRICE_IN, "AMOUNT", 0, "Price of a million input tokens (default 3)", 0},
+	{"price-out", KEY_PRICE_OUT, "AMOUNT", 0, "Price of a million output tokens (default 15)", 0},
+	{"max-output", KEY_MAX_OUTPUT, "TOKENS", 0,
+	 "Output tokens that a worker reserves for before it knows (default: the largest output of the "
+	 "trace, with which spending never passes the limit)",
+	 0},
+	{"limit", KEY_LIMIT, "AMOUNT", 0, "The budget (default: the existing envelope's, else 100)", 0},
+	{"period", KEY_PERIOD, "PERIOD", 0,
+	 "total, hourly, daily, weekly or monthly (default: the existing envelope's, else total)", 0},
+	{"namespace", KEY_NAMESPACE, "NAME", 0, "Namespace of the envelope (default: the empty one)", 0},
+	{"category", KEY_CATEGORY, "NAME", 0, "Category of the envelope (default llm)", 0},
+	{"speed", KEY_SPEED, "FACTOR", 0,
+	 "1 is real time, 60 is sixty times faster, 0 is as fast as possible (default 0)", 0},
+	{"durability", KEY_DURABILITY, "MODE", 0, "full or process (default full)", 0},
+	{"json", KEY_JSON, NULL, 0, "Print the summary as JSON", 0},
+	{0},
+};
+
+static const char doc[] =
+	"Replays a trace of LLM requests against a budget, and says whether it would have held.\v"
+	"DIR is the environment, created when missing. Each worker takes the next request of the trace, "
+	"reserves its estimate, runs it (which takes no time here) and settles what it really cost. "
+	"What a refused request would have cost is counted.\n\n"
+	"The enforcer's clock follows the trace: an hourly budget starts anew after each hour of the trace, "
+	"counted from its first request. (be-inspect goes by the machine's clock, and shows the windows of "
+	"an "
+	"old trace as over.) An envelope that exists is used with what it has spent and is "
+	"never changed; a --limit or --period that differs from it is an error.\n\n"
+	"Exit status: 0 done, whatever the answer; 2 wrong usage; 3 a fault, or a worker that died; "
+	"130 ended by SIGINT, SIGTERM or SIGHUP, with a summary of what was done.";
+
+static int64_t parse_number(struct argp_state *state, const char *option, const char *text, int64_t least,
+			    int64_t most)
+{
+	size_t length = strlen(text);
+	int64_t number = 0;
+
+	/* Ten digits hold every bound in use and fit int64_t. */
+	if (length >= 1 && length <= 10 && strspn(text, "0123456789") == length)
+		number = strtoll(text, NULL, 10);
+	else
+		number = least - 1;
+	if (number < least || number > most)
+		argp_error(state, "--%s: '%s' is no number from %lld to %lld", option, text, (long long)least,
+			   (long long)most);
+	return number;
+}
+
+static int64_t parse_amount(struct argp_state *state, const char *option, const char *text)
+{
+	int64_t amount;
+	enum be_status status = be_amount_parse(text, &amount);
+
+	if (status != BE_OK)
+		argp_error(state, "--%s: '%s': %s", option, text, be_status_text(status));
+	return amount;
+}
+
+static double parse_speed(struct argp_state *state, const char *text)
+{
+	char *end = NULL;
+	double speed = 0;
+	size_t length = strspn(text, "0123456789.");
+
+	if (length > 0 && text[length] == '\0')
+		speed = strtod(text, &end);
+	if (!end || *end || speed > 1e6)
+		argp_error(state, "--speed: '%s' is no number from 0 to 1000000", text);
+	return speed;
+}
+
+static enum be_durability parse_durability(struct argp_state *state, const char *text)
+{
+	if (strcmp(text, "full") == 0)
+		return BE_DURABILITY_FULL;
+	if (strcmp(text, "process") != 0)
+		argp_error(state, "--durability: '%s' is neither full nor process", text);
+	return BE_DURABILITY_PROCESS;
+}
+
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+	struct settings *settings = state->input;
+
+	switch (key) {
+	case KEY_TRACE:
+		settings->trace = text;
+		break;
+	case KEY_WORKERS:
+		settings->workers = (unsigned int)parse_number(state, "workers", text, 1, 1000);
+		break;
+	case KEY_PRICE_IN:
+		settings->prices.input = parse_amount(state, "price-in", text);
+		break;
+	case KEY_PRICE_OUT:
+		settings->prices.output = parse_amount(state, "price-out", text);
+		break;
+	case KEY_MAX_OUTPUT:
+		settings->max_output = parse_number(state, "max-output", text, 0, TRACE_TOKENS_MAX);
+		break;
+	case KEY_LIMIT:
+		settings->limit = parse_amount(state, "limit", text);
+		if (settings->limit == 0)
+			argp_error(state, "--limit: it must be more than 0");
+		break;
+	case KEY_PERIOD:
+		if (be_period_parse(text, &settings->period) != BE_OK)
+			argp_error(state, "--period: '%s' is none of total, hourly, daily, weekly, monthly",
+				   text);
+		settings->period_given = true;
+		break;
+	case KEY_NAMESPACE:
+		settings->namespace_name = text;
+		break;
+	case KEY_CATEGORY:
+		settings->category = text;
+		break;
+	case KEY_SPEED:
+		settings->speed = parse_speed(state, text);
+		break;
+	case KEY_DURABILITY:
+		settings->durability = parse_durability(state, text);
+		break;
+	case KEY_JSON:
+		settings->json = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (settings->directory)
+			argp_error(state, "more than one DIR: '%s'", text);
+		settings->directory = text;
+		break;
+	case ARGP_KEY_END:
+		if (!settings->directory)
+			argp_error(state, "no DIR given");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* What messages call the trace. */
+static const char *trace_name(const struct settings *settings)
+{
+	if (!settings->trace)
+		return "built-in trace";
+	return strcmp(settings->trace, "-") == 0 ? "standard input" : settings->trace;
+}
+
+static bool load_trace(const struct settings *settings, struct trace *trace)
+{
+	struct trace_problem problem;
+
+	if (!settings->trace) {
+		if (trace_builtin(trace))
+			return true;
+		fprintf(stderr, "be-replay: out of memory\n");
+		return false;
+	}
+	if (trace_read(settings->trace, trace, &problem))
+		return true;
+	if (problem.line)
+		fprintf(stderr, "be-replay: %s:%zu: %s\n", trace_name(settings), problem.line, problem.text);
+	else
+		fprintf(stderr, "be-replay: %s: %s\n", trace_name(settings), problem.text);
+	return false;
+}
+
+static bool work_out_costs(const struct settings *settings, const struct trace *trace, struct costs *costs)
+{
+	int64_t max_output = settings->max_output >= 0 ? settings->max_output : costs_largest_output(trace);
+	size_t line;
+
+	if (costs_of_trace(trace, &settings->prices, max_output, costs, &line))
+		return true;
+	if (line)
+		fprintf(stderr,
+			"be-replay: %s:%zu: at these prices the costs so far are more than an amount "
+			"can hold (9223372036.854775807)\n",
+			trace_name(settings), line);
+	else
+		fprintf(stderr, "be-replay: out of memory\n");
+	return false;
+}
+
+static bool fault(const char *directory, const char *call, enum be_status status)
+{
+	const char *details = be_last_error();
+
+	fprintf(stderr, "be-replay: %s: %s: %s%s%s\n", directory, call, be_status_text(status),
+		*details ? ": " : "", details);
+	return false;
+}
+
+/* Makes the envelope unless it is there, and reads it. False when it is not the one asked for. */
+static bool prepare_envelope(const struct settings *settings, struct be_enforcer *handle,
+			     struct be_envelope *envelope)
+{
+	int64_t limit = settings->limit ? settings->limit : 100 * BE_UNIT;
+	enum be_status status = be_envelope_ensure(handle, settings->category, limit, settings->period, NULL);
+	char text[BE_AMOUNT_TEXT_SIZE];
+
+	if (status != BE_OK)
+		return fault(settings->directory, "be_envelope_ensure", status);
+	status = be_utilization(handle, settings->category, envelope);
+	if (status != BE_OK)
+		return fault(settings->directory, "be_utilization", status);
+	if ((!settings->limit || envelope->limit == limit) &&
+	    (!settings->period_given || envelope->period == settings->period))
+		return true;
+	status = be_amount_format(envelope->limit, text, sizeof text);
+	if (status != BE_OK)
+		return fault(settings->directory, "be_amount_format", status);
+	fprintf(stderr,
+		"be-replay: %s: the envelope '%s' exists with limit %s and period %s, and be-replay "
+		"never changes it; leave out --limit and --period to use it as it is, or name "
+		"another DIR, --category or --namespace\n",
+		settings->directory, settings->category, text, be_period_name(envelope->period));
+	return false;
+}
+
+/* Replays and reports, with everything prepared. */
+static enum exit_status replay(const struct settings *settings, const struct pool_plan *plan,
+			       const struct be_envelope *before)
+{
+	struct pool_result result;
+	struct report report = {
+		.result = &result,
+		.requests = plan->trace->count,
+		.rounded = plan->costs->rounded,
+		.above = plan->costs->above,
+		.spent_before = before->spent,
+		.limit = before->limit,
+		.period = before->period,
+	};
+
+	if (!pool_run(plan, &result))
+		return EXIT_FAULT;
+	if (result.failed) {
+		/* What a killed worker had reserved would otherwise stay until somebody needs it. */
+		enum be_status status = be_reap(plan->handle, NULL);
+
+		if (status != BE_OK)
+			fault(settings->directory, "be_reap", status);
+	}
+	if (!report_print(&report, settings->json)) {
+		perror("be-replay: standard output");
+		return EXIT_FAULT;
+	}
+	if (result.interrupted)
+		return EXIT_INTERRUPTED;
+	return result.failed ? EXIT_FAULT : EXIT_DONE;
+}
+
+/* Opens the environment and replays a trace whose costs are known. */
+static enum exit_status run(const struct settings *settings, const struct trace *trace,
+			    const struct costs *costs)
+{
+	struct be_options open_options = BE_OPTIONS_INIT;
+	struct be_envelope before = BE_ENVELOPE_INIT;
+	struct be_enforcer *handle = NULL;
+	struct clock *clock = clock_create(trace->requests[0].at_ns, settings->speed);
+	enum exit_status exit_status = EXIT_FAULT;
+	enum be_status status;
+
+	if (!clock) {
+		fprintf(stderr, "be-replay: out of memory\n");
+		return EXIT_FAULT;
+	}
+	open_options.namespace_name = settings->namespace_name;
+	open_options.durability = settings->durability;
+	open_options.now = clock_now;
+	open_options.now_context = clock;
+	status = be_open(settings->directory, &open_options, &handle);
+	if (status != BE_OK) {
+		fault(settings->directory, "be_open", status);
+		return EXIT_FAULT;
+	}
+	if (prepare_envelope(settings, handle, &before)) {
+		const struct pool_plan plan = {
+			.handle = handle,
+			.category = settings->category,
+			.trace = trace,
+			.costs = costs,
+			.clock = clock,
+			.workers = settings->workers,
+			.progress = isatty(STDERR_FILENO) == 1,
+		};
+
+		exit_status = replay(settings, &plan, &before);
+	}
+	be_close(handle);
+	return exit_status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct argp argp = {options, parse_option, "DIR", doc, NULL, NULL, NULL};
+	struct settings settings = {
+		.category = "llm",
+		.workers = 4,
+		.prices = {.input = 3 * BE_UNIT, .output = 15 * BE_UNIT},
+		.max_output = -1,
+		.period = BE_PERIOD_TOTAL,
+	};
+	struct trace trace;
+	struct costs costs;
+	enum exit_status exit_status = EXIT_FAULT;
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argp_parse(&argp, argc, argv, 0, NULL, &settings) != 0)
+		return EXIT_USAGE;
+	if (!load_trace(&settings, &trace))
+		return EXIT_FAULT;
+	if (work_out_costs(&settings, &trace, &costs)) {
+		exit_status = run(&settings, &trace, &costs);
+		costs_free(&costs);
+	}
+	trace_free(&trace);
+	return exit_status;
+}

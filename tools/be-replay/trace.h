@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Traces of LLM requests: when each one came, and how many tokens went in and came out. Text is
+ * validated strictly, because a trace that is half understood gives a wrong answer that looks right.
+ * Nothing here knows of budgets or prices.
+ */
+#ifndef TRACE_H
+#define TRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The most tokens that one request may name in either column. */
+#define TRACE_TOKENS_MAX INT64_C(2147483648)
+/* The largest trace that is read, in bytes: some ten million requests. */
+#define TRACE_BYTES_MAX ((size_t)512 << 20)
+
+struct trace_request {
+	int64_t at_ns; /* since 1970-01-01 UTC, always above zero */
+	int64_t input_tokens;
+	int64_t output_tokens;
+	size_t line; /* in the file, from 1; in the built-in trace the request's number */
+};
+
+/* Requests in the order of the file, which need not be that of time. */
+struct trace {
+	struct trace_request *requests;
+	size_t count;
+};
+
+/* What is wrong with a trace. `line` is 0 when it is no single line's fault. */
+struct trace_problem {
+	size_t line;
+	char text[256];
+};
+
+/* Parses lines of TIMESTAMP,ContextTokens,GeneratedTokens. A timestamp is YYYY-MM-DD HH:MM:SS with at
+ * most nine decimals, in UTC, from 1971 to 2200. Lines end in LF or CRLF, the last one in either or
+ * in nothing; the header line may be missing; empty lines are allowed at the very end only. `text`
+ * needs no NUL. True on success, and *trace is the caller's (trace_free()); otherwise *problem says
+ * why, and *trace is empty. */
+bool trace_parse(const char *text, size_t size, struct trace *trace, struct trace_problem *problem);
+
+/* Reads and parses the file `path`; "-" is standard input. */
+bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem);
+
+/* Makes the built-in trace: 2 000 requests over an hour, the same ones each time. False when there is
+ * no memory. */
+bool trace_builtin(struct trace *trace);
+
+/* Frees what a trace holds and empties it. */
+void trace_free(struct trace *trace);
+
+#endif
