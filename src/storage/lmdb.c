@@ -50,6 +50,8 @@
 /* A commit that failed with EIO when no more than this was free failed for lack of space. */
 #define DISK_FULL_BYTES 65536
 
+#define LOOKS_AT_PAGES 20
+
 /* A txn as the interface hands it out. Read txns of the pool keep `txn` and `cursor` when they end. */
 struct lmdb_txn {
 	_Alignas(64) atomic_bool taken;
@@ -641,6 +643,23 @@ static int open_storage(const struct lmdb_settings *settings, struct lmdb_storag
 	return first_read(storage);
 }
 
+/* Are all pages of the newest txn in the file? A writer may overtake us between the two calls. */
+static enum be_status check_pages(struct lmdb_storage *storage, const char *data, int fd)
+{
+	MDB_txn *txn = storage->readers[0].txn;
+	enum be_status status = BE_DAMAGED;
+	int rc;
+
+	for (int looks = 0; status == BE_DAMAGED && looks < LOOKS_AT_PAGES; looks++) {
+		rc = mdb_txn_renew(txn);
+		if (rc)
+			return storage_failed(storage, rc);
+		status = preflight_pages(data, fd, mdb_txn_id(txn));
+		mdb_txn_reset(txn);
+	}
+	return status;
+}
+
 /* A file that was made survives the loss of power once its directory has been flushed. */
 static int sync_directory(const char *path)
 {
@@ -699,8 +718,8 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	rc = open_storage(settings, storage);
 	if (rc == 0 && !exists)
 		rc = sync_directory(settings->path);
-	if (rc) {
-		status = storage_failed(storage, rc);
+	status = rc ? (enum be_status)storage_failed(storage, rc) : check_pages(storage, data, fd);
+	if (status) {
 		lmdb_storage_close(storage);
 		/* A file that LMDB began and could not finish would count as damaged. */
 		if (!exists && ftruncate(fd, 0) < 0)
