@@ -8,7 +8,7 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 # shellcheck disable=SC2034 # Used by those who source this.
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config liblmdb-dev libjansson-dev libsmartcols-dev)
 # shellcheck disable=SC2034
-packages_to_test=(libcriterion-dev g++ clang libclang-rt-dev strace python3-minimal)
+packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace python3-minimal)
 
 say() {
 	printf '\n== %s\n' "$*"
