@@ -92,9 +92,8 @@ static const char doc[] =
 	"reserves its estimate, runs it (which takes no time here) and settles what it really cost. "
 	"What a refused request would have cost is counted.\n\n"
 	"The enforcer's clock follows the trace: an hourly budget starts anew after each hour of the trace, "
-	"counted from its first request. (be-inspect goes by the machine's clock, and shows the windows of "
-	"an "
-	"old trace as over.) An envelope that exists is used with what it has spent and is "
+	"counted from its first request. be-inspect goes by the machine's clock, and shows the windows of "
+	"an old trace as over. An envelope that exists is used with what it has spent and is "
 	"never changed; a --limit or --period that differs from it is an error.\n\n"
 	"Exit status: 0 done, whatever the answer; 2 wrong usage; 3 a fault, or a worker that died; "
 	"130 ended by SIGINT, SIGTERM or SIGHUP, with a summary of what was done.";
