@@ -18,8 +18,9 @@
  *
  *   Every call returns an enum be_status. Only BE_OK, which is 0, lets the caller go on; all others
  *   are negative. Refusals (-1 to -99) mean that all works and the answer is no; faults (-100 and
- *   below) mean that the call, the environment or the machine is wrong. On any failure the outputs
- *   are zeroed (their `size` apart) and nothing has changed. be_last_error() has the details.
+ *   below) mean that the call, the environment or the machine is wrong. On any failure nothing has
+ *   changed and the outputs are zeroed, their `size` apart (a decision explains refusals, and is
+ *   filled for them too). be_last_error() has the details.
  *
  * AMOUNTS AND TIMES
  *
@@ -69,6 +70,7 @@ extern "C" {
 #define BE_VERSION_PATCH 0
 
 #if defined(__GNUC__)
+#pragma GCC visibility push(default)
 #define BE_MUST_USE __attribute__((warn_unused_result))
 #else
 #define BE_MUST_USE
@@ -544,5 +546,9 @@ template <typename T> static inline T be_sized() {
 #define BE_ENVELOPE_INIT BE_SIZED(struct be_envelope)
 #define BE_TRANSACTION_INIT BE_SIZED(struct be_transaction)
 #define BE_VERIFICATION_INIT BE_SIZED(struct be_verification)
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #endif

@@ -42,6 +42,9 @@
 
 #include <budget_enforcer.h>
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -99,5 +102,8 @@ void be_storage_memory_destroy(struct be_storage *storage);
 
 #ifdef __cplusplus
 }
+#endif
+#if defined(__GNUC__)
+#pragma GCC visibility pop
 #endif
 #endif

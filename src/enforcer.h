@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handle, and what the public calls (spend.c, envelopes.c, query.c, verify.c) share. */
+#ifndef ENFORCER_H
+#define ENFORCER_H
+
+#include "environment.h"
+#include "operation.h"
+
+/* Fixed after be_open(), but for the environment, which is replaced in a fork child. */
+struct be_enforcer {
+	_Atomic(struct environment *) environment;
+	struct environment_settings settings; /* to open it again */
+	struct name name;                     /* its namespace; the category is empty */
+	int64_t (*now)(void *context);
+	void *now_context;
+	void (*observe)(void *context, const struct be_event *event);
+	void *observe_context;
+	char path[]; /* absolute */
+};
+
+/* The environment, opened anew if this is a fork child that has not used the handle yet. */
+enum be_status enforcer_environment(struct be_enforcer *handle, struct environment **environment);
+
+/* For writes: exact. For reads: good to a few milliseconds, and without a system call. */
+int64_t enforcer_now(const struct be_enforcer *handle);
+int64_t enforcer_now_coarse(const struct be_enforcer *handle);
+
+/* The handle's namespace with this category (not NULL). */
+enum be_status enforcer_name(const struct be_enforcer *handle, const char *category, struct name *name);
+
+/* Clears an operation, its description excepted, and sets its kind and time. */
+void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind);
+
+/* Runs one operation, tells the observer, and returns the result's status with an error text. A commit that
+ * is refused for lack of budget is tried again when reaping freed something. */
+enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
+			    struct result *result);
+
+/* Tells the observer, if there is one. */
+void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
+		      const struct result *result);
+
+/* reap_run() with the handle's clock and observer. */
+enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t *reaped);
+
+#endif

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The per-process table of open environments: the one piece of global state in the library.
+ *
+ * Locks: `table_lock` covers the table and every opening and closing. The fork handlers hold it across
+ * fork(), so that a child finds the table whole. Within it the file be-owners has its opening lock, which
+ * serialises openings between processes; LMDB's locks come last.
+ *
+ * An environment of which the last handle is closed, while commits tied to this process are pending or
+ * another thread holds the registration's hint, keeps its registration (its storage is closed): the process
+ * lives, so what it reserved stays reserved. It is taken up again when the directory is opened again.
+ */
+#include "environment.h"
+
+#include "error.h"
+#include "storage/lmdb.h"
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
+static struct environment *table;
+static _Atomic uint64_t fork_generation;
+
+bool environment_is_ours(const struct environment *environment)
+{
+	return environment->is_given ||
+	       environment->fork_generation == atomic_load_explicit(&fork_generation, memory_order_acquire);
+}
+
+/* ---- fork */
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&table_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&table_lock);
+}
+
+/* Everything in the table is the parent's. Its locks must not outlive it through our copies of the
+ * descriptors; the rest is freed when this process next opens something, outside a fork handler. */
+static void after_fork_in_child(void)
+{
+	atomic_fetch_add_explicit(&fork_generation, 1, memory_order_release);
+	for (struct environment *one = table; one; one = one->next)
+		if (one->owners)
+			owners_disown(one->owners);
+	pthread_mutex_unlock(&table_lock);
+}
+
+static void install_handlers(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* ---- the table */
+
+static void unlink_environment(struct environment *environment)
+{
+	for (struct environment **at = &table; *at; at = &(*at)->next)
+		if (*at == environment) {
+			*at = environment->next;
+			return;
+		}
+}
+
+/* Drops what a parent left in the table and no handle of ours refers to. */
+static void release_inherited(struct environment *environment)
+{
+	if (environment->owners)
+		owners_abandon(environment->owners);
+	if (environment->lmdb)
+		lmdb_storage_abandon(environment->lmdb);
+	unlink_environment(environment);
+	free(environment);
+}
+
+static struct environment *find_environment(const struct stat *about)
+{
+	for (struct environment *one = table; one; one = one->next)
+		if (one->device == about->st_dev && one->inode == about->st_ino && environment_is_ours(one))
+			return one;
+	return NULL;
+}
+
+/* ---- opening */
+
+static mode_t directory_mode(mode_t mode)
+{
+	return mode | (mode & 0444) >> 2;
+}
+
+static enum be_status open_directory(const struct environment_settings *settings, struct stat *about)
+{
+	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
+
+	if (stat(settings->path, about) < 0) {
+		if (errno != ENOENT || !may_create)
+			return error_errno(error_from_errno(errno), errno, "%s", settings->path);
+		if (mkdir(settings->path, directory_mode(settings->mode)) < 0 && errno != EEXIST)
+			return error_errno(error_from_errno(errno), errno, "%s: cannot create the directory",
+					   settings->path);
+		if (chmod(settings->path, directory_mode(settings->mode)) < 0 ||
+		    stat(settings->path, about) < 0)
+			return error_errno(error_from_errno(errno), errno, "%s", settings->path);
+	}
+	if (!S_ISDIR(about->st_mode))
+		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: an environment is a directory, and this is none",
+				 settings->path);
+	return BE_OK;
+}
+
+static enum be_status read_boot_id(uint8_t boot_id[16])
+{
+	static const char path[] = "/proc/sys/kernel/random/boot_id";
+	char text[64] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	int digits = 0;
+
+	if (fd >= 0)
+		close(fd);
+	memset(boot_id, 0, 16);
+	for (const char *at = text; got > 0 && *at && digits < 32; at++) {
+		static const char hex[] = "0123456789abcdef";
+		const char *digit = strchr(hex, *at);
+
+		if (!digit)
+			continue;
+		boot_id[digits / 2] = (uint8_t)(boot_id[digits / 2] << 4 | (digit - hex));
+		digits++;
+	}
+	if (digits != 32)
+		return error_set(BE_IO_ERROR, "%s: cannot read it, and process durability needs it", path);
+	return BE_OK;
+}
+
+/* Reads the header, makes it when the storage is new, and settles the durability. In process durability
+ * nothing is flushed, so the header must say so, flushed, before the first change that is not: lmdb storages
+ * are opened flushing, and are told to stop after this. */
+static enum be_status settle_header(const struct environment_settings *settings,
+				    struct environment *environment)
+{
+	bool may_write = !environment->read_only;
+	bool unflushed = settings->durability == BE_DURABILITY_PROCESS && environment->lmdb;
+	uint8_t boot_id[16] = {0};
+	struct store store;
+	enum be_status status = store_begin(&store, environment->storage, false);
+
+	if (status != BE_OK)
+		return status;
+	status = store_header(&store);
+	store_abort(&store);
+	if (status != BE_OK && (status != BE_NOT_AN_ENVIRONMENT || !may_write))
+		return status;
+	if (status == BE_OK && !store.header.unflushed && !unflushed)
+		return BE_OK;
+
+	if (unflushed || (status == BE_OK && store.header.unflushed)) {
+		enum be_status read = read_boot_id(boot_id);
+
+		if (read != BE_OK)
+			return read;
+	}
+	if (status == BE_OK && store.header.unflushed && memcmp(store.header.boot_id, boot_id, 16) != 0)
+		return error_set(
+			BE_OTHER_BOOT,
+			"%s: it was used with process durability, and the machine has gone down since: its "
+			"contents cannot be trusted. Restore a backup, or begin with a new directory",
+			settings->path);
+	if (!may_write || (status == BE_OK && store.header.unflushed == unflushed))
+		return BE_OK;
+
+	error_clear();
+	status = store_begin(&store, environment->storage, true);
+	if (status != BE_OK)
+		return status;
+	if (store_header(&store) == BE_NOT_AN_ENVIRONMENT)
+		status = store_initialise(&store, settings->now_ns);
+	else if (!store.has_header)
+		status = BE_DAMAGED;
+	if (status != BE_OK) {
+		store_abort(&store);
+		return status;
+	}
+	error_clear();
+	store.header.unflushed = unflushed;
+	memcpy(store.header.boot_id, boot_id, sizeof boot_id);
+	store.changes++;
+	return store_commit(&store);
+}
+
+static enum be_status open_owners(const struct environment_settings *settings,
+				  struct environment *environment)
+{
+	bool kept = environment->owners != NULL; /* from an earlier opening by this process */
+
+	if (environment->read_only)
+		return kept ? BE_OK : owners_open_read_only(settings->path, &environment->owners);
+	if (kept)
+		return owners_reopen(environment->owners, settings->durability);
+	return owners_open(settings->path, settings->mode, settings->durability, &environment->owners);
+}
+
+/* Opens the storage in a directory that this process has not open. */
+static enum be_status open_storage(const struct environment_settings *settings,
+				   struct environment *environment)
+{
+	struct lmdb_settings lmdb = {
+		.path = settings->path,
+		.create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY)),
+		.read_only = environment->read_only,
+		.sync = true,
+		.mode = settings->mode,
+		.map_size = settings->map_size,
+	};
+	enum be_status status = lmdb_storage_open(&lmdb, &environment->lmdb);
+
+	if (status != BE_OK)
+		return status;
+	environment->storage = lmdb_storage_interface(environment->lmdb);
+	status = settle_header(settings, environment);
+	if (status == BE_OK && settings->durability == BE_DURABILITY_PROCESS && !environment->read_only)
+		status = lmdb_storage_stop_flushing(environment->lmdb);
+	if (status != BE_OK) {
+		lmdb_storage_close(environment->lmdb);
+		environment->lmdb = NULL;
+		environment->storage = NULL;
+	}
+	return status;
+}
+
+/* Before anything is made in a directory that no pool has used yet: is it fit for an environment? When
+ * somebody else begins at the same moment, his half-made files are not judged: that is left to the storage,
+ * which looks under the opening lock. */
+static enum be_status examine_directory(const struct environment_settings *settings)
+{
+	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
+	enum be_status status = lmdb_storage_examine(settings->path, may_create);
+
+	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(settings->path)) {
+		error_clear();
+		return BE_OK;
+	}
+	return status;
+}
+
+static enum be_status open_new(const struct environment_settings *settings, struct environment *environment,
+			       bool *owners_were_new)
+{
+	enum be_status status;
+	bool kept = environment->owners != NULL;
+
+	environment->read_only = settings->flags & BE_OPEN_READ_ONLY;
+	environment->durability = settings->durability;
+	environment->fork_generation = fork_generation;
+	status = owners_exist(settings->path) ? BE_OK : examine_directory(settings);
+	if (status == BE_OK)
+		status = open_owners(settings, environment);
+	if (status != BE_OK)
+		return status;
+	status = open_storage(settings, environment);
+	if (!environment->read_only)
+		owners_opened(environment->owners);
+	if (status != BE_OK) {
+		if (environment->owners && !kept && owners_close(environment->owners))
+			environment->owners = NULL;
+		return status;
+	}
+	*owners_were_new = !environment->read_only && owners_are_new(environment->owners);
+	return BE_OK;
+}
+
+/* Counts one more user of what is open, if it is open in a way that suits. */
+static enum be_status share(const struct environment_settings *settings, struct environment *environment)
+{
+	bool read_only = settings->flags & BE_OPEN_READ_ONLY;
+
+	if (environment->read_only && !read_only)
+		return error_set(BE_READ_ONLY,
+				 "%s: this process has it open read-only; close those handles before opening "
+				 "it to write",
+				 settings->path);
+	if (!read_only && environment->durability != settings->durability)
+		return error_set(BE_OTHER_DURABILITY,
+				 "%s: this process has it open with the other durability", settings->path);
+	environment->references++;
+	return BE_OK;
+}
+
+static enum be_status open_path(const struct environment_settings *settings, struct environment **environment,
+				bool *owners_were_new)
+{
+	struct environment *found;
+	struct stat about;
+	enum be_status status = open_directory(settings, &about);
+
+	if (status != BE_OK)
+		return status;
+	found = find_environment(&about);
+	if (found && found->references > 0) {
+		status = share(settings, found);
+		if (status == BE_OK)
+			*environment = found;
+		return status;
+	}
+	if (!found) {
+		found = calloc(1, sizeof *found);
+		if (!found)
+			return error_set(BE_NO_MEMORY, "out of memory");
+		found->device = about.st_dev;
+		found->inode = about.st_ino;
+		found->next = table;
+		table = found;
+	}
+	status = open_new(settings, found, owners_were_new);
+	if (status == BE_OK) {
+		found->references = 1;
+		*environment = found;
+	} else if (!found->owners) {
+		unlink_environment(found);
+		free(found);
+	}
+	return status;
+}
+
+/* A storage of the caller's: each handle has an environment of its own, outside the table. */
+static enum be_status open_given(const struct environment_settings *settings,
+				 struct environment **environment)
+{
+	struct environment *made = calloc(1, sizeof *made);
+	enum be_status status;
+
+	if (!made)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	made->storage = settings->storage;
+	made->read_only = settings->flags & BE_OPEN_READ_ONLY;
+	made->is_given = true;
+	made->references = 1;
+	status = settle_header(settings, made);
+	if (status != BE_OK) {
+		free(made);
+		return status;
+	}
+	*environment = made;
+	return BE_OK;
+}
+
+enum be_status environment_open(const struct environment_settings *settings, struct environment **environment,
+				bool *owners_were_new)
+{
+	enum be_status status;
+	int cancel_state;
+
+	*owners_were_new = false;
+	if (settings->storage)
+		return open_given(settings, environment);
+	pthread_once(&handlers_once, install_handlers);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	pthread_mutex_lock(&table_lock);
+	status = open_path(settings, environment, owners_were_new);
+	pthread_mutex_unlock(&table_lock);
+	pthread_setcancelstate(cancel_state, NULL);
+	return status;
+}
+
+/* ---- closing */
+
+/* Is a commit pending that lives as long as this process? */
+static bool holds_commits(struct environment *environment)
+{
+	struct commit commit = {.id = 0};
+	struct store store;
+	struct owner self;
+	bool holds = false;
+	int found;
+
+	if (!environment->has_committed)
+		return false;
+	self = owners_self(environment->owners);
+	if (store_begin(&store, environment->storage, false) != BE_OK)
+		return true;
+	while (!holds && (found = store_commit_next(&store, commit.id + 1, &commit)) != STORE_NONE)
+		holds = found < 0 || (!commit.detached && commit.owner.generation == self.generation &&
+				      commit.owner.slot == self.slot);
+	store_abort(&store);
+	return holds;
+}
+
+static void close_path(struct environment *environment)
+{
+	bool keep = environment->owners && holds_commits(environment);
+
+	lmdb_storage_close(environment->lmdb);
+	environment->lmdb = NULL;
+	environment->storage = NULL;
+	if (environment->owners && (keep || !owners_close(environment->owners)))
+		return;
+	unlink_environment(environment);
+	free(environment);
+}
+
+static void drop(struct environment *environment)
+{
+	if (--environment->references > 0)
+		return;
+	if (environment_is_ours(environment))
+		close_path(environment);
+	else
+		release_inherited(environment);
+}
+
+void environment_close(struct environment *environment)
+{
+	int cancel_state;
+
+	if (environment->is_given) {
+		free(environment);
+		return;
+	}
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	pthread_mutex_lock(&table_lock);
+	drop(environment);
+	pthread_mutex_unlock(&table_lock);
+	pthread_setcancelstate(cancel_state, NULL);
+}
+
+/* ---- fork children */
+
+enum be_status environment_renew(const struct environment_settings *settings,
+				 _Atomic(struct environment *) *place)
+{
+	struct environment *inherited, *opened;
+	enum be_status status = BE_OK;
+	bool owners_were_new;
+	int cancel_state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	pthread_mutex_lock(&table_lock);
+	inherited = atomic_load(place);
+	if (!environment_is_ours(inherited)) {
+		status = open_path(settings, &opened, &owners_were_new);
+		if (status == BE_OK) {
+			atomic_store(place, opened);
+			drop(inherited);
+		}
+	}
+	pthread_mutex_unlock(&table_lock);
+	pthread_setcancelstate(cancel_state, NULL);
+	return status;
+}

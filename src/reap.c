@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reaping. What is due is found in read txns, a page at a time, so that the writer's lock is held only to end
+ * a page of commits; the rules look at each again before they end it, since it may have been ended meanwhile.
+ *
+ * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the slot for
+ * the next one to find.
+ */
+#include "reap.h"
+
+#include "error.h"
+#include "executor.h"
+#include "store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE 32
+#define DEAD_MAX 256
+
+struct page {
+	size_t count;
+	struct operation operations[PAGE];
+	struct result results[PAGE];
+};
+
+struct reaper {
+	struct environment *environment;
+	int64_t now_ns;
+	const struct reap_listener *listener;
+	uint64_t reaped;
+	struct page page;
+};
+
+static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as, const struct owner *owner)
+{
+	struct operation *operation = &reaper->page.operations[reaper->page.count++];
+
+	memset(operation, 0, offsetof(struct operation, description));
+	operation->kind = BE_OPERATION_REAP;
+	operation->id = id;
+	operation->reap_as = reap_as;
+	operation->now_ns = reaper->now_ns;
+	if (owner)
+		operation->owner = *owner;
+}
+
+/* Ends the commits of the page, in one txn. */
+static enum be_status run_page(struct reaper *reaper)
+{
+	struct page *page = &reaper->page;
+	enum be_status status = BE_OK;
+
+	if (page->count > 0)
+		status = executor_run(reaper->environment, page->operations, page->results, page->count);
+	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
+		if (page->results[i].status != BE_OK)
+			continue;
+		reaper->reaped++;
+		if (reaper->listener && reaper->listener->reaped)
+			reaper->listener->reaped(reaper->listener->context, &page->operations[i],
+						 &page->results[i]);
+	}
+	page->count = 0;
+	return status;
+}
+
+static enum be_status reap_expired(struct reaper *reaper)
+{
+	int64_t deadline_ns = 0;
+	uint64_t id = 0;
+	bool more = true;
+	enum be_status status = BE_OK;
+
+	while (more && status == BE_OK) {
+		struct store store;
+		int found = 0;
+
+		status = store_begin(&store, reaper->environment->storage, false);
+		if (status != BE_OK)
+			return status;
+		while (reaper->page.count < PAGE) {
+			found = store_deadline_next(&store, &deadline_ns, &id);
+			more = found == 0 && deadline_ns <= reaper->now_ns;
+			if (!more)
+				break;
+			add(reaper, id, BE_COMMIT_EXPIRED, NULL);
+		}
+		store_abort(&store);
+		status = found < 0 ? (enum be_status)found : run_page(reaper);
+	}
+	return status;
+}
+
+static bool is_dead(struct reaper *reaper, const struct owner *owner, const struct owner *dead, size_t count,
+		    bool thorough)
+{
+	struct owners *owners = reaper->environment->owners;
+
+	if (thorough)
+		return !owners_alive(owners, owner);
+	for (size_t i = 0; i < count; i++)
+		if (dead[i].slot == owner->slot && dead[i].generation == owner->generation)
+			return true;
+	return !owners_registered(owners, owner);
+}
+
+static enum be_status reap_orphans(struct reaper *reaper, const struct owner *dead, size_t count,
+				   bool thorough)
+{
+	struct commit commit = {.id = 0};
+	enum be_status status = BE_OK;
+	int found = 0;
+
+	while (found == 0 && status == BE_OK) {
+		struct store store;
+		int looked_at = 0;
+
+		status = store_begin(&store, reaper->environment->storage, false);
+		if (status != BE_OK)
+			return status;
+		/* A page is bounded by what it looks at, too: a read txn must be short. */
+		while (reaper->page.count < PAGE && looked_at++ < 32 * PAGE) {
+			found = store_commit_next(&store, commit.id + 1, &commit);
+			if (found != 0)
+				break;
+			if (!commit.detached && commit.owner.generation != 0 &&
+			    is_dead(reaper, &commit.owner, dead, count, thorough))
+				add(reaper, commit.id, BE_COMMIT_ORPHANED, &commit.owner);
+		}
+		store_abort(&store);
+		status = found < 0 ? (enum be_status)found : run_page(reaper);
+	}
+	return status;
+}
+
+static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
+{
+	struct owners *owners = reaper->environment->owners;
+	struct owner dead[DEAD_MAX];
+	enum be_status status = BE_OK;
+	size_t count;
+
+	do {
+		count = owners_find_dead(owners, dead, DEAD_MAX);
+		if (count > 0 || thorough)
+			status = reap_orphans(reaper, dead, count, thorough);
+		for (size_t i = 0; i < count && status == BE_OK; i++)
+			owners_forget(owners, &dead[i]);
+		thorough = false;
+	} while (count == DEAD_MAX && status == BE_OK);
+	return status;
+}
+
+enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
+			const struct reap_listener *listener, uint64_t *reaped)
+{
+	struct reaper *reaper;
+	struct owner dead;
+	struct store store;
+	int64_t deadline_ns = 0;
+	uint64_t id = 0;
+	enum be_status status;
+	bool has_owners = environment->owners && !environment->read_only;
+	int found;
+
+	*reaped = 0;
+	status = store_begin(&store, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	found = store_deadline_next(&store, &deadline_ns, &id);
+	store_abort(&store);
+	if (found < 0)
+		return (enum be_status)found;
+	if (!thorough && (found == STORE_NONE || deadline_ns > now_ns) &&
+	    !(has_owners && owners_find_dead(environment->owners, &dead, 1) > 0))
+		return BE_OK;
+
+	reaper = malloc(sizeof *reaper);
+	if (!reaper)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	reaper->environment = environment;
+	reaper->now_ns = now_ns;
+	reaper->listener = listener;
+	reaper->reaped = 0;
+	reaper->page.count = 0;
+	status = reap_expired(reaper);
+	if (status == BE_OK && has_owners)
+		status = reap_dead_owners(reaper, thorough);
+	*reaped = reaper->reaped;
+	free(reaper);
+	return status;
+}

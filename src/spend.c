@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public calls that ask, reserve and charge. Each checks its arguments in the order that the header
+ * gives, makes an operation of them and runs it; be_check() alone reads, without a system call, a lock or an
+ * allocation.
+ */
+#include "enforcer.h"
+#include "error.h"
+#include "rules.h"
+#include "sized.h"
+
+#include <stdatomic.h>
+
+#define NS_PER_MS INT64_C(1000000)
+
+static enum be_status missing(const char *what)
+{
+	return error_set(BE_INVALID_ARGUMENT, "no %s was given", what);
+}
+
+static enum be_status check_amount(int64_t amount)
+{
+	if (amount < 0)
+		return error_set(BE_AMOUNT_NEGATIVE, "an amount below zero was given");
+	return BE_OK;
+}
+
+/* ---- check */
+
+static void observe_check(struct be_enforcer *handle, const struct name *name, int64_t amount, int64_t now_ns,
+			  struct result *result)
+{
+	struct operation operation;
+
+	memset(&operation, 0, offsetof(struct operation, description));
+	operation.kind = BE_OPERATION_CHECK;
+	operation.now_ns = now_ns;
+	operation.amount = amount;
+	name_copy(&operation.name, name);
+	enforcer_observe(handle, &operation, result);
+}
+
+/* For handles with an observer, which is shown the envelope. */
+static enum be_status check_observed(struct be_enforcer *handle, struct store *store, const struct name *name,
+				     int64_t amount, struct be_decision *decision)
+{
+	struct result result;
+	int64_t now_ns = enforcer_now_coarse(handle);
+
+	memset(&result, 0, sizeof result);
+	result.envelope.size = sizeof result.envelope;
+	result.status =
+		rules_check(store, name, amount, now_ns, decision, &result.envelope, &result.has_envelope);
+	store_abort(store);
+	observe_check(handle, name, amount, now_ns, &result);
+	return result.status;
+}
+
+static enum be_status check(struct be_enforcer *handle, const struct name *name, int64_t amount,
+			    struct be_decision *decision)
+{
+	struct environment *environment;
+	struct store store;
+	enum be_status status = enforcer_environment(handle, &environment);
+
+	if (status != BE_OK)
+		return status;
+	status = store_begin(&store, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	if (handle->observe)
+		return check_observed(handle, &store, name, amount, decision);
+	status = rules_check(&store, name, amount, enforcer_now_coarse(handle), decision, NULL, NULL);
+	store_abort(&store);
+	return status;
+}
+
+enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
+			struct be_decision *decision)
+{
+	struct be_decision own = BE_DECISION_INIT;
+	struct name name;
+	enum be_status status;
+
+	error_clear();
+	if (!handle || !category)
+		return missing(handle ? "category" : "handle");
+	status = sized_clear(decision);
+	if (status == BE_OK)
+		status = enforcer_name(handle, category, &name);
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status != BE_OK)
+		return status;
+	status = check(handle, &name, amount, &own);
+	if (status == BE_OK || be_status_is_refusal(status))
+		sized_write(decision, &own, sizeof own);
+	return error_default(status);
+}
+
+/* ---- commit, extend */
+
+static enum be_status deadline(int64_t now_ns, uint64_t ttl_ms, int64_t *deadline_ns)
+{
+	*deadline_ns = 0;
+	if (ttl_ms == 0)
+		return BE_OK;
+	if (ttl_ms > (uint64_t)(INT64_MAX / NS_PER_MS) ||
+	    __builtin_add_overflow(now_ns, (int64_t)ttl_ms * NS_PER_MS, deadline_ns)) {
+		*deadline_ns = 0;
+		return error_set(BE_INVALID_ARGUMENT, "a ttl of %llu ms ends after the year 2262",
+				 (unsigned long long)ttl_ms);
+	}
+	return BE_OK;
+}
+
+static enum be_status read_commit_options(const struct be_commit_options *given, struct operation *operation)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	enum be_status status = sized_read(given, &options, sizeof options);
+
+	if (status != BE_OK)
+		return status;
+	if (options.reap_policy != BE_REAP_RELEASE && options.reap_policy != BE_REAP_CHARGE)
+		return error_set(BE_INVALID_ARGUMENT, "options.reap_policy is neither release nor charge");
+	operation->reap_policy = options.reap_policy;
+	operation->detached = options.detached;
+	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
+}
+
+/* Says who holds the commit, where owners are known. */
+static enum be_status own(struct be_enforcer *handle, struct operation *operation)
+{
+	struct environment *environment;
+	enum be_status status = enforcer_environment(handle, &environment);
+
+	if (status != BE_OK || !environment->owners || environment->read_only)
+		return status;
+	operation->owner = owners_self(environment->owners);
+	if (!operation->detached)
+		atomic_store_explicit(&environment->has_committed, true, memory_order_relaxed);
+	return BE_OK;
+}
+
+static void show_decision(struct be_decision *decision, const struct result *result)
+{
+	if (result->status == BE_OK || be_status_is_refusal(result->status))
+		sized_write(decision, &result->decision, sizeof result->decision);
+}
+
+enum be_status be_commit_with(struct be_enforcer *handle, const char *category, int64_t amount,
+			      const char *description, const struct be_commit_options *options, uint64_t *id,
+			      struct be_decision *decision)
+{
+	struct operation operation;
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	if (id)
+		*id = 0;
+	status = sized_clear(decision);
+	if (!handle || !category || !id)
+		return missing(!handle ? "handle" : !category ? "category" : "place for the id");
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_COMMIT);
+	operation.amount = amount;
+	status = read_commit_options(options, &operation);
+	if (status == BE_OK)
+		status = enforcer_name(handle, category, &operation.name);
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status == BE_OK)
+		status =
+			name_set_description(operation.description, &operation.description_size, description);
+	if (status == BE_OK)
+		status = own(handle, &operation);
+	if (status != BE_OK)
+		return error_default(status);
+	status = enforcer_run(handle, &operation, &result);
+	show_decision(decision, &result);
+	*id = result.commit_id;
+	return status;
+}
+
+enum be_status be_commit(struct be_enforcer *handle, const char *category, int64_t amount,
+			 const char *description, uint64_t *id)
+{
+	return be_commit_with(handle, category, amount, description, NULL, id, NULL);
+}
+
+enum be_status be_extend(struct be_enforcer *handle, uint64_t id, int64_t amount, uint64_t ttl_ms,
+			 struct be_decision *decision)
+{
+	struct operation operation;
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(decision);
+	if (!handle)
+		return missing("handle");
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_EXTEND);
+	operation.id = id;
+	operation.amount = amount;
+	status = deadline(operation.now_ns, ttl_ms, &operation.deadline_ns);
+	if (status != BE_OK)
+		return status;
+	status = enforcer_run(handle, &operation, &result);
+	show_decision(decision, &result);
+	return status;
+}
+
+/* ---- release, record, settle */
+
+enum be_status be_release(struct be_enforcer *handle, uint64_t id)
+{
+	struct operation operation;
+	struct result result;
+
+	error_clear();
+	if (!handle)
+		return missing("handle");
+	enforcer_prepare(handle, &operation, BE_OPERATION_RELEASE);
+	operation.id = id;
+	return enforcer_run(handle, &operation, &result);
+}
+
+/* What record and settle share: run, and show the transaction. */
+static enum be_status charge(struct be_enforcer *handle, struct operation *operation,
+			     struct be_transaction *transaction)
+{
+	struct result result;
+	enum be_status status = enforcer_run(handle, operation, &result);
+
+	if (status == BE_OK)
+		sized_write(transaction, &result.transaction, sizeof result.transaction);
+	return status;
+}
+
+enum be_status be_record(struct be_enforcer *handle, const char *category, int64_t amount,
+			 const char *description, struct be_transaction *transaction)
+{
+	struct operation operation;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(transaction);
+	if (!handle || !category)
+		return missing(handle ? "category" : "handle");
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_RECORD);
+	operation.amount = amount;
+	status = enforcer_name(handle, category, &operation.name);
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status == BE_OK)
+		status =
+			name_set_description(operation.description, &operation.description_size, description);
+	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
+}
+
+enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount, const char *description,
+			 struct be_transaction *transaction)
+{
+	struct operation operation;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(transaction);
+	if (!handle)
+		return missing("handle");
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_SETTLE);
+	operation.id = id;
+	operation.amount = amount;
+	operation.has_description = description != NULL;
+	status = name_set_description(operation.description, &operation.description_size, description);
+	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
+}
+
+enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)
+{
+	uint64_t count;
+	enum be_status status;
+
+	error_clear();
+	if (reaped)
+		*reaped = 0;
+	if (!handle)
+		return missing("handle");
+	status = enforcer_reap(handle, true, &count);
+	if (status == BE_OK && reaped)
+		*reaped = count;
+	return error_default(status);
+}
