@@ -256,8 +256,8 @@ static bool fault(const char *directory, const char *call, enum be_status status
 {
 	const char *details = be_last_error();
 
-	fprintf(stderr, "be-replay: %s: %s: %s%s%s\n", directory, call, be_status_text(status),
-		*details ? ": " : "", details);
+	fprintf(stderr, "be-replay: %s: %s: %s\n", directory, call,
+		*details ? details : be_status_text(status));
 	return false;
 }
 

@@ -33,7 +33,7 @@ struct worker {
 	/* Read once the worker has ended. */
 	bool gave_back;  /* it was told to stop before the turn of the request that it had taken */
 	size_t line;     /* of the request it took last */
-	char fault[512]; /* what went wrong, for WORKER_FAULT */
+	char fault[768]; /* what went wrong, for WORKER_FAULT */
 	struct histogram latency;
 };
 
@@ -65,8 +65,8 @@ static bool fault(struct worker *worker, const char *call, enum be_status status
 {
 	const char *details = be_last_error();
 
-	snprintf(worker->fault, sizeof worker->fault, "%s: %s%s%s", call, be_status_text(status),
-		 *details ? ": " : "", details);
+	snprintf(worker->fault, sizeof worker->fault, "%s: %s", call,
+		 *details ? details : be_status_text(status));
 	return false;
 }
 
