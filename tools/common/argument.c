@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The values of options, for argp parsers. argp_error() does not return here: it ends the process, for
+ * none of the tools parses with ARGP_NO_EXIT. The text is escaped, because it may come from a script that
+ * got it from elsewhere.
+ */
+#include "argument.h"
+
+#include "moment.h"
+#include "text.h"
+
+#include <budget_enforcer.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void refuse(const struct argp_state *state, const char *option, const char *text, const char *reason)
+{
+	char *safe = text_escape(text);
+
+	argp_error(state, "%s: '%s': %s", option, safe, reason);
+	free(safe);
+}
+
+int64_t argument_amount(const struct argp_state *state, const char *option, const char *text)
+{
+	enum be_status status;
+	int64_t amount;
+
+	status = be_amount_parse(text, &amount);
+	if (status != BE_OK)
+		refuse(state, option, text, be_status_text(status));
+	return amount;
+}
+
+uint64_t argument_count(const struct argp_state *state, const char *option, const char *text, uint64_t least,
+			uint64_t most)
+{
+	uint64_t count = 0;
+	const char *digit;
+	char reason[96];
+
+	for (digit = text; *digit >= '0' && *digit <= '9'; digit++)
+		if (__builtin_mul_overflow(count, 10, &count) ||
+		    __builtin_add_overflow(count, (uint64_t)(*digit - '0'), &count))
+			break;
+	if (digit == text || *digit != '\0' || count < least || count > most) {
+		snprintf(reason, sizeof reason, "a whole number from %" PRIu64 " to %" PRIu64 " is needed",
+			 least, most);
+		refuse(state, option, text, reason);
+	}
+	return count;
+}
+
+int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns)
+{
+	int64_t moment_ns = 0;
+
+	if (!moment_parse(text, now_ns, &moment_ns))
+		refuse(state, option, text,
+		       "a time is needed: 2023-11-16, '2023-11-16 18:15:46', 2023-11-16T18:15:46Z, "
+		       "@1700158546, or "
+		       "90s, 30m, 1h, 7d, 2w ago");
+	return moment_ns;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The values of options, for argp parsers. Each call returns the value, or prints the option, the text
+ * and what is wrong with it, and ends the process with TOOL_EXIT_USAGE. `option` is "--name". */
+#ifndef ARGUMENT_H
+#define ARGUMENT_H
+
+#include <argp.h>
+#include <stdint.h>
+
+/* A decimal amount such as 0.40, in nanos. */
+int64_t argument_amount(const struct argp_state *state, const char *option, const char *text);
+
+/* A whole number from `least` to `most`. */
+uint64_t argument_count(const struct argp_state *state, const char *option, const char *text, uint64_t least,
+			uint64_t most);
+
+/* A moment; see moment_parse() for what it may look like. */
+int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Moments and durations as people write them.
+ *
+ * Every field has a fixed number of digits and must be in its range, because the C library would take
+ * the 31st of February for a day in March.
+ */
+#include "moment.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+int64_t moment_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+/* Reads exactly `count` digits and moves *text behind them. */
+static bool take_digits(const char **text, int count, int *number)
+{
+	*number = 0;
+	for (; count > 0; count--, ++*text) {
+		if (**text < '0' || **text > '9')
+			return false;
+		*number = *number * 10 + (**text - '0');
+	}
+	return true;
+}
+
+static bool take(const char **text, char character)
+{
+	if (**text != character)
+		return false;
+	++*text;
+	return true;
+}
+
+/* "@SECONDS" and "30m" hold one number of any length; false when it is missing or too large. */
+static bool take_number(const char **text, int64_t *number)
+{
+	const char *first = *text;
+
+	for (*number = 0; **text >= '0' && **text <= '9'; ++*text)
+		if (__builtin_mul_overflow(*number, 10, number) ||
+		    __builtin_add_overflow(*number, **text - '0', number))
+			return false;
+	return *text > first;
+}
+
+/* One to nine digits behind the point of the seconds, as nanoseconds. */
+static bool take_decimals(const char **text, int64_t *nanoseconds)
+{
+	int64_t unit = SECOND_NS / 10;
+
+	if (**text < '0' || **text > '9')
+		return false;
+	for (*nanoseconds = 0; **text >= '0' && **text <= '9'; ++*text, unit /= 10) {
+		if (unit == 0)
+			return false;
+		*nanoseconds += (**text - '0') * unit;
+	}
+	return true;
+}
+
+/* "Z", "+01:00" or nothing, as the seconds that the clock there is ahead of UTC. */
+static bool take_offset(const char **text, int *offset)
+{
+	int hours, minutes;
+	bool ahead;
+
+	*offset = 0;
+	if (**text == '\0' || take(text, 'Z') || take(text, 'z'))
+		return true;
+	ahead = take(text, '+');
+	if (!ahead && !take(text, '-'))
+		return false;
+	if (!take_digits(text, 2, &hours) || !take(text, ':') || !take_digits(text, 2, &minutes) ||
+	    hours > 23 || minutes > 59)
+		return false;
+	*offset = (hours * 60 + minutes) * (ahead ? 60 : -60);
+	return true;
+}
+
+/* What follows a date: the time of day, and the offset. */
+static bool take_time(const char **text, struct tm *fields, int64_t *nanoseconds, int *offset)
+{
+	if (!take(text, 'T') && !take(text, 't') && !take(text, ' '))
+		return false;
+	if (!take_digits(text, 2, &fields->tm_hour) || !take(text, ':') ||
+	    !take_digits(text, 2, &fields->tm_min))
+		return false;
+	if (take(text, ':')) {
+		if (!take_digits(text, 2, &fields->tm_sec))
+			return false;
+		if (take(text, '.') && !take_decimals(text, nanoseconds))
+			return false;
+	}
+	if (fields->tm_hour > 23 || fields->tm_min > 59 || fields->tm_sec > 59)
+		return false;
+	return take_offset(text, offset);
+}
+
+static bool parse_date(const char *text, int64_t *moment_ns)
+{
+	struct tm fields = {0}, real;
+	int64_t seconds, nanoseconds = 0;
+	int year, month, offset = 0;
+	time_t midnight;
+
+	if (!take_digits(&text, 4, &year) || !take(&text, '-') || !take_digits(&text, 2, &month) ||
+	    !take(&text, '-') || !take_digits(&text, 2, &fields.tm_mday))
+		return false;
+	if (*text != '\0' && !take_time(&text, &fields, &nanoseconds, &offset))
+		return false;
+	if (*text != '\0')
+		return false;
+	fields.tm_year = year - 1900;
+	fields.tm_mon = month - 1;
+	real = fields;
+	midnight = timegm(&real);
+	if (real.tm_mday != fields.tm_mday || real.tm_mon != fields.tm_mon)
+		return false;
+	seconds = (int64_t)midnight - offset;
+	return seconds >= 0 && !__builtin_mul_overflow(seconds, SECOND_NS, moment_ns) &&
+	       !__builtin_add_overflow(*moment_ns, nanoseconds, moment_ns);
+}
+
+static bool parse_ago(const char *text, int64_t now_ns, int64_t *moment_ns)
+{
+	static const char units[] = "smhdw";
+	static const int64_t seconds[] = {1, 60, 3600, 86400, 604800};
+	const char *unit;
+	int64_t ago;
+
+	if (!take_number(&text, &ago) || *text == '\0' || text[1] != '\0')
+		return false;
+	unit = strchr(units, *text);
+	if (unit == NULL || __builtin_mul_overflow(ago, seconds[unit - units], &ago) ||
+	    __builtin_mul_overflow(ago, SECOND_NS, &ago))
+		return false;
+	*moment_ns = now_ns - ago;
+	return *moment_ns >= 0;
+}
+
+bool moment_parse(const char *text, int64_t now_ns, int64_t *moment_ns)
+{
+	if (take(&text, '@'))
+		return take_number(&text, moment_ns) && *text == '\0' &&
+		       !__builtin_mul_overflow(*moment_ns, SECOND_NS, moment_ns);
+	return parse_date(text, moment_ns) || parse_ago(text, now_ns, moment_ns);
+}
+
+void moment_format(int64_t moment_ns, int decimals, char text[MOMENT_TEXT_SIZE])
+{
+	int64_t nanoseconds = moment_ns % SECOND_NS;
+	time_t seconds = moment_ns / SECOND_NS;
+	struct tm fields;
+	size_t used;
+
+	/* Division rounds towards zero; a moment before 1970 belongs to the second before. */
+	if (nanoseconds < 0) {
+		nanoseconds += SECOND_NS;
+		seconds--;
+	}
+	gmtime_r(&seconds, &fields);
+	used = strftime(text, MOMENT_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &fields);
+	if (decimals > 0) {
+		char digits[24];
+
+		snprintf(digits, sizeof digits, "%09" PRId64, nanoseconds);
+		used += (size_t)snprintf(text + used, MOMENT_TEXT_SIZE - used, ".%.*s", decimals, digits);
+	}
+	snprintf(text + used, MOMENT_TEXT_SIZE - used, "Z");
+}
+
+void duration_format(int64_t duration_ns, char text[DURATION_TEXT_SIZE])
+{
+	int64_t seconds = duration_ns > 0 ? duration_ns / SECOND_NS : 0;
+	int64_t minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
+
+	if (days > 0)
+		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "d%" PRId64 "h", days, hours % 24);
+	else if (hours > 0)
+		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "h%" PRId64 "m", hours, minutes % 60);
+	else if (minutes > 0)
+		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "m%" PRId64 "s", minutes, seconds % 60);
+	else
+		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "s", seconds);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a tool begins and ends.
+ *
+ * A tool whose reader has gone away (`| head`) is to end without a word. That is what SIGPIPE does by
+ * itself, but a parent that ignores the signal hands that down, so the default is restored.
+ */
+#include "tool.h"
+
+#include "text.h"
+
+#include <argp.h>
+#include <err.h>
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void tool_start(void)
+{
+	setlocale(LC_ALL, "");
+	/* Where even C.UTF-8 is missing, whatever is not ASCII will be printed escaped. */
+	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+		setlocale(LC_CTYPE, "C.UTF-8");
+	signal(SIGPIPE, SIG_DFL);
+	argp_err_exit_status = TOOL_EXIT_USAGE;
+}
+
+void tool_close_output(void)
+{
+	int failed = ferror(stdout);
+
+	errno = 0;
+	if (fclose(stdout) == 0 && !failed)
+		return;
+	if (errno == EPIPE)
+		exit(TOOL_EXIT_FAULT);
+	if (errno != 0)
+		err(TOOL_EXIT_FAULT, "cannot write");
+	errx(TOOL_EXIT_FAULT, "cannot write all of the output");
+}
+
+void tool_complain(const char *subject, const char *sentence)
+{
+	char *safe_subject = text_escape(subject);
+	char *safe_sentence = text_escape(sentence);
+
+	if (strncmp(sentence, subject, strlen(subject)) == 0)
+		warnx("%s", safe_sentence);
+	else
+		warnx("%s: %s", safe_subject, safe_sentence);
+	free(safe_subject);
+	free(safe_sentence);
+}
+
+void tool_out_of_memory(void)
+{
+	errx(TOOL_EXIT_FAULT, "out of memory");
+}

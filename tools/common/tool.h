@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a tool begins and ends: locale, signals, exit codes, and output that could not be written. */
+#ifndef TOOL_H
+#define TOOL_H
+
+/* 0 is success and 1 is what each tool documents: a difference, a refusal. */
+enum {
+	TOOL_EXIT_USAGE = 2,
+	TOOL_EXIT_FAULT = 3,
+};
+
+/* The first call of main(). The locale is the user's, but its characters are UTF-8, as names are; a
+ * closed pipe ends the process quietly; argp's usage errors exit with TOOL_EXIT_USAGE. */
+void tool_start(void);
+
+/* The last call of main(): closes standard output. When anything could not be written it says so on
+ * standard error and ends the process with TOOL_EXIT_FAULT. */
+void tool_close_output(void);
+
+/* Prints "PROGRAM: SUBJECT: SENTENCE" on standard error, both escaped (see text.h). The subject is
+ * left out when the sentence begins with it. */
+void tool_complain(const char *subject, const char *sentence);
+
+/* Ends the process with TOOL_EXIT_FAULT, saying that there is no memory left. */
+_Noreturn void tool_out_of_memory(void);
+
+#endif
