@@ -139,6 +139,7 @@ static void initialise(struct owners_file *file)
 static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
 {
 	struct stat about;
+	int map_fd, map_error;
 	void *map;
 
 	if (fstat(owners->fd, &about) < 0)
@@ -156,10 +157,17 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 		if (rc != 0)
 			return error_errno(error_from_errno(rc), rc, "%s", owners->path);
 	}
+	/* A map keeps the open file description that it was made from, and the locks of that. A fork child
+	 * inherits the map and must not keep its parent's lock by it: so another description is mapped. */
+	map_fd = open(owners->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (map_fd < 0)
+		return error_errno(error_from_errno(errno), errno, "%s", owners->path);
 	map = mmap(NULL, sizeof(struct owners_file), read_only ? PROT_READ : PROT_READ | PROT_WRITE,
-		   MAP_SHARED, owners->fd, 0);
+		   MAP_SHARED, map_fd, 0);
+	map_error = errno;
+	close(map_fd);
 	if (map == MAP_FAILED)
-		return error_errno(error_from_errno(errno), errno, "%s: cannot map it", owners->path);
+		return error_errno(error_from_errno(map_error), map_error, "%s: cannot map it", owners->path);
 	owners->file = map;
 	if (owners->file->magic == OWNERS_MAGIC)
 		return BE_OK;
