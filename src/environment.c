@@ -235,6 +235,7 @@ static enum be_status open_storage(const struct environment_settings *settings,
 	if (status == BE_OK && settings->durability == BE_DURABILITY_PROCESS && !environment->read_only)
 		status = lmdb_storage_stop_flushing(environment->lmdb);
 	if (status != BE_OK) {
+		error_name_path(settings->path);
 		lmdb_storage_close(environment->lmdb);
 		environment->lmdb = NULL;
 		environment->storage = NULL;

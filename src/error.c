@@ -41,6 +41,17 @@ enum be_status error_errno(enum be_status status, int code, const char *format, 
 	return status;
 }
 
+void error_name_path(const char *path)
+{
+	char rest[512]; /* texts are shorter, but for their paths */
+
+	if (text[0] == '\0' || strncmp(text, path, strlen(path)) == 0)
+		return;
+	memcpy(rest, text, sizeof rest - 1);
+	rest[sizeof rest - 1] = '\0';
+	snprintf(text, sizeof text, "%s: %s", path, rest);
+}
+
 enum be_status error_from_errno(int code)
 {
 	switch (code) {

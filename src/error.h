@@ -16,6 +16,9 @@ enum be_status error_set(enum be_status status, const char *format, ...)
 enum be_status error_errno(enum be_status status, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Puts `path` before the text if it does not begin with it: for failures found where no path is known. */
+void error_name_path(const char *path);
+
 /* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR. */
 enum be_status error_from_errno(int code);
 
