@@ -216,59 +216,83 @@ static void test_open_arguments(void)
 
 /* --------------------------------------------------------- permissions */
 
+struct attempt {
+	char path[PATH_MAX];
+	char named[PATH_MAX]; /* the file that the text must name */
+};
+
+/* Root may do everything, so that a child that is nobody does the opening. */
 static int expect_permission(int read_only, void *context)
 {
 	struct be_options options = BE_OPTIONS_INIT;
-	const char *path = context;
+	const struct attempt *attempt = context;
 
 	if (geteuid() == 0)
 		EXPECT(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
 	watched.size = 0;
 	options.flags = read_only ? BE_OPEN_READ_ONLY : 0;
-	EXPECT_OPEN_REFUSED(path, &options, BE_PERMISSION);
+	EXPECT_OPEN_REFUSED(attempt->path, &options, BE_PERMISSION);
+	EXPECT(strstr(be_last_error(), attempt->named) != NULL);
 	return 0;
 }
 
-static void set_modes(const char *directory, mode_t of_directory, mode_t of_data, mode_t of_lock)
+struct modes {
+	mode_t directory, data, lock, owners;
+};
+
+static void set_mode(const char *directory, const char *name, mode_t mode)
 {
 	char path[PATH_MAX];
 
-	EXPECT(chmod(directory, 0700) == 0);
-	EXPECT(snprintf(path, sizeof path, "%s/data.mdb", directory) < (int)sizeof path);
-	EXPECT(chmod(path, of_data) == 0);
-	EXPECT(snprintf(path, sizeof path, "%s/lock.mdb", directory) < (int)sizeof path);
-	EXPECT(chmod(path, of_lock) == 0);
-	EXPECT(chmod(directory, of_directory) == 0);
+	EXPECT(snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path);
+	EXPECT(chmod(path, mode) == 0);
 }
 
-/* Root may do everything, so that a child that is nobody does the opening. */
+static void set_modes(const char *directory, const struct modes *modes)
+{
+	set_mode(directory, ".", 0700);
+	set_mode(directory, "data.mdb", modes->data);
+	set_mode(directory, "lock.mdb", modes->lock);
+	set_mode(directory, "be-owners", modes->owners);
+	set_mode(directory, ".", modes->directory);
+}
+
 static void test_permissions(void)
 {
 	static const struct {
-		mode_t directory, data, lock;
+		struct modes modes;
 		int read_only;
+		const char *named;
 	} cases[] = {
-		{0000, 0666, 0666, false}, /* may not look into the directory */
-		{0555, 0000, 0666, false}, /* may not read the data */
-		{0555, 0444, 0666, false}, /* may not write the data */
-		{0555, 0444, 0444, true},  /* readers write to the lock file, too */
+		{{0000, 0666, 0666, 0666}, false, ""}, /* may not look into the directory */
+		{{0555, 0000, 0666, 0666}, false, "/data.mdb"},
+		{{0555, 0444, 0666, 0666}, false, "/data.mdb"},
+		{{0555, 0666, 0444, 0666}, false, "/lock.mdb"},
+		{{0555, 0666, 0666, 0444}, false, "/be-owners"},
+		{{0555, 0000, 0666, 0666}, true, "/data.mdb"},
+		{{0555, 0444, 0444, 0444}, true, "/lock.mdb"}, /* readers write to it, too */
 	};
-	char path[PATH_MAX], below[PATH_MAX];
+	static const struct modes usual = {0700, 0600, 0600, 0600};
+	struct attempt attempt;
+	char path[PATH_MAX];
 	size_t i;
 
 	EXPECT(chmod(test_directory(), 0755) == 0);
 	test_path(path, "forbidden");
 	be_close(test_open(path, BE_DURABILITY_FULL));
 	watch(path);
+	memcpy(attempt.path, path, sizeof path);
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		set_modes(path, cases[i].directory, cases[i].data, cases[i].lock);
-		EXPECT_EQUAL(child_wait(child_start(expect_permission, cases[i].read_only, path)), 0);
+		set_modes(path, &cases[i].modes);
+		EXPECT(snprintf(attempt.named, PATH_MAX, "%s%s", path, cases[i].named) < PATH_MAX);
+		EXPECT_EQUAL(child_wait(child_start(expect_permission, cases[i].read_only, &attempt)), 0);
 		refusals++;
 	}
-	EXPECT(chmod(path, 0555) == 0);
-	test_path(below, "forbidden/below");
-	EXPECT_EQUAL(child_wait(child_start(expect_permission, false, below)), 0);
-	set_modes(path, 0700, 0600, 0600);
+	set_mode(path, ".", 0555);
+	test_path(attempt.path, "forbidden/below");
+	memcpy(attempt.named, attempt.path, sizeof attempt.path);
+	EXPECT_EQUAL(child_wait(child_start(expect_permission, false, &attempt)), 0);
+	set_modes(path, &usual);
 	expect_unchanged(__FILE__, __LINE__, "a forbidden opening");
 	be_close(test_open(path, BE_DURABILITY_FULL));
 	watched.size = 0;
