@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 	char trace[PATH_MAX];
 	int status, calls;
 
-	test_begin(60);
+	test_begin(120);
 	if (argc == 2)
 		return run_traced(argv[1]);
 	if (TEST_SANITIZED)

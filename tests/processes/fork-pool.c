@@ -218,7 +218,7 @@ static void test_inherited_handle_does_not_keep_a_dead_owner_alive(void)
 
 int main(void)
 {
-	test_begin(30);
+	test_begin(60);
 	test_all_sides_go_on();
 	test_children_close_the_inherited_handle();
 	test_child_settles_what_the_parent_holds();

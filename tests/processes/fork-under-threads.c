@@ -90,7 +90,7 @@ int main(void)
 {
 	if (TEST_SANITIZED)
 		test_skip("a sanitizer's own locks may be held by another thread at the fork");
-	test_begin(60);
+	test_begin(120);
 	run(BE_DURABILITY_FULL, "full");
 	run(BE_DURABILITY_PROCESS, "process");
 	return 0;

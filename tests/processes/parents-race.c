@@ -146,7 +146,7 @@ int main(void)
 	int i, parent_refused = 0;
 	int64_t start;
 
-	test_begin(60);
+	test_begin(120);
 	start = test_monotonic_ns();
 	for (i = 0; i < RUNS; i++)
 		parent_refused += run(i % 2 == 1);

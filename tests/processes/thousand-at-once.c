@@ -35,13 +35,11 @@ static int worker(int index, void *context)
 {
 	struct crowd *crowd = context;
 	struct be_enforcer *handle = test_open(crowd->path, BE_DURABILITY_FULL);
-	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
 	enum be_status status;
 	uint64_t id;
 
 	EXPECT_OK(be_envelope_ensure(handle, "llm", limit, BE_PERIOD_TOTAL, NULL));
-	options.detached = crowd->keeping == DETACH;
-	status = be_commit_with(handle, "llm", amount, NULL, &options, &id, NULL);
+	status = be_commit(handle, "llm", amount, NULL, &id);
 	crowd->finished_ns[index] = test_monotonic_ns();
 	crowd->granted[index] = status == BE_OK;
 	if (status != BE_OK)
@@ -79,7 +77,7 @@ static void run(enum keeping keeping, const char *description)
 	}
 	EXPECT_EQUAL(granted, GRANTS);
 	handle = test_open(crowd.path, BE_DURABILITY_FULL);
-	EXPECT_BALANCE(handle, "llm", keeping == SETTLE ? limit : 0, keeping == DETACH ? limit : 0);
+	EXPECT_BALANCE(handle, "llm", keeping == SETTLE ? limit : 0, 0);
 	EXPECT_VERIFIED(handle);
 	be_close(handle);
 	test_remove(crowd.path);
@@ -89,9 +87,8 @@ static void run(enum keeping keeping, const char *description)
 
 int main(void)
 {
-	test_begin(60);
+	test_begin(120);
 	run(HOLD, "held until all are done");
 	run(SETTLE, "settled at once");
-	run(DETACH, "detached");
 	return 0;
 }

@@ -85,7 +85,7 @@ int main(void)
 	double longest = 0, waited;
 	int round;
 
-	test_begin(60);
+	test_begin(120);
 	for (round = 0; round < 10; round++) {
 		waited = run(200);
 		if (waited > longest)

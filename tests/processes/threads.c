@@ -249,7 +249,7 @@ int main(void)
 	int64_t start;
 	int i;
 
-	test_begin(60);
+	test_begin(120);
 	stress.seed = test_seed();
 	stress.operations = test_is_long() ? OPERATIONS_LONG : OPERATIONS;
 	stress.shared = shared_make(sizeof *stress.shared);
