@@ -336,6 +336,8 @@ enum be_durability {
 enum be_open_flags {
 	BE_OPEN_EXISTING = 1,  /* create nothing; BE_NOT_FOUND when it is not there */
 	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change */
+	BE_OPEN_DIRECT = 4,    /* no group commit: each change flushes by itself. The first handle that
+	                          a process opens on an environment decides for all of them */
 };
 
 struct be_options {

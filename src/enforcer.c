@@ -50,7 +50,7 @@ static enum be_status read_options(const struct be_options *given, const char *p
 
 	if (status != BE_OK)
 		return status;
-	if (options->flags & ~(uint32_t)(BE_OPEN_EXISTING | BE_OPEN_READ_ONLY))
+	if (options->flags & ~(uint32_t)(BE_OPEN_EXISTING | BE_OPEN_READ_ONLY | BE_OPEN_DIRECT))
 		return error_set(BE_INVALID_ARGUMENT, "options.flags has an unknown bit");
 	if (options->durability != BE_DURABILITY_FULL && options->durability != BE_DURABILITY_PROCESS)
 		return error_set(BE_INVALID_ARGUMENT, "options.durability is neither full nor process");
@@ -243,14 +243,14 @@ enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *
 	if (status == BE_OK && (handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status == BE_OK)
-		executor_run(environment, operation, result, 1);
+		executor_run(environment, operation, result);
 	else {
 		memset(result, 0, sizeof *result);
 		result->status = status;
 	}
 	if (asks && result->status == BE_EXCEEDS_BUDGET && enforcer_reap(handle, false, &reaped) == BE_OK &&
 	    reaped > 0)
-		executor_run(environment, operation, result, 1);
+		executor_run(environment, operation, result);
 	status = result->status;
 	enforcer_observe(handle, operation, result);
 	/* The observer may have called the library, so the text is set last. */

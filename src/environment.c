@@ -13,6 +13,7 @@
 #include "environment.h"
 
 #include "error.h"
+#include "group.h"
 #include "storage/lmdb.h"
 #include "store.h"
 
@@ -81,6 +82,8 @@ static void release_inherited(struct environment *environment)
 {
 	if (environment->owners)
 		owners_abandon(environment->owners);
+	if (environment->group)
+		group_close(environment->group);
 	if (environment->lmdb)
 		lmdb_storage_abandon(environment->lmdb);
 	unlink_environment(environment);
@@ -199,7 +202,7 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	store.header.unflushed = unflushed;
 	memcpy(store.header.boot_id, boot_id, sizeof boot_id);
 	store.changes++;
-	return store_commit(&store);
+	return store_commit(&store, 0);
 }
 
 static enum be_status open_owners(const struct environment_settings *settings,
@@ -258,6 +261,13 @@ static enum be_status examine_directory(const struct environment_settings *setti
 	return status;
 }
 
+static void close_group(struct environment *environment)
+{
+	if (environment->group)
+		group_close(environment->group);
+	environment->group = NULL;
+}
+
 static enum be_status open_new(const struct environment_settings *settings, struct environment *environment,
 			       bool *owners_were_new)
 {
@@ -265,6 +275,7 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 	bool kept = environment->owners != NULL;
 
 	environment->read_only = settings->flags & BE_OPEN_READ_ONLY;
+	environment->direct = settings->flags & BE_OPEN_DIRECT;
 	environment->durability = settings->durability;
 	environment->fork_generation = fork_generation;
 	status = owners_exist(settings->path) ? BE_OK : examine_directory(settings);
@@ -272,10 +283,15 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 		status = open_owners(settings, environment);
 	if (status != BE_OK)
 		return status;
-	status = open_storage(settings, environment);
+	if (!environment->read_only)
+		status = group_open(settings->path, settings->mode, owners_were_alone(environment->owners),
+				    &environment->group);
+	if (status == BE_OK)
+		status = open_storage(settings, environment);
 	if (!environment->read_only)
 		owners_opened(environment->owners);
 	if (status != BE_OK) {
+		close_group(environment);
 		if (environment->owners && !kept && owners_close(environment->owners))
 			environment->owners = NULL;
 		return status;
@@ -404,6 +420,7 @@ static void close_path(struct environment *environment)
 {
 	bool keep = environment->owners && holds_commits(environment);
 
+	close_group(environment);
 	lmdb_storage_close(environment->lmdb);
 	environment->lmdb = NULL;
 	environment->storage = NULL;

@@ -14,12 +14,15 @@
 
 #include <budget_enforcer_storage.h>
 
+struct group;
 struct lmdb_storage;
 
 struct environment {
 	const struct be_storage *storage;
 	struct lmdb_storage *lmdb; /* NULL: the storage is the caller's */
 	struct owners *owners;     /* NULL likewise, and when read-only and the pool has never run */
+	struct group *group;       /* NULL with owners, and when read-only */
+	bool direct;               /* do without group commit */
 	bool read_only;
 	enum be_durability durability;
 	bool is_given; /* the storage is the caller's: not in the table, and fork is his affair */

@@ -51,6 +51,7 @@ _Static_assert(sizeof(struct owners_file) == 4096 + 64 * OWNER_SLOTS, "layout of
 struct owners {
 	int fd;
 	bool is_new;
+	bool is_alone;
 	bool registered;
 	uint32_t slot;
 	uint64_t generation;
@@ -225,7 +226,8 @@ static enum be_status agree(struct owners *owners, enum be_durability durability
 	struct owners_file *file = owners->file;
 	uint64_t pid_namespace = own_pid_namespace();
 
-	if (!lock_is_held(owners->fd, 0, OWNER_SLOTS)) {
+	owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+	if (owners->is_alone) {
 		file->pid_namespace = pid_namespace;
 		file->durability = (uint32_t)durability;
 		return BE_OK;
@@ -350,6 +352,11 @@ bool owners_exist(const char *directory)
 void owners_opened(struct owners *owners)
 {
 	lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
+}
+
+bool owners_were_alone(const struct owners *owners)
+{
+	return owners->is_alone;
 }
 
 bool owners_are_new(const struct owners *owners)

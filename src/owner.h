@@ -48,6 +48,9 @@ void owners_opened(struct owners *owners);
 /* Is there such a file in `directory`? Then a pool has used it, or is just beginning to. */
 bool owners_exist(const char *directory);
 
+/* True when no other process had the environment open when this one opened it. */
+bool owners_were_alone(const struct owners *owners);
+
 /* True when the file was new, so that commits of owners it never knew may be pending. */
 bool owners_are_new(const struct owners *owners);
 

@@ -10,12 +10,13 @@
 
 #include "error.h"
 #include "executor.h"
+#include "group.h"
 #include "store.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 32
+#define PAGE EXECUTOR_DIRECT_MAX
 #define DEAD_MAX 256
 
 struct page {
@@ -52,7 +53,7 @@ static enum be_status run_page(struct reaper *reaper)
 	enum be_status status = BE_OK;
 
 	if (page->count > 0)
-		status = executor_run(reaper->environment, page->operations, page->results, page->count);
+		status = executor_direct(reaper->environment, page->operations, page->results, page->count);
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
 		if (page->results[i].status != BE_OK)
 			continue;
@@ -143,6 +144,8 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 
 	do {
 		count = owners_find_dead(owners, dead, DEAD_MAX);
+		for (size_t i = 0; i < count && reaper->environment->group; i++)
+			group_purge(reaper->environment->group, reaper->environment, &dead[i]);
 		if (count > 0 || thorough)
 			status = reap_orphans(reaper, dead, count, thorough);
 		for (size_t i = 0; i < count && status == BE_OK; i++)

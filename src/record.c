@@ -27,10 +27,11 @@ struct header_record {
 	uint64_t next_commit_id;
 	uint64_t next_transaction_id;
 	uint64_t changes;
+	uint64_t batch;
 	int64_t created_ns;
 	uint8_t boot_id[16];
 	uint8_t unflushed;
-	uint8_t reserved[47];
+	uint8_t reserved[39];
 };
 
 struct envelope_record {
@@ -275,6 +276,7 @@ void record_encode_header(struct record_value *value, const struct header *heade
 		.next_commit_id = header->next_commit_id,
 		.next_transaction_id = header->next_transaction_id,
 		.changes = header->changes,
+		.batch = header->batch,
 		.created_ns = header->created_ns,
 		.unflushed = header->unflushed,
 	};
@@ -452,6 +454,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.next_commit_id = record.next_commit_id,
 		.next_transaction_id = record.next_transaction_id,
 		.changes = record.changes,
+		.batch = record.batch,
 		.created_ns = record.created_ns,
 		.unflushed = record.unflushed,
 	};

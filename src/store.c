@@ -83,7 +83,7 @@ enum be_status store_begin(struct store *store, const struct be_storage *storage
 	return storage_done(storage->ops->begin(storage->self, write, &store->txn));
 }
 
-enum be_status store_commit(struct store *store)
+enum be_status store_commit(struct store *store, uint64_t batch)
 {
 	struct record_value value;
 	struct record_key key;
@@ -96,6 +96,8 @@ enum be_status store_commit(struct store *store)
 	status = store_header(store);
 	if (status == BE_OK) {
 		store->header.changes++;
+		if (batch != 0)
+			store->header.batch = batch;
 		record_key_header(&key);
 		record_encode_header(&value, &store->header);
 		status = put(store, &key, &value);

@@ -26,9 +26,9 @@ struct store {
 
 enum be_status store_begin(struct store *store, const struct be_storage *storage, bool write);
 
-/* Ends the txn. Commit writes the header when anything changed, and drops the txn when nothing did, so that
- * it costs no flush. */
-enum be_status store_commit(struct store *store);
+/* Ends the txn. Commit writes the header when anything changed, with the number of the batch unless that is
+ * 0, and drops the txn when nothing did, so that it costs no flush. */
+enum be_status store_commit(struct store *store, uint64_t batch);
 void store_abort(struct store *store);
 
 /* Reads the header into store->header, once. A storage without one is BE_NOT_AN_ENVIRONMENT. */
