@@ -437,8 +437,12 @@ static enum be_status apply_settle(struct store *store, const struct operation *
 	bool late = status == BE_ALREADY_REAPED;
 
 	/* The money was spent, whenever the word of it comes. */
-	if (late)
+	if (late) {
 		status = chain_load(store, &commit.name, operation->now_ns, &chain);
+		/* One of the same name that was made since never granted it. */
+		if (status == BE_OK && chain.envelopes[0].id != commit.envelope_id)
+			status = BE_NO_ENVELOPE;
+	}
 	if (status != BE_OK)
 		return status;
 	if (operation->has_description)
