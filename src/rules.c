@@ -617,6 +617,7 @@ static enum be_status apply_remove(struct store *store, const struct operation *
 				 chain.envelopes[1].name.category);
 
 	/* Nothing may be refused from here on. */
+	result->has_envelope = false; /* there is none afterwards */
 	if (chain.depth > 1) {
 		chain.envelopes[1].children--;
 		status = store_envelope_put(store, &chain.envelopes[1]);
