@@ -60,6 +60,8 @@ static enum be_status make(struct be_enforcer *handle, const char *category, int
 		status = error_set(BE_INVALID_PERIOD, "%d is no period", (int)period);
 	if (status == BE_OK && options.period_start_ns < 0)
 		status = error_set(BE_INVALID_PERIOD, "a window cannot begin before 1970");
+	if (status == BE_OK && options.period_start_ns > operation.now_ns)
+		status = error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
 	if (status != BE_OK)
 		return error_default(status);
 	operation.amount = limit;

@@ -572,8 +572,6 @@ static enum be_status apply_create(struct store *store, const struct operation *
 	status = load_parent(store, operation, &parents);
 	if (status != BE_OK)
 		return status;
-	if (operation->period_start_ns > operation->now_ns)
-		return error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
 
 	/* Nothing may be refused from here on. */
 	name_copy(&envelope.name, &operation->name);
