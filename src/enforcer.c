@@ -139,7 +139,7 @@ enum be_status be_open(const char *path, const struct be_options *given, struct 
 			strcpy(made->path, absolute);
 		free(absolute);
 	}
-	if (!environment->read_only) {
+	if (!(options.flags & BE_OPEN_READ_ONLY)) {
 		status = enforcer_reap(made, owners_were_new, &reaped);
 		if (status != BE_OK) {
 			be_close(made);
@@ -227,8 +227,9 @@ enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t
 	*reaped = 0;
 	if (status != BE_OK)
 		return status;
-	if (environment->read_only)
-		return error_set(BE_READ_ONLY, "the environment was opened read-only");
+	/* The environment itself may be open to write, by another handle of this process. */
+	if (handle->settings.flags & BE_OPEN_READ_ONLY)
+		return error_set(BE_READ_ONLY, "the handle was opened read-only");
 	return reap_run(environment, enforcer_now(handle), thorough, &listener, reaped);
 }
 
