@@ -190,10 +190,9 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	status = store_begin(&store, environment->storage, true);
 	if (status != BE_OK)
 		return status;
-	if (store_header(&store) == BE_NOT_AN_ENVIRONMENT)
+	status = store_header(&store);
+	if (status == BE_NOT_AN_ENVIRONMENT)
 		status = store_initialise(&store, settings->now_ns);
-	else if (!store.has_header)
-		status = BE_DAMAGED;
 	if (status != BE_OK) {
 		store_abort(&store);
 		return status;

@@ -286,6 +286,12 @@ static enum be_status before_last_txn(struct verifier *verifier)
 
 /* ---- the last txn */
 
+/* A look-up met a record that is damaged. The walk over its own kind reports that, and this one goes on. */
+static bool met_damage(int found)
+{
+	return found == BE_DAMAGED || found == BE_NEWER_FORMAT;
+}
+
 static enum be_status visit_envelope(struct verifier *verifier, struct store *store, struct be_bytes key,
 				     struct be_bytes value)
 {
@@ -306,6 +312,8 @@ static enum be_status visit_envelope(struct verifier *verifier, struct store *st
 			       envelope.name.category, envelope.name.namespace_name);
 		else if (found == 0)
 			parent_id = parent.id;
+		else if (!met_damage(found))
+			return (enum be_status)found;
 	}
 	if (envelope.id >= store->header.next_envelope_id)
 		report(verifier, "envelope \"%s\" in \"%s\": its id was never given out",
@@ -362,6 +370,7 @@ static enum be_status visit_deadline(struct verifier *verifier, struct store *st
 	struct commit commit;
 	int64_t deadline_ns;
 	uint64_t id;
+	int found;
 
 	(void)value;
 	if (!record_parse_deadline_key(key, &deadline_ns, &id)) {
@@ -369,7 +378,10 @@ static enum be_status visit_deadline(struct verifier *verifier, struct store *st
 		return BE_OK;
 	}
 	verifier->deadlines++;
-	if (store_commit_get(store, id, &commit) != 0 || commit.state != BE_COMMIT_PENDING ||
+	found = store_commit_get(store, id, &commit);
+	if (found < 0 && !met_damage(found))
+		return (enum be_status)found;
+	if (found != 0 || commit.state != BE_COMMIT_PENDING ||
 	    commit.deadline_ns != deadline_ns)
 		report(verifier, "a deadline is noted for commit %" PRIu64 ", which has another or none", id);
 	return BE_OK;
