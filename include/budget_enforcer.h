@@ -320,7 +320,8 @@ struct be_event {
 	enum be_status status;
 	uint64_t commit_id;            /* 0: none */
 	uint64_t transaction_id;       /* 0: none */
-	int64_t amount;                /* nanos; a limit for create, ensure and set-limit */
+	int64_t amount;                /* nanos asked for or charged; a limit for create, ensure and
+	                                  set-limit; what was held for release and reap */
 	int64_t at_ns;
 	const char *namespace_name;    /* "" where a commit id was unknown */
 	const char *category;          /* "" likewise */

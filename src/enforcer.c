@@ -197,7 +197,8 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 		.status = result->status,
 		.commit_id = result->commit_id ? result->commit_id : operation->id,
 		.transaction_id = result->transaction.id,
-		.amount = operation->amount,
+		/* Releasing and reaping are asked for by id alone. */
+		.amount = result->held ? result->held : operation->amount,
 		.at_ns = operation->now_ns,
 		.namespace_name = operation->name.namespace_name,
 		.category = operation->name.category,

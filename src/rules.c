@@ -372,6 +372,7 @@ static enum be_status apply_release(struct store *store, const struct operation 
 		return status;
 
 	/* Nothing may be refused from here on. */
+	result->held = commit.amount;
 	show_envelope(result, &chain.envelopes[0]);
 	status = chain_store(store, &chain);
 	return status == BE_OK ? end_commit(store, &commit, BE_COMMIT_RELEASED, 0, operation->now_ns)
@@ -510,6 +511,7 @@ static enum be_status apply_reap(struct store *store, const struct operation *op
 		      commit.owner.slot == operation->owner.slot;
 	if (!due)
 		return BE_NO_COMMIT;
+	result->held = commit.amount;
 	if (commit.reap_policy == BE_REAP_CHARGE) {
 		transaction.kind = operation->reap_as == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED
 									   : BE_TRANSACTION_ORPHANED;
