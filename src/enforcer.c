@@ -204,6 +204,7 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 		.category = operation->name.category,
 		.envelope = result->has_envelope ? &result->envelope : NULL,
 	};
+	char saved[ERROR_TEXT_SIZE];
 
 	if (!handle->observe)
 		return;
@@ -211,7 +212,9 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 		event.namespace_name = result->has_envelope ? result->envelope.namespace_name : "";
 		event.category = result->has_envelope ? result->envelope.category : "";
 	}
+	error_save(saved);
 	handle->observe(handle->observe_context, &event);
+	error_restore(saved);
 }
 
 static void tell_reaped(void *context, const struct operation *operation, const struct result *result)
@@ -255,6 +258,5 @@ enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *
 		executor_run(environment, operation, result);
 	status = result->status;
 	enforcer_observe(handle, operation, result);
-	/* The observer may have called the library, so the text is set last. */
 	return error_default(status);
 }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char text[640];
+static _Thread_local char text[ERROR_TEXT_SIZE];
 
 void error_clear(void)
 {
@@ -77,6 +77,16 @@ enum be_status error_default(enum be_status status)
 	if (status != BE_OK && text[0] == '\0')
 		error_set(status, "%s", be_status_text(status));
 	return status;
+}
+
+void error_save(char saved[ERROR_TEXT_SIZE])
+{
+	strcpy(saved, text);
+}
+
+void error_restore(const char *saved)
+{
+	strcpy(text, saved);
 }
 
 const char *be_last_error(void)

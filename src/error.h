@@ -22,6 +22,11 @@ void error_name_path(const char *path);
 /* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR. */
 enum be_status error_from_errno(int code);
 
+/* Keep the text while the caller's code runs, which may call the library: it is the text of our call. */
+#define ERROR_TEXT_SIZE 640
+void error_save(char saved[ERROR_TEXT_SIZE]);
+void error_restore(const char *saved);
+
 /* Sets the status's own sentence if no text was set since error_clear(); returns `status`. */
 enum be_status error_default(enum be_status status);
 
