@@ -120,14 +120,6 @@ bool amount_add(int64_t a, int64_t b, int64_t *sum)
 	return true;
 }
 
-int64_t amount_available(int64_t limit, int64_t spent, int64_t committed)
-{
-	/* limit - spent is taken only where it is above 0, so neither difference can overflow. */
-	if (spent >= limit || committed >= limit - spent)
-		return 0;
-	return limit - spent - committed;
-}
-
 int64_t amount_utilization_ppm(int64_t limit, int64_t spent, int64_t committed)
 {
 	/* The dividend is below 2^64 x 10^6, which is below 2^84. */

@@ -156,35 +156,16 @@ static enum be_status chain_spend(struct chain *chain, int64_t amount)
 
 /* ---- decisions */
 
-static void decide(struct be_decision *decision, enum be_status status, const struct envelope *envelope)
+static void decide(struct be_decision *decision, enum be_status status, const struct name *name,
+		   const struct envelope *envelope)
 {
 	decision->status = status;
 	decision->limit = envelope->limit;
 	decision->spent = envelope->spent;
 	decision->committed = envelope->committed;
 	decision->available = amount_available(envelope->limit, envelope->spent, envelope->committed);
-	memcpy(decision->namespace_name, envelope->name.namespace_name, envelope->name.namespace_size + 1U);
-	memcpy(decision->category, envelope->name.category, envelope->name.category_size + 1U);
-}
-
-/* May `amount` more be committed? From the envelope up, the first that refuses is the one named. */
-static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct be_decision *decision)
-{
-	for (uint32_t i = 0; i < chain->depth; i++) {
-		const struct envelope *envelope = &chain->envelopes[i];
-		enum be_status status = BE_OK;
-
-		if (envelope->suspended)
-			status = BE_SUSPENDED;
-		else if (amount > amount_available(envelope->limit, envelope->spent, envelope->committed))
-			status = BE_EXCEEDS_BUDGET;
-		if (status != BE_OK) {
-			decide(decision, status, envelope);
-			return status;
-		}
-	}
-	decide(decision, BE_OK, &chain->envelopes[0]);
-	return BE_OK;
+	memcpy(decision->namespace_name, name->namespace_name, name->namespace_size + 1U);
+	memcpy(decision->category, name->category, name->category_size + 1U);
 }
 
 static void decide_no_envelope(struct be_decision *decision, const struct name *name)
@@ -194,24 +175,71 @@ static void decide_no_envelope(struct be_decision *decision, const struct name *
 	memcpy(decision->category, name->category, name->category_size + 1U);
 }
 
+/* May `amount` more be committed in this envelope, whatever its ancestors say? */
+static enum be_status permit(const struct envelope *envelope, int64_t amount)
+{
+	if (envelope->suspended)
+		return BE_SUSPENDED;
+	if (amount > amount_available(envelope->limit, envelope->spent, envelope->committed))
+		return BE_EXCEEDS_BUDGET;
+	return BE_OK;
+}
+
+/* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the one named.
+ */
+static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct be_decision *decision)
+{
+	for (uint32_t i = 0; i < chain->depth; i++) {
+		const struct envelope *envelope = &chain->envelopes[i];
+		enum be_status status = permit(envelope, amount);
+
+		if (status != BE_OK) {
+			decide(decision, status, &envelope->name, envelope);
+			return status;
+		}
+	}
+	return BE_OK;
+}
+
+/* The same question for those who only ask: one envelope at a time, and no chain is put together. */
 enum be_status rules_check(struct store *store, const struct name *name, int64_t amount, int64_t now_ns,
 			   struct be_decision *decision, struct be_envelope *after, bool *has_envelope)
 {
-	struct chain chain;
-	enum be_status status = chain_load(store, name, now_ns, &chain);
+	struct envelope envelope;
+	struct name parent;
+	const struct name *at = name;
 
-	decision->requested = amount;
-	if (status == BE_NO_ENVELOPE) {
-		decide_no_envelope(decision, name);
-		return status;
+	if (decision)
+		decision->requested = amount;
+	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
+		int found = store_envelope_find(store, at, &envelope);
+		enum be_status status;
+
+		if (found < 0)
+			return (enum be_status)found;
+		if (found == STORE_NONE && depth > 0)
+			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing", name->category);
+		if (found == STORE_NONE) {
+			if (decision)
+				decide_no_envelope(decision, name);
+			return BE_NO_ENVELOPE;
+		}
+		rules_roll_over(&envelope, now_ns, 1);
+		if (after && depth == 0) {
+			name_copy(&envelope.name, name);
+			rules_describe_envelope(&envelope, after);
+			*has_envelope = true;
+		}
+		status = permit(&envelope, amount);
+		if (decision && (status != BE_OK || depth == 0))
+			decide(decision, status, at, &envelope);
+		if (status != BE_OK || envelope.parent.category_size == 0)
+			return status;
+		name_copy(&parent, &envelope.parent);
+		at = &parent;
 	}
-	if (status != BE_OK)
-		return status;
-	if (after) {
-		rules_describe_envelope(&chain.envelopes[0], after);
-		*has_envelope = true;
-	}
-	return chain_decide(&chain, amount, decision);
+	return error_set(BE_DAMAGED, "the envelope \"%s\" has more than %d ancestors", name->category,
+			 BE_DEPTH_MAX - 1);
 }
 
 /* ---- what the rules below share */
@@ -338,7 +366,7 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 		return status;
 
 	/* Nothing may be refused from here on. */
-	decide(decision, BE_OK, &chain.envelopes[0]);
+	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
 	commit.id = store->header.next_commit_id++;
 	commit.state = BE_COMMIT_PENDING;
 	commit.reap_policy = operation->reap_policy;
@@ -482,7 +510,7 @@ static enum be_status apply_extend(struct store *store, const struct operation *
 		return status;
 
 	/* Nothing may be refused from here on. */
-	decide(decision, BE_OK, &chain.envelopes[0]);
+	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
 	commit.amount = operation->amount;
 	commit.deadline_ns = operation->deadline_ns;
 	result->commit_id = commit.id;

@@ -16,8 +16,9 @@
  */
 enum be_status rules_apply(struct store *store, const struct operation *operation, struct result *result);
 
-/* Would a commit of `amount` be granted? For a read txn; fills `decision` (all but its size). When `after`
- * is not NULL it receives the envelope asked about, if *has_envelope says so. */
+/* Would a commit of `amount` be granted? For a read txn. `decision` may be NULL; its size is left alone, and
+ * on a fault what it holds is undefined. When `after` is not NULL it receives the envelope asked about, if
+ * *has_envelope says so. */
 enum be_status rules_check(struct store *store, const struct name *name, int64_t amount, int64_t now_ns,
 			   struct be_decision *decision, struct be_envelope *after, bool *has_envelope);
 

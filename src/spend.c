@@ -78,23 +78,31 @@ static enum be_status check(struct be_enforcer *handle, const struct name *name,
 enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
 			struct be_decision *decision)
 {
-	struct be_decision own = BE_DECISION_INIT;
+	struct be_decision own;
+	struct be_decision *filled = decision;
 	struct name name;
 	enum be_status status;
 
 	error_clear();
+	status = sized_clear(decision);
 	if (!handle || !category)
 		return missing(handle ? "category" : "handle");
-	status = sized_clear(decision);
 	if (status == BE_OK)
 		status = enforcer_name(handle, category, &name);
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status != BE_OK)
 		return status;
-	status = check(handle, &name, amount, &own);
-	if (status == BE_OK || be_status_is_refusal(status))
+	/* A structure of another version's size is filled through one of ours. */
+	if (decision && decision->size != sizeof own) {
+		own = (struct be_decision)BE_DECISION_INIT;
+		filled = &own;
+	}
+	status = check(handle, &name, amount, filled);
+	if (filled != decision && (status == BE_OK || be_status_is_refusal(status)))
 		sized_write(decision, &own, sizeof own);
+	else if (status != BE_OK && !be_status_is_refusal(status))
+		(void)sized_clear(decision);
 	return error_default(status);
 }
 

@@ -164,7 +164,7 @@ enum be_status store_initialise(struct store *store, int64_t now_ns)
 
 /* ---- envelopes */
 
-int store_envelope_get(struct store *store, const struct name *name, struct envelope *envelope)
+int store_envelope_find(struct store *store, const struct name *name, struct envelope *envelope)
 {
 	struct record_key key;
 	struct be_bytes value;
@@ -180,8 +180,16 @@ int store_envelope_get(struct store *store, const struct name *name, struct enve
 		status = BE_DAMAGED;
 	if (status != BE_OK)
 		return (int)damaged("an envelope's record", status);
-	name_copy(&envelope->name, name);
 	return 0;
+}
+
+int store_envelope_get(struct store *store, const struct name *name, struct envelope *envelope)
+{
+	int found = store_envelope_find(store, name, envelope);
+
+	if (found == 0)
+		name_copy(&envelope->name, name);
+	return found;
 }
 
 enum be_status store_envelope_put(struct store *store, const struct envelope *envelope)

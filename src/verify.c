@@ -381,8 +381,7 @@ static enum be_status visit_deadline(struct verifier *verifier, struct store *st
 	found = store_commit_get(store, id, &commit);
 	if (found < 0 && !met_damage(found))
 		return (enum be_status)found;
-	if (found != 0 || commit.state != BE_COMMIT_PENDING ||
-	    commit.deadline_ns != deadline_ns)
+	if (found != 0 || commit.state != BE_COMMIT_PENDING || commit.deadline_ns != deadline_ns)
 		report(verifier, "a deadline is noted for commit %" PRIu64 ", which has another or none", id);
 	return BE_OK;
 }
