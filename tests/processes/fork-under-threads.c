@@ -13,7 +13,7 @@
 enum {
 	WORKING = 4,
 	OPENING = 1,
-	FORKS = 200
+	FORKS = 100
 };
 
 static const int64_t limit = 1000000000 * BE_UNIT;
