@@ -254,6 +254,7 @@ static void set_modes(const char *directory, const struct modes *modes)
 	set_mode(directory, "data.mdb", modes->data);
 	set_mode(directory, "lock.mdb", modes->lock);
 	set_mode(directory, "be-owners", modes->owners);
+	set_mode(directory, "be-group", modes->owners);
 	set_mode(directory, ".", modes->directory);
 }
 
