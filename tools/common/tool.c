@@ -29,13 +29,29 @@ void tool_start(void)
 	argp_err_exit_status = TOOL_EXIT_USAGE;
 }
 
+/* Why standard output failed, as an errno; 0 when it has not, or when that is not known. */
+static int failure;
+
+bool tool_output_is_sound(void)
+{
+	int code = errno;
+
+	if (!ferror(stdout))
+		return true;
+	if (failure == 0)
+		failure = code;
+	return false;
+}
+
 void tool_close_output(void)
 {
-	int failed = ferror(stdout);
+	bool failed = ferror(stdout);
 
 	errno = 0;
 	if (fclose(stdout) == 0 && !failed)
 		return;
+	if (failure != 0)
+		errno = failure;
 	if (errno == EPIPE)
 		exit(TOOL_EXIT_FAULT);
 	if (errno != 0)

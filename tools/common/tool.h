@@ -3,6 +3,8 @@
 #ifndef TOOL_H
 #define TOOL_H
 
+#include <stdbool.h>
+
 /* 0 is success and 1 is what each tool documents: a difference, a refusal. */
 enum {
 	TOOL_EXIT_USAGE = 2,
@@ -12,6 +14,10 @@ enum {
 /* The first call of main(). The locale is the user's, but its characters are UTF-8, as names are; a
  * closed pipe ends the process quietly; argp's usage errors exit with TOOL_EXIT_USAGE. */
 void tool_start(void);
+
+/* False once something could not be written to standard output, and there is no use in going on. To be
+ * asked right after writing, while errno tells the reason, which is kept for tool_close_output(). */
+bool tool_output_is_sound(void);
 
 /* The last call of main(): closes standard output. When anything could not be written it says so on
  * standard error and ends the process with TOOL_EXIT_FAULT. */

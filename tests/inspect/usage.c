@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A command line that is not understood is named and ends with status 2, before anything is opened. */
+#include "inspects.h"
+
+#include <stdlib.h>
+
+static void check_values(void)
+{
+	EXPECT_REFUSED(2, "--min: '1e3': ", "--min", "1e3", "/nowhere");
+	EXPECT_REFUSED(2, "--max: '-1': ", "--max=-1", "/nowhere");
+	EXPECT_REFUSED(2, "--max: '0.0000000001': ", "--max", "0.0000000001", "/nowhere");
+	EXPECT_REFUSED(2, "--limit: '0': a whole number from 1 to 18446744073709551615 is needed", "--limit",
+		       "0", "/nowhere");
+	EXPECT_REFUSED(2, "--limit: '-1': ", "--limit", "-1", "/nowhere");
+	EXPECT_REFUSED(2, "--limit: '18446744073709551616': ", "--limit", "18446744073709551616", "/nowhere");
+	EXPECT_REFUSED(2, "--limit: '10x': ", "--limit", "10x", "/nowhere");
+	EXPECT_REFUSED(2, "--limit: '': ", "--limit", "", "/nowhere");
+	EXPECT_REFUSED(2, "--since: 'yesterday': a time is needed", "--since", "yesterday", "/nowhere");
+	EXPECT_REFUSED(2, "--until: '2023-02-29': a time is needed", "--until", "2023-02-29", "/nowhere");
+	EXPECT_REFUSED(2, "--since: '\\x1b[2J': a time", "--since", "\033[2J", "/nowhere");
+	EXPECT_REFUSED(2, "unrecognized option '--colour'", "--colour", "/nowhere");
+}
+
+static void check_combinations(void)
+{
+	EXPECT_REFUSED(2, "ENVIRONMENT is missing", "--json");
+	EXPECT_REFUSED(2, "'balances' is no view; the views are envelopes, commits,", "/nowhere", "balances");
+	EXPECT_REFUSED(2, "one VIEW at a time", "/nowhere", "commits", "verify");
+	EXPECT_REFUSED(2, "--json has neither --raw nor --noheadings", "--json", "--raw", "/nowhere");
+	EXPECT_REFUSED(2, "--json has neither --raw nor --noheadings", "-Jn", "/nowhere");
+	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--category", "llm");
+	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--limit", "1");
+	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--output", "id");
+	EXPECT_REFUSED(2, "--output: envelopes has no column 'held'; --help", "--output", "limit,held,id",
+		       "/nowhere");
+	EXPECT_REFUSED(2, "--output: commits has no column ''", "--output", "id,", "/nowhere", "commits");
+	EXPECT_REFUSED(2, "--output: commits has no column ''", "--output", "", "/nowhere", "commits");
+	EXPECT_REFUSED(2, "--output: commits has no column 'a\\x1bb'", "--output", "a\033b", "/nowhere",
+		       "commits");
+}
+
+static void check_help(void)
+{
+	char *text = inspect_text("--help", NULL);
+
+	EXPECT_CONTAINS(text, "ENVIRONMENT [VIEW]");
+	EXPECT_CONTAINS(text, "Exit status: 0 all went well, 1 verify found a difference or damage, 2 ");
+	EXPECT_CONTAINS(text, "the latest transactions");
+	EXPECT_CONTAINS(text, "\nenvelopes\n");
+	EXPECT_CONTAINS(text, " * USED%        utilization_percent ");
+	EXPECT_CONTAINS(text, "\ncommits\n");
+	EXPECT_CONTAINS(text, "   POLICY       reap_policy ");
+	EXPECT_CONTAINS(text, "\ntransactions\n");
+	EXPECT_LACKS(text, "\nverify\n");
+	free(text);
+	text = inspect_text("--usage", NULL);
+	EXPECT_CONTAINS(text, "[--since=TIME]");
+	free(text);
+	text = inspect_text("--version", NULL);
+	EXPECT_CONTAINS(text, "be-inspect ");
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	inspects_begin(argc, argv, 60);
+	check_values();
+	check_combinations();
+	check_help();
+	return 0;
+}

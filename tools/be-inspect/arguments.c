@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line of be-inspect. Options that make no sense for a view are refused rather than ignored:
+ * `verify --category llm` would look like a clean bill for more than it is, or less.
+ */
+#include "arguments.h"
+
+#include "argument.h"
+#include "moment.h"
+#include "text.h"
+#include "tool.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_OF(number) #number
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *argp_program_version =
+	"be-inspect " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
+
+enum option_key {
+	KEY_JSON = 'J',
+	KEY_NOHEADINGS = 'n',
+	KEY_OUTPUT = 'o',
+	KEY_RAW = 'r',
+	KEY_NAMESPACE = 256,
+	KEY_CATEGORY,
+	KEY_SINCE,
+	KEY_UNTIL,
+	KEY_MIN,
+	KEY_MAX,
+	KEY_LIMIT,
+};
+
+static const struct argp_option options[] = {
+	{0, 0, 0, 0, "What to show:", 1},
+	{"namespace", KEY_NAMESPACE, "NAME", 0, "Only this namespace; '' is the default one", 1},
+	{"category", KEY_CATEGORY, "NAME", 0, "Only this category", 1},
+	{"since", KEY_SINCE, "TIME", 0, "Only what was created or charged then or later", 1},
+	{"until", KEY_UNTIL, "TIME", 0, "Only what was created or charged before", 1},
+	{"min", KEY_MIN, "AMOUNT", 0,
+	 "Only amounts from here on: the limit of an envelope, what a commit holds, "
+	 "what a transaction charged",
+	 1},
+	{"max", KEY_MAX, "AMOUNT", 0, "Only amounts up to this one", 1},
+	{"limit", KEY_LIMIT, "N", 0,
+	 "At most N: the first envelopes, the oldest commits, the latest transactions "
+	 "(these in ascending order too)",
+	 1},
+	{0, 0, 0, 0, "How to show it:", 2},
+	{"json", KEY_JSON, 0, 0, "One JSON document; amounts are strings, exact to the last digit", 2},
+	{"output", KEY_OUTPUT, "COLUMNS", 0,
+	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
+	{"noheadings", KEY_NOHEADINGS, 0, 0, "No line of headings", 2},
+	{"raw", KEY_RAW, 0, 0, "Columns separated by one blank, not aligned; blanks in them become \\x20", 2},
+	{0, 0, 0, 0, 0, 0},
+};
+
+static const char help[] = "Shows what is in the budget ENVIRONMENT, a directory, and never changes it."
+			   "\v"
+			   "VIEW is envelopes (the default), commits (those pending), transactions (the "
+			   "ledger) or verify, which "
+			   "recomputes every balance from ledger and pending commits.\n"
+			   "\n"
+			   "TIME is 2023-11-16, '2023-11-16 18:15:46' or 2023-11-16T18:15:46.680Z, all in "
+			   "UTC unless an offset follows; "
+			   "@SECONDS since 1970; or how long ago: 90s, 30m, 1h, 7d, 2w. AMOUNT is a decimal "
+			   "number such as 0.40.\n"
+			   "\n"
+			   "Exit status: 0 all went well, 1 verify found a difference or damage, 2 the "
+			   "command line is wrong, 3 the "
+			   "environment cannot be read or the output cannot be written.\n"
+			   "\n"
+			   "Columns, by their headings or by their names in JSON (* by default):\n";
+
+/* ---- views */
+
+static const struct {
+	const char *name;
+	const struct fields *fields; /* NULL: no columns */
+} views[] = {
+	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields},
+	[VIEW_COMMITS] = {"commits", &commit_fields},
+	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields},
+	[VIEW_VERIFY] = {"verify", NULL},
+};
+
+#define VIEW_COUNT (sizeof views / sizeof views[0])
+
+const char *view_name(enum view view)
+{
+	return views[view].name;
+}
+
+/* What only makes sense once all arguments are known. */
+struct parser {
+	struct arguments *arguments;
+	const char *columns; /* of --output; NULL: not given */
+	bool view_given;
+};
+
+static void take_view(struct argp_state *state, struct parser *parser, const char *name)
+{
+	char *safe;
+	size_t i;
+
+	for (i = 0; i < VIEW_COUNT; i++) {
+		if (strcmp(views[i].name, name) == 0) {
+			parser->arguments->view = (enum view)i;
+			parser->view_given = true;
+			return;
+		}
+	}
+	safe = text_escape(name);
+	argp_error(state, "'%s' is no view; the views are envelopes, commits, transactions and verify", safe);
+	free(safe);
+}
+
+/* ---- columns */
+
+static void add_column(struct arguments *arguments, const struct field *field)
+{
+	size_t count = arguments->column_count + 1;
+
+	arguments->columns = reallocarray(arguments->columns, count, sizeof *arguments->columns);
+	if (!arguments->columns)
+		tool_out_of_memory();
+	arguments->columns[arguments->column_count++] = field;
+}
+
+/* The columns of the view: all of them in JSON, else those shown by default. */
+static void add_default_columns(struct arguments *arguments, const struct fields *fields)
+{
+	size_t i;
+
+	for (i = 0; i < fields->count; i++)
+		if (arguments->json || !fields->first[i].on_demand)
+			add_column(arguments, &fields->first[i]);
+}
+
+static void add_columns(struct argp_state *state, struct parser *parser, const struct fields *fields)
+{
+	const char *name = parser->columns, *end;
+
+	if (*name == '+') {
+		add_default_columns(parser->arguments, fields);
+		name++;
+	}
+	for (;; name = end + 1) {
+		const struct field *field;
+
+		end = strchrnul(name, ',');
+		field = fields_find(fields, name, (size_t)(end - name));
+		if (!field) {
+			char *safe = text_escape(name);
+
+			argp_error(state, "--output: %s has no column '%.*s'; --help lists them",
+				   view_name(parser->arguments->view), (int)strcspn(safe, ","), safe);
+			free(safe);
+		}
+		add_column(parser->arguments, field);
+		if (*end == '\0')
+			return;
+	}
+}
+
+/* ---- all together */
+
+static void check_combination(struct argp_state *state, struct parser *parser)
+{
+	const struct arguments *arguments = parser->arguments;
+	const struct fields *fields = views[arguments->view].fields;
+
+	if (!arguments->environment)
+		argp_error(state, "ENVIRONMENT is missing");
+	if (arguments->json && (arguments->raw || arguments->noheadings))
+		argp_error(state, "--json has neither --raw nor --noheadings");
+	if (!fields && (arguments->filtered || arguments->raw || arguments->noheadings || parser->columns))
+		argp_error(state, "verify looks at everything, and has no option but --json");
+	if (!fields)
+		return;
+	if (parser->columns)
+		add_columns(state, parser, fields);
+	else
+		add_default_columns(parser->arguments, fields);
+}
+
+static void take_filter(struct argp_state *state, struct arguments *arguments, int key, const char *text)
+{
+	struct be_filter *filter = &arguments->filter;
+
+	arguments->filtered = true;
+	switch (key) {
+	case KEY_NAMESPACE:
+		filter->namespace_name = text;
+		break;
+	case KEY_CATEGORY:
+		filter->category = text;
+		break;
+	case KEY_SINCE:
+		filter->since_ns = argument_moment(state, "--since", text, arguments->now_ns);
+		break;
+	case KEY_UNTIL:
+		filter->until_ns = argument_moment(state, "--until", text, arguments->now_ns);
+		/* 0 would mean no bound, but nothing was created before 1970. */
+		if (filter->until_ns == 0)
+			filter->until_ns = 1;
+		break;
+	case KEY_MIN:
+		filter->min_amount = argument_amount(state, "--min", text);
+		break;
+	case KEY_MAX:
+		filter->max_amount = argument_amount(state, "--max", text);
+		arguments->only_free = filter->max_amount == 0;
+		break;
+	default:
+		arguments->limit = argument_count(state, "--limit", text, 1, UINT64_MAX);
+	}
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+	struct parser *parser = state->input;
+	struct arguments *arguments = parser->arguments;
+
+	switch (key) {
+	case KEY_NAMESPACE:
+	case KEY_CATEGORY:
+	case KEY_SINCE:
+	case KEY_UNTIL:
+	case KEY_MIN:
+	case KEY_MAX:
+	case KEY_LIMIT:
+		take_filter(state, arguments, key, text);
+		return 0;
+	case KEY_JSON:
+		arguments->json = true;
+		return 0;
+	case KEY_RAW:
+		arguments->raw = true;
+		return 0;
+	case KEY_NOHEADINGS:
+		arguments->noheadings = true;
+		return 0;
+	case KEY_OUTPUT:
+		parser->columns = text;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (!arguments->environment)
+			arguments->environment = text;
+		else if (!parser->view_given)
+			take_view(state, parser, text);
+		else
+			argp_error(state, "one VIEW at a time");
+		return 0;
+	case ARGP_KEY_END:
+		check_combination(state, parser);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static void print_columns_help(FILE *stream)
+{
+	size_t view, i;
+
+	for (view = 0; view < VIEW_COUNT; view++) {
+		const struct fields *fields = views[view].fields;
+
+		for (i = 0; fields && i < fields->count; i++) {
+			const struct field *field = &fields->first[i];
+
+			if (i == 0)
+				fprintf(stream, "\n%s\n", views[view].name);
+			fprintf(stream, " %c %-12s %-20s %s\n", field->on_demand ? ' ' : '*', field->heading,
+				field->key, field->help);
+		}
+	}
+}
+
+/* Adds the columns, of which there is one table only, to the help, and leaves out argp's note that long and
+ * short options take the same arguments. */
+static char *extend_help(int key, const char *text, void *input)
+{
+	char *extended;
+	size_t size;
+	FILE *stream;
+
+	(void)input;
+	if (key == ARGP_KEY_HELP_DUP_ARGS_NOTE)
+		return NULL;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	stream = open_memstream(&extended, &size);
+	if (!stream)
+		tool_out_of_memory();
+	fputs(text, stream);
+	print_columns_help(stream);
+	if (fclose(stream) != 0)
+		tool_out_of_memory();
+	return extended;
+}
+
+void arguments_parse(int argc, char **argv, struct arguments *arguments)
+{
+	static const struct argp argp = {options, parse, "ENVIRONMENT [VIEW]", help, NULL, extend_help, NULL};
+	struct parser parser = {.arguments = arguments};
+
+	*arguments = (struct arguments){.now_ns = moment_now_ns(), .filter = BE_FILTER_INIT};
+	argp_parse(&argp, argc, argv, 0, NULL, &parser);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command line asks for. */
+#ifndef ARGUMENTS_H
+#define ARGUMENTS_H
+
+#include "fields.h"
+
+#include <budget_enforcer.h>
+
+enum view {
+	VIEW_ENVELOPES,
+	VIEW_COMMITS,
+	VIEW_TRANSACTIONS,
+	VIEW_VERIFY,
+};
+
+struct arguments {
+	const char *environment;
+	enum view view;
+	int64_t now_ns; /* ages and relative times count from here */
+	bool json;
+	bool raw;
+	bool noheadings;
+	struct be_filter filter;      /* all but the limit, which counts differently (see listing.c) */
+	bool only_free;               /* --max 0, for which struct be_filter has no form */
+	bool filtered;                /* any filter or limit was given */
+	uint64_t limit;               /* 0: all */
+	const struct field **columns; /* `column_count` of them, in the order to show; none for verify */
+	size_t column_count;
+};
+
+/* The name of a view, as it is given on the command line and as its array is called in JSON. */
+const char *view_name(enum view view);
+
+/* Fills in all of *arguments, whose texts then point into argv, or ends the process with TOOL_EXIT_USAGE
+ * and a reason. The columns are to be given back with free(). */
+void arguments_parse(int argc, char **argv, struct arguments *arguments);
+
+#endif

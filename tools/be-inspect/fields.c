@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fields of each view, in the order in which they are shown.
+ *
+ * Amounts and percents are text in JSON too: a reader that takes numbers for floating point would lose
+ * the last digits of a balance.
+ */
+#include "fields.h"
+
+#include "moment.h"
+#include "text.h"
+#include "tool.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+#define ENVELOPE(member) offsetof(struct be_envelope, member)
+static const struct field of_envelopes[] = {
+	{"ID", "id", FIELD_COUNT, ENVELOPE(id), true, "its number, never used again"},
+	{"NAMESPACE", "namespace", FIELD_TEXT, ENVELOPE(namespace_name), false, "namespace"},
+	{"CATEGORY", "category", FIELD_TEXT, ENVELOPE(category), false, "category"},
+	{"LIMIT", "limit", FIELD_AMOUNT, ENVELOPE(limit), false, "what may be spent in a window"},
+	{"SPENT", "spent", FIELD_AMOUNT, ENVELOPE(spent), false, "what was spent in this window"},
+	{"COMMITTED", "committed", FIELD_AMOUNT, ENVELOPE(committed), false, "what pending commits hold"},
+	{"AVAILABLE", "available", FIELD_AMOUNT, ENVELOPE(available), false, "what may still be committed"},
+	{"USED%", "utilization_percent", FIELD_PERCENT, ENVELOPE(utilization_ppm), false,
+	 "(spent + committed) / limit, rounded down"},
+	{"PERIOD", "period", FIELD_PERIOD, ENVELOPE(period), false,
+	 "hourly, daily, weekly, monthly or total"},
+	{"STARTED", "period_start", FIELD_TIME, ENVELOPE(period_start_ns), true, "when this window began"},
+	{"ENDS", "period_end", FIELD_TIME_LEFT, ENVELOPE(period_end_ns), false,
+	 "in how long this window ends (JSON: when)"},
+	{"STATE", "suspended", FIELD_SUSPENDED, ENVELOPE(suspended), false,
+	 "active or suspended (JSON: true, false)"},
+	{"PARENT", "parent", FIELD_PARENT, 0, false, "namespace/category of the one above it"},
+	{"PENDING", "pending_commits", FIELD_COUNT, ENVELOPE(pending_commits), true,
+	 "number of pending commits"},
+	{"CHILDREN", "children", FIELD_COUNT, ENVELOPE(children), true, "number of envelopes below it"},
+	{"CREATED", "created", FIELD_TIME, ENVELOPE(created_ns), true, "when it was created"},
+};
+
+#define COMMIT(member) offsetof(struct be_commit_info, member)
+static const struct field of_commits[] = {
+	{"ID", "id", FIELD_COUNT, COMMIT(id), false, "what release and settle take"},
+	{"NAMESPACE", "namespace", FIELD_TEXT, COMMIT(namespace_name), false, "namespace"},
+	{"CATEGORY", "category", FIELD_TEXT, COMMIT(category), false, "category"},
+	{"AMOUNT", "amount", FIELD_AMOUNT, COMMIT(amount), false, "what it holds"},
+	{"CREATED", "created", FIELD_TIME, COMMIT(created_ns), true, "when it was made"},
+	{"AGE", "age_seconds", FIELD_AGE, COMMIT(created_ns), false, "how long ago that was"},
+	{"EXPIRES", "deadline", FIELD_TIME_LEFT, COMMIT(deadline_ns), false,
+	 "in how long it may be reaped (JSON: when)"},
+	{"DETACHED", "detached", FIELD_YES, COMMIT(detached), true, "whether it outlives its owner"},
+	{"OWNER", "owner_pid", FIELD_PID, COMMIT(owner_pid), false, "process that made it"},
+	{"ALIVE", "owner_alive", FIELD_YES, COMMIT(owner_alive), true, "whether that process lives"},
+	{"STATE", "state", FIELD_OWNER_STATE, 0, false, "pending, or orphan when its owner is dead"},
+	{"POLICY", "reap_policy", FIELD_REAP_POLICY, COMMIT(reap_policy), true,
+	 "release or charge, when it is reaped"},
+	{"DESCRIPTION", "description", FIELD_TEXT, COMMIT(description), false, "description"},
+};
+
+#define TRANSACTION(member) offsetof(struct be_transaction, member)
+static const struct field of_transactions[] = {
+	{"ID", "id", FIELD_COUNT, TRANSACTION(id), false, "ascending, never used again"},
+	{"AT", "at", FIELD_TIME, TRANSACTION(at_ns), false, "when it was charged"},
+	{"KIND", "kind", FIELD_KIND, TRANSACTION(kind), false, "record, settle, expired or orphaned"},
+	{"NAMESPACE", "namespace", FIELD_TEXT, TRANSACTION(namespace_name), false, "namespace"},
+	{"CATEGORY", "category", FIELD_TEXT, TRANSACTION(category), false, "category"},
+	{"AMOUNT", "amount", FIELD_AMOUNT, TRANSACTION(amount), false, "what was charged"},
+	{"HELD", "held", FIELD_AMOUNT, TRANSACTION(held), false, "what its commit had held"},
+	{"COMMIT", "commit_id", FIELD_ID, TRANSACTION(commit_id), false, "the commit that it ended"},
+	{"LATE", "late", FIELD_YES, TRANSACTION(late), true, "whether its commit had been reaped before"},
+	{"DESCRIPTION", "description", FIELD_TEXT, TRANSACTION(description), false, "description"},
+};
+
+#define ALL_OF(table)                                                                                        \
+	{                                                                                                    \
+		table, sizeof(table) / sizeof(table)[0]                                                      \
+	}
+const struct fields envelope_fields = ALL_OF(of_envelopes);
+const struct fields commit_fields = ALL_OF(of_commits);
+const struct fields transaction_fields = ALL_OF(of_transactions);
+
+static bool is_name(const char *candidate, const char *name, size_t size)
+{
+	return strlen(candidate) == size && strncasecmp(candidate, name, size) == 0;
+}
+
+const struct field *fields_find(const struct fields *fields, const char *name, size_t size)
+{
+	const struct field *field;
+
+	for (field = fields->first; field < fields->first + fields->count; field++)
+		if (is_name(field->heading, name, size) || is_name(field->key, name, size))
+			return field;
+	return NULL;
+}
+
+/* The column of a moment that may not be there. */
+static void time_text(const struct field *field, int64_t at_ns, int64_t now_ns, char text[FIELD_TEXT_SIZE])
+{
+	if (field->kind == FIELD_AGE)
+		duration_format(now_ns - at_ns, text);
+	else if (at_ns == 0)
+		strcpy(text, "-");
+	else if (field->kind == FIELD_TIME)
+		moment_format(at_ns, 3, text);
+	else
+		duration_format(at_ns - now_ns, text);
+}
+
+static void parent_text(const struct be_envelope *envelope, char text[FIELD_TEXT_SIZE])
+{
+	if (!envelope->has_parent)
+		strcpy(text, "-");
+	else
+		snprintf(text, FIELD_TEXT_SIZE, "%s%s%s", envelope->parent_namespace,
+			 envelope->parent_namespace[0] ? "/" : "", envelope->parent_category);
+}
+
+static const char *owner_state(const struct be_commit_info *commit)
+{
+	return commit->owner_alive || commit->detached ? "pending" : "orphan";
+}
+
+void field_text(const struct field *field, const void *record, int64_t now_ns, char text[FIELD_TEXT_SIZE])
+{
+	const void *value = (const char *)record + field->offset;
+
+	switch (field->kind) {
+	case FIELD_AMOUNT:
+		if (be_amount_format(*(const int64_t *)value, text, FIELD_TEXT_SIZE) != BE_OK)
+			strcpy(text, "?");
+		break;
+	case FIELD_ID:
+	case FIELD_COUNT:
+		if (field->kind == FIELD_ID && *(const uint64_t *)value == 0)
+			strcpy(text, "-");
+		else
+			snprintf(text, FIELD_TEXT_SIZE, "%" PRIu64, *(const uint64_t *)value);
+		break;
+	case FIELD_PID:
+		snprintf(text, FIELD_TEXT_SIZE, "%" PRIu32, *(const uint32_t *)value);
+		break;
+	case FIELD_PERCENT: {
+		int64_t ppm = *(const int64_t *)value;
+
+		snprintf(text, FIELD_TEXT_SIZE, "%" PRId64 ".%02" PRId64, ppm / 10000, ppm / 100 % 100);
+		break;
+	}
+	case FIELD_TEXT:
+		snprintf(text, FIELD_TEXT_SIZE, "%s", *(const char *)value ? (const char *)value : "-");
+		break;
+	case FIELD_YES:
+		strcpy(text, *(const bool *)value ? "yes" : "no");
+		break;
+	case FIELD_TIME:
+	case FIELD_TIME_LEFT:
+	case FIELD_AGE:
+		time_text(field, *(const int64_t *)value, now_ns, text);
+		break;
+	case FIELD_PERIOD:
+		strcpy(text, be_period_name(*(const enum be_period *)value));
+		break;
+	case FIELD_SUSPENDED:
+		strcpy(text, *(const bool *)value ? "suspended" : "active");
+		break;
+	case FIELD_PARENT:
+		parent_text(record, text);
+		break;
+	case FIELD_OWNER_STATE:
+		strcpy(text, owner_state(record));
+		break;
+	case FIELD_REAP_POLICY:
+		strcpy(text, *(const enum be_reap_policy *)value == BE_REAP_CHARGE ? "charge" : "release");
+		break;
+	case FIELD_KIND:
+		strcpy(text, be_transaction_kind_name(*(const enum be_transaction_kind *)value));
+		break;
+	}
+}
+
+/* What is not UTF-8 cannot be in JSON; it is escaped, as in a column. */
+static json_t *json_of_text(const char *text)
+{
+	json_t *json = json_string(text);
+
+	if (!json) {
+		char *safe = text_escape(text);
+
+		json = json_string(safe);
+		free(safe);
+	}
+	return json;
+}
+
+static json_t *json_of_parent(const struct be_envelope *envelope)
+{
+	if (!envelope->has_parent)
+		return json_null();
+	return json_pack("{s:o, s:o}", "namespace", json_of_text(envelope->parent_namespace), "category",
+			 json_of_text(envelope->parent_category));
+}
+
+static json_t *json_of_time(int64_t at_ns)
+{
+	char text[MOMENT_TEXT_SIZE];
+
+	if (at_ns == 0)
+		return json_null();
+	moment_format(at_ns, 9, text);
+	return json_string(text);
+}
+
+json_t *field_json(const struct field *field, const void *record, int64_t now_ns)
+{
+	const void *value = (const char *)record + field->offset;
+	char text[FIELD_TEXT_SIZE];
+
+	switch (field->kind) {
+	case FIELD_COUNT:
+		return json_integer((json_int_t) * (const uint64_t *)value);
+	case FIELD_ID:
+		return *(const uint64_t *)value ? json_integer((json_int_t) * (const uint64_t *)value)
+						: json_null();
+	case FIELD_PID:
+		return json_integer(*(const uint32_t *)value);
+	case FIELD_TEXT:
+		return json_of_text(value);
+	case FIELD_YES:
+	case FIELD_SUSPENDED:
+		return json_boolean(*(const bool *)value);
+	case FIELD_TIME:
+	case FIELD_TIME_LEFT:
+		return json_of_time(*(const int64_t *)value);
+	case FIELD_AGE: {
+		int64_t age_ns = now_ns - *(const int64_t *)value;
+
+		return json_integer(age_ns > 0 ? age_ns / SECOND_NS : 0);
+	}
+	case FIELD_PARENT:
+		return json_of_parent(record);
+	case FIELD_AMOUNT:
+	case FIELD_PERCENT:
+	case FIELD_PERIOD:
+	case FIELD_OWNER_STATE:
+	case FIELD_REAP_POLICY:
+	case FIELD_KIND:
+		break;
+	}
+	field_text(field, record, now_ns, text);
+	return json_string(text);
+}
+
+bool field_is_figure(const struct field *field)
+{
+	switch (field->kind) {
+	case FIELD_AMOUNT:
+	case FIELD_COUNT:
+	case FIELD_ID:
+	case FIELD_PID:
+	case FIELD_PERCENT:
+	case FIELD_TIME_LEFT:
+	case FIELD_AGE:
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fields of each view: one table of them makes the columns, the JSON and the help. */
+#ifndef FIELDS_H
+#define FIELDS_H
+
+#include <budget_enforcer.h>
+#include <jansson.h>
+
+/* Bytes that hold any field as text, with its NUL. */
+#define FIELD_TEXT_SIZE (BE_DESCRIPTION_SIZE + 1)
+
+/* How a field is read from its record, and shown. */
+enum field_kind {
+	FIELD_AMOUNT,      /* int64_t nanos */
+	FIELD_COUNT,       /* uint64_t */
+	FIELD_ID,          /* uint64_t, 0 for none */
+	FIELD_PID,         /* uint32_t */
+	FIELD_PERCENT,     /* int64_t millionths */
+	FIELD_TEXT,        /* an array of char */
+	FIELD_YES,         /* bool */
+	FIELD_TIME,        /* int64_t ns, 0 for none */
+	FIELD_TIME_LEFT,   /* the same; a column shows how long until then */
+	FIELD_AGE,         /* the same; how long ago */
+	FIELD_PERIOD,      /* enum be_period */
+	FIELD_SUSPENDED,   /* bool */
+	FIELD_PARENT,      /* of a struct be_envelope */
+	FIELD_OWNER_STATE, /* of a struct be_commit_info */
+	FIELD_REAP_POLICY, /* enum be_reap_policy */
+	FIELD_KIND,        /* enum be_transaction_kind */
+};
+
+struct field {
+	const char *heading; /* of its column */
+	const char *key;     /* in JSON */
+	enum field_kind kind;
+	size_t offset;  /* in the record, which is the library's structure for the view */
+	bool on_demand; /* a column only when --output names it */
+	const char *help;
+};
+
+struct fields {
+	const struct field *first;
+	size_t count;
+};
+
+extern const struct fields envelope_fields, commit_fields, transaction_fields;
+
+/* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there is none.
+ */
+const struct field *fields_find(const struct fields *fields, const char *name, size_t size);
+
+/* The field of a record as text for a column, not escaped; "-" where there is nothing. */
+void field_text(const struct field *field, const void *record, int64_t now_ns, char text[FIELD_TEXT_SIZE]);
+
+/* The same as a JSON value, a new reference. */
+json_t *field_json(const struct field *field, const void *record, int64_t now_ns);
+
+/* Whether its column is aligned to the right. */
+bool field_is_figure(const struct field *field);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The views that list records. Each record is shown as it comes; the library holds no txn meanwhile, so
+ * a slow terminal does not keep the pool's old pages alive.
+ *
+ * --limit shows the first envelopes and the oldest commits, but the latest transactions. The library lists
+ * the ledger from its beginning, so a first pass notes the ids of the last matches, and a second one shows
+ * the ledger from the first of these ids on.
+ */
+#include "listing.h"
+
+#include "json.h"
+#include "table.h"
+#include "tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct listing {
+	const struct arguments *arguments;
+	struct table *table; /* NULL: JSON */
+	uint64_t shown;
+};
+
+static bool show(struct listing *listing, const void *record, int64_t amount)
+{
+	const struct arguments *arguments = listing->arguments;
+	bool written;
+
+	if (arguments->only_free && amount > 0)
+		return true;
+	if (listing->table) {
+		written = table_row(listing->table, record);
+		listing->shown++;
+	} else {
+		written = json_row(arguments, record, &listing->shown);
+	}
+	return written && listing->shown != arguments->limit;
+}
+
+static bool show_envelope(void *context, const struct be_envelope *envelope)
+{
+	return show(context, envelope, envelope->limit);
+}
+
+static bool show_commit(void *context, const struct be_commit_info *commit)
+{
+	return show(context, commit, commit->amount);
+}
+
+static bool show_transaction(void *context, const struct be_transaction *transaction)
+{
+	return show(context, transaction, transaction->amount);
+}
+
+/* The ids of the last matches: a ring, once there have been as many as it may hold. */
+struct latest {
+	bool only_free;
+	uint64_t limit;
+	uint64_t matches;
+	size_t room;
+	uint64_t *ids;
+};
+
+static bool note_transaction(void *context, const struct be_transaction *transaction)
+{
+	struct latest *latest = context;
+
+	if (latest->only_free && transaction->amount > 0)
+		return true;
+	if (latest->matches < latest->limit && latest->matches == latest->room) {
+		latest->room = latest->room > 0 ? 2 * latest->room : 64;
+		latest->ids = reallocarray(latest->ids, latest->room, sizeof *latest->ids);
+		if (!latest->ids)
+			tool_out_of_memory();
+	}
+	latest->ids[latest->matches++ % latest->limit] = transaction->id;
+	return true;
+}
+
+/* Lets the filter begin with the first of the latest `limit` matches. */
+static enum be_status skip_to_latest(struct be_enforcer *handle, const struct arguments *arguments,
+				     struct be_filter *filter)
+{
+	struct latest latest = {.only_free = arguments->only_free, .limit = arguments->limit};
+	enum be_status status;
+
+	status = be_transactions_each(handle, filter, note_transaction, &latest);
+	if (status == BE_OK && latest.matches > latest.limit)
+		filter->after_id = latest.ids[latest.matches % latest.limit] - 1;
+	free(latest.ids);
+	return status;
+}
+
+static enum be_status list(struct be_enforcer *handle, struct listing *listing)
+{
+	const struct arguments *arguments = listing->arguments;
+	struct be_filter filter = arguments->filter;
+	enum be_status status = BE_OK;
+
+	switch (arguments->view) {
+	case VIEW_ENVELOPES:
+		return be_envelopes_each(handle, &filter, show_envelope, listing);
+	case VIEW_COMMITS:
+		return be_commits_each(handle, &filter, show_commit, listing);
+	default:
+		if (arguments->limit > 0)
+			status = skip_to_latest(handle, arguments, &filter);
+		return status != BE_OK ? status
+				       : be_transactions_each(handle, &filter, show_transaction, listing);
+	}
+}
+
+int listing_run(const struct arguments *arguments)
+{
+	struct listing listing = {.arguments = arguments};
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+	enum be_status status;
+	bool listed;
+
+	options.flags = BE_OPEN_READ_ONLY;
+	status = be_open(arguments->environment, &options, &handle);
+	if (status != BE_OK) {
+		tool_complain(arguments->environment, be_last_error());
+		return TOOL_EXIT_FAULT;
+	}
+	if (arguments->json)
+		json_begin(arguments, "[");
+	else
+		listing.table = table_create(arguments);
+	status = list(handle, &listing);
+	/* BE_STOPPED: the limit was reached, or the output cannot be written, which is told at the end. */
+	listed = status == BE_OK || status == BE_STOPPED;
+	if (!listed)
+		tool_complain(arguments->environment, be_last_error());
+	else if (arguments->json)
+		json_end("]");
+	else if (listing.shown == 0 && arguments->view == VIEW_ENVELOPES && !arguments->filtered)
+		tool_complain(arguments->environment, "no envelopes");
+	if (listing.table)
+		table_finish(listing.table);
+	be_close(handle);
+	return listed ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * be-inspect: shows what is in an environment, and never changes it.
+ *
+ *   arguments.c  the command line
+ *   fields.c     one table of fields per view, for columns, JSON and help
+ *   listing.c    envelopes, commits, transactions; shown by table.c or json.c
+ *   verify.c     recomputes every balance
+ */
+#include "arguments.h"
+#include "listing.h"
+#include "tool.h"
+#include "verify.h"
+
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments;
+	int result;
+
+	tool_start();
+	arguments_parse(argc, argv, &arguments);
+	if (arguments.view == VIEW_VERIFY)
+		result = verify_run(&arguments);
+	else
+		result = listing_run(&arguments);
+	free(arguments.columns);
+	tool_close_output();
+	return result;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A table on standard output, aligned by libsmartcols.
+ *
+ * A ledger may have millions of lines, and a row of libsmartcols costs about a kilobyte. So rows are
+ * printed and forgotten a chunk at a time; from one chunk to the next a column only ever gets wider.
+ *
+ * In a table every cell is escaped here, because libsmartcols lets the characters pass that turn the
+ * direction of writing; its own escaping is switched off, which would escape our escapes. With --raw
+ * libsmartcols escapes every byte that is not printable ASCII by itself, and blanks.
+ */
+#include "table.h"
+
+#include "text.h"
+#include "tool.h"
+
+#include <errno.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CHUNK 4096
+
+struct table {
+	const struct arguments *arguments;
+	struct libscols_table *table;
+	size_t waiting; /* rows of this chunk */
+	bool begun;     /* headings were printed, or are not wanted */
+};
+
+/* libsmartcols says -ENOMEM, and -EINVAL to what never happens here. */
+static void must(int result)
+{
+	if (result < 0)
+		tool_out_of_memory();
+}
+
+struct table *table_create(const struct arguments *arguments)
+{
+	struct table *table = calloc(1, sizeof *table);
+	size_t i;
+
+	if (!table || !(table->table = scols_new_table()))
+		tool_out_of_memory();
+	table->arguments = arguments;
+	table->begun = arguments->noheadings;
+	must(scols_table_enable_noencoding(table->table, 1));
+	must(scols_table_enable_raw(table->table, arguments->raw));
+	must(scols_table_enable_noheadings(table->table, arguments->noheadings));
+	for (i = 0; i < arguments->column_count; i++) {
+		const struct field *field = arguments->columns[i];
+		int flags = field_is_figure(field) ? SCOLS_FL_RIGHT : 0;
+
+		if (!scols_table_new_column(table->table, field->heading, 0, flags))
+			tool_out_of_memory();
+	}
+	return table;
+}
+
+static bool print_chunk(struct table *table)
+{
+	size_t i;
+
+	must(scols_print_table(table->table));
+	scols_table_remove_lines(table->table);
+	table->waiting = 0;
+	if (!table->begun) {
+		table->begun = true;
+		must(scols_table_enable_noheadings(table->table, 1));
+	}
+	for (i = 0; i < table->arguments->column_count; i++) {
+		struct libscols_column *column = scols_table_get_column(table->table, i);
+
+		must(scols_column_set_whint(column, (double)scols_column_get_width(column)));
+	}
+	fflush(stdout);
+	return tool_output_is_sound();
+}
+
+bool table_row(struct table *table, const void *record)
+{
+	const struct arguments *arguments = table->arguments;
+	struct libscols_line *line = scols_table_new_line(table->table, NULL);
+	char text[FIELD_TEXT_SIZE];
+	size_t i;
+
+	if (!line)
+		tool_out_of_memory();
+	for (i = 0; i < arguments->column_count; i++) {
+		field_text(arguments->columns[i], record, arguments->now_ns, text);
+		if (arguments->raw)
+			must(scols_line_set_data(line, i, text));
+		else
+			must(scols_line_refer_data(line, i, text_escape(text)));
+	}
+	return ++table->waiting < CHUNK || print_chunk(table);
+}
+
+/* libsmartcols prints nothing at all for a table without rows. */
+static void print_headings(const struct arguments *arguments)
+{
+	size_t i;
+
+	for (i = 0; i < arguments->column_count; i++)
+		printf("%s%s", i > 0 ? " " : "", arguments->columns[i]->heading);
+	putchar('\n');
+}
+
+void table_finish(struct table *table)
+{
+	if (table->waiting > 0)
+		print_chunk(table);
+	else if (!table->begun)
+		print_headings(table->arguments);
+	scols_unref_table(table->table);
+	free(table);
+}
