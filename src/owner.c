@@ -136,7 +136,8 @@ static void initialise(struct owners_file *file)
 	file->magic = OWNERS_MAGIC;
 }
 
-/* Maps the file; under the opening lock when it may be written, so that one process makes it. */
+/* Maps the file; under the opening lock when it may be written, so that one process makes it. To a reader, a
+ * file that somebody is making, or died while making, is BE_NOT_FOUND. */
 static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
 {
 	struct stat about;
@@ -149,7 +150,7 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 		int rc;
 
 		if (read_only)
-			return error_set(BE_DAMAGED, "%s is too short", owners->path);
+			return BE_NOT_FOUND;
 		owners->is_new = true;
 		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
 			return error_errno(error_from_errno(errno), errno, "%s", owners->path);
@@ -172,6 +173,8 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 	owners->file = map;
 	if (owners->file->magic == OWNERS_MAGIC)
 		return BE_OK;
+	if (read_only && owners->file->magic == 0)
+		return BE_NOT_FOUND;
 	if (read_only || lock_is_held(owners->fd, 0, OWNER_SLOTS))
 		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
 				 owners->path);
@@ -314,6 +317,10 @@ enum be_status owners_open_read_only(const char *directory, struct owners **owne
 	if (status != BE_OK)
 		return status;
 	status = map_file(made, true, 0);
+	if (status == BE_NOT_FOUND) {
+		discard(made);
+		return BE_OK;
+	}
 	if (status == BE_OK && made->file->pid_namespace != own_pid_namespace() &&
 	    lock_is_held(made->fd, 0, OWNER_SLOTS))
 		status = error_set(
