@@ -122,6 +122,16 @@ void fixture_close(struct be_enforcer *handle)
 	be_close(handle);
 }
 
+struct be_enforcer *fixture_reopen_unflushed(void)
+{
+	struct be_options options = fixture_options();
+
+	options.durability = BE_DURABILITY_PROCESS;
+	fixture_close(fixture.handle);
+	assert_ok(be_open(fixture_path(), &options, &fixture.handle));
+	return fixture.handle;
+}
+
 void fixture_advance(int64_t nanoseconds)
 {
 	fixture.now_ns += nanoseconds;

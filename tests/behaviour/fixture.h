@@ -80,6 +80,9 @@ struct be_enforcer *fixture_open(const char *namespace_name);
 struct be_enforcer *fixture_open_with(const struct be_options *options);
 void fixture_close(struct be_enforcer *handle);
 
+/* Closes the test's own handle and opens it without flushes, for tests that make very many changes. */
+struct be_enforcer *fixture_reopen_unflushed(void);
+
 void fixture_advance(int64_t nanoseconds);
 
 /* All envelopes, pending commits and transactions as text: two of these are equal only if nothing has

@@ -278,6 +278,7 @@ BEHAVIOUR_TEST(queries, listings_longer_than_a_page_are_complete_and_in_order)
 {
 	struct ascending seen = {0};
 
+	budget = fixture_reopen_unflushed();
 	fixture_create(budget, "llm", MANY * BE_UNIT);
 	for (int i = 0; i < MANY; i++) {
 		fixture_commit(budget, "llm", TENTH);
@@ -307,6 +308,7 @@ BEHAVIOUR_TEST(queries, more_envelopes_than_a_page_are_complete_and_in_order)
 	struct ascending seen = {0};
 	char category[16];
 
+	budget = fixture_reopen_unflushed();
 	for (int i = 0; i < MANY; i++) {
 		snprintf(category, sizeof category, "c%05d", i * 7919 % MANY);
 		fixture_create(budget, category, BE_UNIT);
