@@ -150,6 +150,37 @@ static enum be_status read_boot_id(uint8_t boot_id[16])
 	return BE_OK;
 }
 
+/* After the machine went down, a file that was not flushed may hold anything, and LMDB would stumble over it.
+ * So the header, which was flushed before the first change that was not, is looked for without LMDB. */
+static enum be_status refuse_other_boot(const struct environment_settings *settings)
+{
+	struct record_value value;
+	struct record_key key;
+	struct be_bytes bytes = {.data = value.bytes};
+	struct header header;
+	uint8_t boot_id[16];
+	enum be_status status;
+	bool found;
+
+	record_key_header(&key);
+	status = lmdb_storage_peek(settings->path, record_key_bytes(&key), value.bytes, sizeof value.bytes,
+				   &bytes.size, &found);
+	if (status != BE_OK || !found || bytes.size > sizeof value.bytes)
+		return status;
+	/* What else may be wrong with it will be told by store_header(). */
+	if (record_decode_header(bytes, &header) != BE_OK ||
+	    !record_checksum_fits(record_key_bytes(&key), bytes) || !header.unflushed)
+		return BE_OK;
+	status = read_boot_id(boot_id);
+	if (status == BE_OK && memcmp(header.boot_id, boot_id, sizeof boot_id) != 0)
+		return error_set(
+			BE_OTHER_BOOT,
+			"%s: it was used with process durability, and the machine has gone down since: its "
+			"contents cannot be trusted. Restore a backup, or begin with a new directory",
+			settings->path);
+	return status;
+}
+
 /* Reads the header, makes it when the storage is new, and settles the durability. In process durability
  * nothing is flushed, so the header must say so, flushed, before the first change that is not: lmdb storages
  * are opened flushing, and are told to stop after this. */
@@ -168,26 +199,13 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	store_abort(&store);
 	if (status != BE_OK && (status != BE_NOT_AN_ENVIRONMENT || !may_write))
 		return status;
-	if (status == BE_OK && !store.header.unflushed && !unflushed)
-		return BE_OK;
-
-	if (unflushed || (status == BE_OK && store.header.unflushed)) {
-		enum be_status read = read_boot_id(boot_id);
-
-		if (read != BE_OK)
-			return read;
-	}
-	if (status == BE_OK && store.header.unflushed && memcmp(store.header.boot_id, boot_id, 16) != 0)
-		return error_set(
-			BE_OTHER_BOOT,
-			"%s: it was used with process durability, and the machine has gone down since: its "
-			"contents cannot be trusted. Restore a backup, or begin with a new directory",
-			settings->path);
 	if (!may_write || (status == BE_OK && store.header.unflushed == unflushed))
 		return BE_OK;
 
 	error_clear();
-	status = store_begin(&store, environment->storage, true);
+	status = unflushed ? read_boot_id(boot_id) : BE_OK;
+	if (status == BE_OK)
+		status = store_begin(&store, environment->storage, true);
 	if (status != BE_OK)
 		return status;
 	status = store_header(&store);
@@ -228,8 +246,10 @@ static enum be_status open_storage(const struct environment_settings *settings,
 		.mode = settings->mode,
 		.map_size = settings->map_size,
 	};
-	enum be_status status = lmdb_storage_open(&lmdb, &environment->lmdb);
+	enum be_status status = refuse_other_boot(settings);
 
+	if (status == BE_OK)
+		status = lmdb_storage_open(&lmdb, &environment->lmdb);
 	if (status != BE_OK)
 		return status;
 	environment->storage = lmdb_storage_interface(environment->lmdb);

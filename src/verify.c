@@ -13,6 +13,7 @@
 #include "enforcer.h"
 #include "error.h"
 #include "sized.h"
+#include "storage/lmdb.h"
 #include "store.h"
 
 #include <inttypes.h>
@@ -493,10 +494,22 @@ static void compare_balances(struct verifier *verifier)
 		       verifier->deadlines, verifier->deadlines_expected);
 }
 
-static enum be_status verify(struct verifier *verifier)
+/* LMDB would stumble over a damaged page, so that nothing is read through it then. */
+static enum be_status check_pages(struct verifier *verifier, struct lmdb_storage *lmdb)
 {
-	enum be_status status = before_last_txn(verifier);
+	enum be_status status = lmdb_storage_check(lmdb);
 
+	if (status == BE_DAMAGED)
+		report(verifier, "%s", be_last_error());
+	return status;
+}
+
+static enum be_status verify(struct verifier *verifier, struct lmdb_storage *lmdb)
+{
+	enum be_status status = lmdb ? check_pages(verifier, lmdb) : BE_OK;
+
+	if (status == BE_OK)
+		status = before_last_txn(verifier);
 	if (status == BE_OK)
 		status = last_txn(verifier);
 	if (status != BE_OK)
@@ -526,7 +539,7 @@ enum be_status be_verify(struct be_enforcer *handle, void (*difference)(void *co
 	if (status != BE_OK)
 		return error_default(status);
 	verifier.storage = environment->storage;
-	status = verify(&verifier);
+	status = verify(&verifier, environment->lmdb);
 	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)
 		sized_write(verification, &verifier.found, sizeof verifier.found);
 	free(verifier.start.rows);

@@ -557,6 +557,34 @@ enum be_status lmdb_storage_examine(const char *path, bool may_be_missing)
 	return status;
 }
 
+enum be_status lmdb_storage_peek(const char *path, struct be_bytes key, void *value, size_t room,
+				 size_t *size, bool *found)
+{
+	char data[PATH_MAX];
+	enum be_status status = name_file(path, "data.mdb", data);
+	bool exists = false;
+	int fd = -1;
+	int rc;
+
+	*found = false;
+	if (status)
+		return status;
+	rc = open_data_file(data, O_RDONLY, &fd);
+	if (rc == ENOENT)
+		return BE_OK;
+	if (rc == 0)
+		rc = hold(fd, LOCK_SH);
+	if (rc)
+		status = data_file_failed(path, data, true, rc);
+	if (status == BE_OK)
+		status = preflight_data_file(data, fd, &exists);
+	if (status == BE_OK && exists)
+		status = preflight_record(data, fd, key, value, room, size, found);
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
 static int open_env(const struct lmdb_settings *settings, MDB_env **env)
 {
 	unsigned flags =
@@ -795,4 +823,28 @@ enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *fre
 	if (freed)
 		*freed = rc ? 0 : count;
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
+
+enum be_status lmdb_storage_check(struct lmdb_storage *storage)
+{
+	char data[PATH_MAX];
+	enum be_status status = name_file(storage->path, "data.mdb", data);
+	bool outdated = true;
+	void *txn;
+	int fd;
+	int rc;
+
+	if (status)
+		return status;
+	rc = mdb_env_get_fd(storage->env, &fd);
+	if (rc)
+		return storage_failed(storage, rc);
+	for (int looks = 0; outdated && looks < LOOKS_AT_PAGES; looks++) {
+		rc = begin_read(storage, &txn);
+		if (rc)
+			return (enum be_status)rc;
+		status = preflight_all_pages(data, fd, mdb_txn_id(((struct lmdb_txn *)txn)->txn), &outdated);
+		lmdb_abort(storage, txn);
+	}
+	return status;
 }

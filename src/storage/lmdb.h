@@ -24,6 +24,12 @@ struct lmdb_settings {
  * BE_OK if it `may_be_missing`. */
 enum be_status lmdb_storage_examine(const char *path, bool may_be_missing);
 
+/* Reads one record without mapping anything: for what must be known before LMDB may be trusted with the file.
+ * *found is false where there is no file or no such record, or others write too busily to tell; at most
+ * `room` bytes are copied, and *size is that of the record. */
+enum be_status lmdb_storage_peek(const char *path, struct be_bytes key, void *value, size_t room,
+				 size_t *size, bool *found);
+
 /* Looks again, then maps it. The path is copied. */
 enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage);
 
@@ -39,6 +45,10 @@ void lmdb_storage_close(struct lmdb_storage *storage);
 /* In a fork child, of a storage that the parent opened: frees what is ours and leaves LMDB's state,
  * its mapping and its descriptors alone, since closing them would disturb the parent's locks. */
 void lmdb_storage_abandon(struct lmdb_storage *storage);
+
+/* Reads every page of the data file, not by way of LMDB, and checks that all holds together; holds one read
+ * txn meanwhile. BE_DAMAGED says in its error text what does not. */
+enum be_status lmdb_storage_check(struct lmdb_storage *storage);
 
 /* Frees the reader slots of dead processes; *freed (may be NULL) is how many. */
 enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *freed);

@@ -11,6 +11,7 @@
 #include "storage/preflight.h"
 
 #include "error.h"
+#include "storage/pages.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -20,59 +21,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define LMDB_MAGIC 0xBEEFC0DEU
-#define LMDB_VERSION 1
-#define LMDB_BRANCH_FLAG 0x01
-#define LMDB_LEAF_FLAG 0x02
-#define LMDB_META_FLAG 0x08
-#define LMDB_OVERFLOW_NODE 0x01
-#define LMDB_PAGE_MIN 512
-#define LMDB_PAGE_MAX 32768
-#define LMDB_NO_PAGE UINT64_MAX
-#define LMDB_DEPTH_MAX 32
 /* A writer may be replacing a meta page while we look; the next look then differs. */
 #define LOOKS 8
-
-/* How LMDB 0.9 lays out its pages on a 64-bit machine, in the machine's byte order. */
-struct page_header {
-	uint64_t number;
-	uint16_t pad;
-	uint16_t flags;
-	uint16_t lower; /* the end of the nodes' offsets, which follow this header */
-	uint16_t upper;
-};
-
-/* In a branch page the first three are the number of a page; in a leaf, the size of the value and flags. */
-struct node_header {
-	uint16_t low;
-	uint16_t high;
-	uint16_t flags;
-	uint16_t key_size;
-};
-
-struct meta_page {
-	struct page_header header;
-	uint32_t magic;
-	uint32_t version;
-	uint64_t address;
-	uint64_t map_size;
-	struct {
-		uint32_t pad; /* of the first one: the page size */
-		uint16_t flags;
-		uint16_t depth;
-		uint64_t branch_pages;
-		uint64_t leaf_pages;
-		uint64_t overflow_pages;
-		uint64_t entries;
-		uint64_t root;
-	} trees[2]; /* of free pages, and of the records */
-	uint64_t last_page;
-	uint64_t txn;
-};
-_Static_assert(sizeof(struct page_header) == 16, "the layout of an LMDB page");
-_Static_assert(sizeof(struct node_header) == 8, "the layout of an LMDB node");
-_Static_assert(sizeof(struct meta_page) == 152, "the layout of an LMDB meta page");
-_Static_assert(sizeof(void *) == 8, "the layout of a 32-bit LMDB is another one");
 
 /* ------------------------------------------------------------- file system */
 
@@ -183,13 +133,14 @@ static enum be_status check_metas(const char *path, const unsigned char *head, s
 				 file_size);
 	for (size_t i = 0; i < 2; i++)
 		if (metas[i].magic != LMDB_MAGIC || metas[i].version != LMDB_VERSION ||
-		    !(metas[i].header.flags & LMDB_META_FLAG) || metas[i].header.number != i ||
-		    metas[i].trees[0].pad != page_size)
+		    metas[i].header.flags != LMDB_META_FLAG || metas[i].header.number != i ||
+		    metas[i].trees[0].pad != page_size || metas[i].trees[0].flags != LMDB_INTEGER_KEYS)
 			return error_set(BE_DAMAGED, "%s: meta page %zu is damaged; restore a backup", path,
 					 i);
 	newest = newest_of(metas);
-	/* A txn writes the meta page of its parity, and readers look there. */
-	if (newest->txn != 0 && newest->txn % 2 != newest->header.number)
+	/* Txns write the meta pages in turn, each the one of its parity, and readers look there. */
+	if (newest->txn != 0 && (newest->txn % 2 != newest->header.number ||
+				 metas[!newest->header.number].txn != newest->txn - 1))
 		return error_set(BE_DAMAGED, "%s: the meta pages are out of order; restore a backup", path);
 	if (!is_tree(newest, 0) || !is_tree(newest, 1))
 		return error_set(BE_DAMAGED, "%s: meta page %u names pages that cannot be; restore a backup",
@@ -209,25 +160,6 @@ enum be_status preflight_meta_pages(const char *path, const unsigned char *head,
 	return check_metas(path, head, head_size, file_size, metas);
 }
 
-/* Reads what there is at `offset`; returns how much, or -1. */
-static ssize_t read_at(int fd, unsigned char *bytes, size_t size, off_t offset)
-{
-	size_t used = 0;
-
-	while (used < size) {
-		ssize_t got = pread(fd, bytes + used, size - used, offset + (off_t)used);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			break;
-		used += (size_t)got;
-	}
-	return (ssize_t)used;
-}
-
 /* Reads and checks the meta pages; *exists is false when the file is empty. */
 static enum be_status read_metas(const char *path, int fd, struct meta_page metas[2], off_t *file_size,
 				 bool *exists)
@@ -243,7 +175,7 @@ static enum be_status read_metas(const char *path, int fd, struct meta_page meta
 	if (!head)
 		return error_errno(BE_NO_MEMORY, ENOMEM, "%s", path);
 	/* The size is taken after the meta pages: a file in use grows, and they with it. */
-	got = read_at(fd, head, head_size, 0);
+	got = pages_read(fd, head, head_size, 0);
 	if (got < 0 || fstat(fd, &state) < 0) {
 		status = error_errno(BE_IO_ERROR, errno, "%s: cannot be read", path);
 	} else if (got > 0) {
@@ -276,115 +208,95 @@ enum be_status preflight_data_file(const char *path, int fd, bool *exists)
 
 /* ------------------------------------------------------------------- pages */
 
-struct walk {
-	int fd;
-	uint32_t page_size;
-	uint64_t pages; /* that the file has */
-	uint64_t seen;  /* so far; each page is in use once only, so that loops end */
-};
-
-static bool is_there(const struct walk *walk, uint64_t page, uint64_t count)
+static uint64_t pages_of(const struct meta_page metas[2], off_t file_size)
 {
-	return page > 1 && page < walk->pages && count <= walk->pages - page;
+	return (uint64_t)file_size / metas[0].trees[0].pad;
 }
 
-/* Finds the node of that number in a page of the walk's size. */
-static bool find_node(const struct walk *walk, const unsigned char *page, size_t number, size_t *offset,
-		      struct node_header *node)
+static enum be_status pages_damaged(const char *path, enum be_status status, const struct pages_fault *fault)
 {
-	uint16_t start;
-
-	memcpy(&start, page + sizeof(struct page_header) + number * sizeof start, sizeof start);
-	if (start > walk->page_size - sizeof *node)
-		return false;
-	memcpy(node, page + start, sizeof *node);
-	*offset = start;
-	return true;
+	if (status == BE_DAMAGED)
+		return error_set(BE_DAMAGED, "%s: is damaged or cut short: %s; restore a backup", path,
+				 fault->text);
+	return status == BE_OK ? BE_OK : error_errno(status, ENOMEM, "%s", path);
 }
 
-/* A value too large for its leaf is in pages of its own. Lists of free pages may be; records never are. */
-static bool overflow_is_there(const struct walk *walk, const unsigned char *page, size_t offset,
-			      const struct node_header *node)
+static enum be_status read_existing_metas(const char *path, int fd, struct meta_page metas[2],
+					  off_t *file_size)
 {
-	uint64_t size = node->low | (uint64_t)node->high << 16;
-	uint64_t first;
+	bool exists;
+	enum be_status status = read_metas(path, fd, metas, file_size, &exists);
 
-	if (!(node->flags & LMDB_OVERFLOW_NODE))
-		return true;
-	offset += sizeof *node + node->key_size;
-	if (offset > walk->page_size - sizeof first)
-		return false;
-	memcpy(&first, page + offset, sizeof first);
-	return is_there(walk, first, (sizeof(struct page_header) - 1 + size) / walk->page_size + 1);
-}
-
-/* Are page `number` and all below it in the file? `levels` is 1 at a leaf. Leaves are read only on request.
- */
-static enum be_status walk_page(struct walk *walk, uint64_t number, unsigned levels, bool read_leaves)
-{
-	enum be_status status = BE_DAMAGED;
-	struct page_header header;
-	struct node_header node;
-	unsigned char *page;
-	size_t offset;
-
-	if (!is_there(walk, number, 1) || walk->seen++ >= walk->pages)
-		return BE_DAMAGED;
-	if (levels == 1 && !read_leaves)
-		return BE_OK;
-	page = malloc(walk->page_size);
-	if (!page)
-		return BE_NO_MEMORY;
-	if (read_at(walk->fd, page, walk->page_size, (off_t)(number * walk->page_size)) != walk->page_size)
-		goto out;
-	memcpy(&header, page, sizeof header);
-	if (header.number != number || !(header.flags & (levels == 1 ? LMDB_LEAF_FLAG : LMDB_BRANCH_FLAG)) ||
-	    header.lower < sizeof header || header.lower > walk->page_size)
-		goto out;
-	status = BE_OK;
-	for (size_t i = 0; i < (header.lower - sizeof header) / sizeof(uint16_t) && status == BE_OK; i++) {
-		if (!find_node(walk, page, i, &offset, &node))
-			status = BE_DAMAGED;
-		else if (levels > 1)
-			status = walk_page(walk,
-					   node.low | (uint64_t)node.high << 16 | (uint64_t)node.flags << 32,
-					   levels - 1, read_leaves);
-		else if (!overflow_is_there(walk, page, offset, &node))
-			status = BE_DAMAGED;
-	}
-out:
-	free(page);
+	if (status == BE_OK && !exists)
+		return error_set(BE_DAMAGED, "%s: has become empty; restore a backup", path);
 	return status;
+}
+
+static enum be_status check_txn(const char *path, const struct meta_page metas[2], uint64_t txn)
+{
+	if (metas[txn % 2].txn != txn)
+		return error_set(BE_DAMAGED, "%s: meta page %u does not belong to txn %llu; restore a backup",
+				 path, (unsigned)(txn % 2), (unsigned long long)txn);
+	return BE_OK;
 }
 
 enum be_status preflight_pages(const char *path, int fd, uint64_t txn)
 {
 	struct meta_page metas[2];
-	const struct meta_page *meta;
-	struct walk walk = {.fd = fd};
+	struct pages_fault fault;
 	enum be_status status;
 	off_t file_size;
-	bool exists;
 
-	status = read_metas(path, fd, metas, &file_size, &exists);
-	if (status || !exists)
-		return status ? status
-			      : error_set(BE_DAMAGED, "%s: has become empty; restore a backup", path);
-	walk.page_size = metas[0].trees[0].pad;
-	walk.pages = (uint64_t)file_size / walk.page_size;
-	if (newest_of(metas)->last_page < walk.pages)
-		return BE_OK;
-	meta = &metas[txn % 2];
-	if (meta->txn != txn)
-		return error_set(BE_DAMAGED, "%s: meta page %u does not belong to txn %llu; restore a backup",
-				 path, (unsigned)(txn % 2), (unsigned long long)txn);
-	for (size_t i = 0; i < 2 && status == BE_OK; i++)
-		if (meta->trees[i].depth > 0)
-			status = walk_page(&walk, meta->trees[i].root, meta->trees[i].depth, i == 0);
-	if (status == BE_DAMAGED)
-		return error_set(
-			BE_DAMAGED,
-			"%s: is cut short: pages in use are missing after byte %llu; restore a backup", path,
-			(unsigned long long)file_size);
-	return status ? error_errno(status, ENOMEM, "%s", path) : BE_OK;
+	status = read_existing_metas(path, fd, metas, &file_size);
+	if (status || newest_of(metas)->last_page < pages_of(metas, file_size))
+		return status;
+	status = check_txn(path, metas, txn);
+	if (status)
+		return status;
+	status = pages_present(fd, &metas[txn % 2], pages_of(metas, file_size), &fault);
+	return pages_damaged(path, status, &fault);
+}
+
+enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool *outdated)
+{
+	struct meta_page metas[2];
+	struct pages_fault fault;
+	enum be_status status;
+	off_t file_size;
+	int looks = 0;
+
+	*outdated = false;
+	do
+		status = read_existing_metas(path, fd, metas, &file_size);
+	while (status == BE_DAMAGED && ++looks < LOOKS);
+	if (status)
+		return status;
+	status = check_txn(path, metas, txn);
+	*outdated = status != BE_OK;
+	if (status)
+		return status;
+	status = pages_check(fd, &metas[txn % 2], pages_of(metas, file_size), &fault);
+	return pages_damaged(path, status, &fault);
+}
+
+enum be_status preflight_record(const char *path, int fd, struct be_bytes key, void *value, size_t room,
+				size_t *size, bool *found)
+{
+	struct meta_page metas[2], again[2];
+	struct pages_fault fault;
+	enum be_status status;
+	off_t file_size;
+
+	for (int looks = 0; looks < LOOKS; looks++) {
+		status = read_existing_metas(path, fd, metas, &file_size);
+		if (status)
+			return status;
+		status = pages_find(fd, newest_of(metas), pages_of(metas, file_size), key, value, room, size,
+				    found, &fault);
+		if (read_existing_metas(path, fd, again, &file_size) == BE_OK &&
+		    newest_of(metas)->txn == newest_of(again)->txn)
+			return pages_damaged(path, status, &fault);
+	}
+	*found = false;
+	return BE_OK;
 }
