@@ -688,17 +688,32 @@ static enum be_status check_pages(struct lmdb_storage *storage, const char *data
 	return status;
 }
 
-/* A file that was made survives the loss of power once its directory has been flushed. */
-static int sync_directory(const char *path)
+/* A file that was made survives the loss of power once its directory has been flushed, and a directory once
+ * the one above it has. One that we may not read was there before us. */
+static int sync_directories(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int above;
 	int rc;
 
 	if (fd < 0)
 		return errno;
 	rc = fsync(fd) < 0 ? errno : 0;
+	above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (rc == 0 && (above < 0 ? errno != EACCES : fsync(above) < 0))
+		rc = errno;
+	if (above >= 0)
+		close(above);
 	close(fd);
 	return rc;
+}
+
+/* So that nothing can have been acknowledged; whoever made the file may have died since. */
+static bool nothing_committed(MDB_env *env)
+{
+	MDB_envinfo information;
+
+	return mdb_env_info(env, &information) == 0 && information.me_last_txnid == 0;
 }
 
 static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
@@ -744,8 +759,8 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	if (!storage)
 		return failed(settings->path, settings->read_only, ENOMEM);
 	rc = open_storage(settings, storage);
-	if (rc == 0 && !exists)
-		rc = sync_directory(settings->path);
+	if (rc == 0 && nothing_committed(storage->env))
+		rc = sync_directories(settings->path);
 	status = rc ? (enum be_status)storage_failed(storage, rc) : check_pages(storage, data, fd);
 	if (status) {
 		lmdb_storage_close(storage);
