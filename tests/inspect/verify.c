@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verify says so when all adds up, and exits with 1 for a balance that differs, a damaged record, a file
- * cut short, and a page on which LMDB itself crashes. */
+ * cut short, and pages that point outside of it. */
 #include "inspects.h"
 
 #include "record.h"
@@ -47,7 +47,7 @@ static void check_fine(void)
 }
 
 /* It exits with 1 and prints `count` differences, of which the first has `part` in it, as text and in
- * JSON, where the numbers of records are `records`. */
+ * JSON, where the number of envelopes is `records` unless that is NULL. */
 static void check_differences(size_t count, const char *part, const char *records)
 {
 	struct ending ending;
@@ -69,7 +69,8 @@ static void check_differences(size_t count, const char *part, const char *record
 	EXPECT(document);
 	verify = json_object_get(document, "verify");
 	EXPECT_JSON(verify, "ok", "false");
-	EXPECT_JSON(verify, "envelopes", records);
+	if (records)
+		EXPECT_JSON(verify, "envelopes", records);
 	differences = json_object_get(verify, "differences");
 	EXPECT_EQUAL(json_array_size(differences), count);
 	EXPECT_CONTAINS(json_string_value(json_array_get(differences, 0)), part);
@@ -205,6 +206,7 @@ int main(int argc, char **argv)
 	setenv("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_abort=0", 1);
 	fill();
 	point_outside();
-	check_differences(1, "reading it crashed (Bus error); restore a backup", "null");
+	/* Whether the library sees it or LMDB crashes on it. */
+	check_differences(1, "damaged", NULL);
 	return 0;
 }
