@@ -26,13 +26,13 @@ int main(int argc, char **argv)
 	char *text;
 
 	replays_begin(argc, argv, 60);
-	expect_usage("--workers", "0", "--workers: '0' is no number from 1 to 1000");
-	expect_usage("--workers", "1001", "no number from 1 to 1000");
-	expect_usage("--workers", "99999999999999999999", "no number from 1 to 1000");
-	expect_usage("--workers", "4x", "no number from 1 to 1000");
-	expect_usage("--workers", "", "no number from 1 to 1000");
-	expect_usage("--max-output", "-1", "no number from 0 to 2147483648");
-	expect_usage("--max-output", "2147483649", "no number from 0 to 2147483648");
+	expect_usage("--workers", "0", "--workers: '0': a whole number from 1 to 1000 is needed");
+	expect_usage("--workers", "1001", "a whole number from 1 to 1000");
+	expect_usage("--workers", "99999999999999999999", "a whole number from 1 to 1000");
+	expect_usage("--workers", "4x", "a whole number from 1 to 1000");
+	expect_usage("--workers", "", "a whole number from 1 to 1000");
+	expect_usage("--max-output", "-1", "a whole number from 0 to 2147483648");
+	expect_usage("--max-output", "2147483649", "a whole number from 0 to 2147483648");
 	expect_usage("--price-in", "1e3", "--price-in: '1e3': ");
 	expect_usage("--price-out", "-1", "--price-out: '-1': ");
 	expect_usage("--limit", "", "--limit: '': ");
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 	run_start(&run, -1, "/nowhere/at/all", NULL);
 	EXPECT_EQUAL(run_wait(&run), 3);
 	text = run_errors(&run);
-	EXPECT_CONTAINS(text, "be-replay: /nowhere/at/all: be_open: ");
+	EXPECT_CONTAINS(text, "be-replay: /nowhere/at/all: ");
 	free(text);
 	return 0;
 }

@@ -6,13 +6,17 @@
  * Everything that can be wrong with the command line, the trace or the prices is found before the
  * environment is touched. An envelope that is there already is used as it stands and never changed.
  */
+#include "argument.h"
 #include "clock.h"
 #include "cost.h"
 #include "pool.h"
 #include "report.h"
+#include "tool.h"
 #include "trace.h"
 
 #include <argp.h>
+#include <limits.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +28,8 @@
 const char *argp_program_version =
 	"be-replay " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
 
-enum exit_status {
-	EXIT_DONE = 0,
-	EXIT_USAGE = 2,
-	EXIT_FAULT = 3,
-	EXIT_INTERRUPTED = 130,
-};
+/* An exit status beside those of every tool (tool.h), as shells have it for what SIGINT ended. */
+#define EXIT_INTERRUPTED 130
 
 struct settings {
 	const char *directory;
@@ -98,33 +98,6 @@ static const char doc[] =
 	"Exit status: 0 done, whatever the answer; 2 wrong usage; 3 a fault, or a worker that died; "
 	"130 ended by SIGINT, SIGTERM or SIGHUP, with a summary of what was done.";
 
-static int64_t parse_number(struct argp_state *state, const char *option, const char *text, int64_t least,
-			    int64_t most)
-{
-	size_t length = strlen(text);
-	int64_t number = 0;
-
-	/* Ten digits hold every bound in use and fit int64_t. */
-	if (length >= 1 && length <= 10 && strspn(text, "0123456789") == length)
-		number = strtoll(text, NULL, 10);
-	else
-		number = least - 1;
-	if (number < least || number > most)
-		argp_error(state, "--%s: '%s' is no number from %lld to %lld", option, text, (long long)least,
-			   (long long)most);
-	return number;
-}
-
-static int64_t parse_amount(struct argp_state *state, const char *option, const char *text)
-{
-	int64_t amount;
-	enum be_status status = be_amount_parse(text, &amount);
-
-	if (status != BE_OK)
-		argp_error(state, "--%s: '%s': %s", option, text, be_status_text(status));
-	return amount;
-}
-
 static double parse_speed(struct argp_state *state, const char *text)
 {
 	char *end = NULL;
@@ -156,19 +129,20 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		settings->trace = text;
 		break;
 	case KEY_WORKERS:
-		settings->workers = (unsigned int)parse_number(state, "workers", text, 1, 1000);
+		settings->workers = (unsigned int)argument_count(state, "--workers", text, 1, 1000);
 		break;
 	case KEY_PRICE_IN:
-		settings->prices.input = parse_amount(state, "price-in", text);
+		settings->prices.input = argument_amount(state, "--price-in", text);
 		break;
 	case KEY_PRICE_OUT:
-		settings->prices.output = parse_amount(state, "price-out", text);
+		settings->prices.output = argument_amount(state, "--price-out", text);
 		break;
 	case KEY_MAX_OUTPUT:
-		settings->max_output = parse_number(state, "max-output", text, 0, TRACE_TOKENS_MAX);
+		settings->max_output =
+			(int64_t)argument_count(state, "--max-output", text, 0, TRACE_TOKENS_MAX);
 		break;
 	case KEY_LIMIT:
-		settings->limit = parse_amount(state, "limit", text);
+		settings->limit = argument_amount(state, "--limit", text);
 		if (settings->limit == 0)
 			argp_error(state, "--limit: it must be more than 0");
 		break;
@@ -216,23 +190,29 @@ static const char *trace_name(const struct settings *settings)
 	return strcmp(settings->trace, "-") == 0 ? "standard input" : settings->trace;
 }
 
+/* Says what is wrong with a line of the trace, or with all of it when `line` is 0. */
+static bool trace_fault(const struct settings *settings, size_t line, const char *sentence)
+{
+	char subject[PATH_MAX + 32];
+
+	if (line)
+		snprintf(subject, sizeof subject, "%s:%zu", trace_name(settings), line);
+	else
+		snprintf(subject, sizeof subject, "%s", trace_name(settings));
+	tool_complain(subject, sentence);
+	return false;
+}
+
 static bool load_trace(const struct settings *settings, struct trace *trace)
 {
 	struct trace_problem problem;
 
-	if (!settings->trace) {
-		if (trace_builtin(trace))
-			return true;
-		fprintf(stderr, "be-replay: out of memory\n");
-		return false;
-	}
-	if (trace_read(settings->trace, trace, &problem))
-		return true;
-	if (problem.line)
-		fprintf(stderr, "be-replay: %s:%zu: %s\n", trace_name(settings), problem.line, problem.text);
-	else
-		fprintf(stderr, "be-replay: %s: %s\n", trace_name(settings), problem.text);
-	return false;
+	if (settings->trace)
+		return trace_read(settings->trace, trace, &problem) ||
+		       trace_fault(settings, problem.line, problem.text);
+	if (!trace_builtin(trace))
+		tool_out_of_memory();
+	return true;
 }
 
 static bool work_out_costs(const struct settings *settings, const struct trace *trace, struct costs *costs)
@@ -242,22 +222,18 @@ static bool work_out_costs(const struct settings *settings, const struct trace *
 
 	if (costs_of_trace(trace, &settings->prices, max_output, costs, &line))
 		return true;
-	if (line)
-		fprintf(stderr,
-			"be-replay: %s:%zu: at these prices the costs so far are more than an amount "
-			"can hold (9223372036.854775807)\n",
-			trace_name(settings), line);
-	else
-		fprintf(stderr, "be-replay: out of memory\n");
-	return false;
+	if (!line)
+		tool_out_of_memory();
+	return trace_fault(settings, line,
+			   "at these prices the costs up to here are more than an amount "
+			   "can hold (9223372036.854775807)");
 }
 
-static bool fault(const char *directory, const char *call, enum be_status status)
+static bool fault(const char *directory, enum be_status status)
 {
 	const char *details = be_last_error();
 
-	fprintf(stderr, "be-replay: %s: %s: %s\n", directory, call,
-		*details ? details : be_status_text(status));
+	tool_complain(directory, *details ? details : be_status_text(status));
 	return false;
 }
 
@@ -267,30 +243,31 @@ static bool prepare_envelope(const struct settings *settings, struct be_enforcer
 {
 	int64_t limit = settings->limit ? settings->limit : 100 * BE_UNIT;
 	enum be_status status = be_envelope_ensure(handle, settings->category, limit, settings->period, NULL);
-	char text[BE_AMOUNT_TEXT_SIZE];
+	char text[BE_AMOUNT_TEXT_SIZE], sentence[512];
 
 	if (status != BE_OK)
-		return fault(settings->directory, "be_envelope_ensure", status);
+		return fault(settings->directory, status);
 	status = be_utilization(handle, settings->category, envelope);
 	if (status != BE_OK)
-		return fault(settings->directory, "be_utilization", status);
+		return fault(settings->directory, status);
 	if ((!settings->limit || envelope->limit == limit) &&
 	    (!settings->period_given || envelope->period == settings->period))
 		return true;
 	status = be_amount_format(envelope->limit, text, sizeof text);
 	if (status != BE_OK)
-		return fault(settings->directory, "be_amount_format", status);
-	fprintf(stderr,
-		"be-replay: %s: the envelope '%s' exists with limit %s and period %s, and be-replay "
-		"never changes it; leave out --limit and --period to use it as it is, or name "
-		"another DIR, --category or --namespace\n",
-		settings->directory, settings->category, text, be_period_name(envelope->period));
+		return fault(settings->directory, status);
+	snprintf(
+		sentence, sizeof sentence,
+		"the envelope '%s' exists with limit %s and period %s, and be-replay never changes it; leave "
+		"out --limit and --period to use it as it is, or name another DIR, --category or --namespace",
+		settings->category, text, be_period_name(envelope->period));
+	tool_complain(settings->directory, sentence);
 	return false;
 }
 
 /* Replays and reports, with everything prepared. */
-static enum exit_status replay(const struct settings *settings, const struct pool_plan *plan,
-			       const struct be_envelope *before)
+static int replay(const struct settings *settings, const struct pool_plan *plan,
+		  const struct be_envelope *before)
 {
 	struct pool_result result;
 	struct report report = {
@@ -303,47 +280,41 @@ static enum exit_status replay(const struct settings *settings, const struct poo
 		.period = before->period,
 	};
 
-	if (!pool_run(plan, &result))
-		return EXIT_FAULT;
+	pool_run(plan, &result);
 	if (result.failed) {
 		/* What a killed worker had reserved would otherwise stay until somebody needs it. */
 		enum be_status status = be_reap(plan->handle, NULL);
 
 		if (status != BE_OK)
-			fault(settings->directory, "be_reap", status);
+			fault(settings->directory, status);
 	}
-	if (!report_print(&report, settings->json)) {
-		perror("be-replay: standard output");
-		return EXIT_FAULT;
-	}
+	report_print(&report, settings->json);
+	tool_close_output();
 	if (result.interrupted)
 		return EXIT_INTERRUPTED;
-	return result.failed ? EXIT_FAULT : EXIT_DONE;
+	return result.failed ? TOOL_EXIT_FAULT : EXIT_SUCCESS;
 }
 
 /* Opens the environment and replays a trace whose costs are known. */
-static enum exit_status run(const struct settings *settings, const struct trace *trace,
-			    const struct costs *costs)
+static int run(const struct settings *settings, const struct trace *trace, const struct costs *costs)
 {
 	struct be_options open_options = BE_OPTIONS_INIT;
 	struct be_envelope before = BE_ENVELOPE_INIT;
 	struct be_enforcer *handle = NULL;
 	struct clock *clock = clock_create(trace->requests[0].at_ns, settings->speed);
-	enum exit_status exit_status = EXIT_FAULT;
+	int exit_status = TOOL_EXIT_FAULT;
 	enum be_status status;
 
-	if (!clock) {
-		fprintf(stderr, "be-replay: out of memory\n");
-		return EXIT_FAULT;
-	}
+	if (!clock)
+		tool_out_of_memory();
 	open_options.namespace_name = settings->namespace_name;
 	open_options.durability = settings->durability;
 	open_options.now = clock_now;
 	open_options.now_context = clock;
 	status = be_open(settings->directory, &open_options, &handle);
 	if (status != BE_OK) {
-		fault(settings->directory, "be_open", status);
-		return EXIT_FAULT;
+		fault(settings->directory, status);
+		return TOOL_EXIT_FAULT;
 	}
 	if (prepare_envelope(settings, handle, &before)) {
 		const struct pool_plan plan = {
@@ -374,13 +345,15 @@ int main(int argc, char **argv)
 	};
 	struct trace trace;
 	struct costs costs;
-	enum exit_status exit_status = EXIT_FAULT;
+	int exit_status = TOOL_EXIT_FAULT;
 
-	argp_err_exit_status = EXIT_USAGE;
+	tool_start();
+	/* Numbers have a point in every language, as amounts do. */
+	setlocale(LC_NUMERIC, "C");
 	if (argp_parse(&argp, argc, argv, 0, NULL, &settings) != 0)
-		return EXIT_USAGE;
+		return TOOL_EXIT_USAGE;
 	if (!load_trace(&settings, &trace))
-		return EXIT_FAULT;
+		return TOOL_EXIT_FAULT;
 	if (work_out_costs(&settings, &trace, &costs)) {
 		exit_status = run(&settings, &trace, &costs);
 		costs_free(&costs);

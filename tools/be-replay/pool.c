@@ -8,7 +8,9 @@
 #include "pool.h"
 
 #include "progress.h"
+#include "tool.h"
 
+#include <err.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -163,8 +165,7 @@ static void start_workers(struct pool *pool)
 			_exit(work(pool, &pool->shared->workers[i]));
 		}
 		if (pid < 0) {
-			fprintf(stderr, "be-replay: worker %u cannot be started: %s\n", i + 1,
-				strerror(errno));
+			warnx("worker %u cannot be started: %s", i + 1, strerror(errno));
 			pool->failed = true;
 			stop_workers(pool);
 			break;
@@ -186,16 +187,14 @@ static void worker_ended(struct pool *pool, unsigned int i, int status)
 	pool->failed = true;
 	progress_clear(pool->plan->progress);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_FAULT) {
-		fprintf(stderr, "be-replay: worker %u, line %zu of the trace: %s\n", i + 1, worker->line,
-			worker->fault);
+		warnx("worker %u, line %zu of the trace: %s", i + 1, worker->line, worker->fault);
 		/* It could tell what became of its request, and the others would meet the same. */
 		stop_workers(pool);
 	} else if (WIFSIGNALED(status)) {
-		fprintf(stderr, "be-replay: worker %u was killed by signal %d (%s); the others go on\n",
-			i + 1, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		warnx("worker %u was killed by signal %d (%s); the others go on", i + 1, WTERMSIG(status),
+		      strsignal(WTERMSIG(status)));
 	} else {
-		fprintf(stderr, "be-replay: worker %u ended with status %d; the others go on\n", i + 1,
-			WEXITSTATUS(status));
+		warnx("worker %u ended with status %d; the others go on", i + 1, WEXITSTATUS(status));
 	}
 }
 
@@ -290,7 +289,7 @@ static void finish(const struct pool *pool, struct pool_result *result)
 	result->interrupted = pool->signalled && result->permitted + result->refused < requests;
 }
 
-bool pool_run(const struct pool_plan *plan, struct pool_result *result)
+void pool_run(const struct pool_plan *plan, struct pool_result *result)
 {
 	struct pool pool = {.plan = plan};
 	size_t size = sizeof *pool.shared + plan->workers * sizeof *pool.shared->workers;
@@ -299,11 +298,8 @@ bool pool_run(const struct pool_plan *plan, struct pool_result *result)
 	*result = (struct pool_result){0};
 	pool.shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pool.pids = calloc(plan->workers, sizeof *pool.pids);
-	if (pool.shared == MAP_FAILED || !pool.pids) {
-		fprintf(stderr, "be-replay: no memory for %u workers\n", plan->workers);
-		free(pool.pids);
-		return false;
-	}
+	if (pool.shared == MAP_FAILED || !pool.pids)
+		tool_out_of_memory();
 	block_signals(&pool);
 	start_workers(&pool);
 	await_workers(&pool, began_ns);
@@ -311,5 +307,4 @@ bool pool_run(const struct pool_plan *plan, struct pool_result *result)
 	result->elapsed_ns = clock_monotonic_ns() - began_ns;
 	munmap(pool.shared, size);
 	free(pool.pids);
-	return true;
 }

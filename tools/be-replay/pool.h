@@ -46,8 +46,7 @@ struct pool_result {
 };
 
 /* Replays the whole trace, or what can be until a signal or a fault, and waits for all workers. On
- * return no commit of theirs is pending, unless a worker was killed: then be_reap() ends it. False
- * when nothing could be begun, with a message printed. */
-bool pool_run(const struct pool_plan *plan, struct pool_result *result);
+ * return no commit of theirs is pending, unless a worker was killed: then be_reap() ends it. */
+void pool_run(const struct pool_plan *plan, struct pool_result *result);
 
 #endif

@@ -135,7 +135,7 @@ static void print_json(const struct report *report, const struct field *fields, 
 	       report->result->interrupted ? "true" : "false", sentence);
 }
 
-bool report_print(const struct report *report, bool json)
+void report_print(const struct report *report, bool json)
 {
 	const struct pool_result *result = report->result;
 	const struct histogram *latency = &result->latency;
@@ -162,5 +162,4 @@ bool report_print(const struct report *report, bool json)
 
 	answer(report, sentence, sizeof sentence);
 	(json ? print_json : print_text)(report, fields, sizeof fields / sizeof *fields, sentence);
-	return fflush(stdout) == 0 && !ferror(stdout);
 }

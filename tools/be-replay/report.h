@@ -16,7 +16,7 @@ struct report {
 };
 
 /* Prints it to stdout, as aligned text or as one JSON document; both end in the answer to the question
- * whether the budget would have held. False when stdout cannot take it. */
-bool report_print(const struct report *report, bool json);
+ * whether the budget would have held. */
+void report_print(const struct report *report, bool json);
 
 #endif
