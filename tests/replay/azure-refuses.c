@@ -3,7 +3,6 @@
  * time, never sees more than the limit spent, nor spent and reserved together. */
 #include "replays.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -30,12 +29,12 @@ static int watch(struct be_enforcer *handle, pid_t pid, uint64_t *looks)
 		(*looks)++;
 		if (*looks % 16 == 0)
 			EXPECT(waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0);
-		sched_yield();
 	}
 	return different;
 }
 
-int main(int argc, char **argv)
+/* Replays into an environment of its own, and returns how many different amounts spent were seen. */
+static int replay(int number)
 {
 	char directory[PATH_MAX];
 	struct be_enforcer *handle;
@@ -45,15 +44,12 @@ int main(int argc, char **argv)
 	int different;
 	int64_t spent;
 
-	replays_begin(argc, argv, 240);
-	test_path(directory, "environment");
+	test_path(directory, "environment-%d", number);
 	handle = test_open(directory, BE_DURABILITY_FULL);
 	run_start(&run, -1, "--json", "--workers", "4", "--trace", replays_real_trace(), "--price-in", "3",
 		  "--price-out", "15", "--limit", "20", "--period", "total", "--speed", "0", directory, NULL);
 	different = watch(handle, run.pid, &looks);
 	EXPECT_EQUAL(run_wait(&run), 0);
-	/* A watcher that saw only the beginning and the end has proved nothing. */
-	EXPECT(different >= 20);
 
 	summary = run_json(&run);
 	spent = json_amount(summary, "spent");
@@ -69,5 +65,18 @@ int main(int argc, char **argv)
 	       different, (long long)json_count(summary, "permitted"),
 	       (long long)json_count(summary, "refused"));
 	json_decref(summary);
+	return different;
+}
+
+int main(int argc, char **argv)
+{
+	int different = 0;
+
+	replays_begin(argc, argv, 240);
+	/* A watcher that saw only the beginning and the end has proved nothing; that may happen on a busy
+	   machine, because the whole run takes a tenth of a second. */
+	for (int i = 0; i < 20 && different < 100; i++)
+		different += replay(i);
+	EXPECT(different >= 100);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void kill_worker(const char *trace)
+static void kill_worker(const char *trace, int round)
 {
 	char directory[PATH_MAX];
 	struct be_enforcer *handle;
@@ -19,7 +19,7 @@ static void kill_worker(const char *trace)
 	uint64_t transactions;
 	char *errors;
 
-	test_path(directory, "worker");
+	test_path(directory, "worker-%d", round);
 	handle = test_open(directory, BE_DURABILITY_FULL);
 	run_start(&run, -1, "--json", "--workers", "4", "--limit", "1000000", "--trace", trace, directory,
 		  NULL);
@@ -78,10 +78,12 @@ int main(int argc, char **argv)
 {
 	char path[PATH_MAX];
 
-	replays_begin(argc, argv, 120);
+	replays_begin(argc, argv, 60);
 	test_path(path, "trace.csv");
-	trace_write(path, 50000, 1000, 10);
-	kill_worker(path);
+	trace_write(path, 5000, 1000, 10);
+	/* Where the worker is when it is killed is left to chance; many chances find the rare places. */
+	for (int round = 0; round < 20; round++)
+		kill_worker(path, round);
 	kill_parent();
 	return 0;
 }
