@@ -26,6 +26,7 @@
 #define OWNERS_FILE "be-owners"
 #define OWNERS_MAGIC UINT64_C(0x31736e776f2d6562) /* "be-owns1" */
 #define OPENING_BYTE ((off_t)1 << 30)
+#define PROCESS_BYTES ((off_t)1 << 31) /* and the pid: held by those who only look */
 
 struct slot {
 	_Atomic uint64_t generation; /* 0: free */
@@ -249,19 +250,32 @@ static enum be_status agree(struct owners *owners, enum be_durability durability
 	return BE_OK;
 }
 
+/* LMDB would lose its locks if this process opened its files once more, to write or to look. Those who write
+ * are known by their slots, those who look by a lock on a byte for their pid. Each copy makes itself known
+ * before it looks for others, so that of two that open at the same time, one sees the other. */
+static enum be_status refuse_second_copy(struct owners *owners)
+{
+	struct owners_file *file = owners->file;
+	struct flock looking = lock_of(F_WRLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
+	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	bool found = fcntl(owners->fd, F_OFD_GETLK, &looking) < 0 || looking.l_type != F_UNLCK;
+
+	for (uint32_t i = 0; i < used && !found; i++)
+		found = file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
+			lock_is_held(owners->fd, i, 1);
+	if (!found)
+		return BE_OK;
+	return error_set(BE_SECOND_COPY,
+			 "%s: another copy of this library in this process has the environment open: link "
+			 "one copy only",
+			 owners->path);
+}
+
 static enum be_status take_slot(struct owners *owners)
 {
 	struct owners_file *file = owners->file;
 	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
 
-	for (uint32_t i = 0; i < used; i++)
-		if (file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
-		    lock_is_held(owners->fd, i, 1))
-			return error_set(
-				BE_SECOND_COPY,
-				"%s: another copy of this library in this process has the environment "
-				"open: link one copy only",
-				owners->path);
 	for (uint32_t i = 0; i < OWNER_SLOTS; i++) {
 		struct slot *slot = &file->slots[i];
 
@@ -298,8 +312,10 @@ enum be_status owners_open(const char *directory, mode_t mode, enum be_durabilit
 		status = agree(made, durability);
 	if (status == BE_OK)
 		status = take_slot(made);
+	if (status == BE_OK)
+		status = refuse_second_copy(made);
 	if (status != BE_OK) {
-		discard(made);
+		owners_close(made); /* cannot fail: this thread holds the hint, if anybody does */
 		return status;
 	}
 	*owners = made;
@@ -309,6 +325,7 @@ enum be_status owners_open(const char *directory, mode_t mode, enum be_durabilit
 enum be_status owners_open_read_only(const char *directory, struct owners **owners)
 {
 	struct owners *made;
+	struct flock looking;
 	enum be_status status = open_file(directory, true, 0, &made);
 
 	*owners = NULL;
@@ -316,6 +333,7 @@ enum be_status owners_open_read_only(const char *directory, struct owners **owne
 		return BE_OK;
 	if (status != BE_OK)
 		return status;
+	made->pid = (uint32_t)getpid();
 	status = map_file(made, true, 0);
 	if (status == BE_NOT_FOUND) {
 		discard(made);
@@ -328,6 +346,11 @@ enum be_status owners_open_read_only(const char *directory, struct owners **owne
 			"%s: the environment is in use in another pid namespace (container): run this "
 			"program there",
 			made->path);
+	looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)made->pid, 1);
+	if (status == BE_OK && fcntl(made->fd, F_OFD_SETLK, &looking) < 0)
+		status = error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", made->path);
+	if (status == BE_OK)
+		status = refuse_second_copy(made);
 	if (status != BE_OK) {
 		discard(made);
 		return status;

@@ -37,7 +37,8 @@ struct owners;
 enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
 			   struct owners **owners);
 
-/* For those who only look: no registration, no lock; *owners is NULL when the file is missing. */
+/* For those who only look: no registration, and no lock but one that shows them to other copies of this
+ * library in their process; *owners is NULL when the file is missing. Statuses as above. */
 enum be_status owners_open_read_only(const char *directory, struct owners **owners);
 
 /* For a registration that outlived the closing of its environment: takes the opening lock again. */
