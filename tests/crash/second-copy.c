@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two copies of the library in one process, as when a plugin brings its own: LMDB's locks would be lost if
+ * both opened the same files. The second one to come is refused, whether either only looks, and what the
+ * first one has open goes on excluding other processes.
+ */
+#include "crash.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	RACERS = 4,
+	AMOUNTS = 2000 /* that fit into the limit */
+};
+
+typedef enum be_status open_function(const char *path, const struct be_options *options,
+				     struct be_enforcer **handle);
+typedef void close_function(struct be_enforcer *handle);
+typedef const char *error_function(void);
+
+struct copy {
+	open_function *open;
+	close_function *close;
+	error_function *last_error;
+};
+
+static void copy_file(const char *from, const char *to)
+{
+	char bytes[65536];
+	int source = open(from, O_RDONLY | O_CLOEXEC);
+	int target = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	ssize_t got;
+
+	EXPECT(source >= 0 && target >= 0);
+	while ((got = read(source, bytes, sizeof bytes)) > 0)
+		EXPECT(write(target, bytes, (size_t)got) == got);
+	EXPECT(got == 0);
+	close(source);
+	close(target);
+}
+
+/* The linker's answer is an object pointer, which C does not turn into a function. */
+static void find(void *library, const char *name, void *function)
+{
+	void *found = dlsym(library, name);
+
+	EXPECT(found != NULL);
+	memcpy(function, &found, sizeof found);
+}
+
+static struct copy load_copy(void)
+{
+	open_function *first = be_open;
+	char path[PATH_MAX];
+	struct copy copy;
+	void *address, *library;
+	Dl_info about;
+
+	memcpy(&address, &first, sizeof address);
+	EXPECT(dladdr(address, &about) != 0);
+	test_path(path, "copy.so");
+	copy_file(about.dli_fname, path);
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (library == NULL)
+		test_fail(__FILE__, __LINE__, "%s", dlerror());
+	find(library, "be_open", &copy.open);
+	find(library, "be_close", &copy.close);
+	find(library, "be_last_error", &copy.last_error);
+	EXPECT(copy.open != be_open);
+	return copy;
+}
+
+static struct be_options options_for(bool read_only)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+
+	options.durability = BE_DURABILITY_PROCESS;
+	options.flags = read_only ? BE_OPEN_READ_ONLY : 0;
+	return options;
+}
+
+static int race(int index, void *context)
+{
+	struct be_enforcer *handle = test_open(context, BE_DURABILITY_PROCESS);
+	enum be_status status = BE_OK;
+	uint64_t id;
+
+	(void)index;
+	while (status == BE_OK) {
+		status = be_commit(handle, "race", 1, NULL, &id);
+		if (status == BE_OK)
+			EXPECT_OK(be_settle(handle, id, 1, NULL, NULL));
+	}
+	EXPECT_STATUS(status, BE_EXCEEDS_BUDGET);
+	be_close(handle);
+	return 0;
+}
+
+/* Processes that open now and this one take the limit to its last nano together. */
+static void expect_exclusion(struct be_enforcer *handle, char *path)
+{
+	pid_t racers[RACERS];
+	enum be_status status = BE_OK;
+	uint64_t id;
+
+	EXPECT_OK(be_envelope_create(handle, "race", AMOUNTS, BE_PERIOD_TOTAL, NULL));
+	children_start(racers, RACERS, race, path);
+	while (status == BE_OK) {
+		status = be_commit(handle, "race", 1, NULL, &id);
+		if (status == BE_OK)
+			EXPECT_OK(be_settle(handle, id, 1, NULL, NULL));
+	}
+	EXPECT_STATUS(status, BE_EXCEEDS_BUDGET);
+	children_expect_success(racers, RACERS);
+	EXPECT_BALANCE(handle, "race", AMOUNTS, 0);
+	EXPECT_VERIFIED(handle);
+}
+
+static void test_second_copy_is_refused(const struct copy *copy, bool second_read_only)
+{
+	struct be_options options = options_for(second_read_only);
+	struct be_enforcer *handle, *second;
+	char path[PATH_MAX];
+	enum be_status status;
+
+	test_path(path, "second-%d", second_read_only);
+	handle = test_open(path, BE_DURABILITY_PROCESS);
+	status = copy->open(path, &options, &second);
+	if (status != BE_SECOND_COPY)
+		test_fail(__FILE__, __LINE__, "be_open() of the second copy is %s (%s)",
+			  be_status_name(status), copy->last_error());
+	EXPECT(second == NULL);
+	EXPECT(strlen(copy->last_error()) > 0);
+	expect_exclusion(handle, path);
+	be_close(handle);
+
+	/* Once the first copy has it closed, the second may have it. */
+	EXPECT_EQUAL(copy->open(path, &options, &second), BE_OK);
+	copy->close(second);
+	printf("while the first copy writes, the second is refused%s\n",
+	       second_read_only ? ", although it would only look" : "");
+}
+
+static void test_writer_is_refused_beside_a_reader(const struct copy *copy)
+{
+	struct be_options looking = options_for(true), writing = options_for(false);
+	struct be_enforcer *handle, *second;
+	char path[PATH_MAX];
+
+	test_path(path, "beside");
+	be_close(test_open(path, BE_DURABILITY_PROCESS));
+	EXPECT_OK(be_open(path, &looking, &handle));
+	EXPECT_EQUAL(copy->open(path, &writing, &second), BE_SECOND_COPY);
+	EXPECT_EQUAL(copy->open(path, &looking, &second), BE_SECOND_COPY);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+	EXPECT_EQUAL(copy->open(path, &writing, &second), BE_OK);
+	copy->close(second);
+	printf("while the first copy looks, the second is refused\n");
+}
+
+static int open_with_copy(int index, void *context)
+{
+	struct be_options options = options_for(index == 1);
+	struct copy *copy = context;
+	struct be_enforcer *handle;
+	char path[PATH_MAX];
+
+	test_path(path, "forked");
+	EXPECT_EQUAL(copy->open(path, &options, &handle), BE_OK);
+	copy->close(handle);
+	return 0;
+}
+
+/* A fork child is another process: what its parent has open does not count. */
+static void test_fork_child_may_use_the_other_copy(struct copy *copy)
+{
+	struct be_enforcer *handle;
+	char path[PATH_MAX];
+
+	test_path(path, "forked");
+	handle = test_open(path, BE_DURABILITY_PROCESS);
+	EXPECT_EQUAL(child_wait(child_start(open_with_copy, 0, copy)), 0);
+	EXPECT_EQUAL(child_wait(child_start(open_with_copy, 1, copy)), 0);
+	expect_exclusion(handle, path);
+	be_close(handle);
+	printf("a fork child may use the other copy\n");
+}
+
+int main(void)
+{
+	struct copy copy;
+
+	test_begin(60);
+	copy = load_copy();
+	test_second_copy_is_refused(&copy, false);
+	test_second_copy_is_refused(&copy, true);
+	test_writer_is_refused_beside_a_reader(&copy);
+	test_fork_child_may_use_the_other_copy(&copy);
+	return 0;
+}
