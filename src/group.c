@@ -398,10 +398,15 @@ static bool lead_batch(struct group_file *file, struct environment *environment,
 static void lead(struct group_file *file, struct environment *environment, const struct operation *operation,
 		 struct result *result)
 {
+	char own_text[ERROR_TEXT_SIZE];
 	bool more = lead_batch(file, environment, operation, result);
 
-	while (more)
-		more = lead_batch(file, environment, NULL, NULL);
+	if (more) {
+		error_save(own_text);
+		while (more)
+			more = lead_batch(file, environment, NULL, NULL);
+		error_restore(own_text);
+	}
 	pthread_mutex_unlock(&file->leader);
 }
 
@@ -447,6 +452,7 @@ static void post(struct group_file *file, struct slot *slot, uint32_t index,
 static void take_result(struct slot *slot, struct result *result)
 {
 	*result = slot->result;
+	error_clear(); /* of what this thread may have carried out for others */
 	if (result->status != BE_OK && slot->error[0] != '\0')
 		error_set(result->status, "%.*s", (int)sizeof slot->error, slot->error);
 	atomic_store(&slot->state, IDLE);
