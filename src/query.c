@@ -205,6 +205,7 @@ static enum be_status read_page(struct listing *listing, size_t *count, bool *mo
 static enum be_status list(struct listing *listing)
 {
 	enum be_status status = BE_OK;
+	char fault[ERROR_TEXT_SIZE];
 	bool more = true;
 
 	while (more && status == BE_OK) {
@@ -214,11 +215,13 @@ static enum be_status list(struct listing *listing)
 			break;
 		status = read_page(listing, &count, &more);
 		/* What was read before a damaged record is still shown. */
+		error_save(fault);
 		for (size_t i = 0; i < count; i++) {
 			listing->shown++;
 			if (!listing->show(listing, &listing->rows[i]))
 				return BE_STOPPED;
 		}
+		error_restore(fault); /* the callbacks may have called the library */
 	}
 	return status;
 }
