@@ -223,27 +223,42 @@ struct batch {
 	struct executor_item items[BATCH_MAX + 1];
 };
 
-/* A leader died. Its batch was committed if the header says so, and then the results in the slots are true.
- */
-static void recover(struct group_file *file, struct environment *environment)
+/* Which batch was the last to be committed? Asked in a write txn: a txn whose process died after its last
+ * write, and before it said so, stands, but a reader does not see it until a writer has come. */
+static enum be_status last_committed(struct environment *environment, uint64_t *batch)
 {
 	struct store store;
+	enum be_status status = store_begin(&store, environment->storage, true);
+
+	if (status != BE_OK)
+		return status;
+	status = store_header(&store);
+	*batch = store.header.batch;
+	store_abort(&store);
+	return status;
+}
+
+/* A leader died. Its batch was committed if the header says so, and then the results in the slots are true.
+ * When nobody can tell, no operation is carried out that may have been carried out before. */
+static void recover(struct group_file *file, struct environment *environment)
+{
 	uint64_t committed = 0;
 	uint32_t bits = 0;
+	enum be_status status = last_committed(environment, &committed);
 
-	if (store_begin(&store, environment->storage, false) == BE_OK) {
-		if (store_header(&store) == BE_OK)
-			committed = store.header.batch;
-		store_abort(&store);
-	}
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		struct slot *slot = &file->slots[i];
 		uint32_t state = slot->state;
 
-		if (state == TAKEN && slot->batch == committed) {
+		if (state == TAKEN && status != BE_OK) {
+			memset(&slot->result, 0, sizeof slot->result);
+			slot->result.status = status;
+			snprintf(slot->error, sizeof slot->error, "%s", be_last_error());
+		}
+		if (state == TAKEN && (status != BE_OK || slot->batch == committed)) {
 			slot->state = DONE;
 			bits |= wake_bit(i);
-		} else if (state == TAKEN || state == POSTED) {
+		} else if (state == POSTED) {
 			slot->state = POSTED;
 			atomic_fetch_or(&file->posted[i / 64], UINT64_C(1) << i % 64);
 		}
