@@ -135,6 +135,18 @@ static enum be_status reap_orphans(struct reaper *reaper, const struct owner *de
 	return status;
 }
 
+/* A process may have died after the last write of its txn and before it said so. The txn stands, but a reader
+ * does not see it until a writer has come. */
+static enum be_status come_as_writer(struct reaper *reaper)
+{
+	struct store store;
+	enum be_status status = store_begin(&store, reaper->environment->storage, true);
+
+	if (status == BE_OK)
+		store_abort(&store);
+	return status;
+}
+
 static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 {
 	struct owners *owners = reaper->environment->owners;
@@ -147,6 +159,8 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 		for (size_t i = 0; i < count && reaper->environment->group; i++)
 			group_purge(reaper->environment->group, reaper->environment, &dead[i]);
 		if (count > 0 || thorough)
+			status = come_as_writer(reaper);
+		if (status == BE_OK && (count > 0 || thorough))
 			status = reap_orphans(reaper, dead, count, thorough);
 		for (size_t i = 0; i < count && status == BE_OK; i++)
 			owners_forget(owners, &dead[i]);
