@@ -592,6 +592,8 @@ Test(preflight, a_tree_that_is_a_loop_is_damaged)
 
 Test(preflight, another_programs_database_of_another_kind_is_no_environment)
 {
+	char key[] = "k";
+	char value[] = "v";
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
@@ -600,7 +602,7 @@ Test(preflight, another_programs_database_of_another_kind_is_no_environment)
 	cr_assert_eq(mdb_env_open(env, directory, 0, 0600), 0);
 	cr_assert_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
 	cr_assert_eq(mdb_dbi_open(txn, NULL, MDB_DUPSORT, &dbi), 0);
-	cr_assert_eq(mdb_put(txn, dbi, &(MDB_val){1, "k"}, &(MDB_val){1, "v"}, 0), 0);
+	cr_assert_eq(mdb_put(txn, dbi, &(MDB_val){1, key}, &(MDB_val){1, value}, 0), 0);
 	cr_assert_eq(mdb_txn_commit(txn), 0);
 	mdb_env_close(env);
 	expect_status_is(try_to_open(), BE_NOT_AN_ENVIRONMENT, "several values per key");
