@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process that is to lead next is stopped (by an operator, a debugger) while it waits. The others must go
+ * on without it, each operation delayed by no more than a few milliseconds; when it runs again it must get
+ * its answer.
+ */
+#include "traced.h"
+
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+#define WORKERS 4
+#define OPERATIONS 50
+
+static struct gate opened;
+static char path[PATH_MAX];
+static int64_t *most_ns;
+
+static int work_traced(int index, void *context)
+{
+	struct be_enforcer *handle = test_open(path, BE_DURABILITY_PROCESS);
+
+	(void)index;
+	(void)context;
+	gate_open(&opened);
+	traced_begin();
+	EXPECT_OK(be_record(handle, "llm", 1, "stopped", NULL));
+	be_close(handle);
+	return 0;
+}
+
+static int work(int index, void *context)
+{
+	struct be_enforcer *handle = test_open(path, BE_DURABILITY_PROCESS);
+
+	(void)context;
+	for (int i = 0; i < OPERATIONS; i++) {
+		int64_t start_ns = test_monotonic_ns(), took_ns;
+
+		EXPECT_OK(be_record(handle, "llm", 1, "going on", NULL));
+		took_ns = test_monotonic_ns() - start_ns;
+		if (took_ns > most_ns[index])
+			most_ns[index] = took_ns;
+	}
+	be_close(handle);
+	return 0;
+}
+
+int main(void)
+{
+	struct be_enforcer *handle;
+	pid_t holder, next, workers[WORKERS];
+	int64_t start_ns;
+
+	crash_in_memory();
+	test_begin(60);
+	traced_require();
+	opened = gate_make();
+	most_ns = shared_make(WORKERS * sizeof *most_ns);
+	test_path(path, "environment");
+	handle = test_open(path, BE_DURABILITY_PROCESS);
+	EXPECT_OK(be_envelope_ensure(handle, "llm", 1000, BE_PERIOD_TOTAL, NULL));
+
+	holder = traced_start(work_traced, 0, NULL);
+	EXPECT(traced_to_call(holder, SYS_pwrite64));
+	next = traced_start(work_traced, 0, NULL);
+	EXPECT(traced_to_call(next, SYS_futex)); /* it waits for the holder, and is not let go */
+	traced_let_go(holder);
+	EXPECT_EQUAL(child_wait(holder), 0);
+
+	start_ns = test_monotonic_ns();
+	children_start(workers, WORKERS, work, NULL);
+	for (int i = 0; i < WORKERS; i++)
+		EXPECT_EQUAL(child_wait(workers[i]), 0);
+	printf("%d operations took %.3f s with the next leader stopped\n", WORKERS * OPERATIONS,
+	       test_seconds_since(start_ns));
+	EXPECT(median(most_ns, WORKERS) < INT64_C(500000000));
+	print_figures("the slowest of each worker", most_ns, WORKERS);
+	EXPECT_BALANCE(handle, "llm", 1 + WORKERS * OPERATIONS, 0);
+
+	traced_let_go(next);
+	EXPECT_EQUAL(child_wait(next), 0);
+	EXPECT_BALANCE(handle, "llm", 2 + WORKERS * OPERATIONS, 0);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+	return 0;
+}
