@@ -223,8 +223,8 @@ struct batch {
 	struct executor_item items[BATCH_MAX + 1];
 };
 
-/* Which batch was the last to be committed? Asked in a write txn: a txn whose process died after its last
- * write, and before it said so, stands, but a reader does not see it until a writer has come. */
+/* Which batch was the last to be committed? Asked in a write txn: one whose process died after its last write,
+ * and before it said so, stands, but a reader does not see it until a writer has come. */
 static enum be_status last_committed(struct environment *environment, uint64_t *batch)
 {
 	struct store store;
@@ -258,7 +258,7 @@ static void recover(struct group_file *file, struct environment *environment)
 		if (state == TAKEN && (status != BE_OK || slot->batch == committed)) {
 			slot->state = DONE;
 			bits |= wake_bit(i);
-		} else if (state == POSTED) {
+		} else if (state == TAKEN || state == POSTED) {
 			slot->state = POSTED;
 			atomic_fetch_or(&file->posted[i / 64], UINT64_C(1) << i % 64);
 		}
