@@ -4,9 +4,10 @@
 # What quickstart and check share. Sourced by them; sets `top`, the top of the source tree.
 top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 
-# The Debian packages that are needed, in one place.
+# The Debian packages that are needed, in one place. By dpkg-dev, meson knows where libraries are installed.
 # shellcheck disable=SC2034 # Used by those who source this.
-packages_to_build=(meson ninja-build gcc libc6-dev pkg-config liblmdb-dev libjansson-dev libsmartcols-dev)
+packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
+	libsmartcols-dev)
 # shellcheck disable=SC2034
 packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace python3-minimal)
 

@@ -170,6 +170,7 @@ static enum be_status read_metas(const char *path, int fd, struct meta_page meta
 	struct stat state;
 	ssize_t got;
 
+	*file_size = 0;
 	*exists = false;
 	head = malloc(head_size);
 	if (!head)

@@ -158,7 +158,7 @@ void report_print(const struct report *report, bool json)
 		{"latency_p99_ns", "latency p99", DURATION, (int64_t)histogram_quantile(latency, 990), false},
 		{"latency_max_ns", "latency max", DURATION, (int64_t)latency->max_ns, false},
 	};
-	char sentence[256];
+	char sentence[320];
 
 	answer(report, sentence, sizeof sentence);
 	(json ? print_json : print_text)(report, fields, sizeof fields / sizeof *fields, sentence);
