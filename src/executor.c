@@ -56,7 +56,9 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 	for (size_t i = 0; i < count; i++)
 		items[i] = (struct executor_item){&operations[i], &results[i], NULL, 0};
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	group_lock(environment->group, environment);
 	status = executor_batch(environment, items, count, 0);
+	group_unlock(environment->group);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
 }

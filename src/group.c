@@ -195,6 +195,14 @@ static int64_t monotonic_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* The moment so many nanoseconds from now, for waits against CLOCK_MONOTONIC. */
+static struct timespec after(int64_t ns)
+{
+	int64_t until_ns = monotonic_ns() + ns;
+
+	return (struct timespec){until_ns / 1000000000, until_ns % 1000000000};
+}
+
 /* A slot's bit among the 32 that a sleeper can be woken by. */
 static uint32_t wake_bit(uint32_t slot)
 {
@@ -203,8 +211,7 @@ static uint32_t wake_bit(uint32_t slot)
 
 static void sleep_on(struct group_file *file, uint32_t batch, uint32_t slot)
 {
-	int64_t until_ns = monotonic_ns() + WAIT_NS;
-	struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+	struct timespec until = after(WAIT_NS);
 
 	syscall(SYS_futex, &file->batch, FUTEX_WAIT_BITSET, batch, &until, NULL, wake_bit(slot));
 }
@@ -223,8 +230,8 @@ struct batch {
 	struct executor_item items[BATCH_MAX + 1];
 };
 
-/* Which batch was the last to be committed? Asked in a write txn: one whose process died after its last write,
- * and before it said so, stands, but a reader does not see it until a writer has come. */
+/* Which batch was the last to be committed? Asked in a write txn: one whose process died after its last
+ * write, and before it said so, stands, but a reader does not see it until a writer has come. */
 static enum be_status last_committed(struct environment *environment, uint64_t *batch)
 {
 	struct store store;
@@ -278,10 +285,19 @@ static bool leader_is_held(struct group_file *file, struct environment *environm
 	return rc == 0;
 }
 
-/* Cannot fail: a dead holder's lock is always made consistent, and nobody locks twice. */
+/* Cannot fail: a dead holder's lock is always made consistent, and nobody locks twice. It wakes up now and
+ * then, since a wake-up is lost when the kernel gives it to a sleeper that is killed before it has taken the
+ * lock, and somebody else took it meanwhile: no robust mutex tells the other sleepers then. */
 static void lock_leader(struct group_file *file, struct environment *environment)
 {
-	leader_is_held(file, environment, pthread_mutex_lock(&file->leader));
+	struct timespec until;
+	int rc;
+
+	do {
+		until = after(WAIT_NS);
+		rc = pthread_mutex_clocklock(&file->leader, CLOCK_MONOTONIC, &until);
+	} while (rc == ETIMEDOUT);
+	leader_is_held(file, environment, rc);
 }
 
 static bool try_leader(struct group_file *file, struct environment *environment)
@@ -525,6 +541,18 @@ enum be_status group_run(struct group *group, struct environment *environment,
 		follow(file, environment, slot, index, result);
 	}
 	return result->status <= BE_NOT_FOUND ? result->status : BE_OK;
+}
+
+void group_lock(struct group *group, struct environment *environment)
+{
+	if (group)
+		lock_leader(group->file, environment);
+}
+
+void group_unlock(struct group *group)
+{
+	if (group)
+		pthread_mutex_unlock(&group->file->leader);
 }
 
 void group_purge(struct group *group, struct environment *environment, const struct owner *dead)

@@ -17,6 +17,8 @@
  * to the next one, which reads the header: if that batch's number stands there, its txn was committed, and
  * the results in the slots are true; if not, nothing of it was, and the operations are posted still.
  *
+ * Every write txn is one of a leader's, or is made holding `leader`: see group_lock().
+ *
  * What may die or stop. A dead leader or next leader is noticed at once or after WAIT_NS, through the robust
  * mutexes. A process stopped while it is to lead next delays the others by WAIT_NS for each batch, no more: a
  * sleeper that wakes unserved leads itself if `leader` is free. The slots of a dead process are cleared by
@@ -40,6 +42,11 @@ void group_close(struct group *group);
 /* Carries out one operation, in a batch of this thread's or of another's; as executor_run(). */
 enum be_status group_run(struct group *group, struct environment *environment,
 			 const struct operation *operation, struct result *result);
+
+/* Held around every write txn that is not a batch, so that LMDB's own writer lock is never waited for: sleepers on
+ * that one can be forgotten when one of them is killed (see lock_leader() in group.c). NULL groups are fine. */
+void group_lock(struct group *group, struct environment *environment);
+void group_unlock(struct group *group);
 
 /* Drops what a dead process has posted. On return no operation of it will be carried out any more. */
 void group_purge(struct group *group, struct environment *environment, const struct owner *dead);
