@@ -209,14 +209,14 @@ enum be_status be_extend(struct be_enforcer *handle, uint64_t id, int64_t amount
 	status = sized_clear(decision);
 	if (!handle)
 		return missing("handle");
-	if (status == BE_OK)
-		status = check_amount(amount);
 	if (status != BE_OK)
 		return status;
 	enforcer_prepare(handle, &operation, BE_OPERATION_EXTEND);
 	operation.id = id;
 	operation.amount = amount;
 	status = deadline(operation.now_ns, ttl_ms, &operation.deadline_ns);
+	if (status == BE_OK)
+		status = check_amount(amount);
 	if (status != BE_OK)
 		return status;
 	status = enforcer_run(handle, &operation, &result);
