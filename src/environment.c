@@ -414,7 +414,7 @@ enum be_status environment_open(const struct environment_settings *settings, str
 
 /* ---- closing */
 
-/* Is a commit pending that lives as long as this process? */
+/* Is a commit pending that this process made? Even a detached one asks whether its owner lives. */
 static bool holds_commits(struct environment *environment)
 {
 	struct commit commit = {.id = 0};
@@ -429,8 +429,8 @@ static bool holds_commits(struct environment *environment)
 	if (store_begin(&store, environment->storage, false) != BE_OK)
 		return true;
 	while (!holds && (found = store_commit_next(&store, commit.id + 1, &commit)) != STORE_NONE)
-		holds = found < 0 || (!commit.detached && commit.owner.generation == self.generation &&
-				      commit.owner.slot == self.slot);
+		holds = found < 0 ||
+			(commit.owner.generation == self.generation && commit.owner.slot == self.slot);
 	store_abort(&store);
 	return holds;
 }

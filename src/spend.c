@@ -145,8 +145,7 @@ static enum be_status own(struct be_enforcer *handle, struct operation *operatio
 	if (status != BE_OK || !environment->owners || environment->read_only)
 		return status;
 	operation->owner = owners_self(environment->owners);
-	if (!operation->detached)
-		atomic_store_explicit(&environment->has_committed, true, memory_order_relaxed);
+	atomic_store_explicit(&environment->has_committed, true, memory_order_relaxed);
 	return BE_OK;
 }
 
