@@ -4,7 +4,7 @@
  * a page of commits; the rules look at each again before they end it, since it may have been ended meanwhile.
  *
  * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the slot for
- * the next one to find.
+ * the next one to find, and so does a commit that cannot be ended yet.
  */
 #include "reap.h"
 
@@ -30,6 +30,9 @@ struct reaper {
 	int64_t now_ns;
 	const struct reap_listener *listener;
 	uint64_t reaped;
+	size_t dead_count;
+	struct owner dead[DEAD_MAX];
+	bool keep[DEAD_MAX]; /* the slots of these: something is still pending for them */
 	struct page page;
 };
 
@@ -46,6 +49,20 @@ static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as
 		operation->owner = *owner;
 }
 
+static bool same_owner(const struct owner *a, const struct owner *b)
+{
+	return a->slot == b->slot && a->generation == b->generation;
+}
+
+/* An orphan whose charge no balance can count stays pending. It is looked for again only as long as its
+ * owner's slot is there. */
+static void keep_owner(struct reaper *reaper, const struct operation *operation)
+{
+	for (size_t i = 0; i < reaper->dead_count; i++)
+		if (same_owner(&reaper->dead[i], &operation->owner))
+			reaper->keep[i] = true;
+}
+
 /* Ends the commits of the page, in one txn. */
 static enum be_status run_page(struct reaper *reaper)
 {
@@ -55,6 +72,8 @@ static enum be_status run_page(struct reaper *reaper)
 	if (page->count > 0)
 		status = executor_direct(reaper->environment, page->operations, page->results, page->count);
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
+		if (page->results[i].status == BE_OVERFLOW)
+			keep_owner(reaper, &page->operations[i]);
 		if (page->results[i].status != BE_OK)
 			continue;
 		reaper->reaped++;
@@ -93,21 +112,19 @@ static enum be_status reap_expired(struct reaper *reaper)
 	return status;
 }
 
-static bool is_dead(struct reaper *reaper, const struct owner *owner, const struct owner *dead, size_t count,
-		    bool thorough)
+static bool is_dead(struct reaper *reaper, const struct owner *owner, bool thorough)
 {
 	struct owners *owners = reaper->environment->owners;
 
 	if (thorough)
 		return !owners_alive(owners, owner);
-	for (size_t i = 0; i < count; i++)
-		if (dead[i].slot == owner->slot && dead[i].generation == owner->generation)
+	for (size_t i = 0; i < reaper->dead_count; i++)
+		if (same_owner(&reaper->dead[i], owner))
 			return true;
 	return !owners_registered(owners, owner);
 }
 
-static enum be_status reap_orphans(struct reaper *reaper, const struct owner *dead, size_t count,
-				   bool thorough)
+static enum be_status reap_orphans(struct reaper *reaper, bool thorough)
 {
 	struct commit commit = {.id = 0};
 	enum be_status status = BE_OK;
@@ -126,7 +143,7 @@ static enum be_status reap_orphans(struct reaper *reaper, const struct owner *de
 			if (found != 0)
 				break;
 			if (!commit.detached && commit.owner.generation != 0 &&
-			    is_dead(reaper, &commit.owner, dead, count, thorough))
+			    is_dead(reaper, &commit.owner, thorough))
 				add(reaper, commit.id, BE_COMMIT_ORPHANED, &commit.owner);
 		}
 		store_abort(&store);
@@ -149,23 +166,28 @@ static enum be_status come_as_writer(struct reaper *reaper)
 
 static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 {
-	struct owners *owners = reaper->environment->owners;
-	struct owner dead[DEAD_MAX];
+	struct environment *environment = reaper->environment;
 	enum be_status status = BE_OK;
-	size_t count;
+	size_t forgotten;
 
 	do {
-		count = owners_find_dead(owners, dead, DEAD_MAX);
-		for (size_t i = 0; i < count && reaper->environment->group; i++)
-			group_purge(reaper->environment->group, reaper->environment, &dead[i]);
-		if (count > 0 || thorough)
+		forgotten = 0;
+		reaper->dead_count = owners_find_dead(environment->owners, reaper->dead, DEAD_MAX);
+		memset(reaper->keep, 0, sizeof reaper->keep);
+		for (size_t i = 0; i < reaper->dead_count && environment->group; i++)
+			group_purge(environment->group, environment, &reaper->dead[i]);
+		if (reaper->dead_count > 0 || thorough)
 			status = come_as_writer(reaper);
-		if (status == BE_OK && (count > 0 || thorough))
-			status = reap_orphans(reaper, dead, count, thorough);
-		for (size_t i = 0; i < count && status == BE_OK; i++)
-			owners_forget(owners, &dead[i]);
+		if (status == BE_OK && (reaper->dead_count > 0 || thorough))
+			status = reap_orphans(reaper, thorough);
+		for (size_t i = 0; i < reaper->dead_count && status == BE_OK; i++) {
+			if (reaper->keep[i])
+				continue;
+			owners_forget(environment->owners, &reaper->dead[i]);
+			forgotten++;
+		}
 		thorough = false;
-	} while (count == DEAD_MAX && status == BE_OK);
+	} while (reaper->dead_count == DEAD_MAX && forgotten > 0 && status == BE_OK);
 	return status;
 }
 
@@ -200,6 +222,7 @@ enum be_status reap_run(struct environment *environment, int64_t now_ns, bool th
 	reaper->now_ns = now_ns;
 	reaper->listener = listener;
 	reaper->reaped = 0;
+	reaper->dead_count = 0;
 	reaper->page.count = 0;
 	status = reap_expired(reaper);
 	if (status == BE_OK && has_owners)
