@@ -475,6 +475,26 @@ BE_MUST_USE enum be_status be_envelope_reset(struct be_enforcer *handle, const c
  * Statuses: NO_ENVELOPE, HAS_CHILDREN, HAS_COMMITS. */
 BE_MUST_USE enum be_status be_envelope_remove(struct be_enforcer *handle, const char *category);
 
+/* One of the changes that be_envelopes_apply() makes together. */
+struct be_envelope_change {
+	uint32_t size;
+	enum be_operation operation; /* create, ensure, set-limit, suspend, resume, reset or remove */
+	const char *namespace_name;  /* NULL: the handle's */
+	const char *category;
+	int64_t limit;         /* nanos: create, ensure, set-limit */
+	enum be_period period; /* create, ensure */
+	const struct be_envelope_options *options; /* the same; NULL: the defaults */
+};
+
+/* Makes `count` changes in their order, all in one txn, or none of them. Each sees those before it, so a
+ * parent may be created just before its children; a parent without a namespace is in the child's. All
+ * changes have the same `size`. Statuses: INVALID_ARGUMENT, INVALID_SIZE, then what the call for the single
+ * change would answer. *failed (may be NULL) is the index of the change that could not be made, or `count`
+ * when it was none of them. The observer is told of all, or of that one. Durable on return. */
+BE_MUST_USE enum be_status be_envelopes_apply(struct be_enforcer *handle,
+                                              const struct be_envelope_change *changes, size_t count,
+                                              size_t *failed);
+
 /* ---------------------------------------------------------------- queries */
 
 /* One envelope of the handle's namespace as it stands now. No system call, no lock. */
@@ -544,6 +564,7 @@ template <typename T> static inline T be_sized() {
 #define BE_OPTIONS_INIT BE_SIZED(struct be_options)
 #define BE_COMMIT_OPTIONS_INIT BE_SIZED(struct be_commit_options)
 #define BE_ENVELOPE_OPTIONS_INIT BE_SIZED(struct be_envelope_options)
+#define BE_ENVELOPE_CHANGE_INIT BE_SIZED(struct be_envelope_change)
 #define BE_FILTER_INIT BE_SIZED(struct be_filter)
 #define BE_DECISION_INIT BE_SIZED(struct be_decision)
 #define BE_ENVELOPE_INIT BE_SIZED(struct be_envelope)

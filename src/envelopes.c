@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public calls that make, steer, remove and show envelopes. */
+#include "envelopes.h"
+
 #include "enforcer.h"
 #include "error.h"
 #include "period.h"
 #include "rules.h"
 #include "sized.h"
-
-static enum be_status prepare(struct be_enforcer *handle, const char *category, enum be_operation kind,
-			      struct operation *operation)
-{
-	if (!handle || !category)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "category" : "handle");
-	enforcer_prepare(handle, operation, kind);
-	return enforcer_name(handle, category, &operation->name);
-}
 
 static enum be_status check_limit(int64_t limit)
 {
@@ -23,91 +16,121 @@ static enum be_status check_limit(int64_t limit)
 	return BE_OK;
 }
 
-static enum be_status set_parent(const struct be_enforcer *handle, const struct be_envelope_options *options,
-				 struct name *parent)
+static enum be_status set_parent(const struct be_envelope_options *options, struct operation *operation)
 {
+	const char *namespace_name = options->parent_namespace;
 	enum be_status status;
 
 	if (!options->parent_category) {
-		if (options->parent_namespace)
+		if (namespace_name)
 			return error_set(BE_INVALID_ARGUMENT,
 					 "a parent's namespace was given without its category");
 		return BE_OK;
 	}
-	status = name_set_namespace(parent, options->parent_namespace ? options->parent_namespace
-								      : handle->name.namespace_name);
-	return status == BE_OK ? name_set_category(parent, options->parent_category) : status;
+	status = name_set_namespace(&operation->parent,
+				    namespace_name ? namespace_name : operation->name.namespace_name);
+	return status == BE_OK ? name_set_category(&operation->parent, options->parent_category) : status;
 }
 
-static enum be_status make(struct be_enforcer *handle, const char *category, int64_t limit,
-			   enum be_period period, const struct be_envelope_options *given,
-			   enum be_operation kind)
+/* What only create and ensure have. */
+static enum be_status prepare_new(const struct be_envelope_change *change,
+				  const struct be_envelope_options *options, struct operation *operation)
+{
+	enum be_status status = set_parent(options, operation);
+
+	if (status == BE_OK)
+		status = check_limit(change->limit);
+	if (status != BE_OK)
+		return status;
+	if (!period_is_known(change->period))
+		return error_set(BE_INVALID_PERIOD, "%d is no period", (int)change->period);
+	if (options->period_start_ns < 0)
+		return error_set(BE_INVALID_PERIOD, "a window cannot begin before 1970");
+	if (options->period_start_ns > operation->now_ns)
+		return error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
+	operation->amount = change->limit;
+	operation->period = change->period;
+	operation->suspended = options->suspended;
+	operation->period_start_ns = options->period_start_ns;
+	return BE_OK;
+}
+
+enum be_status envelopes_prepare(const struct be_enforcer *handle, const struct be_envelope_change *change,
+				 struct operation *operation)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
+	enum be_status status;
+
+	if (!handle || !change->category)
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "category" : "handle");
+	status = sized_read(change->options, &options, sizeof options);
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, operation, change->operation);
+	status = enforcer_name(handle, change->category, &operation->name);
+	if (status == BE_OK && change->namespace_name)
+		status = name_set_namespace(&operation->name, change->namespace_name);
+	if (status != BE_OK)
+		return status;
+	switch (change->operation) {
+	case BE_OPERATION_CREATE:
+	case BE_OPERATION_ENSURE:
+		return prepare_new(change, &options, operation);
+	case BE_OPERATION_SET_LIMIT:
+		operation->amount = change->limit;
+		return check_limit(change->limit);
+	case BE_OPERATION_SUSPEND:
+	case BE_OPERATION_RESUME:
+	case BE_OPERATION_RESET:
+	case BE_OPERATION_REMOVE:
+		return BE_OK;
+	default:
+		return error_set(BE_INVALID_ARGUMENT, "%s changes no envelope",
+				 be_operation_name(change->operation));
+	}
+}
+
+static enum be_status run(struct be_enforcer *handle, const struct be_envelope_change *change)
+{
 	struct operation operation;
 	struct result result;
-	enum be_status status = sized_read(given, &options, sizeof options);
+	enum be_status status;
 
-	if (!handle || !category)
-		return prepare(handle, category, kind, &operation);
-	if (status == BE_OK)
-		status = prepare(handle, category, kind, &operation);
-	if (status == BE_OK)
-		status = set_parent(handle, &options, &operation.parent);
-	if (status == BE_OK)
-		status = check_limit(limit);
-	if (status == BE_OK && !period_is_known(period))
-		status = error_set(BE_INVALID_PERIOD, "%d is no period", (int)period);
-	if (status == BE_OK && options.period_start_ns < 0)
-		status = error_set(BE_INVALID_PERIOD, "a window cannot begin before 1970");
-	if (status == BE_OK && options.period_start_ns > operation.now_ns)
-		status = error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
-	if (status != BE_OK)
-		return error_default(status);
-	operation.amount = limit;
-	operation.period = period;
-	operation.suspended = options.suspended;
-	operation.period_start_ns = options.period_start_ns;
-	return enforcer_run(handle, &operation, &result);
+	error_clear();
+	status = envelopes_prepare(handle, change, &operation);
+	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
 }
 
 enum be_status be_envelope_create(struct be_enforcer *handle, const char *category, int64_t limit,
 				  enum be_period period, const struct be_envelope_options *options)
 {
-	error_clear();
-	return make(handle, category, limit, period, options, BE_OPERATION_CREATE);
+	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_CREATE,
+							.category = category,
+							.limit = limit,
+							.period = period,
+							.options = options});
 }
 
 enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *category, int64_t limit,
 				  enum be_period period, const struct be_envelope_options *options)
 {
-	error_clear();
-	return make(handle, category, limit, period, options, BE_OPERATION_ENSURE);
-}
-
-static enum be_status steer(struct be_enforcer *handle, const char *category, enum be_operation kind)
-{
-	struct operation operation;
-	struct result result;
-	enum be_status status;
-
-	error_clear();
-	status = prepare(handle, category, kind, &operation);
-	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
+	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_ENSURE,
+							.category = category,
+							.limit = limit,
+							.period = period,
+							.options = options});
 }
 
 enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category, int64_t limit)
 {
-	struct operation operation;
-	struct result result;
-	enum be_status status;
+	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_SET_LIMIT,
+							.category = category,
+							.limit = limit});
+}
 
-	error_clear();
-	status = prepare(handle, category, BE_OPERATION_SET_LIMIT, &operation);
-	if (status == BE_OK)
-		status = check_limit(limit);
-	operation.amount = limit;
-	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
+static enum be_status steer(struct be_enforcer *handle, const char *category, enum be_operation operation)
+{
+	return run(handle, &(struct be_envelope_change){.operation = operation, .category = category});
 }
 
 enum be_status be_envelope_suspend(struct be_enforcer *handle, const char *category)

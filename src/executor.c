@@ -63,6 +63,41 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 	return status;
 }
 
+static enum be_status apply_all(const struct be_storage *storage, const struct operation *operations,
+				struct result *results, size_t count, size_t *done)
+{
+	struct store store;
+	enum be_status status = store_begin(&store, storage, true);
+
+	if (status != BE_OK)
+		return status;
+	for (*done = 0; *done < count; ++*done) {
+		status = rules_apply(&store, &operations[*done], &results[*done]);
+		if (status == BE_OK)
+			status = results[*done].status;
+		if (status != BE_OK) {
+			store_abort(&store);
+			return status;
+		}
+	}
+	return store_commit(&store, 0);
+}
+
+enum be_status executor_together(struct environment *environment, const struct operation *operations,
+				 struct result *results, size_t count, size_t *done)
+{
+	enum be_status status;
+	int cancel_state;
+
+	*done = count;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	group_lock(environment->group, environment);
+	status = apply_all(environment->storage, operations, results, count, done);
+	group_unlock(environment->group);
+	pthread_setcancelstate(cancel_state, NULL);
+	return status;
+}
+
 enum be_status executor_run(struct environment *environment, const struct operation *operation,
 			    struct result *result)
 {

@@ -18,6 +18,12 @@ enum be_status executor_run(struct environment *environment, const struct operat
 enum be_status executor_direct(struct environment *environment, const struct operation *operations,
 			       struct result *results, size_t count);
 
+/* Any number of operations in one txn of this thread's, in order: all of them, or none when one is refused,
+ * whose status is returned and whose index is *done. *done is `count` when they were all done, and when none
+ * of them was the reason that they were not. */
+enum be_status executor_together(struct environment *environment, const struct operation *operations,
+				 struct result *results, size_t count, size_t *done);
+
 /* One operation of a batch: where it lies, where its result goes and, if `error` is not NULL, its error text.
  */
 struct executor_item {
