@@ -2,10 +2,10 @@
 /*
  * Group commit; group.h has the protocol. What lies in the mapped file:
  *
- *   slots[i].user    generation of the process that uses the slot, 0 when it is free; taken by
- * compare-and-swap slots[i].state   IDLE -> POSTED (by its user) -> TAKEN (by the leader) -> DONE (by the
- * leader) -> IDLE posted           a bit for each slot that is POSTED and that no leader has seen batch
- * number of the last batch ended; sleepers wait for it to change
+ *   marks[i].user    generation of the process that uses the slot, 0 when it is free; taken by compare-and-swap
+ *   marks[i].state   IDLE -> POSTED (by its user) -> TAKEN (by the leader) -> DONE (by the leader) -> IDLE
+ *   posted           a bit for each slot that is POSTED and that no leader has seen
+ *   batch            number of the last batch ended; sleepers wait for it to change
  *
  * Memory order. A thread posts (sets its bit) and then tries `next`; a leader lets `next` go and then reads
  * the bits. Both steps on both sides are sequentially consistent read-modify-writes or stand behind a full
@@ -56,12 +56,18 @@ enum slot_state {
 	DONE = 3,
 };
 
-struct slot {
-	_Alignas(64) _Atomic uint64_t user;
+/* What is known of a slot. Apart from the slots, which are large, so that clearing or searching all of them
+ * touches few pages. */
+struct mark {
+	_Atomic uint64_t user;
 	_Atomic uint32_t state;
 	uint32_t reserved;
 	uint64_t batch; /* that took it */
-	struct operation operation;
+	uint64_t reserved_too;
+};
+
+struct slot {
+	_Alignas(64) struct operation operation;
 	struct result result;
 	char error[256]; /* the leader's error text for it */
 };
@@ -76,6 +82,7 @@ struct group_file {
 	_Alignas(64) _Atomic uint64_t posted[WORDS];
 	_Alignas(64) pthread_mutex_t leader;
 	_Alignas(64) pthread_mutex_t next;
+	_Alignas(64) struct mark marks[SLOTS];
 	_Alignas(4096) struct slot slots[SLOTS];
 };
 
@@ -104,8 +111,8 @@ static void initialise(struct group_file *file)
 
 	file->magic = 0;
 	for (size_t i = 0; i < SLOTS; i++) {
-		file->slots[i].user = 0;
-		file->slots[i].state = IDLE;
+		file->marks[i].user = 0;
+		file->marks[i].state = IDLE;
 	}
 	for (size_t i = 0; i < WORDS; i++)
 		file->posted[i] = 0;
@@ -254,19 +261,20 @@ static void recover(struct group_file *file, struct environment *environment)
 	enum be_status status = last_committed(environment, &committed);
 
 	for (uint32_t i = 0; i < SLOTS; i++) {
+		struct mark *mark = &file->marks[i];
 		struct slot *slot = &file->slots[i];
-		uint32_t state = slot->state;
+		uint32_t state = mark->state;
 
 		if (state == TAKEN && status != BE_OK) {
 			memset(&slot->result, 0, sizeof slot->result);
 			slot->result.status = status;
 			snprintf(slot->error, sizeof slot->error, "%s", be_last_error());
 		}
-		if (state == TAKEN && (status != BE_OK || slot->batch == committed)) {
-			slot->state = DONE;
+		if (state == TAKEN && (status != BE_OK || mark->batch == committed)) {
+			mark->state = DONE;
 			bits |= wake_bit(i);
 		} else if (state == TAKEN || state == POSTED) {
-			slot->state = POSTED;
+			mark->state = POSTED;
 			atomic_fetch_or(&file->posted[i / 64], UINT64_C(1) << i % 64);
 		}
 	}
@@ -348,15 +356,16 @@ static void take_posted(struct group_file *file, struct batch *batch, uint64_t n
 
 		while (bits != 0 && batch->count < BATCH_MAX) {
 			uint32_t i = word * 64 + (uint32_t)__builtin_ctzll(bits);
+			struct mark *mark = &file->marks[i];
 			struct slot *slot = &file->slots[i];
 
 			atomic_fetch_and(&file->posted[word], ~(UINT64_C(1) << i % 64));
 			bits &= bits - 1;
-			if (slot->state != POSTED)
+			if (mark->state != POSTED)
 				continue;
-			slot->batch = number;
+			mark->batch = number;
 			slot->error[0] = '\0';
-			atomic_store(&slot->state, TAKEN);
+			atomic_store(&mark->state, TAKEN);
 			batch->slots[batch->count] = i;
 			batch->items[batch->count++] = (struct executor_item){
 				&slot->operation, &slot->result, slot->error, sizeof slot->error};
@@ -370,7 +379,7 @@ static void publish(struct group_file *file, const struct batch *batch, size_t f
 	uint32_t bits = 0;
 
 	for (size_t i = first; i < end; i++) {
-		atomic_store(&file->slots[batch->slots[i]].state, DONE);
+		atomic_store(&file->marks[batch->slots[i]].state, DONE);
 		bits |= wake_bit(batch->slots[i]);
 	}
 	/* If nobody leads next, those who posted since must see to it themselves. */
@@ -392,7 +401,7 @@ static void lead_one_by_one(struct group_file *file, struct environment *environ
 		uint64_t number = file->next_batch++;
 
 		if (i < batch->count)
-			file->slots[batch->slots[i]].batch = number;
+			file->marks[batch->slots[i]].batch = number;
 		(void)executor_batch(environment, &batch->items[i], 1, number);
 		if (i < batch->count)
 			publish(file, batch, i, i + 1);
@@ -456,38 +465,42 @@ static bool become_leader(struct group_file *file, struct environment *environme
 
 /* ---- following */
 
-static struct slot *claim_slot(struct group_file *file, uint64_t user, uint32_t *index)
+/* Takes a free slot for this process; false when there is none. */
+static bool claim_slot(struct group_file *file, uint64_t user, uint32_t *index)
 {
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		uint32_t at = (favourite + i) % SLOTS;
 		uint64_t nobody = 0;
 
-		if (file->slots[at].user == 0 &&
-		    atomic_compare_exchange_strong(&file->slots[at].user, &nobody, user)) {
+		if (file->marks[at].user == 0 &&
+		    atomic_compare_exchange_strong(&file->marks[at].user, &nobody, user)) {
 			*index = favourite = at;
-			return &file->slots[at];
+			return true;
 		}
 	}
-	return NULL;
+	return false;
 }
 
-static void post(struct group_file *file, struct slot *slot, uint32_t index,
-		 const struct operation *operation)
+static void post(struct group_file *file, uint32_t index, const struct operation *operation)
 {
+	struct slot *slot = &file->slots[index];
+
 	memcpy(&slot->operation, operation, offsetof(struct operation, description));
 	memcpy(slot->operation.description, operation->description, operation->description_size + 1U);
-	atomic_store(&slot->state, POSTED);
+	atomic_store(&file->marks[index].state, POSTED);
 	atomic_fetch_or(&file->posted[index / 64], UINT64_C(1) << index % 64);
 }
 
-static void take_result(struct slot *slot, struct result *result)
+static void take_result(struct group_file *file, uint32_t index, struct result *result)
 {
+	const struct slot *slot = &file->slots[index];
+
 	*result = slot->result;
 	error_clear(); /* of what this thread may have carried out for others */
 	if (result->status != BE_OK && slot->error[0] != '\0')
 		error_set(result->status, "%.*s", (int)sizeof slot->error, slot->error);
-	atomic_store(&slot->state, IDLE);
-	atomic_store(&slot->user, 0);
+	atomic_store(&file->marks[index].state, IDLE);
+	atomic_store(&file->marks[index].user, 0);
 }
 
 /* Leads if it is this thread's turn: it is to be next, or whoever is has not moved for too long. */
@@ -504,22 +517,22 @@ static bool lead_in_turn(struct group_file *file, struct environment *environmen
 	return true;
 }
 
-static void follow(struct group_file *file, struct environment *environment, struct slot *slot,
-		   uint32_t index, struct result *result)
+static void follow(struct group_file *file, struct environment *environment, uint32_t index,
+		   struct result *result)
 {
 	bool waited = false;
 
 	for (;;) {
 		uint32_t batch = atomic_load(&file->batch);
 
-		if (atomic_load(&slot->state) == DONE)
+		if (atomic_load(&file->marks[index].state) == DONE)
 			break;
 		if (lead_in_turn(file, environment, waited))
 			continue;
 		sleep_on(file, batch, index);
 		waited = atomic_load(&file->batch) == batch;
 	}
-	take_result(slot, result);
+	take_result(file, index, result);
 }
 
 enum be_status group_run(struct group *group, struct environment *environment,
@@ -527,18 +540,16 @@ enum be_status group_run(struct group *group, struct environment *environment,
 {
 	struct group_file *file = group->file;
 	struct owner self;
-	struct slot *slot;
 	uint32_t index;
 
 	if (become_leader(file, environment)) {
 		lead(file, environment, operation, result);
 	} else {
 		self = owners_self(environment->owners);
-		slot = claim_slot(file, self.generation, &index);
-		if (!slot)
+		if (!claim_slot(file, self.generation, &index))
 			return executor_direct(environment, operation, result, 1);
-		post(file, slot, index, operation);
-		follow(file, environment, slot, index, result);
+		post(file, index, operation);
+		follow(file, environment, index, result);
 	}
 	return result->status <= BE_NOT_FOUND ? result->status : BE_OK;
 }
@@ -561,13 +572,13 @@ void group_purge(struct group *group, struct environment *environment, const str
 
 	lock_leader(file, environment);
 	for (uint32_t i = 0; i < SLOTS; i++) {
-		struct slot *slot = &file->slots[i];
+		struct mark *mark = &file->marks[i];
 
-		if (slot->user != dead->generation)
+		if (mark->user != dead->generation)
 			continue;
 		atomic_fetch_and(&file->posted[i / 64], ~(UINT64_C(1) << i % 64));
-		atomic_store(&slot->state, IDLE);
-		atomic_store(&slot->user, 0);
+		atomic_store(&mark->state, IDLE);
+		atomic_store(&mark->user, 0);
 	}
 	pthread_mutex_unlock(&file->leader);
 }
