@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tells from outside whether a process is inside a write txn: a program that links this has LMDB's functions
+ * that begin and end a txn pass through it. A process is inside from the moment at which it holds the
+ * writer's lock until a few instructions after it has let it go.
+ */
+#ifndef INSIDE_H
+#define INSIDE_H
+
+#include <stdatomic.h>
+
+/* In shared memory, of this process; NULL: nobody wants to know. */
+extern _Atomic int *inside_flag;
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kill -9 of a process that is inside a write txn, 1000 times (300 where each waits for the disk), while
+ * another works on. Nothing hangs, no operation of the other is slow afterwards, and in the end everything
+ * adds up: what was acknowledged to the killed is in the ledger, and of what was not, only the operation that
+ * each was killed in may be.
+ *
+ * The victims commit and settle without pause and are killed at random moments, which fall inside a txn more
+ * often than not; that is told by inside.h and counted. Slow are 100 ms. Where other programs have the
+ * processors, an operation may wait for them for so long: so the victims are killed in rounds, and as few
+ * rounds with a slow operation as there are must be explained by that.
+ */
+#include "crash.h"
+#include "inside.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	/* Inside a write txn. */
+	KILLS = TEST_SANITIZED ? 100 : 1000,
+	KILLS_FULL = TEST_SANITIZED ? 100 : 300, /* where each txn waits for the disk */
+	ROUNDS = 20
+};
+
+static const int64_t slow_ns = 100000000;
+static const int64_t limit = 1000000 * BE_UNIT;
+
+/* In shared memory. */
+struct shared {
+	_Atomic int inside;    /* the victim is in a write txn */
+	_Atomic int64_t begun; /* settles that victims have called for, and of which they were told */
+	_Atomic int64_t told;
+	_Atomic int64_t worked; /* settles of the worker that goes on */
+	_Atomic int64_t longest_ns;
+	atomic_bool over;
+};
+
+struct scene {
+	char path[PATH_MAX];
+	enum be_durability durability;
+	struct gate ready;
+	struct shared *shared;
+};
+
+static _Noreturn void settle_without_pause(struct be_enforcer *handle, struct shared *shared)
+{
+	uint64_t id;
+
+	for (;;) {
+		EXPECT_OK(be_commit(handle, "victims", 3, "victim", &id));
+		atomic_fetch_add(&shared->begun, 1);
+		EXPECT_OK(be_settle(handle, id, 1, NULL, NULL));
+		atomic_fetch_add(&shared->told, 1);
+	}
+}
+
+static int victim(int index, void *context)
+{
+	struct scene *scene = context;
+	struct be_enforcer *handle = test_open(scene->path, scene->durability);
+
+	(void)index;
+	inside_flag = &scene->shared->inside;
+	gate_open(&scene->ready);
+	settle_without_pause(handle, scene->shared);
+}
+
+static void time_operation(struct shared *shared, int64_t start)
+{
+	int64_t took_ns = test_monotonic_ns() - start;
+
+	if (took_ns > atomic_load(&shared->longest_ns))
+		atomic_store(&shared->longest_ns, took_ns);
+}
+
+static int worker(int index, void *context)
+{
+	struct scene *scene = context;
+	struct be_enforcer *handle = test_open(scene->path, scene->durability);
+	uint64_t id;
+
+	(void)index;
+	gate_open(&scene->ready);
+	while (!atomic_load(&scene->shared->over)) {
+		int64_t start = test_monotonic_ns();
+
+		EXPECT_OK(be_commit(handle, "worker", 3, "worker", &id));
+		time_operation(scene->shared, start);
+		start = test_monotonic_ns();
+		EXPECT_OK(be_settle(handle, id, 1, NULL, NULL));
+		time_operation(scene->shared, start);
+		atomic_fetch_add(&scene->shared->worked, 1);
+	}
+	return 0;
+}
+
+/* Kills one victim. Was it inside a write txn? */
+static bool kill_one(struct scene *scene, uint64_t *random)
+{
+	struct timespec pause = {.tv_nsec = (long)(test_random(random) % 1000000)};
+	pid_t child;
+
+	atomic_store(&scene->shared->inside, 0);
+	child = child_start(victim, 0, scene);
+	gate_wait(&scene->ready);
+	/* The moment of the kill is random; nothing depends on it. */
+	nanosleep(&pause, NULL);
+	kill_child(child);
+	return atomic_load(&scene->shared->inside) != 0;
+}
+
+static void expect_exact(struct scene *scene, int kills)
+{
+	struct shared *shared = scene->shared;
+	struct be_enforcer *handle = test_open(scene->path, scene->durability);
+	struct be_envelope victims = BE_ENVELOPE_INIT;
+
+	EXPECT_OK(be_reap(handle, NULL));
+	EXPECT_BALANCE(handle, "worker", shared->worked, 0);
+	EXPECT_OK(be_utilization(handle, "victims", &victims));
+	EXPECT_EQUAL(victims.committed, 0);
+	EXPECT_EQUAL(victims.pending_commits, 0);
+	EXPECT(victims.spent >= shared->told && victims.spent <= shared->begun);
+	EXPECT(shared->begun - shared->told <= kills);
+	EXPECT_EQUAL(count_transactions(handle), victims.spent + shared->worked);
+	EXPECT_EQUAL(count_commits(handle), 0);
+	EXPECT_VERIFIED(handle);
+	printf("%" PRId64 " settles acknowledged to victims, %" PRId64 " more were begun, of which %" PRId64
+	       " are in the ledger\n",
+	       shared->told, shared->begun - shared->told, victims.spent - shared->told);
+	be_close(handle);
+}
+
+int main(int argc, char **argv)
+{
+	struct scene scene = {.ready = gate_make()};
+	int kills = 0, inside = 0, slow_rounds = 0, round, in_all;
+	struct be_enforcer *handle;
+	int64_t longest_ns = 0, start;
+	uint64_t random;
+	pid_t other;
+
+	test_begin(100);
+	scene.durability = crash_durability(argc, argv);
+	in_all = scene.durability == BE_DURABILITY_FULL ? KILLS_FULL : KILLS;
+	scene.shared = shared_make(sizeof *scene.shared);
+	random = test_seed();
+	test_path(scene.path, "environment");
+	handle = test_open(scene.path, scene.durability);
+	EXPECT_OK(be_envelope_create(handle, "victims", limit, BE_PERIOD_TOTAL, NULL));
+	EXPECT_OK(be_envelope_create(handle, "worker", limit, BE_PERIOD_TOTAL, NULL));
+	be_close(handle);
+	other = child_start(worker, 0, &scene);
+	gate_wait(&scene.ready);
+
+	start = test_monotonic_ns();
+	for (round = 0; inside < in_all; round++) {
+		int wanted = inside + in_all / ROUNDS;
+
+		atomic_store(&scene.shared->longest_ns, 0);
+		for (; inside < wanted; kills++)
+			inside += kill_one(&scene, &random);
+		if (atomic_load(&scene.shared->longest_ns) > longest_ns)
+			longest_ns = atomic_load(&scene.shared->longest_ns);
+		slow_rounds += atomic_load(&scene.shared->longest_ns) > slow_ns;
+	}
+	atomic_store(&scene.shared->over, true);
+	EXPECT_EQUAL(child_wait(other), 0);
+	printf("%s durability: %d killed in %.1f s, %d of them inside a write txn; the other process settled "
+	       "%" PRId64 " times meanwhile, its longest operation took %.2f ms, %d of %d rounds were slow\n",
+	       crash_durability_name(scene.durability), kills, test_seconds_since(start), inside,
+	       scene.shared->worked, (double)longest_ns / 1e6, slow_rounds, round);
+	expect_exact(&scene, kills);
+	EXPECT(slow_rounds <= ROUNDS / 4);
+	return 0;
+}
