@@ -181,29 +181,14 @@ static enum be_status refuse_other_boot(const struct environment_settings *setti
 	return status;
 }
 
-/* Reads the header, makes it when the storage is new, and settles the durability. In process durability
- * nothing is flushed, so the header must say so, flushed, before the first change that is not: lmdb storages
- * are opened flushing, and are told to stop after this. */
-static enum be_status settle_header(const struct environment_settings *settings,
-				    struct environment *environment)
+/* Makes the header, or changes what it says of the durability. */
+static enum be_status write_header(const struct environment_settings *settings,
+				   struct environment *environment, bool unflushed)
 {
-	bool may_write = !environment->read_only;
-	bool unflushed = settings->durability == BE_DURABILITY_PROCESS && environment->lmdb;
 	uint8_t boot_id[16] = {0};
 	struct store store;
-	enum be_status status = store_begin(&store, environment->storage, false);
+	enum be_status status = unflushed ? read_boot_id(boot_id) : BE_OK;
 
-	if (status != BE_OK)
-		return status;
-	status = store_header(&store);
-	store_abort(&store);
-	if (status != BE_OK && (status != BE_NOT_AN_ENVIRONMENT || !may_write))
-		return status;
-	if (!may_write || (status == BE_OK && store.header.unflushed == unflushed))
-		return BE_OK;
-
-	error_clear();
-	status = unflushed ? read_boot_id(boot_id) : BE_OK;
 	if (status == BE_OK)
 		status = store_begin(&store, environment->storage, true);
 	if (status != BE_OK)
@@ -220,6 +205,33 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	memcpy(store.header.boot_id, boot_id, sizeof boot_id);
 	store.changes++;
 	return store_commit(&store, 0);
+}
+
+/* Reads the header, makes it when the storage is new, and settles the durability. In process durability
+ * nothing is flushed, so the header must say so, flushed, before the first change that is not: lmdb storages
+ * are opened flushing, and are told to stop after this. */
+static enum be_status settle_header(const struct environment_settings *settings,
+				    struct environment *environment)
+{
+	bool may_write = !environment->read_only;
+	bool unflushed = settings->durability == BE_DURABILITY_PROCESS && environment->lmdb;
+	struct store store;
+	enum be_status status = store_begin(&store, environment->storage, false);
+
+	if (status != BE_OK)
+		return status;
+	status = store_header(&store);
+	store_abort(&store);
+	if (status != BE_OK && (status != BE_NOT_AN_ENVIRONMENT || !may_write))
+		return status;
+	if (!may_write || (status == BE_OK && store.header.unflushed == unflushed))
+		return BE_OK;
+
+	error_clear();
+	group_lock(environment->group, environment);
+	status = write_header(settings, environment, unflushed);
+	group_unlock(environment->group);
+	return status;
 }
 
 static enum be_status open_owners(const struct environment_settings *settings,

@@ -156,12 +156,7 @@ static enum be_status reap_orphans(struct reaper *reaper, bool thorough)
  * does not see it until a writer has come. */
 static enum be_status come_as_writer(struct reaper *reaper)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, reaper->environment->storage, true);
-
-	if (status == BE_OK)
-		store_abort(&store);
-	return status;
+	return executor_direct(reaper->environment, NULL, NULL, 0);
 }
 
 static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
