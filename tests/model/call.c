@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See call.h: the texts, comparing answers field by field, and printing calls. */
+#include "call.h"
+
+#include "support.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEN(text) text text text text text text text text text text
+#define HUNDRED(text) TEN(TEN(text))
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* One is the beginning of another, and one is as long as may be: what sorts and stores them must bear it. */
+const char *const namespaces[NAMESPACES] = {"", "t", "t\xc3\xa9", HUNDRED("n") TEN("n") TEN("n") "nnnnnnn"};
+
+const struct text categories[ALL_CATEGORIES] = {
+	{"a", true},
+	{"ab", true},
+	{"b c", true},
+	{"\xc3\xbc", true},
+	{HUNDRED("c") TEN("c") TEN("c") "ccccccc", true},
+	{NULL, false},
+	{"", false},
+	{"a\n", false},
+	{"\xff", false},
+	{HUNDRED("c") TEN("c") TEN("c") "cccccccc", false},
+};
+
+const struct text descriptions[ALL_DESCRIPTIONS] = {
+	{NULL, true},
+	{"", true},
+	{"a cached answer", true},
+	{HUNDRED("dddd") HUNDRED("d") "dddddddddddd", true},
+	{"a\tb", false},
+	{"\xc3", false},
+	{HUNDRED("dddd") HUNDRED("d") "ddddddddddddd", false},
+};
+
+const char *const call_names[CALL_KINDS] = {
+	[CALL_CREATE] = "create",
+	[CALL_ENSURE] = "ensure",
+	[CALL_SET_LIMIT] = "set-limit",
+	[CALL_SUSPEND] = "suspend",
+	[CALL_RESUME] = "resume",
+	[CALL_RESET] = "reset",
+	[CALL_REMOVE] = "remove",
+	[CALL_CHECK] = "check",
+	[CALL_COMMIT] = "commit",
+	[CALL_RELEASE] = "release",
+	[CALL_SETTLE] = "settle",
+	[CALL_RECORD] = "record",
+	[CALL_EXTEND] = "extend",
+	[CALL_REAP] = "reap",
+	[CALL_UTILIZATION] = "utilization",
+	[CALL_LIST_ENVELOPES] = "list-envelopes",
+	[CALL_LIST_COMMITS] = "list-commits",
+	[CALL_LIST_TRANSACTIONS] = "list-transactions",
+	[CALL_VERIFY] = "verify",
+	[CALL_MOVE] = "move",
+	[CALL_REOPEN] = "reopen",
+	[CALL_WORKER_DIES] = "worker-dies",
+};
+
+static bool text_is_valid(const struct text *texts, size_t count, const char *wanted)
+{
+	for (size_t i = 0; i < count; i++)
+		if (wanted && texts[i].text ? strcmp(texts[i].text, wanted) == 0 : texts[i].text == wanted)
+			return texts[i].is_valid;
+	return false;
+}
+
+bool category_is_valid(const char *category)
+{
+	return text_is_valid(categories, ALL_CATEGORIES, category);
+}
+
+bool description_is_valid(const char *description)
+{
+	return text_is_valid(descriptions, ALL_DESCRIPTIONS, description);
+}
+
+/* ---- rows */
+
+void rows_clear(struct rows *rows, size_t row_size)
+{
+	rows->count = 0;
+	if (rows->row_size == row_size)
+		return;
+	rows_free(rows);
+	rows->row_size = row_size;
+}
+
+void rows_add(struct rows *rows, const void *row)
+{
+	if (rows->count == rows->room) {
+		rows->room = rows->room ? 2 * rows->room : 64;
+		rows->bytes = realloc(rows->bytes, rows->room * rows->row_size);
+		EXPECT(rows->bytes != NULL);
+	}
+	memcpy(rows->bytes + rows->count++ * rows->row_size, row, rows->row_size);
+}
+
+void rows_free(struct rows *rows)
+{
+	free(rows->bytes);
+	*rows = (struct rows){0};
+}
+
+void answer_clear(struct answer *answer)
+{
+	struct rows rows = answer->rows;
+
+	rows.count = 0;
+	memset(answer, 0, sizeof *answer);
+	answer->rows = rows;
+}
+
+/* ---- fields: what a structure is made of, and how it is compared and printed */
+
+enum field_type {
+	FIELD_INT64,
+	FIELD_UINT64,
+	FIELD_UINT32,
+	FIELD_ENUM,
+	FIELD_STATUS,
+	FIELD_BOOL,
+	FIELD_TEXT,
+};
+
+struct field {
+	const char *name;
+	size_t offset;
+	size_t size;
+	enum field_type type;
+};
+
+#define FIELD(structure, member, type)                                                                       \
+	{                                                                                                    \
+#member, offsetof(struct structure, member), sizeof(((struct structure *)0)->member), type   \
+	}
+
+static const struct field answer_fields[] = {
+	FIELD(answer, status, FIELD_STATUS),
+	FIELD(answer, id, FIELD_UINT64),
+	FIELD(answer, reaped, FIELD_UINT64),
+};
+
+static const struct field decision_fields[] = {
+	FIELD(be_decision, size, FIELD_UINT32),     FIELD(be_decision, status, FIELD_STATUS),
+	FIELD(be_decision, requested, FIELD_INT64), FIELD(be_decision, available, FIELD_INT64),
+	FIELD(be_decision, limit, FIELD_INT64),     FIELD(be_decision, spent, FIELD_INT64),
+	FIELD(be_decision, committed, FIELD_INT64), FIELD(be_decision, namespace_name, FIELD_TEXT),
+	FIELD(be_decision, category, FIELD_TEXT),
+};
+
+static const struct field envelope_fields[] = {
+	FIELD(be_envelope, size, FIELD_UINT32),           FIELD(be_envelope, namespace_name, FIELD_TEXT),
+	FIELD(be_envelope, category, FIELD_TEXT),         FIELD(be_envelope, id, FIELD_UINT64),
+	FIELD(be_envelope, period, FIELD_ENUM),           FIELD(be_envelope, period_start_ns, FIELD_INT64),
+	FIELD(be_envelope, period_end_ns, FIELD_INT64),   FIELD(be_envelope, created_ns, FIELD_INT64),
+	FIELD(be_envelope, limit, FIELD_INT64),           FIELD(be_envelope, spent, FIELD_INT64),
+	FIELD(be_envelope, committed, FIELD_INT64),       FIELD(be_envelope, available, FIELD_INT64),
+	FIELD(be_envelope, utilization_ppm, FIELD_INT64), FIELD(be_envelope, pending_commits, FIELD_UINT64),
+	FIELD(be_envelope, children, FIELD_UINT64),       FIELD(be_envelope, suspended, FIELD_BOOL),
+	FIELD(be_envelope, has_parent, FIELD_BOOL),       FIELD(be_envelope, parent_namespace, FIELD_TEXT),
+	FIELD(be_envelope, parent_category, FIELD_TEXT),
+};
+
+static const struct field commit_fields[] = {
+	FIELD(be_commit_info, size, FIELD_UINT32),         FIELD(be_commit_info, id, FIELD_UINT64),
+	FIELD(be_commit_info, state, FIELD_ENUM),          FIELD(be_commit_info, reap_policy, FIELD_ENUM),
+	FIELD(be_commit_info, owner_pid, FIELD_UINT32),    FIELD(be_commit_info, amount, FIELD_INT64),
+	FIELD(be_commit_info, created_ns, FIELD_INT64),    FIELD(be_commit_info, deadline_ns, FIELD_INT64),
+	FIELD(be_commit_info, detached, FIELD_BOOL),       FIELD(be_commit_info, owner_alive, FIELD_BOOL),
+	FIELD(be_commit_info, namespace_name, FIELD_TEXT), FIELD(be_commit_info, category, FIELD_TEXT),
+	FIELD(be_commit_info, description, FIELD_TEXT),
+};
+
+static const struct field transaction_fields[] = {
+	FIELD(be_transaction, size, FIELD_UINT32),         FIELD(be_transaction, id, FIELD_UINT64),
+	FIELD(be_transaction, kind, FIELD_ENUM),           FIELD(be_transaction, commit_id, FIELD_UINT64),
+	FIELD(be_transaction, amount, FIELD_INT64),        FIELD(be_transaction, held, FIELD_INT64),
+	FIELD(be_transaction, at_ns, FIELD_INT64),         FIELD(be_transaction, late, FIELD_BOOL),
+	FIELD(be_transaction, namespace_name, FIELD_TEXT), FIELD(be_transaction, category, FIELD_TEXT),
+	FIELD(be_transaction, description, FIELD_TEXT),
+};
+
+static const struct field verification_fields[] = {
+	FIELD(be_verification, size, FIELD_UINT32),        FIELD(be_verification, envelopes, FIELD_UINT64),
+	FIELD(be_verification, commits, FIELD_UINT64),     FIELD(be_verification, transactions, FIELD_UINT64),
+	FIELD(be_verification, differences, FIELD_UINT64),
+};
+
+static bool field_differs(const struct field *field, const void *expected, const void *got)
+{
+	const unsigned char *a = (const unsigned char *)expected + field->offset;
+	const unsigned char *b = (const unsigned char *)got + field->offset;
+
+	if (field->type == FIELD_TEXT)
+		return strncmp((const char *)a, (const char *)b, field->size) != 0;
+	return memcmp(a, b, field->size) != 0;
+}
+
+/* A text for people: control characters escaped, and its length in place of its middle when it is long. */
+static void text_format(const char *text, size_t most, char *to, size_t size)
+{
+	size_t length = strnlen(text, most), used = 1;
+
+	to[0] = '"';
+	for (size_t i = 0; i < length && (length <= 24 || i < 4) && used + 8 < size; i++)
+		used += (size_t)snprintf(to + used, size - used,
+					 iscntrl((unsigned char)text[i]) ? "\\x%02x" : "%c",
+					 (unsigned char)text[i]);
+	if (length > 24)
+		snprintf(to + used, size - used, "...\" (%zu bytes)", length);
+	else
+		snprintf(to + used, size - used, "\"");
+}
+
+static void field_format(const struct field *field, const void *structure, char *to, size_t size)
+{
+	const unsigned char *at = (const unsigned char *)structure + field->offset;
+	int64_t number = 0;
+
+	if (field->type == FIELD_TEXT) {
+		text_format((const char *)at, field->size, to, size);
+		return;
+	}
+	memcpy(&number, at, field->size);
+	if (field->type == FIELD_STATUS) {
+		enum be_status status;
+
+		memcpy(&status, at, sizeof status);
+		snprintf(to, size, "%s", be_status_name(status));
+	} else if (field->type == FIELD_BOOL) {
+		snprintf(to, size, "%s", number ? "true" : "false");
+	} else if (field->type == FIELD_UINT64) {
+		snprintf(to, size, "%" PRIu64, (uint64_t)number);
+	} else {
+		snprintf(to, size, "%" PRId64, number);
+	}
+}
+
+static bool structures_differ(const char *what, const struct field *fields, size_t count,
+			      const void *expected, const void *got, char *difference, size_t size)
+{
+	char expected_text[96], got_text[96];
+
+	for (size_t i = 0; i < count; i++) {
+		if (!field_differs(&fields[i], expected, got))
+			continue;
+		field_format(&fields[i], expected, expected_text, sizeof expected_text);
+		field_format(&fields[i], got, got_text, sizeof got_text);
+		snprintf(difference, size, "%s%s is %s, expected %s", what, fields[i].name, got_text,
+			 expected_text);
+		return true;
+	}
+	return false;
+}
+
+#define DIFFER(what, fields, expected, got)                                                                  \
+	structures_differ((what), (fields), COUNT(fields), (expected), (got), difference, size)
+
+static bool rows_differ(enum call_kind kind, const struct rows *expected, const struct rows *got,
+			char *difference, size_t size)
+{
+	for (size_t i = 0; i < expected->count && i < got->count; i++) {
+		const void *a = expected->bytes + i * expected->row_size;
+		const void *b = got->bytes + i * got->row_size;
+		char what[64];
+		bool differs;
+
+		snprintf(what, sizeof what, "row %zu of the %s: ", i + 1,
+			 kind == CALL_LIST_ENVELOPES ? "envelopes"
+			 : kind == CALL_LIST_COMMITS ? "pending commits"
+						     : "transactions");
+		if (kind == CALL_LIST_ENVELOPES)
+			differs = DIFFER(what, envelope_fields, a, b);
+		else if (kind == CALL_LIST_COMMITS)
+			differs = DIFFER(what, commit_fields, a, b);
+		else
+			differs = DIFFER(what, transaction_fields, a, b);
+		if (differs)
+			return true;
+	}
+	if (expected->count == got->count)
+		return false;
+	snprintf(difference, size, "%s shows %zu rows, expected %zu", call_names[kind], got->count,
+		 expected->count);
+	return true;
+}
+
+bool answers_differ(enum call_kind kind, const struct answer *expected, const struct answer *got,
+		    char *difference, size_t size)
+{
+	return DIFFER("", answer_fields, expected, got) ||
+	       DIFFER("decision.", decision_fields, &expected->decision, &got->decision) ||
+	       DIFFER("transaction.", transaction_fields, &expected->transaction, &got->transaction) ||
+	       DIFFER("envelope.", envelope_fields, &expected->envelope, &got->envelope) ||
+	       DIFFER("verification.", verification_fields, &expected->verification, &got->verification) ||
+	       rows_differ(kind, &expected->rows, &got->rows, difference, size);
+}
+
+/* ---- printing */
+
+static void print_text(FILE *file, const char *what, const char *text)
+{
+	char shown[128] = "NULL";
+
+	if (text)
+		text_format(text, BE_DESCRIPTION_SIZE, shown, sizeof shown);
+	fprintf(file, "%s%s", what, shown);
+}
+
+static void print_filter(FILE *file, const struct call *call)
+{
+	const struct be_filter *filter = &call->filter;
+
+	if (filter->namespace_name)
+		print_text(file, " namespace=", filter->namespace_name);
+	if (filter->category)
+		print_text(file, " category=", filter->category);
+	if (filter->since_ns || filter->until_ns)
+		fprintf(file, " since=%" PRId64 " until=%" PRId64, filter->since_ns, filter->until_ns);
+	if (filter->min_amount || filter->max_amount)
+		fprintf(file, " min=%" PRId64 " max=%" PRId64, filter->min_amount, filter->max_amount);
+	if (filter->after_id)
+		fprintf(file, " after=%" PRIu64, filter->after_id);
+	if (filter->limit)
+		fprintf(file, " limit=%" PRIu64, filter->limit);
+	if (call->stop_after)
+		fprintf(file, " stop-after=%u", call->stop_after);
+}
+
+static void print_commit_options(FILE *file, const struct call *call)
+{
+	if (call->has_options)
+		fprintf(file, " ttl-ms=%" PRIu64 "%s%s", call->ttl_ms, call->detached ? " detached" : "",
+			call->reap_policy == BE_REAP_CHARGE ? " charge" : "");
+}
+
+static void print_envelope_options(FILE *file, const struct call *call)
+{
+	fprintf(file, " period=%s", be_period_name(call->period));
+	if (!call->has_options)
+		return;
+	if (call->parent_category || call->parent_namespace) {
+		print_text(file, " parent=", call->parent_namespace);
+		print_text(file, "/", call->parent_category);
+	}
+	if (call->period_start_ns)
+		fprintf(file, " start=%" PRId64, call->period_start_ns);
+	if (call->suspended)
+		fprintf(file, " suspended");
+}
+
+void call_print(FILE *file, const struct call *call, int64_t before_ns)
+{
+	enum call_kind kind = call->kind;
+
+	fprintf(file, "%-17s", call_names[kind]);
+	if (kind == CALL_MOVE)
+		fprintf(file, " by %" PRId64 " ns to %" PRId64, call->now_ns - before_ns, call->now_ns);
+	if (kind <= CALL_COMMIT || kind == CALL_RECORD || kind == CALL_UTILIZATION ||
+	    kind == CALL_WORKER_DIES) {
+		print_text(file, " ", namespaces[call->handle]);
+		print_text(file, "/", call->category);
+	}
+	if (kind == CALL_RELEASE || kind == CALL_SETTLE || kind == CALL_EXTEND)
+		fprintf(file, " commit=%" PRIu64, call->id);
+	if (kind <= CALL_SET_LIMIT)
+		fprintf(file, " limit=%" PRId64, call->amount);
+	if (kind == CALL_CHECK || kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_RECORD ||
+	    kind == CALL_EXTEND || kind == CALL_WORKER_DIES)
+		fprintf(file, " amount=%" PRId64, call->amount);
+	if (kind == CALL_EXTEND)
+		fprintf(file, " ttl-ms=%" PRIu64, call->ttl_ms);
+	if (kind == CALL_COMMIT || kind == CALL_WORKER_DIES)
+		print_commit_options(file, call);
+	if (kind == CALL_WORKER_DIES)
+		fprintf(file, " commits=%u", call->count);
+	if ((kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_RECORD || kind == CALL_WORKER_DIES) &&
+	    call->description)
+		print_text(file, " ", call->description);
+	if (kind == CALL_CREATE || kind == CALL_ENSURE)
+		print_envelope_options(file, call);
+	if (kind == CALL_LIST_ENVELOPES || kind == CALL_LIST_COMMITS || kind == CALL_LIST_TRANSACTIONS)
+		print_filter(file, call);
+	fprintf(file, "\n");
+}

@@ -1,0 +1,1234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See oracle.h. Every list only grows, and what is looked for is looked for from one end to the other. */
+#include "oracle.h"
+
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE (-1)
+
+/* Sums of amounts do not overflow this. */
+__extension__ typedef __int128 wide;
+
+/* An envelope, there or removed. */
+struct account {
+	uint64_t id;
+	const char *namespace_name;
+	const char *category;
+	int parent; /* index; NONE */
+	bool removed;
+	bool suspended;
+	enum be_period period;
+	int64_t limit;
+	int64_t created_ns;
+	int64_t window_ns;  /* when the last window that somebody wrote down began, */
+	size_t counts_from; /* and the first charge that counts for it */
+
+	/* As added up for one moment. */
+	int64_t start_ns;
+	size_t from;
+	wide spent;
+	wide committed;
+	uint64_t pending;
+	uint64_t children;
+};
+
+/* A commit, pending or ended. Its id is its index and 1. */
+struct hold {
+	int account;
+	int64_t amount;
+	int64_t created_ns;
+	int64_t deadline_ns;
+	enum be_reap_policy reap_policy;
+	enum be_commit_state state;
+	bool detached;
+	bool charged;   /* when it was reaped */
+	uint64_t owner; /* 0: this process; else a worker, by number */
+	const char *description;
+	int64_t astray; /* what a mistake leaves committed for it when it has ended */
+};
+
+/* A transaction. Its id is its index and 1. */
+struct charge {
+	int account;
+	enum be_transaction_kind kind;
+	uint64_t commit_id;
+	int64_t amount;
+	int64_t held;
+	int64_t at_ns;
+	bool late;
+	const char *description;
+};
+
+struct oracle {
+	struct account *accounts;
+	struct hold *holds;
+	struct charge *charges;
+	size_t account_count, account_room;
+	size_t hold_count, hold_room;
+	size_t charge_count, charge_room;
+	uint64_t workers;  /* so many there were, */
+	bool worker_lives; /* and the last of them is still at work */
+	int64_t now_ns;
+	bool sees_deaths;
+	enum mistake mistake;
+	struct coverage coverage;
+};
+
+const char *const mistake_texts[MISTAKES] = {
+	[MISTAKE_NONE] = "none",
+	[MISTAKE_HOLDS_END_WITH_WINDOW] = "pending commits do not carry over",
+	[MISTAKE_WINDOW_ENDS_LATE] = "a window still lasts in the nanosecond it ends",
+	[MISTAKE_WINDOWS_DRIFT] = "a new window begins at its first access",
+	[MISTAKE_CLOCK_BACK_RESETS] = "a clock that steps back begins a window",
+	[MISTAKE_READING_ROLLS_OVER] = "reading writes a new window down",
+	[MISTAKE_RESET_REACHES_PARENT] = "a reset clears the parent too",
+	[MISTAKE_RESET_DROPS_HOLDS] = "a reset frees what is pending",
+	[MISTAKE_LIMIT_CLEARS_SPENT] = "a new limit begins a new window",
+	[MISTAKE_ENSURE_SETS_LIMIT] = "ensure changes what is there",
+	[MISTAKE_ALL_BUT_THE_LAST] = "the last nano is never granted",
+	[MISTAKE_ONLY_LEAF_DECIDES] = "ancestors are not asked",
+	[MISTAKE_ANCESTORS_NEVER_SUSPENDED] = "a suspended ancestor is not seen",
+	[MISTAKE_REFUSAL_NAMES_LEAF] = "a refusal names the envelope asked for",
+	[MISTAKE_CHARGE_STOPS_AT_PARENT] = "grandparents are not charged",
+	[MISTAKE_RELEASE_FORGETS_PARENT] = "a release frees nothing in the ancestors",
+	[MISTAKE_RELEASED_TWICE] = "a second release frees again",
+	[MISTAKE_SETTLE_FREES_ACTUAL] = "settling frees the cost instead of what was held",
+	[MISTAKE_REMOVE_REFUNDS_PARENT] = "a removed envelope takes its costs along",
+	[MISTAKE_REMOVE_WITH_COMMITS] = "an envelope is removed under its commits",
+	[MISTAKE_REFUSED_WITHOUT_REAPING] = "a refused commit reaps nothing",
+	[MISTAKE_REAPED_NOT_RETRIED] = "a refused commit reaps, but is not tried again",
+	[MISTAKE_EXPIRES_LATE] = "a commit outlives its deadline by a nanosecond",
+	[MISTAKE_REAPED_IN_ORDER_OF_ID] = "expired commits are reaped in the order they were made",
+	[MISTAKE_DETACHED_DIES_TOO] = "a detached commit dies with its owner",
+	[MISTAKE_LATE_IS_FREE] = "a late settle is not charged",
+	[MISTAKE_LATE_NOT_FLAGGED] = "a late settle is not flagged",
+	[MISTAKE_LATE_HITS_SUCCESSOR] = "a late settle is charged to another envelope of the same name",
+	[MISTAKE_CHARGED_TWICE] = "what reaping charged is charged again",
+	[MISTAKE_EXTEND_ASKS_FOR_ALL] = "extending asks for the whole amount",
+	[MISTAKE_EXTEND_KEEPS_DEADLINE] = "extending keeps an old deadline",
+	[MISTAKE_ONE_TOO_DEEP] = "a chain may be one envelope longer",
+	[MISTAKE_OVERFLOW_SATURATES] = "an overflow stops at the largest number",
+	[MISTAKE_UTILIZATION_ROUNDS_UP] = "the utilization is rounded up",
+};
+
+static bool makes(const struct oracle *oracle, enum mistake mistake)
+{
+	return oracle->mistake == mistake;
+}
+
+/* ---- lists */
+
+struct oracle *oracle_create(int64_t now_ns, bool sees_deaths, enum mistake mistake)
+{
+	struct oracle *oracle = calloc(1, sizeof *oracle);
+
+	EXPECT(oracle != NULL);
+	oracle->now_ns = now_ns;
+	oracle->sees_deaths = sees_deaths;
+	oracle->mistake = mistake;
+	return oracle;
+}
+
+void oracle_destroy(struct oracle *oracle)
+{
+	free(oracle->accounts);
+	free(oracle->holds);
+	free(oracle->charges);
+	free(oracle);
+}
+
+/* Room for one more of `size` bytes in a list. */
+static void *grow(void *list, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return list;
+	*room = *room ? 2 * *room : 64;
+	list = realloc(list, *room * size);
+	EXPECT(list != NULL);
+	return list;
+}
+
+static int find(const struct oracle *oracle, const char *namespace_name, const char *category)
+{
+	for (size_t i = 0; i < oracle->account_count; i++) {
+		const struct account *account = &oracle->accounts[i];
+
+		if (!account->removed && strcmp(account->namespace_name, namespace_name) == 0 &&
+		    strcmp(account->category, category) == 0)
+			return (int)i;
+	}
+	return NONE;
+}
+
+static int find_named(const struct oracle *oracle, const struct call *call)
+{
+	return find(oracle, namespaces[call->handle], call->category);
+}
+
+static struct hold *find_hold(const struct oracle *oracle, uint64_t id)
+{
+	return id >= 1 && id <= oracle->hold_count ? &oracle->holds[id - 1] : NULL;
+}
+
+static bool is_dead(const struct oracle *oracle, uint64_t owner)
+{
+	return owner != 0 && !(oracle->worker_lives && owner == oracle->workers);
+}
+
+static struct account *parent_of(const struct oracle *oracle, const struct account *account)
+{
+	return account->parent == NONE ? NULL : &oracle->accounts[account->parent];
+}
+
+static unsigned depth_of(const struct oracle *oracle, const struct account *account)
+{
+	unsigned depth = 0;
+
+	for (; account; account = parent_of(oracle, account))
+		depth++;
+	return depth;
+}
+
+/* ---- adding up */
+
+static int64_t length_ns(enum be_period period)
+{
+	static const int64_t seconds[] = {0, 3600, 86400, 604800, 2592000};
+
+	return seconds[period] * INT64_C(1000000000);
+}
+
+/* Where the window that contains `now_ns` begins, when one began at `start_ns`. */
+static int64_t window_at(const struct oracle *oracle, enum be_period period, int64_t start_ns, int64_t now_ns)
+{
+	int64_t length = length_ns(period);
+
+	if (makes(oracle, MISTAKE_CLOCK_BACK_RESETS) && length > 0 && now_ns < start_ns)
+		return now_ns;
+	if (makes(oracle, MISTAKE_WINDOW_ENDS_LATE))
+		now_ns--;
+	if (length == 0 || now_ns < start_ns || now_ns - start_ns < length)
+		return start_ns;
+	if (makes(oracle, MISTAKE_WINDOWS_DRIFT))
+		return now_ns;
+	return start_ns + (now_ns - start_ns) / length * length;
+}
+
+/* Does a commit reserve anything in `account`, which is in its chain? */
+static int64_t reserves(const struct oracle *oracle, const struct hold *hold, const struct account *account)
+{
+	bool in_ancestor = account != &oracle->accounts[hold->account];
+
+	if (hold->state == BE_COMMIT_PENDING) {
+		if (makes(oracle, MISTAKE_HOLDS_END_WITH_WINDOW) && hold->created_ns < account->start_ns)
+			return 0;
+		return hold->amount;
+	}
+	if (makes(oracle, MISTAKE_RELEASE_FORGETS_PARENT) && hold->state == BE_COMMIT_RELEASED && in_ancestor)
+		return hold->amount;
+	return hold->astray;
+}
+
+static void add_up_charges(struct oracle *oracle)
+{
+	for (size_t i = 0; i < oracle->charge_count; i++) {
+		const struct charge *charge = &oracle->charges[i];
+		struct account *leaf = &oracle->accounts[charge->account];
+		unsigned steps = 0;
+
+		if (makes(oracle, MISTAKE_REMOVE_REFUNDS_PARENT) && leaf->removed)
+			continue;
+		for (struct account *account = leaf; account; account = parent_of(oracle, account)) {
+			if (makes(oracle, MISTAKE_CHARGE_STOPS_AT_PARENT) && steps++ > 1)
+				break;
+			if (i >= account->from)
+				account->spent += charge->amount;
+		}
+	}
+	for (size_t i = 0; i < oracle->account_count; i++)
+		if (makes(oracle, MISTAKE_OVERFLOW_SATURATES) && oracle->accounts[i].spent > INT64_MAX)
+			oracle->accounts[i].spent = INT64_MAX;
+}
+
+/* Every balance, as it is at `now_ns`, from the lists. */
+static void add_up(struct oracle *oracle, int64_t now_ns)
+{
+	for (size_t i = 0; i < oracle->account_count; i++) {
+		struct account *account = &oracle->accounts[i];
+
+		account->start_ns = window_at(oracle, account->period, account->window_ns, now_ns);
+		account->from =
+			account->start_ns == account->window_ns ? account->counts_from : oracle->charge_count;
+		account->spent = account->committed = 0;
+		account->pending = account->children = 0;
+	}
+	add_up_charges(oracle);
+	for (size_t i = 0; i < oracle->hold_count; i++) {
+		const struct hold *hold = &oracle->holds[i];
+		struct account *account = &oracle->accounts[hold->account];
+
+		if (hold->state != BE_COMMIT_PENDING && oracle->mistake == MISTAKE_NONE)
+			continue;
+		for (; account; account = parent_of(oracle, account)) {
+			account->committed += reserves(oracle, hold, account);
+			account->pending += hold->state == BE_COMMIT_PENDING;
+		}
+	}
+	for (size_t i = 0; i < oracle->account_count; i++)
+		if (!oracle->accounts[i].removed && oracle->accounts[i].parent != NONE)
+			parent_of(oracle, &oracle->accounts[i])->children++;
+}
+
+static wide available(const struct account *account)
+{
+	wide left = (wide)account->limit - account->spent - account->committed;
+
+	return left > 0 ? left : 0;
+}
+
+/* Writes down the window that an envelope is in.
+ *
+ * Open: a clock may step back over the end of a window that only readers have seen ending. Windows are
+ * written down by whatever changes something of the envelope: its balances, its children, its settings. */
+static void keep_window(struct oracle *oracle, struct account *account)
+{
+	if (account->start_ns != account->window_ns) {
+		oracle->coverage.windows++;
+		oracle->coverage.carried_over += account->pending > 0;
+	}
+	account->window_ns = account->start_ns;
+	account->counts_from = account->from;
+}
+
+static void keep_windows(struct oracle *oracle, struct account *account)
+{
+	for (; account; account = parent_of(oracle, account))
+		keep_window(oracle, account);
+}
+
+/* ---- showing */
+
+static void show_envelope(const struct oracle *oracle, const struct account *account,
+			  struct be_envelope *envelope)
+{
+	const struct account *parent = parent_of(oracle, account);
+	int64_t length = length_ns(account->period);
+	wide end = (wide)account->start_ns + length;
+	wide used = (account->spent + account->committed) * 1000000;
+	wide ppm = used / account->limit;
+
+	if (makes(oracle, MISTAKE_UTILIZATION_ROUNDS_UP) && used % account->limit > 0)
+		ppm++;
+	*envelope = (struct be_envelope)BE_ENVELOPE_INIT;
+	envelope->period = account->period;
+	envelope->id = account->id;
+	envelope->limit = account->limit;
+	envelope->spent = (int64_t)account->spent;
+	envelope->committed = (int64_t)account->committed;
+	envelope->available = (int64_t)available(account);
+	/* Open: what is beyond int64_t is shown as its largest number, here and for the end of a window. */
+	envelope->utilization_ppm = ppm > INT64_MAX ? INT64_MAX : (int64_t)ppm;
+	envelope->period_start_ns = account->start_ns;
+	envelope->period_end_ns = length == 0 ? 0 : end > INT64_MAX ? INT64_MAX : (int64_t)end;
+	envelope->created_ns = account->created_ns;
+	envelope->pending_commits = account->pending;
+	envelope->children = account->children;
+	envelope->suspended = account->suspended;
+	strcpy(envelope->namespace_name, account->namespace_name);
+	strcpy(envelope->category, account->category);
+	if (!parent)
+		return;
+	envelope->has_parent = true;
+	strcpy(envelope->parent_namespace, parent->namespace_name);
+	strcpy(envelope->parent_category, parent->category);
+}
+
+static void show_commit(const struct oracle *oracle, const struct hold *hold, struct be_commit_info *info)
+{
+	const struct account *account = &oracle->accounts[hold->account];
+
+	*info = (struct be_commit_info){
+		.size = sizeof *info,
+		.state = BE_COMMIT_PENDING,
+		.reap_policy = hold->reap_policy,
+		.owner_pid = oracle->sees_deaths ? (uint32_t)hold->owner : 0,
+		.id = (uint64_t)(hold - oracle->holds) + 1,
+		.amount = hold->amount,
+		.created_ns = hold->created_ns,
+		.deadline_ns = hold->deadline_ns,
+		.detached = hold->detached,
+		.owner_alive = !oracle->sees_deaths || !is_dead(oracle, hold->owner),
+	};
+	strcpy(info->namespace_name, account->namespace_name);
+	strcpy(info->category, account->category);
+	strcpy(info->description, hold->description ? hold->description : "");
+}
+
+static void show_transaction(const struct oracle *oracle, size_t index, struct be_transaction *transaction)
+{
+	const struct charge *charge = &oracle->charges[index];
+	const struct account *account = &oracle->accounts[charge->account];
+
+	*transaction = (struct be_transaction){
+		.size = sizeof *transaction,
+		.kind = charge->kind,
+		.id = index + 1,
+		.commit_id = charge->commit_id,
+		.amount = charge->amount,
+		.held = charge->held,
+		.at_ns = charge->at_ns,
+		.late = charge->late,
+	};
+	strcpy(transaction->namespace_name, account->namespace_name);
+	strcpy(transaction->category, account->category);
+	strcpy(transaction->description, charge->description ? charge->description : "");
+}
+
+/* ---- charging and reaping */
+
+/* Charges a chain, whose balances are added up. False when one would leave the range of int64_t. */
+static bool charge_chain(struct oracle *oracle, const struct charge *charge)
+{
+	struct account *leaf = &oracle->accounts[charge->account];
+
+	for (struct account *account = leaf; account; account = parent_of(oracle, account))
+		if (account->spent + charge->amount > INT64_MAX && !makes(oracle, MISTAKE_OVERFLOW_SATURATES))
+			return false;
+	keep_windows(oracle, leaf);
+	oracle->charges =
+		grow(oracle->charges, oracle->charge_count, &oracle->charge_room, sizeof *oracle->charges);
+	oracle->charges[oracle->charge_count++] = *charge;
+	return true;
+}
+
+/* Ends a commit by its own policy. Open: one that cannot be charged, because a balance would leave the range
+ * of int64_t, stays pending: its money stays reserved. */
+static bool reap_one(struct oracle *oracle, struct hold *hold, enum be_commit_state state)
+{
+	add_up(oracle, oracle->now_ns);
+	if (hold->reap_policy == BE_REAP_CHARGE) {
+		struct charge charge = {
+			.account = hold->account,
+			.kind = state == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED : BE_TRANSACTION_ORPHANED,
+			.commit_id = (uint64_t)(hold - oracle->holds) + 1,
+			.amount = hold->amount,
+			.held = hold->amount,
+			.at_ns = oracle->now_ns,
+			.description = hold->description,
+		};
+
+		if (!charge_chain(oracle, &charge))
+			return false;
+		hold->charged = true;
+	} else {
+		keep_windows(oracle, &oracle->accounts[hold->account]);
+	}
+	hold->state = state;
+	if (state == BE_COMMIT_EXPIRED)
+		oracle->coverage.reaped_expired++;
+	else
+		oracle->coverage.reaped_orphaned++;
+	return true;
+}
+
+static bool is_expired(const struct oracle *oracle, const struct hold *hold)
+{
+	int64_t late = makes(oracle, MISTAKE_EXPIRES_LATE) ? 1 : 0;
+
+	return hold->state == BE_COMMIT_PENDING && hold->deadline_ns != 0 &&
+	       hold->deadline_ns <= oracle->now_ns - late;
+}
+
+/* Is `a` to be reaped before `b`? They lie in the order of their ids. */
+static bool is_sooner(const struct oracle *oracle, const struct hold *a, const struct hold *b)
+{
+	if (makes(oracle, MISTAKE_REAPED_IN_ORDER_OF_ID) || a->deadline_ns == b->deadline_ns)
+		return a < b;
+	return a->deadline_ns < b->deadline_ns;
+}
+
+/* Ends what has expired, in the order of deadlines, and then, if the library can know of them or is told,
+ * what dead workers left, in the order of ids. Returns how many ended. */
+static uint64_t reap(struct oracle *oracle, bool orphans)
+{
+	struct hold *last = NULL;
+	uint64_t reaped = 0;
+
+	for (;;) {
+		struct hold *next = NULL;
+
+		for (size_t i = 0; i < oracle->hold_count; i++) {
+			struct hold *hold = &oracle->holds[i];
+
+			if (is_expired(oracle, hold) && (!last || is_sooner(oracle, last, hold)) &&
+			    (!next || is_sooner(oracle, hold, next)))
+				next = hold;
+		}
+		if (!next)
+			break;
+		reaped += reap_one(oracle, next, BE_COMMIT_EXPIRED);
+		last = next;
+	}
+	for (size_t i = 0; orphans && i < oracle->hold_count; i++) {
+		struct hold *hold = &oracle->holds[i];
+
+		if (hold->state == BE_COMMIT_PENDING && is_dead(oracle, hold->owner) &&
+		    (!hold->detached || makes(oracle, MISTAKE_DETACHED_DIES_TOO)))
+			reaped += reap_one(oracle, hold, BE_COMMIT_ORPHANED);
+	}
+	return reaped;
+}
+
+/* ---- asking */
+
+static void decide(struct be_decision *decision, enum be_status status, const struct account *account)
+{
+	decision->status = status;
+	decision->limit = account->limit;
+	decision->spent = (int64_t)account->spent;
+	decision->committed = (int64_t)account->committed;
+	decision->available = (int64_t)available(account);
+	strcpy(decision->namespace_name, account->namespace_name);
+	strcpy(decision->category, account->category);
+}
+
+/* May so much more be committed? Balances are added up. */
+static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount, struct be_decision *decision)
+{
+	const struct account *first = &oracle->accounts[leaf];
+
+	for (const struct account *account = first; account; account = parent_of(oracle, account)) {
+		bool too_much = amount > available(account) || (makes(oracle, MISTAKE_ALL_BUT_THE_LAST) &&
+								amount > 0 && amount == available(account));
+		enum be_status status = BE_OK;
+
+		if (account->suspended &&
+		    (account == first || !makes(oracle, MISTAKE_ANCESTORS_NEVER_SUSPENDED)))
+			status = BE_SUSPENDED;
+		else if (too_much)
+			status = BE_EXCEEDS_BUDGET;
+		if (status != BE_OK) {
+			decide(decision, status, makes(oracle, MISTAKE_REFUSAL_NAMES_LEAF) ? first : account);
+			return status;
+		}
+		if (makes(oracle, MISTAKE_ONLY_LEAF_DECIDES))
+			break;
+	}
+	decide(decision, BE_OK, first);
+	return BE_OK;
+}
+
+static enum be_status check_name(const struct call *call)
+{
+	if (!call->category)
+		return BE_INVALID_ARGUMENT;
+	return category_is_valid(call->category) ? BE_OK : BE_INVALID_NAME;
+}
+
+/* The envelope named by a check or commit; NONE, and the decision says so. */
+static int find_to_spend(const struct oracle *oracle, const struct call *call, struct be_decision *decision)
+{
+	int leaf = find_named(oracle, call);
+
+	decision->requested = call->amount;
+	if (leaf == NONE) {
+		decision->status = BE_NO_ENVELOPE;
+		strcpy(decision->namespace_name, namespaces[call->handle]);
+		strcpy(decision->category, call->category);
+	}
+	return leaf;
+}
+
+static enum be_status answer_check(struct oracle *oracle, const struct call *call, struct answer *answer)
+{
+	enum be_status status = check_name(call);
+	int leaf;
+
+	answer->decision = (struct be_decision)BE_DECISION_INIT;
+	if (status != BE_OK)
+		return status;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	leaf = find_to_spend(oracle, call, &answer->decision);
+	if (leaf == NONE)
+		return BE_NO_ENVELOPE;
+	return ask(oracle, leaf, call->amount, &answer->decision);
+}
+
+/* A deadline of 0 is none; false when it would lie beyond all times. */
+static bool deadline(const struct oracle *oracle, uint64_t ttl_ms, int64_t *deadline_ns)
+{
+	wide end = (wide)oracle->now_ns + (wide)ttl_ms * 1000000;
+
+	*deadline_ns = ttl_ms == 0 ? 0 : (int64_t)end;
+	return ttl_ms == 0 || end <= INT64_MAX;
+}
+
+static enum be_status check_commit(const struct oracle *oracle, const struct call *call, int64_t *deadline_ns)
+{
+	*deadline_ns = 0;
+	if (!call->category || (call->has_options && !deadline(oracle, call->ttl_ms, deadline_ns)))
+		return BE_INVALID_ARGUMENT;
+	if (!category_is_valid(call->category))
+		return BE_INVALID_NAME;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	return description_is_valid(call->description) ? BE_OK : BE_INVALID_DESCRIPTION;
+}
+
+static enum be_status try_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
+				 int64_t deadline_ns, struct answer *answer)
+{
+	int leaf = find_to_spend(oracle, call, &answer->decision);
+	enum be_status status;
+
+	if (leaf == NONE)
+		return BE_NO_ENVELOPE;
+	add_up(oracle, oracle->now_ns);
+	status = ask(oracle, leaf, call->amount, &answer->decision);
+	if (status != BE_OK)
+		return status;
+	keep_windows(oracle, &oracle->accounts[leaf]);
+	oracle->holds = grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
+	oracle->holds[oracle->hold_count++] = (struct hold){
+		.account = leaf,
+		.amount = call->amount,
+		.created_ns = oracle->now_ns,
+		.deadline_ns = deadline_ns,
+		.reap_policy = call->has_options ? call->reap_policy : BE_REAP_RELEASE,
+		.detached = call->has_options && call->detached,
+		.owner = owner,
+		.description = call->description,
+	};
+	answer->id = oracle->hold_count;
+	/* Open: the figures of a commit that was granted are those afterwards. */
+	add_up(oracle, oracle->now_ns);
+	decide(&answer->decision, BE_OK, &oracle->accounts[leaf]);
+	return BE_OK;
+}
+
+/* Reaps for somebody who was refused: true when that freed something, so that he tries again. */
+static bool reap_for(struct oracle *oracle, enum be_status status)
+{
+	uint64_t reaped;
+
+	if (status != BE_EXCEEDS_BUDGET || makes(oracle, MISTAKE_REFUSED_WITHOUT_REAPING))
+		return false;
+	reaped = reap(oracle, oracle->sees_deaths);
+	oracle->coverage.reaped_on_refusal += reaped;
+	return reaped > 0 && !makes(oracle, MISTAKE_REAPED_NOT_RETRIED);
+}
+
+static enum be_status answer_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
+				    struct answer *answer)
+{
+	int64_t deadline_ns;
+	enum be_status status = check_commit(oracle, call, &deadline_ns);
+
+	answer->id = 0;
+	answer->decision = (struct be_decision)BE_DECISION_INIT;
+	if (status != BE_OK)
+		return status;
+	status = try_commit(oracle, call, owner, deadline_ns, answer);
+	if (reap_for(oracle, status)) {
+		answer->decision = (struct be_decision)BE_DECISION_INIT;
+		status = try_commit(oracle, call, owner, deadline_ns, answer);
+	}
+	return status;
+}
+
+/* The answer is that to the last of the commits. */
+static enum be_status answer_worker_dies(struct oracle *oracle, const struct call *call,
+					 struct answer *answer)
+{
+	enum be_status status = BE_OK;
+
+	oracle->workers++;
+	oracle->worker_lives = true;
+	for (unsigned i = 0; i < call->count; i++)
+		status = answer_commit(oracle, call, oracle->workers, answer);
+	oracle->worker_lives = false;
+	return status;
+}
+
+/* ---- ending */
+
+/* How a commit that is not pending answers. */
+static enum be_status ended(const struct hold *hold)
+{
+	switch (hold->state) {
+	case BE_COMMIT_PENDING:
+		return BE_OK;
+	case BE_COMMIT_RELEASED:
+		return BE_ALREADY_RELEASED;
+	case BE_COMMIT_SETTLED:
+		return BE_ALREADY_SETTLED;
+	default:
+		return hold->charged ? BE_ALREADY_CHARGED : BE_ALREADY_REAPED;
+	}
+}
+
+static enum be_status answer_release(struct oracle *oracle, const struct call *call)
+{
+	struct hold *hold = find_hold(oracle, call->id);
+	enum be_status status = hold ? ended(hold) : BE_NO_COMMIT;
+
+	if (status == BE_ALREADY_RELEASED && makes(oracle, MISTAKE_RELEASED_TWICE))
+		hold->astray = -hold->amount;
+	if (status != BE_OK)
+		return status;
+	keep_windows(oracle, &oracle->accounts[hold->account]);
+	hold->state = BE_COMMIT_RELEASED;
+	return BE_OK;
+}
+
+static enum be_status answer_settle(struct oracle *oracle, const struct call *call, struct answer *answer)
+{
+	struct hold *hold = find_hold(oracle, call->id);
+	struct charge charge = {.kind = BE_TRANSACTION_SETTLE};
+	enum be_status status;
+
+	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	if (!description_is_valid(call->description))
+		return BE_INVALID_DESCRIPTION;
+	status = hold ? ended(hold) : BE_NO_COMMIT;
+	charge.late = status == BE_ALREADY_REAPED && !makes(oracle, MISTAKE_LATE_NOT_FLAGGED);
+	if (status == BE_ALREADY_CHARGED && makes(oracle, MISTAKE_CHARGED_TWICE))
+		status = BE_ALREADY_REAPED;
+	if (status != BE_OK && status != BE_ALREADY_REAPED)
+		return status;
+	charge.account = hold->account;
+	if (status == BE_ALREADY_REAPED && makes(oracle, MISTAKE_LATE_IS_FREE))
+		return status;
+	if (oracle->accounts[hold->account].removed) {
+		const struct account *account = &oracle->accounts[hold->account];
+
+		if (makes(oracle, MISTAKE_LATE_HITS_SUCCESSOR))
+			charge.account = find(oracle, account->namespace_name, account->category);
+		if (charge.account == NONE || oracle->accounts[charge.account].removed)
+			return BE_NO_ENVELOPE;
+	}
+	charge.commit_id = call->id;
+	charge.amount = call->amount;
+	charge.held = hold->amount;
+	charge.at_ns = oracle->now_ns;
+	charge.description = call->description ? call->description : hold->description;
+	if (!charge_chain(oracle, &charge))
+		return BE_OVERFLOW;
+	oracle->coverage.settled_late += charge.late;
+	hold->state = BE_COMMIT_SETTLED;
+	if (makes(oracle, MISTAKE_SETTLE_FREES_ACTUAL) && call->amount < hold->amount)
+		hold->astray = hold->amount - call->amount;
+	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
+	return BE_OK;
+}
+
+static enum be_status answer_record(struct oracle *oracle, const struct call *call, struct answer *answer)
+{
+	enum be_status status = check_name(call);
+	struct charge charge = {.kind = BE_TRANSACTION_RECORD};
+
+	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
+	if (status != BE_OK)
+		return status;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	if (!description_is_valid(call->description))
+		return BE_INVALID_DESCRIPTION;
+	charge.account = find_named(oracle, call);
+	if (charge.account == NONE)
+		return BE_NO_ENVELOPE;
+	charge.amount = call->amount;
+	charge.at_ns = oracle->now_ns;
+	charge.description = call->description;
+	if (!charge_chain(oracle, &charge))
+		return BE_OVERFLOW;
+	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
+	return BE_OK;
+}
+
+static enum be_status try_extend(struct oracle *oracle, const struct call *call, int64_t deadline_ns,
+				 struct answer *answer)
+{
+	struct hold *hold = find_hold(oracle, call->id);
+	struct be_decision *decision = &answer->decision;
+	int64_t more;
+
+	*decision = (struct be_decision)BE_DECISION_INIT;
+	/* Open: the decision on a commit that is not pending has no figures; it names the status only. */
+	decision->status = hold ? ended(hold) : BE_NO_COMMIT;
+	if (decision->status != BE_OK)
+		return decision->status;
+	add_up(oracle, oracle->now_ns);
+	more = call->amount - hold->amount;
+	decision->requested = call->amount;
+	if (more > 0 && makes(oracle, MISTAKE_EXTEND_ASKS_FOR_ALL))
+		more = call->amount;
+	if (more > 0) {
+		enum be_status status = ask(oracle, hold->account, more, decision);
+
+		if (status != BE_OK)
+			return status;
+	}
+	keep_windows(oracle, &oracle->accounts[hold->account]);
+	hold->amount = call->amount;
+	if (!makes(oracle, MISTAKE_EXTEND_KEEPS_DEADLINE))
+		hold->deadline_ns = deadline_ns;
+	add_up(oracle, oracle->now_ns);
+	decide(decision, BE_OK, &oracle->accounts[hold->account]);
+	return BE_OK;
+}
+
+static enum be_status answer_extend(struct oracle *oracle, const struct call *call, struct answer *answer)
+{
+	int64_t deadline_ns;
+	enum be_status status;
+
+	answer->decision = (struct be_decision)BE_DECISION_INIT;
+	if (!deadline(oracle, call->ttl_ms, &deadline_ns))
+		return BE_INVALID_ARGUMENT;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	status = try_extend(oracle, call, deadline_ns, answer);
+	/* Reaping may have ended the very commit that is to be extended. */
+	return reap_for(oracle, status) ? try_extend(oracle, call, deadline_ns, answer) : status;
+}
+
+/* ---- envelopes */
+
+static bool namespace_is_valid(const char *namespace_name)
+{
+	for (size_t i = 0; i < NAMESPACES; i++)
+		if (strcmp(namespaces[i], namespace_name) == 0)
+			return true;
+	return false;
+}
+
+static enum be_status check_create(const struct oracle *oracle, const struct call *call)
+{
+	const char *parent_namespace = call->has_options ? call->parent_namespace : NULL;
+	const char *parent_category = call->has_options ? call->parent_category : NULL;
+
+	if (!call->category || (parent_namespace && !parent_category))
+		return BE_INVALID_ARGUMENT;
+	if (!category_is_valid(call->category) || (parent_category && !category_is_valid(parent_category)) ||
+	    (parent_namespace && !namespace_is_valid(parent_namespace)))
+		return BE_INVALID_NAME;
+	if (call->amount <= 0)
+		return BE_INVALID_LIMIT;
+	if (call->period > BE_PERIOD_MONTHLY || (call->has_options && call->period_start_ns > oracle->now_ns))
+		return BE_INVALID_PERIOD;
+	return BE_OK;
+}
+
+/* The parent asked for: NONE when none was. */
+static enum be_status find_parent(const struct oracle *oracle, const struct call *call, int *parent)
+{
+	const char *namespace_name =
+		call->parent_namespace ? call->parent_namespace : namespaces[call->handle];
+	unsigned deepest = BE_DEPTH_MAX + (makes(oracle, MISTAKE_ONE_TOO_DEEP) ? 1 : 0);
+
+	*parent = NONE;
+	if (!call->has_options || !call->parent_category)
+		return BE_OK;
+	if (strcmp(namespace_name, namespaces[call->handle]) == 0 &&
+	    strcmp(call->parent_category, call->category) == 0)
+		return BE_PARENT_CYCLE;
+	*parent = find(oracle, namespace_name, call->parent_category);
+	if (*parent == NONE)
+		return BE_NO_PARENT;
+	return depth_of(oracle, &oracle->accounts[*parent]) < deepest ? BE_OK : BE_TOO_DEEP;
+}
+
+static enum be_status answer_create(struct oracle *oracle, const struct call *call)
+{
+	enum be_status status = check_create(oracle, call);
+	struct account *account;
+	int there, parent;
+
+	if (status != BE_OK)
+		return status;
+	there = find_named(oracle, call);
+	if (there != NONE) {
+		if (call->kind == CALL_ENSURE && makes(oracle, MISTAKE_ENSURE_SETS_LIMIT))
+			oracle->accounts[there].limit = call->amount;
+		return call->kind == CALL_ENSURE ? BE_OK : BE_ENVELOPE_EXISTS;
+	}
+	status = find_parent(oracle, call, &parent);
+	if (status != BE_OK)
+		return status;
+	if (parent != NONE)
+		keep_window(oracle, &oracle->accounts[parent]);
+	oracle->accounts = grow(oracle->accounts, oracle->account_count, &oracle->account_room,
+				sizeof *oracle->accounts);
+	account = &oracle->accounts[oracle->account_count++];
+	*account = (struct account){
+		.id = oracle->account_count,
+		.namespace_name = namespaces[call->handle],
+		.category = call->category,
+		.parent = parent,
+		.suspended = call->has_options && call->suspended,
+		.period = call->period,
+		.limit = call->amount,
+		.created_ns = oracle->now_ns,
+		.window_ns = oracle->now_ns,
+		.counts_from = oracle->charge_count,
+	};
+	if (call->has_options && call->period_start_ns != 0) {
+		account->window_ns = window_at(oracle, call->period, call->period_start_ns, oracle->now_ns);
+	}
+	if (depth_of(oracle, account) > oracle->coverage.deepest)
+		oracle->coverage.deepest = depth_of(oracle, account);
+	return BE_OK;
+}
+
+static enum be_status remove_account(struct oracle *oracle, struct account *account)
+{
+	if (account->children > 0)
+		return BE_HAS_CHILDREN;
+	if (account->pending > 0 && !makes(oracle, MISTAKE_REMOVE_WITH_COMMITS))
+		return BE_HAS_COMMITS;
+	if (account->parent != NONE)
+		keep_window(oracle, parent_of(oracle, account));
+	account->removed = true;
+	return BE_OK;
+}
+
+static void reset_account(struct oracle *oracle, struct account *account)
+{
+	struct account *parent = parent_of(oracle, account);
+
+	account->window_ns = oracle->now_ns;
+	account->counts_from = oracle->charge_count;
+	if (parent && makes(oracle, MISTAKE_RESET_REACHES_PARENT))
+		parent->counts_from = oracle->charge_count;
+	for (size_t i = 0; makes(oracle, MISTAKE_RESET_DROPS_HOLDS) && i < oracle->hold_count; i++)
+		if (&oracle->accounts[oracle->holds[i].account] == account)
+			oracle->holds[i].state = BE_COMMIT_RELEASED;
+}
+
+/* Set-limit, suspend, resume, reset, remove: what concerns one envelope. */
+static enum be_status answer_steer(struct oracle *oracle, const struct call *call)
+{
+	enum be_status status = check_name(call);
+	struct account *account;
+	int there;
+
+	if (status != BE_OK)
+		return status;
+	if (call->kind == CALL_SET_LIMIT && call->amount <= 0)
+		return BE_INVALID_LIMIT;
+	there = find_named(oracle, call);
+	if (there == NONE)
+		return BE_NO_ENVELOPE;
+	account = &oracle->accounts[there];
+	if (call->kind == CALL_REMOVE)
+		return remove_account(oracle, account);
+	keep_window(oracle, account);
+	if (call->kind == CALL_RESET)
+		reset_account(oracle, account);
+	if (call->kind == CALL_SUSPEND || call->kind == CALL_RESUME)
+		account->suspended = call->kind == CALL_SUSPEND;
+	if (call->kind == CALL_SET_LIMIT) {
+		account->limit = call->amount;
+		if (makes(oracle, MISTAKE_LIMIT_CLEARS_SPENT))
+			account->counts_from = oracle->charge_count;
+	}
+	return BE_OK;
+}
+
+/* ---- reading */
+
+static enum be_status answer_utilization(struct oracle *oracle, const struct call *call,
+					 struct answer *answer)
+{
+	enum be_status status = check_name(call);
+	int there;
+
+	answer->envelope = (struct be_envelope)BE_ENVELOPE_INIT;
+	if (status != BE_OK)
+		return status;
+	there = find_named(oracle, call);
+	if (there == NONE)
+		return BE_NO_ENVELOPE;
+	show_envelope(oracle, &oracle->accounts[there], &answer->envelope);
+	if (makes(oracle, MISTAKE_READING_ROLLS_OVER))
+		keep_window(oracle, &oracle->accounts[there]);
+	return BE_OK;
+}
+
+static bool passes(const struct be_filter *filter, const char *namespace_name, const char *category,
+		   int64_t at_ns, int64_t amount)
+{
+	return (!filter->namespace_name || strcmp(filter->namespace_name, namespace_name) == 0) &&
+	       (!filter->category || strcmp(filter->category, category) == 0) &&
+	       (filter->since_ns == 0 || at_ns >= filter->since_ns) &&
+	       (filter->until_ns == 0 || at_ns < filter->until_ns) && amount >= filter->min_amount &&
+	       (filter->max_amount == 0 || amount <= filter->max_amount);
+}
+
+/* Shows one row more; false when no other is wanted, and then *status says why. */
+static bool show_row(const struct call *call, struct rows *rows, const void *row, enum be_status *status)
+{
+	rows_add(rows, row);
+	if (call->stop_after != 0 && rows->count == call->stop_after) {
+		*status = BE_STOPPED;
+		return false;
+	}
+	return call->filter.limit == 0 || rows->count < call->filter.limit;
+}
+
+static bool comes_before(const struct account *a, const struct account *b)
+{
+	int order = strcmp(a->namespace_name, b->namespace_name);
+
+	return order < 0 || (order == 0 && strcmp(a->category, b->category) < 0);
+}
+
+static enum be_status list_envelopes(struct oracle *oracle, const struct call *call, struct rows *rows)
+{
+	const struct account *last = NULL;
+	enum be_status status = BE_OK;
+	struct be_envelope row;
+
+	rows_clear(rows, sizeof row);
+	for (;;) {
+		const struct account *next = NULL;
+
+		for (size_t i = 0; i < oracle->account_count; i++) {
+			const struct account *account = &oracle->accounts[i];
+
+			if (!account->removed && (!last || comes_before(last, account)) &&
+			    (!next || comes_before(account, next)))
+				next = account;
+		}
+		if (!next)
+			return status;
+		last = next;
+		if (!passes(&call->filter, next->namespace_name, next->category, next->created_ns,
+			    next->limit))
+			continue;
+		show_envelope(oracle, next, &row);
+		if (!show_row(call, rows, &row, &status))
+			return status;
+	}
+}
+
+static enum be_status list_commits(const struct oracle *oracle, const struct call *call, struct rows *rows)
+{
+	enum be_status status = BE_OK;
+	struct be_commit_info row;
+
+	rows_clear(rows, sizeof row);
+	for (size_t i = 0; i < oracle->hold_count; i++) {
+		const struct hold *hold = &oracle->holds[i];
+		const struct account *account = &oracle->accounts[hold->account];
+
+		if (hold->state != BE_COMMIT_PENDING || i < call->filter.after_id ||
+		    !passes(&call->filter, account->namespace_name, account->category, hold->created_ns,
+			    hold->amount))
+			continue;
+		show_commit(oracle, hold, &row);
+		if (!show_row(call, rows, &row, &status))
+			break;
+	}
+	return status;
+}
+
+static enum be_status list_transactions(const struct oracle *oracle, const struct call *call,
+					struct rows *rows)
+{
+	enum be_status status = BE_OK;
+	struct be_transaction row;
+
+	rows_clear(rows, sizeof row);
+	for (size_t i = 0; i < oracle->charge_count; i++) {
+		const struct charge *charge = &oracle->charges[i];
+		const struct account *account = &oracle->accounts[charge->account];
+
+		if (i < call->filter.after_id || !passes(&call->filter, account->namespace_name,
+							 account->category, charge->at_ns, charge->amount))
+			continue;
+		show_transaction(oracle, i, &row);
+		if (!show_row(call, rows, &row, &status))
+			break;
+	}
+	return status;
+}
+
+static enum be_status answer_verify(const struct oracle *oracle, struct answer *answer)
+{
+	struct be_verification *verification = &answer->verification;
+
+	*verification = (struct be_verification)BE_VERIFICATION_INIT;
+	for (size_t i = 0; i < oracle->account_count; i++)
+		verification->envelopes += !oracle->accounts[i].removed;
+	for (size_t i = 0; i < oracle->hold_count; i++)
+		verification->commits += oracle->holds[i].state == BE_COMMIT_PENDING;
+	verification->transactions = oracle->charge_count;
+	return BE_OK;
+}
+
+/* ---- one way in */
+
+static enum be_status answer_call(struct oracle *oracle, const struct call *call, struct answer *answer)
+{
+	switch (call->kind) {
+	case CALL_CREATE:
+	case CALL_ENSURE:
+		return answer_create(oracle, call);
+	case CALL_SET_LIMIT:
+	case CALL_SUSPEND:
+	case CALL_RESUME:
+	case CALL_RESET:
+	case CALL_REMOVE:
+		return answer_steer(oracle, call);
+	case CALL_CHECK:
+		return answer_check(oracle, call, answer);
+	case CALL_COMMIT:
+		return answer_commit(oracle, call, 0, answer);
+	case CALL_WORKER_DIES:
+		return answer_worker_dies(oracle, call, answer);
+	case CALL_RELEASE:
+		return answer_release(oracle, call);
+	case CALL_SETTLE:
+		return answer_settle(oracle, call, answer);
+	case CALL_RECORD:
+		return answer_record(oracle, call, answer);
+	case CALL_EXTEND:
+		return answer_extend(oracle, call, answer);
+	case CALL_REAP:
+		answer->reaped = reap(oracle, true);
+		return BE_OK;
+	case CALL_REOPEN:
+		reap(oracle, oracle->sees_deaths);
+		return BE_OK;
+	case CALL_UTILIZATION:
+		return answer_utilization(oracle, call, answer);
+	case CALL_LIST_ENVELOPES:
+		return list_envelopes(oracle, call, &answer->rows);
+	case CALL_LIST_COMMITS:
+		return list_commits(oracle, call, &answer->rows);
+	case CALL_LIST_TRANSACTIONS:
+		return list_transactions(oracle, call, &answer->rows);
+	case CALL_VERIFY:
+		return answer_verify(oracle, answer);
+	case CALL_MOVE:
+	case CALL_KINDS:
+		break;
+	}
+	return BE_OK;
+}
+
+void oracle_answer(struct oracle *oracle, const struct call *call, struct answer *answer)
+{
+	oracle->now_ns = call->now_ns;
+	add_up(oracle, oracle->now_ns);
+	answer->status = answer_call(oracle, call, answer);
+}
+
+const struct coverage *oracle_coverage(const struct oracle *oracle)
+{
+	return &oracle->coverage;
+}
+
+/* ---- what steps ask */
+
+int64_t oracle_now(const struct oracle *oracle)
+{
+	return oracle->now_ns;
+}
+
+/* The nth of the commits in such a state, counted round and round. */
+static uint64_t nth_ended(const struct oracle *oracle, uint64_t nth, enum be_status how)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < oracle->hold_count; i++)
+		count += ended(&oracle->holds[i]) == how;
+	if (count == 0)
+		return 0;
+	nth %= count;
+	for (size_t i = 0; i < oracle->hold_count; i++)
+		if (ended(&oracle->holds[i]) == how && nth-- == 0)
+			return i + 1;
+	return 0;
+}
+
+uint64_t oracle_nth_pending(const struct oracle *oracle, uint64_t nth)
+{
+	return nth_ended(oracle, nth, BE_OK);
+}
+
+uint64_t oracle_nth_reaped(const struct oracle *oracle, uint64_t nth)
+{
+	return nth_ended(oracle, nth, BE_ALREADY_REAPED);
+}
+
+uint64_t oracle_nth_commit(const struct oracle *oracle, uint64_t nth)
+{
+	return oracle->hold_count == 0 ? 0 : nth % oracle->hold_count + 1;
+}
+
+int64_t oracle_held(const struct oracle *oracle, uint64_t id)
+{
+	const struct hold *hold = find_hold(oracle, id);
+
+	return hold ? hold->amount : 0;
+}
+
+int64_t oracle_deadline(const struct oracle *oracle, uint64_t id)
+{
+	const struct hold *hold = find_hold(oracle, id);
+
+	return hold ? hold->deadline_ns : 0;
+}
+
+/* The envelope that a call is about, its chain's balances added up. */
+static const struct account *subject(struct oracle *oracle, const struct call *call, uint64_t id)
+{
+	const struct hold *hold = find_hold(oracle, id);
+	int index = NONE;
+
+	add_up(oracle, oracle->now_ns);
+	if (hold)
+		index = hold->account;
+	else if (id == 0 && call->category)
+		index = find_named(oracle, call);
+	return index == NONE ? NULL : &oracle->accounts[index];
+}
+
+int64_t oracle_available(struct oracle *oracle, const struct call *call, uint64_t id)
+{
+	const struct account *account = subject(oracle, call, id);
+	wide least = account ? available(account) : 0;
+
+	for (; account; account = parent_of(oracle, account))
+		if (available(account) < least)
+			least = available(account);
+	return least > INT64_MAX ? INT64_MAX : (int64_t)least;
+}
+
+int64_t oracle_countable(struct oracle *oracle, const struct call *call, uint64_t id)
+{
+	const struct account *account = subject(oracle, call, id);
+	wide most = 0;
+
+	for (; account; account = parent_of(oracle, account))
+		if (account->spent > most)
+			most = account->spent;
+	return (int64_t)(INT64_MAX - most);
+}
+
+int64_t oracle_window_end(struct oracle *oracle, const struct call *call)
+{
+	const struct account *account = subject(oracle, call, 0);
+	wide end = account ? (wide)account->start_ns + length_ns(account->period) : 0;
+
+	return !account || length_ns(account->period) == 0 || end > INT64_MAX ? 0 : (int64_t)end;
+}

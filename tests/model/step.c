@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See step.h. Everything random is decided here, in steps_generate(), and every kind of call, argument and
+ * mishap has its chance here. What is likely was chosen so that most envelopes exist, about half of the
+ * commits are granted, and every status comes up many times in a few thousand steps.
+ */
+#include "step.h"
+
+#include "oracle.h"
+#include "support.h"
+
+#include <string.h>
+
+#define MS INT64_C(1000000)
+#define SECOND (1000 * MS)
+#define DAY (86400 * SECOND)
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* Envelopes: each namespace and valid category makes one. */
+#define PAIRS (NAMESPACES * CATEGORIES)
+
+struct generator {
+	uint64_t random;
+	unsigned parent_is_neighbour; /* per cent: how long and thin the trees are */
+	int64_t largest_limit;
+};
+
+static uint64_t below(struct generator *generator, uint64_t end)
+{
+	return test_random(&generator->random) % end;
+}
+
+static bool chance(struct generator *generator, unsigned permille)
+{
+	return below(generator, 1000) < permille;
+}
+
+static int64_t between(struct generator *generator, int64_t low, int64_t high)
+{
+	return low + (int64_t)below(generator, (uint64_t)(high - low) + 1);
+}
+
+/* ---- amounts and times */
+
+static int64_t any_amount(struct generator *generator)
+{
+	uint64_t die = below(generator, 100);
+
+	if (die < 12)
+		return 0;
+	if (die < 70)
+		return between(generator, 1, 100);
+	if (die < 92)
+		return between(generator, 1, 2000);
+	if (die < 94)
+		return between(generator, 1, INT64_MAX / 4);
+	if (die < 95)
+		return INT64_MAX - between(generator, 0, 2);
+	if (die < 97)
+		return die == 95 ? -between(generator, 1, 100) : INT64_MIN;
+	return between(generator, 1, BE_UNIT);
+}
+
+static int64_t any_limit(struct generator *generator)
+{
+	uint64_t die = below(generator, 100);
+
+	if (die < 3)
+		return -between(generator, 0, 5);
+	if (die < 15)
+		return between(generator, 1, 20);
+	if (die < 90)
+		return between(generator, 1, generator->largest_limit);
+	if (die < 95)
+		return INT64_MAX - between(generator, 0, 2);
+	return between(generator, 1, INT64_MAX - 1);
+}
+
+static uint64_t any_ttl_ms(struct generator *generator)
+{
+	uint64_t die = below(generator, 100);
+
+	if (die < 40)
+		return 0;
+	if (die < 85)
+		return 1 + below(generator, 20000);
+	if (die < 98)
+		return 1 + below(generator, 40 * (uint64_t)(DAY / MS));
+	return die == 98 ? UINT64_MAX : (uint64_t)(INT64_MAX / MS) + below(generator, 2);
+}
+
+/* Sets the distance that the clock moves. */
+static void move(struct generator *generator, struct step *step)
+{
+	uint64_t die = below(generator, 100);
+	int64_t *distance = &step->call.now_ns;
+
+	step->time_base = TIME_NOW;
+	if (die < 35) {
+		*distance = between(generator, 1, 10 * SECOND);
+	} else if (die < 62) {
+		step->time_base = TIME_WINDOW_END;
+		*distance = between(generator, -1, 1);
+	} else if (die < 80) {
+		step->time_base = TIME_DEADLINE;
+		*distance = between(generator, -1, 1);
+	} else if (die < 90) {
+		*distance = between(generator, 1, 3 * 3600 * SECOND);
+	} else if (die < 94) {
+		*distance = between(generator, 1, 40 * DAY);
+	} else if (die < 95) {
+		*distance = between(generator, 1, 400 * DAY);
+	} else {
+		*distance = -between(generator, 1, die < 98 ? 3 * 3600 * SECOND : 40 * DAY);
+	}
+}
+
+/* ---- names */
+
+static const char *any_category(struct generator *generator)
+{
+	if (chance(generator, 20))
+		return categories[CATEGORIES + below(generator, ALL_CATEGORIES - CATEGORIES)].text;
+	return categories[below(generator, CATEGORIES)].text;
+}
+
+static const char *any_description(struct generator *generator)
+{
+	if (chance(generator, 20))
+		return descriptions[DESCRIPTIONS + below(generator, ALL_DESCRIPTIONS - DESCRIPTIONS)].text;
+	return descriptions[below(generator, DESCRIPTIONS)].text;
+}
+
+/* A parent among the other envelopes: often the one before in the order of all, which makes long chains. */
+static void any_parent(struct generator *generator, struct call *call)
+{
+	size_t own = 0, pair;
+
+	for (size_t i = 0; i < CATEGORIES; i++)
+		if (categories[i].text == call->category)
+			own = call->handle * CATEGORIES + i;
+	if (own == 0 || chance(generator, 10 * (100 - generator->parent_is_neighbour) / 2))
+		return;
+	pair = below(generator, PAIRS);
+	if (chance(generator, 10 * generator->parent_is_neighbour))
+		pair = (own + PAIRS - 1) % PAIRS;
+	call->parent_category = categories[pair % CATEGORIES].text;
+	if (pair / CATEGORIES != call->handle || chance(generator, 500))
+		call->parent_namespace = namespaces[pair / CATEGORIES];
+	if (chance(generator, 10))
+		call->parent_category = any_category(generator);
+	if (chance(generator, 10))
+		call->parent_namespace = categories[ALL_CATEGORIES - 1 - below(generator, 3)].text;
+}
+
+/* ---- steps of each kind */
+
+static void any_envelope(struct generator *generator, struct step *step)
+{
+	struct call *call = &step->call;
+
+	call->amount = any_limit(generator);
+	call->period = (enum be_period)below(generator, 5);
+	if (chance(generator, 10))
+		call->period = (enum be_period)9;
+	call->has_options = chance(generator, 850);
+	if (!call->has_options)
+		return;
+	call->suspended = chance(generator, 20);
+	any_parent(generator, call);
+	step->has_start = chance(generator, 250);
+	if (step->has_start)
+		call->period_start_ns =
+			-between(generator, -1, chance(generator, 500) ? 9000 * SECOND : 100 * DAY);
+}
+
+static void any_commit(struct generator *generator, struct step *step)
+{
+	struct call *call = &step->call;
+
+	call->amount = any_amount(generator);
+	call->description = any_description(generator);
+	call->has_options = chance(generator, 600);
+	call->reap_policy = chance(generator, 400) ? BE_REAP_CHARGE : BE_REAP_RELEASE;
+	call->ttl_ms = any_ttl_ms(generator);
+	call->detached = chance(generator, 300);
+}
+
+static void relative_amount(struct generator *generator, struct step *step, enum amount_base base,
+			    unsigned permille)
+{
+	if (!chance(generator, permille))
+		return;
+	step->amount_base = base;
+	step->call.amount = between(generator, -1, 1);
+}
+
+static void any_filter(struct generator *generator, struct step *step)
+{
+	struct be_filter *filter = &step->call.filter;
+
+	if (chance(generator, 400))
+		filter->namespace_name = namespaces[below(generator, NAMESPACES)];
+	if (chance(generator, 300))
+		filter->category = categories[below(generator, CATEGORIES)].text;
+	step->has_since = chance(generator, 200);
+	step->has_until = chance(generator, 200);
+	filter->since_ns = step->has_since ? -between(generator, 0, 2 * DAY) : 0;
+	filter->until_ns = step->has_until ? -between(generator, -1, DAY) : 0;
+	if (chance(generator, 200))
+		filter->min_amount = between(generator, 0, 100);
+	if (chance(generator, 200))
+		filter->max_amount = between(generator, 0, 1000);
+	if (chance(generator, 200))
+		filter->after_id = below(generator, 500);
+	if (chance(generator, 300))
+		filter->limit = 1 + below(generator, 100);
+	if (chance(generator, 200))
+		step->call.stop_after = 1 + (unsigned)below(generator, 70);
+}
+
+static void fill(struct generator *generator, struct step *step)
+{
+	struct call *call = &step->call;
+
+	switch (call->kind) {
+	case CALL_CREATE:
+	case CALL_ENSURE:
+		any_envelope(generator, step);
+		break;
+	case CALL_SET_LIMIT:
+		call->amount = any_limit(generator);
+		break;
+	case CALL_WORKER_DIES:
+		call->count = chance(generator, 100) ? 40 : 1 + (unsigned)below(generator, 3);
+		any_commit(generator, step);
+		break;
+	case CALL_CHECK:
+	case CALL_COMMIT:
+		any_commit(generator, step);
+		relative_amount(generator, step, AMOUNT_AVAILABLE, 200);
+		break;
+	case CALL_SETTLE:
+	case CALL_RECORD:
+		call->amount = any_amount(generator);
+		call->description = any_description(generator);
+		relative_amount(generator, step, AMOUNT_HELD, call->kind == CALL_SETTLE ? 300 : 0);
+		relative_amount(generator, step, AMOUNT_COUNTABLE, 15);
+		break;
+	case CALL_EXTEND:
+		call->amount = any_amount(generator);
+		call->ttl_ms = any_ttl_ms(generator);
+		relative_amount(generator, step, AMOUNT_HELD, 300);
+		relative_amount(generator, step, AMOUNT_AVAILABLE, 200);
+		break;
+	case CALL_LIST_ENVELOPES:
+	case CALL_LIST_COMMITS:
+	case CALL_LIST_TRANSACTIONS:
+		any_filter(generator, step);
+		break;
+	case CALL_MOVE:
+		move(generator, step);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- generating */
+
+/* How likely each kind is, in 10 000ths. */
+static const struct {
+	enum call_kind kind;
+	unsigned weight;
+} weights[] = {
+	{CALL_COMMIT, 2800},
+	{CALL_MOVE, 850},
+	{CALL_SETTLE, 850},
+	{CALL_RELEASE, 650},
+	{CALL_RECORD, 700},
+	{CALL_EXTEND, 650},
+	{CALL_CHECK, 500},
+	{CALL_CREATE, 350},
+	{CALL_ENSURE, 350},
+	{CALL_SET_LIMIT, 400},
+	{CALL_RESET, 350},
+	{CALL_RESUME, 440},
+	{CALL_SUSPEND, 20},
+	{CALL_REMOVE, 200},
+	{CALL_UTILIZATION, 300},
+	{CALL_REAP, 200},
+	{CALL_LIST_ENVELOPES, 100},
+	{CALL_LIST_COMMITS, 100},
+	{CALL_LIST_TRANSACTIONS, 100},
+	{CALL_WORKER_DIES, 50},
+	{CALL_REOPEN, 20},
+	{CALL_VERIFY, 20},
+};
+
+static enum call_kind any_kind(struct generator *generator)
+{
+	uint64_t die = below(generator, 10000);
+
+	for (size_t i = 0; i < COUNT(weights); i++) {
+		if (die < weights[i].weight)
+			return weights[i].kind;
+		die -= weights[i].weight;
+	}
+	return CALL_COMMIT;
+}
+
+static enum commit_base any_commit_base(struct generator *generator)
+{
+	uint64_t die = below(generator, 100);
+
+	return die < 70 ? COMMIT_PENDING : die < 80 ? COMMIT_REAPED : die < 97 ? COMMIT_ANY : COMMIT_NONE;
+}
+
+int64_t steps_begin_ns(uint64_t seed)
+{
+	/* Most begin in 2023, some at the beginning of all times, and some shortly before their end. */
+	if (seed % 8 == 3)
+		return 1;
+	if (seed % 8 == 7)
+		return INT64_MAX - 400 * DAY;
+	return INT64_C(1700000000) * SECOND;
+}
+
+void steps_generate(uint64_t seed, struct step *steps, size_t count)
+{
+	static const unsigned neighbours[] = {10, 50, 90};
+	static const int64_t limits[] = {500, 5000, 100000, 10 * BE_UNIT};
+	struct generator generator = {.random = seed};
+
+	generator.parent_is_neighbour = neighbours[below(&generator, COUNT(neighbours))];
+	generator.largest_limit = limits[below(&generator, COUNT(limits))];
+	for (size_t i = 0; i < count; i++) {
+		struct step *step = &steps[i];
+
+		memset(step, 0, sizeof *step);
+		step->number = (uint32_t)i;
+		step->call.kind = i < PAIRS ? CALL_CREATE : any_kind(&generator);
+		step->call.handle = (uint8_t)(i < PAIRS ? i / CATEGORIES : below(&generator, NAMESPACES));
+		step->call.category = i < PAIRS ? categories[i % CATEGORIES].text : any_category(&generator);
+		step->commit_base = any_commit_base(&generator);
+		step->nth = (uint32_t)below(&generator, UINT32_MAX);
+		step->call.id = chance(&generator, 500) ? 0 : UINT64_MAX;
+		step->call.filter.size = sizeof step->call.filter;
+		fill(&generator, step);
+	}
+}
+
+/* ---- resolving */
+
+/* The sum, as near as the range from `low` up allows. */
+static int64_t add(int64_t a, int64_t b, int64_t low)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(a, b, &sum))
+		return b < 0 ? low : INT64_MAX;
+	return sum < low ? low : sum;
+}
+
+static void resolve_amount(const struct step *step, struct oracle *oracle, struct call *call)
+{
+	bool by_id = call->kind == CALL_SETTLE || call->kind == CALL_EXTEND;
+	uint64_t id = by_id ? call->id : 0;
+	int64_t base = 0;
+
+	if (step->amount_base == AMOUNT_PLAIN || (by_id && id == 0))
+		return;
+	if (step->amount_base == AMOUNT_HELD || call->kind == CALL_EXTEND)
+		base = oracle_held(oracle, id);
+	if (step->amount_base == AMOUNT_AVAILABLE)
+		base = add(base, oracle_available(oracle, call, id), 0);
+	if (step->amount_base == AMOUNT_COUNTABLE)
+		base = oracle_countable(oracle, call, id);
+	call->amount = add(base, call->amount, 0);
+}
+
+/* A moment at such a distance from now. Times begin at 1: 0 means none. */
+static int64_t moment(const struct oracle *oracle, int64_t distance)
+{
+	return add(oracle_now(oracle), distance, 1);
+}
+
+static void resolve_time(const struct step *step, struct oracle *oracle, struct call *call)
+{
+	int64_t from = oracle_now(oracle);
+
+	if (step->time_base == TIME_WINDOW_END)
+		from = oracle_window_end(oracle, call);
+	if (step->time_base == TIME_DEADLINE)
+		from = oracle_deadline(oracle, call->id);
+	call->now_ns = from == 0 || step->time_base == TIME_STAYS ? oracle_now(oracle)
+								  : add(from, step->call.now_ns, 1);
+}
+
+void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made, struct call *call)
+{
+	*call = step->call;
+	if (step->commit_base == COMMIT_PENDING)
+		call->id = oracle_nth_pending(oracle, step->nth);
+	if (step->commit_base == COMMIT_REAPED)
+		call->id = oracle_nth_reaped(oracle, step->nth);
+	if (step->commit_base == COMMIT_ANY)
+		call->id = oracle_nth_commit(oracle, step->nth);
+	if (step->commit_base == COMMIT_OF_STEP)
+		call->id = made[step->nth];
+	resolve_time(step, oracle, call);
+	resolve_amount(step, oracle, call);
+	if (step->has_start)
+		call->period_start_ns = moment(oracle, step->call.period_start_ns);
+	if (step->has_since)
+		call->filter.since_ns = moment(oracle, step->call.filter.since_ns);
+	if (step->has_until)
+		call->filter.until_ns = moment(oracle, step->call.filter.until_ns);
+}
