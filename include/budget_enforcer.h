@@ -547,6 +547,25 @@ BE_MUST_USE enum be_status be_verify(struct be_enforcer *handle,
                                      void (*difference)(void *context, const char *sentence),
                                      void *context, struct be_verification *verification);
 
+/* --------------------------------------------------------------- upkeep */
+
+/* What be_prune() has removed. */
+struct be_pruning {
+	uint32_t size;
+	uint64_t transactions;
+	uint64_t commits; /* ended ones */
+};
+
+/* Removes the transactions charged, and forgets the commits ended, before `before_ns`, in all namespaces,
+ * while the pool works: a few records in each of many short txns. Balances stay as they are: what still counts
+ * for a window is kept in the envelope as a sum. Pruning ends at the first transaction that is younger. A
+ * forgotten commit answers NO_COMMIT when it is ended again, and one that was reaped can no longer be settled
+ * late. `progress` (may be NULL) is called between the txns; it returns false to stop, which makes the result
+ * BE_STOPPED. `pruning` (may be NULL) is filled on failure, too: what was removed is removed. */
+BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
+                                    bool (*progress)(void *context, const struct be_pruning *done),
+                                    void *context, struct be_pruning *pruning);
+
 /* ------------------------------------------------------------ initialisers */
 
 #ifdef __cplusplus
@@ -570,6 +589,7 @@ template <typename T> static inline T be_sized() {
 #define BE_ENVELOPE_INIT BE_SIZED(struct be_envelope)
 #define BE_TRANSACTION_INIT BE_SIZED(struct be_transaction)
 #define BE_VERIFICATION_INIT BE_SIZED(struct be_verification)
+#define BE_PRUNING_INIT BE_SIZED(struct be_pruning)
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

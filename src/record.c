@@ -28,10 +28,11 @@ struct header_record {
 	uint64_t next_transaction_id;
 	uint64_t changes;
 	uint64_t batch;
+	uint64_t prunings;
 	int64_t created_ns;
 	uint8_t boot_id[16];
 	uint8_t unflushed;
-	uint8_t reserved[39];
+	uint8_t reserved[31];
 };
 
 struct envelope_record {
@@ -277,6 +278,7 @@ void record_encode_header(struct record_value *value, const struct header *heade
 		.next_transaction_id = header->next_transaction_id,
 		.changes = header->changes,
 		.batch = header->batch,
+		.prunings = header->prunings,
 		.created_ns = header->created_ns,
 		.unflushed = header->unflushed,
 	};
@@ -455,6 +457,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.next_transaction_id = record.next_transaction_id,
 		.changes = record.changes,
 		.batch = record.batch,
+		.prunings = record.prunings,
 		.created_ns = record.created_ns,
 		.unflushed = record.unflushed,
 	};

@@ -309,6 +309,24 @@ enum be_status store_transaction_put(struct store *store, const struct transacti
 	return put(store, &key, &value);
 }
 
+static enum be_status del_id(struct store *store, enum record_type type, uint64_t id)
+{
+	struct record_key key;
+
+	record_key_id(&key, type, id);
+	return del(store, &key);
+}
+
+enum be_status store_transaction_del(struct store *store, uint64_t id)
+{
+	return del_id(store, RECORD_TRANSACTION, id);
+}
+
+enum be_status store_ended_del(struct store *store, uint64_t id)
+{
+	return del_id(store, RECORD_ENDED, id);
+}
+
 /* ---- listing */
 
 int store_next(struct store *store, struct be_bytes from, struct be_bytes *key, struct be_bytes *value)
@@ -347,14 +365,14 @@ int store_envelope_next(struct store *store, const struct record_key *from, stru
 	return status == BE_OK ? 0 : (int)damaged("an envelope's record", status);
 }
 
-int store_commit_next(struct store *store, uint64_t from_id, struct commit *commit)
+static int next_commit(struct store *store, enum record_type type, uint64_t from_id, struct commit *commit)
 {
 	struct record_key from;
 	struct be_bytes key, value;
 	enum be_status status;
 	int found;
 
-	record_key_id(&from, RECORD_COMMIT, from_id);
+	record_key_id(&from, type, from_id);
 	found = next(store, &from, &key, &value);
 	if (found != 0)
 		return found;
@@ -362,6 +380,16 @@ int store_commit_next(struct store *store, uint64_t from_id, struct commit *comm
 	if (status == BE_OK && !sound(store, key, value))
 		status = BE_DAMAGED;
 	return status == BE_OK ? 0 : (int)damaged("a commit's record", status);
+}
+
+int store_commit_next(struct store *store, uint64_t from_id, struct commit *commit)
+{
+	return next_commit(store, RECORD_COMMIT, from_id, commit);
+}
+
+int store_ended_next(struct store *store, uint64_t from_id, struct commit *commit)
+{
+	return next_commit(store, RECORD_ENDED, from_id, commit);
 }
 
 int store_transaction_next(struct store *store, uint64_t from_id, struct transaction *transaction)

@@ -54,12 +54,17 @@ enum be_status store_commit_replace(struct store *store, const struct commit *co
 
 enum be_status store_transaction_put(struct store *store, const struct transaction *transaction);
 
+/* For pruning. */
+enum be_status store_transaction_del(struct store *store, uint64_t id);
+enum be_status store_ended_del(struct store *store, uint64_t id);
+
 /* The first record at or after `from`, of any type, as it lies there. */
 int store_next(struct store *store, struct be_bytes from, struct be_bytes *key, struct be_bytes *value);
 
 /* The first record at or after `from` with the same type byte, decoded; STORE_NONE behind the last. */
 int store_envelope_next(struct store *store, const struct record_key *from, struct envelope *envelope);
 int store_commit_next(struct store *store, uint64_t from_id, struct commit *commit);
+int store_ended_next(struct store *store, uint64_t from_id, struct commit *commit);
 int store_transaction_next(struct store *store, uint64_t from_id, struct transaction *transaction);
 
 /* The earliest deadline after (deadline_ns, id), which (0, 0) puts before all. */

@@ -55,6 +55,8 @@ struct verifier {
 	bool damaged;
 	bool quiet; /* what is wrong will be told by the last txn */
 	uint64_t horizon;
+	uint64_t prunings;     /* at the start */
+	bool was_pruned;       /* meanwhile, so that what was added up beforehand is wrong */
 	struct accounts start; /* as of the start: ids, windows and `before` */
 	struct accounts end;   /* as of the last read txn */
 	uint64_t deadlines;
@@ -278,6 +280,7 @@ static enum be_status before_last_txn(struct verifier *verifier)
 	if (status != BE_OK)
 		return status;
 	verifier->horizon = store.header.next_transaction_id;
+	verifier->prunings = store.header.prunings;
 	accounts_sort(&verifier->start);
 	status = walk_pages(verifier, RECORD_ENDED, visit_ended);
 	if (status == BE_OK)
@@ -432,9 +435,23 @@ static enum be_status last_txn(struct verifier *verifier)
 
 	if (status != BE_OK)
 		return status;
-	status = read_last_txn(verifier, &store);
+	status = store_header(&store);
+	verifier->was_pruned =
+		status == BE_OK && verifier->horizon > 1 && store.header.prunings != verifier->prunings;
+	if (status == BE_OK && !verifier->was_pruned)
+		status = read_last_txn(verifier, &store);
 	store_abort(&store);
 	return status;
+}
+
+/* All transactions in the last txn, for when they were pruned while they were added up beforehand. */
+static enum be_status only_last_txn(struct verifier *verifier)
+{
+	free(verifier->start.rows);
+	verifier->start = (struct accounts){0};
+	verifier->found.transactions = 0;
+	verifier->horizon = 1;
+	return last_txn(verifier);
 }
 
 /* ---- the comparison */
@@ -512,6 +529,8 @@ static enum be_status verify(struct verifier *verifier, struct lmdb_storage *lmd
 		status = before_last_txn(verifier);
 	if (status == BE_OK)
 		status = last_txn(verifier);
+	if (status == BE_OK && verifier->was_pruned)
+		status = only_last_txn(verifier);
 	if (status != BE_OK)
 		return status;
 	compare_balances(verifier);
