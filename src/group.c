@@ -413,11 +413,12 @@ static void lead_one_by_one(struct group_file *file, struct environment *environ
 static bool lead_batch(struct group_file *file, struct environment *environment,
 		       const struct operation *operation, struct result *result)
 {
-	struct batch batch = {.count = 0};
+	struct batch batch; /* 4 KiB: not cleared */
 	uint64_t number = file->next_batch++;
 	int64_t began_ns = 0;
 	size_t count;
 
+	batch.count = 0;
 	gather(file);
 	take_posted(file, &batch, number);
 	count = batch.count;

@@ -238,11 +238,12 @@ int store_commit_get(struct store *store, uint64_t id, struct commit *commit)
 
 static enum be_status put_deadline(struct store *store, int64_t deadline_ns, uint64_t id)
 {
-	struct record_value nothing = {.size = 0};
+	struct record_value nothing;
 	struct record_key key;
 
 	if (deadline_ns == 0)
 		return BE_OK;
+	nothing.size = 0;
 	record_key_deadline(&key, deadline_ns, id);
 	return put(store, &key, &nothing);
 }
