@@ -137,6 +137,7 @@ enum be_status {
 	BE_BAD_FILE_SYSTEM = -137,     /* a network or overlay file system; shared maps are unsafe */
 	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it open */
 	BE_OTHER_DURABILITY = -139,    /* the environment is in use with the other durability */
+	BE_ALREADY_THERE = -140,       /* backup, restore: something has that name; nothing is written over */
 
 	/* Faults of the machine, -160 to -199. */
 	BE_PERMISSION = -160,       /* be_last_error() names the file and the permission */
@@ -565,6 +566,17 @@ struct be_pruning {
 BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
                                     bool (*progress)(void *context, const struct be_pruning *done),
                                     void *context, struct be_pruning *pruning);
+
+/* Copies the whole environment, as it is at one moment, to the file `path`, while the pool works. The file must
+ * not exist (ALREADY_THERE), appears under its name only when it is whole, and is flushed. A read txn is open
+ * for as long as that takes, so the data file may grow meanwhile. Pending commits are copied, too; where the
+ * copy is restored their owners count as dead. INVALID_ARGUMENT for a storage that was given as a value. */
+BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *path);
+
+/* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is
+ * written over, and a live environment least of all. It appears when it is whole, and flushed. Needs no
+ * handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED or NEWER_FORMAT say what is wrong with the backup. */
+BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
 /* ------------------------------------------------------------ initialisers */
 

@@ -19,7 +19,6 @@
 #include <time.h>
 
 #define DEFAULT_MODE 0600
-#define DEFAULT_MAP_SIZE (UINT64_C(64) << 30)
 
 /* ---- the clock */
 
@@ -100,7 +99,7 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 		.flags = options->flags,
 		.durability = options->durability,
 		.mode = options->mode ? options->mode : DEFAULT_MODE,
-		.map_size = options->map_size ? options->map_size : DEFAULT_MAP_SIZE,
+		.map_size = options->map_size ? options->map_size : ENFORCER_DEFAULT_MAP_SIZE,
 		.now_ns = enforcer_now(made),
 	};
 	*handle = made;

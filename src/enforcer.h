@@ -6,6 +6,9 @@
 #include "environment.h"
 #include "operation.h"
 
+/* Address space for an environment, when nobody says otherwise. */
+#define ENFORCER_DEFAULT_MAP_SIZE (UINT64_C(64) << 30)
+
 /* Fixed after be_open(), but for the environment, which is replaced in a fork child. */
 struct be_enforcer {
 	_Atomic(struct environment *) environment;

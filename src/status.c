@@ -64,6 +64,7 @@ static const struct {
 	[-BE_SECOND_COPY] = {"second_copy", "Another copy of this library in this process has it open"},
 	[-BE_OTHER_DURABILITY] = {"other_durability",
 				  "It is in use with the other durability; open it with that one"},
+	[-BE_ALREADY_THERE] = {"already_there", "Something has that name already; give another one"},
 
 	[-BE_PERMISSION] = {"permission", "The system does not permit this to the user it runs as"},
 	[-BE_DISK_FULL] = {"disk_full", "The disk is full; the same call works once there is space"},

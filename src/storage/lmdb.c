@@ -840,6 +840,13 @@ enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *fre
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }
 
+enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd)
+{
+	int rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
+
+	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
+
 enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 {
 	char data[PATH_MAX];

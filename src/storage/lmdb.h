@@ -50,6 +50,9 @@ void lmdb_storage_abandon(struct lmdb_storage *storage);
  * txn meanwhile. BE_DAMAGED says in its error text what does not. */
 enum be_status lmdb_storage_check(struct lmdb_storage *storage);
 
+/* Writes a compact copy, as of one moment, to a descriptor. Holds one read txn meanwhile. */
+enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd);
+
 /* Frees the reader slots of dead processes; *freed (may be NULL) is how many. */
 enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *freed);
 

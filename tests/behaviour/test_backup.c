@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Backups: what a copy holds, what is never written over, and environments made of copies. */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *beside(char path[128], const char *name)
+{
+	snprintf(path, 128, "%s/%s", fixture.directory, name);
+	return path;
+}
+
+static struct be_enforcer *open_restored(const char *path)
+{
+	struct be_options options = fixture_options();
+	struct be_enforcer *handle;
+
+	options.flags |= BE_OPEN_EXISTING;
+	assert_ok(be_open(path, &options, &handle));
+	return handle;
+}
+
+static void spend(struct be_enforcer *budget)
+{
+	fixture_create(budget, "llm", 1000);
+	assert_ok(be_record(budget, "llm", 30, "before", NULL));
+	fixture_commit(budget, "llm", 5);
+}
+
+LMDB_TEST(backup, a_copy_is_an_environment_of_its_own)
+{
+	char copy[128], directory[128];
+	struct be_verification found = BE_VERIFICATION_INIT;
+	struct be_envelope llm = BE_ENVELOPE_INIT;
+	struct be_enforcer *restored;
+
+	spend(budget);
+	assert_ok(be_backup(budget, beside(copy, "copy")));
+	assert_ok(be_record(budget, "llm", 100, "afterwards", NULL));
+	assert_ok(be_restore(copy, beside(directory, "restored")));
+	restored = open_restored(directory);
+	assert_ok(be_verify(restored, NULL, NULL, &found));
+	assert_number(found.transactions, 1);
+	assert_ok(be_utilization(restored, "llm", &llm));
+	assert_number(llm.spent, 30);
+	assert_number(llm.committed, 0); /* its owner counts as dead there */
+	assert_ok(be_record(restored, "llm", 1, NULL, NULL));
+	be_close(restored);
+	assert_balance(budget, "llm", 130, 5);
+}
+
+LMDB_TEST(backup, an_unflushed_environment_gives_a_sound_copy)
+{
+	char copy[128], directory[128];
+	struct be_options options = fixture_options();
+	struct be_enforcer *unflushed, *restored;
+	char path[128];
+
+	options.durability = BE_DURABILITY_PROCESS;
+	assert_ok(be_open(beside(path, "unflushed"), &options, &unflushed));
+	spend(unflushed);
+	assert_ok(be_backup(unflushed, beside(copy, "copy")));
+	be_close(unflushed);
+	assert_ok(be_restore(copy, beside(directory, "restored")));
+	restored = open_restored(directory); /* in full durability */
+	assert_ok(be_record(restored, "llm", 1, NULL, NULL));
+	be_close(restored);
+}
+
+LMDB_TEST(backup, nothing_is_written_over)
+{
+	char copy[128], directory[128], file[160];
+	int fd;
+
+	spend(budget);
+	assert_ok(be_backup(budget, beside(copy, "copy")));
+	assert_status(be_backup(budget, copy), BE_ALREADY_THERE);
+	assert_refused(be_restore(copy, fixture_path()), BE_ALREADY_THERE);
+	beside(directory, "taken");
+	cr_assert(mkdir(directory, 0700) == 0);
+	snprintf(file, sizeof file, "%s/file", directory);
+	fd = open(file, O_WRONLY | O_CREAT, 0600);
+	cr_assert(fd >= 0 && close(fd) == 0);
+	assert_status(be_restore(copy, directory), BE_ALREADY_THERE);
+	cr_assert(access(file, F_OK) == 0);
+	assert_status(be_restore(copy, file), BE_ALREADY_THERE);
+	cr_assert(unlink(file) == 0);
+	assert_ok(be_restore(copy, directory)); /* empty now */
+	cr_assert(access(copy, F_OK) == 0);
+}
+
+LMDB_TEST(backup, what_is_no_backup_is_told)
+{
+	char copy[128], directory[128];
+	int fd;
+
+	spend(budget);
+	assert_status(be_restore(beside(copy, "none"), beside(directory, "restored")), BE_NOT_FOUND);
+	fd = open(copy, O_RDWR | O_CREAT, 0600);
+	cr_assert(fd >= 0);
+	assert_status(be_restore(copy, directory), BE_NOT_AN_ENVIRONMENT);
+	cr_assert(write(fd, "no environment", 14) == 14);
+	assert_status(be_restore(copy, directory), BE_NOT_AN_ENVIRONMENT);
+	close(fd);
+	cr_assert(access(directory, F_OK) != 0);
+	assert_status(be_backup(budget, beside(copy, "no/such/directory")), BE_NOT_FOUND);
+	assert_status(be_backup(NULL, copy), BE_INVALID_ARGUMENT);
+	assert_status(be_backup(budget, NULL), BE_INVALID_ARGUMENT);
+	assert_status(be_restore(NULL, directory), BE_INVALID_ARGUMENT);
+	assert_status(be_restore(copy, NULL), BE_INVALID_ARGUMENT);
+	assert_status(be_restore(copy, ""), BE_INVALID_ARGUMENT);
+}
+
+BEHAVIOUR_TEST(backup, only_directories_are_backed_up)
+{
+	char copy[128];
+
+	if (!fixture.lmdb)
+		assert_status(be_backup(budget, beside(copy, "copy")), BE_INVALID_ARGUMENT);
+}
