@@ -36,12 +36,13 @@ static void expect_ids(int line, const char *expected, char *text)
 	free(text);
 }
 
+/* Envelopes come most constrained first, which here are the latest. */
 static void check_names(const char *path)
 {
-	EXPECT_IDS("1 3 2 4 ", path, "envelopes", "--limit", "9");
-	EXPECT_IDS("1 3 ", path, "envelopes", "--namespace", "");
-	EXPECT_IDS("2 4 ", path, "envelopes", "--namespace", "task");
-	EXPECT_IDS("1 2 ", path, "envelopes", "--category", "llm");
+	EXPECT_IDS("4 3 2 1 ", path, "envelopes", "--limit", "9");
+	EXPECT_IDS("3 1 ", path, "envelopes", "--namespace", "");
+	EXPECT_IDS("4 2 ", path, "envelopes", "--namespace", "task");
+	EXPECT_IDS("2 1 ", path, "envelopes", "--category", "llm");
 	EXPECT_IDS("4 ", path, "envelopes", "--category", "tools", "--namespace", "task");
 	EXPECT_IDS("", path, "envelopes", "--category", "tool");
 	EXPECT_IDS("1 2 ", path, "commits", "--category", "llm");
@@ -64,14 +65,14 @@ static void check_times(const char *path)
 		EXPECT_IDS("1 2 3 4 ", path, views[i], "--since", "@0");
 		EXPECT_IDS("", path, views[i], "--until", "@0");
 	}
-	EXPECT_IDS("3 4 ", path, "envelopes", "--since", "2023-11-16 20:00:00");
+	EXPECT_IDS("4 3 ", path, "envelopes", "--since", "2023-11-16 20:00:00");
 	EXPECT_IDS("1 2 3 4 ", path, "transactions", "--since", "2023-11-16", "--until", "2023-11-17");
 }
 
 static void check_amounts(const char *path)
 {
-	EXPECT_IDS("3 4 ", path, "envelopes", "--min", "2.000000001");
-	EXPECT_IDS("1 2 ", path, "envelopes", "--max", "2.0");
+	EXPECT_IDS("4 3 ", path, "envelopes", "--min", "2.000000001");
+	EXPECT_IDS("2 1 ", path, "envelopes", "--max", "2.0");
 	EXPECT_IDS("2 3 ", path, "commits", "--min", "0.1", "--max", "0.2");
 	EXPECT_IDS("2 3 ", path, "transactions", "--min", "1", "--max", "2");
 	/* Nothing but what was free; to the library a bound of 0 is none. */
@@ -83,7 +84,7 @@ static void check_amounts(const char *path)
 
 static void check_limits(const char *path)
 {
-	EXPECT_IDS("1 3 ", path, "envelopes", "--limit", "2");
+	EXPECT_IDS("4 3 ", path, "envelopes", "--limit", "2");
 	EXPECT_IDS("1 2 3 ", path, "commits", "--limit", "3");
 	/* The latest ones of the ledger. */
 	EXPECT_IDS("4 ", path, "transactions", "--limit", "1");

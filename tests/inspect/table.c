@@ -30,18 +30,18 @@ static void check_envelopes(const char *path)
 {
 	char *text = inspect_text(path, NULL);
 
-	EXPECT_TEXT(text, "NAMESPACE CATEGORY                     LIMIT       SPENT   COMMITTED            "
+	EXPECT_TEXT(text, "NAMESPACE CATEGORY                       LIMIT       SPENT   COMMITTED            "
 			  "AVAILABLE USED% "
 			  "PERIOD ENDS STATE     PARENT\n"
-			  "-         day                             10 0.000000001           0          "
+			  "task 7    tools                              3 0.333333333 0.500000001          "
+			  "2.166666666 27.77 "
+			  "total     - active    -\n"
+			  "-         day                               10 0.000000001           0          "
 			  "9.999999999  0.00 "
 			  "total     - active    -\n"
-			  "task 7    llm-inference 9223372036.854775807           0           0 "
+			  "task 7    \u2514\u2500llm-inference 9223372036.854775807           0           0 "
 			  "9223372036.854775807  0.00 "
-			  "total     - suspended day\n"
-			  "task 7    tools                            3 0.333333333 0.500000001          "
-			  "2.166666666 27.77 "
-			  "total     - active    -\n");
+			  "total     - suspended day\n");
 	free(text);
 }
 

@@ -31,6 +31,10 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--category", "llm");
 	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--limit", "1");
 	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--output", "id");
+	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--sort", "id");
+	EXPECT_REFUSED(2, "--sort: commits has no column 'limit'; --help", "/nowhere", "commits", "--sort",
+		       "-limit");
+	EXPECT_REFUSED(2, "--sort: envelopes has no column ''; --help", "/nowhere", "--sort", "");
 	EXPECT_REFUSED(2, "--output: envelopes has no column 'held'; --help", "--output", "limit,held,id",
 		       "/nowhere");
 	EXPECT_REFUSED(2, "--output: commits has no column ''", "--output", "id,", "/nowhere", "commits");

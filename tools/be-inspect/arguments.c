@@ -32,6 +32,7 @@ enum option_key {
 	KEY_MIN,
 	KEY_MAX,
 	KEY_LIMIT,
+	KEY_SORT,
 };
 
 static const struct argp_option options[] = {
@@ -46,13 +47,17 @@ static const struct argp_option options[] = {
 	 1},
 	{"max", KEY_MAX, "AMOUNT", 0, "Only amounts up to this one", 1},
 	{"limit", KEY_LIMIT, "N", 0,
-	 "At most N: the first envelopes, the oldest commits, the latest transactions "
+	 "At most N: the first as sorted; else the oldest commits, the latest transactions "
 	 "(these in ascending order too)",
 	 1},
 	{0, 0, 0, 0, "How to show it:", 2},
 	{"json", KEY_JSON, 0, 0, "One JSON document; amounts are strings, exact to the last digit", 2},
 	{"output", KEY_OUTPUT, "COLUMNS", 0,
 	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
+	{"sort", KEY_SORT, "COLUMN", 0,
+	 "In ascending order of this column, or descending with -COLUMN; envelopes outside JSON come by "
+	 "-USED%, the most constrained first",
+	 2},
 	{"noheadings", KEY_NOHEADINGS, 0, 0, "No line of headings", 2},
 	{"raw", KEY_RAW, 0, 0, "Columns separated by one blank, not aligned; blanks in them become \\x20", 2},
 	{0, 0, 0, 0, 0, 0},
@@ -98,6 +103,7 @@ const char *view_name(enum view view)
 struct parser {
 	struct arguments *arguments;
 	const char *columns; /* of --output; NULL: not given */
+	const char *sort;    /* of --sort; the same */
 	bool view_given;
 };
 
@@ -166,6 +172,27 @@ static void add_columns(struct argp_state *state, struct parser *parser, const s
 	}
 }
 
+static void take_sort(struct argp_state *state, struct parser *parser, const struct fields *fields)
+{
+	struct arguments *arguments = parser->arguments;
+	const char *name = parser->sort;
+	char *safe;
+
+	if (!name) {
+		arguments->by_need = arguments->view == VIEW_ENVELOPES && !arguments->json;
+		name = arguments->by_need ? "-utilization_percent" : "";
+	}
+	arguments->descending = *name == '-';
+	name += arguments->descending;
+	arguments->sort = fields_find(fields, name, strlen(name));
+	if (!parser->sort || arguments->sort)
+		return;
+	safe = text_escape(name);
+	argp_error(state, "--sort: %s has no column '%s'; --help lists them", view_name(arguments->view),
+		   safe);
+	free(safe);
+}
+
 /* ---- all together */
 
 static void check_combination(struct argp_state *state, struct parser *parser)
@@ -177,7 +204,8 @@ static void check_combination(struct argp_state *state, struct parser *parser)
 		argp_error(state, "ENVIRONMENT is missing");
 	if (arguments->json && (arguments->raw || arguments->noheadings))
 		argp_error(state, "--json has neither --raw nor --noheadings");
-	if (!fields && (arguments->filtered || arguments->raw || arguments->noheadings || parser->columns))
+	if (!fields && (arguments->filtered || arguments->raw || arguments->noheadings || parser->columns ||
+			parser->sort))
 		argp_error(state, "verify looks at everything, and has no option but --json");
 	if (!fields)
 		return;
@@ -185,6 +213,7 @@ static void check_combination(struct argp_state *state, struct parser *parser)
 		add_columns(state, parser, fields);
 	else
 		add_default_columns(parser->arguments, fields);
+	take_sort(state, parser, fields);
 }
 
 static void take_filter(struct argp_state *state, struct arguments *arguments, int key, const char *text)
@@ -246,6 +275,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_OUTPUT:
 		parser->columns = text;
+		return 0;
+	case KEY_SORT:
+		parser->sort = text;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!arguments->environment)

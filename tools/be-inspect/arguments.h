@@ -27,6 +27,9 @@ struct arguments {
 	uint64_t limit;               /* 0: all */
 	const struct field **columns; /* `column_count` of them, in the order to show; none for verify */
 	size_t column_count;
+	const struct field *sort; /* NULL: the library's order */
+	bool descending;
+	bool by_need; /* envelopes: the most constrained first, and a tree where its most constrained one is */
 };
 
 /* The name of a view, as it is given on the command line and as its array is called in JSON. */

@@ -254,6 +254,59 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 	return json_string(text);
 }
 
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+#define COMPARE_AS(type, a, b) COMPARE(*(const type *)(a), *(const type *)(b))
+
+/* What is shown as a word, or is put together, comes in the order of what is shown. */
+static int compare_texts(const struct field *field, const void *a, const void *b)
+{
+	char texts[2][FIELD_TEXT_SIZE];
+
+	field_text(field, a, 0, texts[0]);
+	field_text(field, b, 0, texts[1]);
+	return strcmp(texts[0], texts[1]);
+}
+
+/* None is stored as 0, and lies in no finite time. */
+static int compare_times_left(int64_t a, int64_t b)
+{
+	return a == 0 || b == 0 ? COMPARE(a == 0, b == 0) : COMPARE(a, b);
+}
+
+int field_compare(const struct field *field, const void *a, const void *b)
+{
+	const void *first = (const char *)a + field->offset, *second = (const char *)b + field->offset;
+
+	switch (field->kind) {
+	case FIELD_AMOUNT:
+	case FIELD_PERCENT:
+	case FIELD_TIME:
+		return COMPARE_AS(int64_t, first, second);
+	case FIELD_AGE:
+		return COMPARE_AS(int64_t, second, first);
+	case FIELD_TIME_LEFT:
+		return compare_times_left(*(const int64_t *)first, *(const int64_t *)second);
+	case FIELD_COUNT:
+	case FIELD_ID:
+		return COMPARE_AS(uint64_t, first, second);
+	case FIELD_PID:
+		return COMPARE_AS(uint32_t, first, second);
+	case FIELD_PERIOD:
+		return COMPARE_AS(enum be_period, first, second);
+	case FIELD_TEXT:
+		return strcmp(first, second);
+	case FIELD_YES:
+	case FIELD_SUSPENDED:
+		return COMPARE_AS(bool, first, second);
+	case FIELD_PARENT:
+	case FIELD_OWNER_STATE:
+	case FIELD_REAP_POLICY:
+	case FIELD_KIND:
+		break;
+	}
+	return compare_texts(field, a, b);
+}
+
 bool field_is_figure(const struct field *field)
 {
 	switch (field->kind) {

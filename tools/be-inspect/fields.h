@@ -55,6 +55,10 @@ void field_text(const struct field *field, const void *record, int64_t now_ns, c
 /* The same as a JSON value, a new reference. */
 json_t *field_json(const struct field *field, const void *record, int64_t now_ns);
 
+/* Which of two records comes first by this field: negative, 0 or positive, as in strcmp(). What has no end comes
+ * after all that has one. */
+int field_compare(const struct field *field, const void *a, const void *b);
+
 /* Whether its column is aligned to the right. */
 bool field_is_figure(const struct field *field);
 

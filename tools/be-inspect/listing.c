@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The views that list records. Each record is shown as it comes; the library holds no txn meanwhile, so
- * a slow terminal does not keep the pool's old pages alive.
+ * The views that list records. Each record is shown as it comes, unless they are to be sorted; the library
+ * holds no txn meanwhile, so a slow terminal does not keep the pool's old pages alive.
  *
  * --limit shows the first envelopes and the oldest commits, but the latest transactions. The library lists
  * the ledger from its beginning, so a first pass notes the ids of the last matches, and a second one shows
@@ -10,32 +10,42 @@
 #include "listing.h"
 
 #include "json.h"
+#include "rows.h"
 #include "table.h"
 #include "tool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct listing {
 	const struct arguments *arguments;
 	struct table *table; /* NULL: JSON */
+	struct rows *rows;   /* NULL: not to be sorted */
 	uint64_t shown;
 };
 
-static bool show(struct listing *listing, const void *record, int64_t amount)
+static bool print(struct listing *listing, const void *record)
 {
-	const struct arguments *arguments = listing->arguments;
 	bool written;
 
-	if (arguments->only_free && amount > 0)
-		return true;
 	if (listing->table) {
 		written = table_row(listing->table, record);
 		listing->shown++;
 	} else {
-		written = json_row(arguments, record, &listing->shown);
+		written = json_row(listing->arguments, record, &listing->shown);
 	}
-	return written && listing->shown != arguments->limit;
+	return written && listing->shown != listing->arguments->limit;
+}
+
+static bool show(struct listing *listing, const void *record, int64_t amount)
+{
+	if (listing->arguments->only_free && amount > 0)
+		return true;
+	if (!listing->rows)
+		return print(listing, record);
+	rows_add(listing->rows, record);
+	return true;
 }
 
 static bool show_envelope(void *context, const struct be_envelope *envelope)
@@ -104,11 +114,90 @@ static enum be_status list(struct be_enforcer *handle, struct listing *listing)
 	case VIEW_COMMITS:
 		return be_commits_each(handle, &filter, show_commit, listing);
 	default:
-		if (arguments->limit > 0)
+		if (arguments->limit > 0 && !listing->rows)
 			status = skip_to_latest(handle, arguments, &filter);
 		return status != BE_OK ? status
 				       : be_transactions_each(handle, &filter, show_transaction, listing);
 	}
+}
+
+static size_t record_size(enum view view)
+{
+	switch (view) {
+	case VIEW_ENVELOPES:
+		return sizeof(struct be_envelope);
+	case VIEW_COMMITS:
+		return sizeof(struct be_commit_info);
+	default:
+		return sizeof(struct be_transaction);
+	}
+}
+
+static bool shows_trees(const struct arguments *arguments)
+{
+	size_t i;
+
+	if (arguments->view != VIEW_ENVELOPES || arguments->json || arguments->raw)
+		return false;
+	for (i = 0; i < arguments->column_count; i++)
+		if (strcmp(arguments->columns[i]->key, "category") == 0)
+			return true;
+	return false;
+}
+
+static void print_rows(struct listing *listing)
+{
+	struct row *row;
+
+	for (row = rows_next(listing->rows, NULL); row; row = rows_next(listing->rows, row)) {
+		if (!rows_have_parents(listing->rows)) {
+			if (!print(listing, row->record))
+				return;
+			continue;
+		}
+		row->line = table_branch(listing->table, row->record, row->parent ? row->parent->line : NULL);
+		if (++listing->shown == listing->arguments->limit)
+			return;
+	}
+}
+
+static void begin_output(struct listing *listing)
+{
+	if (listing->arguments->json)
+		json_begin(listing->arguments, "[");
+	else
+		listing->table =
+			table_create(listing->arguments, listing->rows && rows_have_parents(listing->rows));
+}
+
+/* Says what went wrong, before the library is called again. BE_STOPPED is none: the limit was reached, or the
+ * output cannot be written, which is told at the end. */
+static bool is_listed(const struct arguments *arguments, enum be_status status)
+{
+	if (status == BE_OK || status == BE_STOPPED)
+		return true;
+	tool_complain(arguments->environment, be_last_error());
+	return false;
+}
+
+/* Either shows the records as they come, or gathers them, sorts them and shows them. */
+static bool list_in_order(struct be_enforcer *handle, struct listing *listing)
+{
+	const struct arguments *arguments = listing->arguments;
+	bool listed;
+
+	if (!arguments->sort) {
+		begin_output(listing);
+		return is_listed(arguments, list(handle, listing));
+	}
+	listing->rows = rows_create(record_size(arguments->view));
+	listed = is_listed(arguments, list(handle, listing));
+	if (shows_trees(arguments))
+		rows_link(listing->rows);
+	rows_sort(listing->rows, arguments);
+	begin_output(listing);
+	print_rows(listing);
+	return listed;
 }
 
 int listing_run(const struct arguments *arguments)
@@ -125,21 +214,15 @@ int listing_run(const struct arguments *arguments)
 		tool_complain(arguments->environment, be_last_error());
 		return TOOL_EXIT_FAULT;
 	}
-	if (arguments->json)
-		json_begin(arguments, "[");
-	else
-		listing.table = table_create(arguments);
-	status = list(handle, &listing);
-	/* BE_STOPPED: the limit was reached, or the output cannot be written, which is told at the end. */
-	listed = status == BE_OK || status == BE_STOPPED;
-	if (!listed)
-		tool_complain(arguments->environment, be_last_error());
-	else if (arguments->json)
+	listed = list_in_order(handle, &listing);
+	if (listed && arguments->json)
 		json_end("]");
-	else if (listing.shown == 0 && arguments->view == VIEW_ENVELOPES && !arguments->filtered)
+	else if (listed && listing.shown == 0 && arguments->view == VIEW_ENVELOPES && !arguments->filtered)
 		tool_complain(arguments->environment, "no envelopes");
 	if (listing.table)
 		table_finish(listing.table);
+	if (listing.rows)
+		rows_free(listing.rows);
 	be_close(handle);
 	return listed ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
 }

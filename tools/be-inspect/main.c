@@ -4,7 +4,7 @@
  *
  *   arguments.c  the command line
  *   fields.c     one table of fields per view, for columns, JSON and help
- *   listing.c    envelopes, commits, transactions; shown by table.c or json.c
+ *   listing.c    envelopes, commits, transactions; sorted by rows.c, shown by table.c or json.c
  *   verify.c     recomputes every balance
  */
 #include "arguments.h"

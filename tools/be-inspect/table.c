@@ -3,7 +3,8 @@
  * A table on standard output, aligned by libsmartcols.
  *
  * A ledger may have millions of lines, and a row of libsmartcols costs about a kilobyte. So rows are
- * printed and forgotten a chunk at a time; from one chunk to the next a column only ever gets wider.
+ * printed and forgotten a chunk at a time; from one chunk to the next a column only ever gets wider. Trees, of
+ * envelopes only, are printed whole.
  *
  * In a table every cell is escaped here, because libsmartcols lets the characters pass that turn the
  * direction of writing; its own escaping is switched off, which would escape our escapes. With --raw
@@ -18,8 +19,13 @@
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define CHUNK 4096
+/* Millionths of the limit from which on an envelope is coloured. */
+#define NEARLY_USED_PPM 800000
+#define ALL_USED_PPM 1000000
 
 struct table {
 	const struct arguments *arguments;
@@ -35,7 +41,23 @@ static void must(int result)
 		tool_out_of_memory();
 }
 
-struct table *table_create(const struct arguments *arguments)
+/* As https://no-color.org has it. */
+static bool wants_colours(const struct arguments *arguments)
+{
+	const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+	return !arguments->raw && isatty(STDOUT_FILENO) && (!no_colour || !*no_colour) && terminal &&
+	       strcmp(terminal, "dumb") != 0;
+}
+
+static int column_flags(const struct field *field, bool tree)
+{
+	if (tree && strcmp(field->key, "category") == 0)
+		return SCOLS_FL_TREE;
+	return field_is_figure(field) ? SCOLS_FL_RIGHT : 0;
+}
+
+struct table *table_create(const struct arguments *arguments, bool tree)
 {
 	struct table *table = calloc(1, sizeof *table);
 	size_t i;
@@ -47,11 +69,11 @@ struct table *table_create(const struct arguments *arguments)
 	must(scols_table_enable_noencoding(table->table, 1));
 	must(scols_table_enable_raw(table->table, arguments->raw));
 	must(scols_table_enable_noheadings(table->table, arguments->noheadings));
+	must(scols_table_enable_colors(table->table, wants_colours(arguments)));
 	for (i = 0; i < arguments->column_count; i++) {
 		const struct field *field = arguments->columns[i];
-		int flags = field_is_figure(field) ? SCOLS_FL_RIGHT : 0;
 
-		if (!scols_table_new_column(table->table, field->heading, 0, flags))
+		if (!scols_table_new_column(table->table, field->heading, 0, column_flags(field, tree)))
 			tool_out_of_memory();
 	}
 	return table;
@@ -77,10 +99,18 @@ static bool print_chunk(struct table *table)
 	return tool_output_is_sound();
 }
 
-bool table_row(struct table *table, const void *record)
+static void colour(struct libscols_line *line, const struct be_envelope *envelope)
+{
+	if (envelope->utilization_ppm >= ALL_USED_PPM)
+		must(scols_line_set_color(line, "red"));
+	else if (envelope->utilization_ppm >= NEARLY_USED_PPM)
+		must(scols_line_set_color(line, "yellow"));
+}
+
+void *table_branch(struct table *table, const void *record, void *parent)
 {
 	const struct arguments *arguments = table->arguments;
-	struct libscols_line *line = scols_table_new_line(table->table, NULL);
+	struct libscols_line *line = scols_table_new_line(table->table, parent);
 	char text[FIELD_TEXT_SIZE];
 	size_t i;
 
@@ -93,7 +123,16 @@ bool table_row(struct table *table, const void *record)
 		else
 			must(scols_line_refer_data(line, i, text_escape(text)));
 	}
-	return ++table->waiting < CHUNK || print_chunk(table);
+	if (arguments->view == VIEW_ENVELOPES)
+		colour(line, record);
+	table->waiting++;
+	return line;
+}
+
+bool table_row(struct table *table, const void *record)
+{
+	table_branch(table, record, NULL);
+	return table->waiting < CHUNK || print_chunk(table);
 }
 
 /* libsmartcols prints nothing at all for a table without rows. */
