@@ -290,6 +290,8 @@ enum be_status preflight_record(const char *path, int fd, struct be_bytes key, v
 
 	for (int looks = 0; looks < LOOKS; looks++) {
 		status = read_existing_metas(path, fd, metas, &file_size);
+		if (status == BE_DAMAGED && looks < LOOKS - 1)
+			continue;
 		if (status)
 			return status;
 		status = pages_find(fd, newest_of(metas), pages_of(metas, file_size), key, value, room, size,
