@@ -90,7 +90,8 @@ struct group {
 	struct group_file *file;
 };
 
-static _Thread_local uint32_t favourite; /* the slot this thread used last */
+static _Thread_local uint32_t favourite
+	__attribute__((tls_model("initial-exec"))); /* the slot this thread used last */
 
 /* ---- opening */
 
@@ -466,14 +467,16 @@ static bool become_leader(struct group_file *file, struct environment *environme
 
 /* ---- following */
 
-/* Takes a free slot for this process; false when there is none. */
+/* Takes a free slot for this process; false when there is none. A free slot is IDLE. That this is looked at shows
+ * ThreadSanitizer, which sees one process only, that a leader of this process has done with the slot, whose
+ * last user was perhaps in another one. */
 static bool claim_slot(struct group_file *file, uint64_t user, uint32_t *index)
 {
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		uint32_t at = (favourite + i) % SLOTS;
 		uint64_t nobody = 0;
 
-		if (file->marks[at].user == 0 &&
+		if (file->marks[at].user == 0 && file->marks[at].state == IDLE &&
 		    atomic_compare_exchange_strong(&file->marks[at].user, &nobody, user)) {
 			*index = favourite = at;
 			return true;
