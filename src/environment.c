@@ -30,13 +30,7 @@
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static struct environment *table;
-static _Atomic uint64_t fork_generation;
-
-bool environment_is_ours(const struct environment *environment)
-{
-	return environment->is_given ||
-	       environment->fork_generation == atomic_load_explicit(&fork_generation, memory_order_acquire);
-}
+_Atomic uint64_t environment_fork_generation;
 
 /* ---- fork */
 
@@ -54,7 +48,7 @@ static void after_fork_in_parent(void)
  * descriptors; the rest is freed when this process next opens something, outside a fork handler. */
 static void after_fork_in_child(void)
 {
-	atomic_fetch_add_explicit(&fork_generation, 1, memory_order_release);
+	atomic_fetch_add_explicit(&environment_fork_generation, 1, memory_order_release);
 	for (struct environment *one = table; one; one = one->next)
 		if (one->owners)
 			owners_disown(one->owners);
@@ -308,7 +302,7 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 	environment->read_only = settings->flags & BE_OPEN_READ_ONLY;
 	environment->direct = settings->flags & BE_OPEN_DIRECT;
 	environment->durability = settings->durability;
-	environment->fork_generation = fork_generation;
+	environment->fork_generation = environment_fork_generation;
 	status = owners_exist(settings->path) ? BE_OK : examine_directory(settings);
 	if (status == BE_OK)
 		status = open_owners(settings, environment);

@@ -13,6 +13,7 @@
 #include "owner.h"
 
 #include <budget_enforcer_storage.h>
+#include <stdatomic.h>
 
 struct group;
 struct lmdb_storage;
@@ -61,7 +62,15 @@ void environment_close(struct environment *environment);
 enum be_status environment_renew(const struct environment_settings *settings,
 				 _Atomic(struct environment *) *place);
 
+/* Raised in every fork child. */
+extern _Atomic uint64_t environment_fork_generation;
+
 /* Was it opened by this process, rather than by one that this one was forked from? One load. */
-bool environment_is_ours(const struct environment *environment);
+static inline bool environment_is_ours(const struct environment *environment)
+{
+	return environment->is_given ||
+	       environment->fork_generation ==
+		       atomic_load_explicit(&environment_fork_generation, memory_order_acquire);
+}
 
 #endif

@@ -448,6 +448,24 @@ size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 	return found;
 }
 
+bool owners_each(struct owners *owners, bool (*each)(void *context, const struct owner *owner, bool alive),
+		 void *context)
+{
+	struct owners_file *file = owners->file;
+	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	bool more = true;
+
+	for (uint32_t i = 0; more && i < used; i++) {
+		struct owner owner = {file->slots[i].generation, i, file->slots[i].pid};
+		bool alive = owner.generation != 0 && owners_alive(owners, &owner);
+
+		/* One that ended and was forgotten meanwhile is none any more. */
+		if (owner.generation != 0 && owners_registered(owners, &owner))
+			more = each(context, &owner, alive);
+	}
+	return more;
+}
+
 void owners_forget(struct owners *owners, const struct owner *dead)
 {
 	uint64_t generation = dead->generation;

@@ -64,6 +64,10 @@ bool owners_alive(struct owners *owners, const struct owner *owner);
 /* Cheap: finds up to `count` registered owners that are dead, and returns how many. */
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count);
 
+/* Calls back for each registered owner, dead ones included, until `each` returns false. */
+bool owners_each(struct owners *owners, bool (*each)(void *context, const struct owner *owner, bool alive),
+		 void *context);
+
 /* Cheap: does the slot still carry this generation? */
 bool owners_registered(struct owners *owners, const struct owner *owner);
 

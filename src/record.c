@@ -5,8 +5,6 @@
  */
 #include "record.h"
 
-#include "period.h"
-
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format on disk is little-endian");
@@ -35,6 +33,7 @@ struct header_record {
 	uint8_t reserved[31];
 };
 
+/* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
 struct envelope_record {
 	struct head head;
 	uint64_t id;
@@ -53,7 +52,7 @@ struct envelope_record {
 	uint8_t parent_namespace_size;
 	uint8_t parent_category_size;
 	uint8_t reserved_too[4];
-};
+} __attribute__((packed, aligned(1)));
 
 struct commit_record {
 	struct head head;
@@ -173,7 +172,8 @@ void record_key_envelope(struct record_key *key, const struct name *name)
 	uint8_t *bytes = key->bytes;
 
 	*bytes++ = RECORD_ENVELOPE;
-	memcpy(bytes, name->namespace_name, name->namespace_size);
+	if (name->namespace_size > 0)
+		memcpy(bytes, name->namespace_name, name->namespace_size);
 	bytes += name->namespace_size;
 	*bytes++ = '\0';
 	memcpy(bytes, name->category, name->category_size);
@@ -379,9 +379,8 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 
 /* ---- decoding */
 
-/* Checks the head and copies the fixed part. */
-static enum be_status open_value(struct be_bytes value, enum record_type type, void *record,
-				 size_t record_size)
+/* Checks the head and that there is room for the fixed part. */
+static enum be_status check_head(struct be_bytes value, enum record_type type, size_t record_size)
 {
 	struct head head;
 
@@ -392,10 +391,18 @@ static enum be_status open_value(struct be_bytes value, enum record_type type, v
 		return BE_DAMAGED;
 	if (head.format > RECORD_FORMAT)
 		return BE_NEWER_FORMAT;
-	if (head.format != RECORD_FORMAT || value.size < record_size)
-		return BE_DAMAGED;
-	memcpy(record, value.data, record_size);
-	return BE_OK;
+	return head.format == RECORD_FORMAT && value.size >= record_size ? BE_OK : BE_DAMAGED;
+}
+
+/* The same, and copies the fixed part. */
+static enum be_status open_value(struct be_bytes value, enum record_type type, void *record,
+				 size_t record_size)
+{
+	enum be_status status = check_head(value, type, record_size);
+
+	if (status == BE_OK)
+		memcpy(record, value.data, record_size);
+	return status;
 }
 
 static const uint8_t *take_text(const uint8_t *at, char *text, size_t size)
@@ -467,42 +474,41 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 
 enum be_status record_decode_envelope(struct be_bytes value, struct envelope *envelope)
 {
-	struct envelope_record record;
-	const uint8_t *at = value.data;
-	enum be_status status = open_value(value, RECORD_ENVELOPE, &record, sizeof record);
-	bool has_parent;
+	const struct envelope_record *record = value.data;
+	const uint8_t *at = (const uint8_t *)value.data + sizeof *record;
+	enum be_status status = check_head(value, RECORD_ENVELOPE, sizeof *record);
 
 	if (status != BE_OK)
 		return status;
-	if (value.size != sizeof record + record.parent_namespace_size + record.parent_category_size)
+	if (value.size != sizeof *record + record->parent_namespace_size + record->parent_category_size)
 		return BE_DAMAGED;
-	has_parent = record.parent_category_size > 0;
-	if (record.id == 0 || record.limit <= 0 || record.spent < 0 || record.committed < 0 ||
-	    record.folded < 0 || record.window_first == 0 ||
-	    !period_is_known((enum be_period)record.period) || !is_flag(record.suspended) ||
-	    (!has_parent && record.parent_namespace_size > 0))
+	/* One test for the signs of all amounts. */
+	if ((record->limit | record->spent | record->committed | record->folded) < 0 || record->limit == 0 ||
+	    record->id == 0 || record->window_first == 0 || record->period > BE_PERIOD_MONTHLY ||
+	    !is_flag(record->suspended))
 		return BE_DAMAGED;
-	at += sizeof record;
-	if (has_parent) {
-		if (!take_name(&at, &envelope->parent, record.parent_namespace_size,
-			       record.parent_category_size))
+	if (record->parent_category_size > 0) {
+		if (!take_name(&at, &envelope->parent, record->parent_namespace_size,
+			       record->parent_category_size))
 			return BE_DAMAGED;
 	} else {
+		if (record->parent_namespace_size > 0)
+			return BE_DAMAGED;
 		envelope->parent.namespace_size = envelope->parent.category_size = 0;
 		envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
 	}
-	envelope->id = record.id;
-	envelope->period = (enum be_period)record.period;
-	envelope->suspended = record.suspended;
-	envelope->limit = record.limit;
-	envelope->spent = record.spent;
-	envelope->committed = record.committed;
-	envelope->folded = record.folded;
-	envelope->window_first = record.window_first;
-	envelope->period_start_ns = record.period_start_ns;
-	envelope->created_ns = record.created_ns;
-	envelope->pending = record.pending;
-	envelope->children = record.children;
+	envelope->id = record->id;
+	envelope->period = (enum be_period)record->period;
+	envelope->suspended = record->suspended;
+	envelope->limit = record->limit;
+	envelope->spent = record->spent;
+	envelope->committed = record->committed;
+	envelope->folded = record->folded;
+	envelope->window_first = record->window_first;
+	envelope->period_start_ns = record->period_start_ns;
+	envelope->created_ns = record->created_ns;
+	envelope->pending = record->pending;
+	envelope->children = record->children;
 	return BE_OK;
 }
 

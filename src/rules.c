@@ -27,8 +27,11 @@ struct chain {
 
 void rules_roll_over(struct envelope *envelope, int64_t now_ns, uint64_t next_transaction_id)
 {
-	int64_t start_ns = period_start_at(envelope->period, envelope->period_start_ns, now_ns);
+	int64_t start_ns;
 
+	if (envelope->period == BE_PERIOD_TOTAL)
+		return;
+	start_ns = period_start_at(envelope->period, envelope->period_start_ns, now_ns);
 	if (start_ns == envelope->period_start_ns)
 		return;
 	envelope->period_start_ns = start_ns;

@@ -72,6 +72,7 @@ struct lmdb_storage {
 	MDB_dbi dbi;
 	bool read_only;
 	atomic_uint writes; /* begun by this process */
+	int stale_readers;  /* cleared when it was opened */
 	char path[];
 };
 
@@ -79,7 +80,8 @@ struct lmdb_storage {
 static _Atomic(struct lmdb_storage *) abandoned;
 
 static atomic_uint threads_seen;
-static _Thread_local unsigned favourite; /* one more than an index into `readers`; 0: none yet */
+static _Thread_local unsigned favourite
+	__attribute__((tls_model("initial-exec"))); /* one more than an index into `readers`; 0: none yet */
 
 /* ------------------------------------------------------------------ errors */
 
@@ -659,7 +661,7 @@ static int open_storage(const struct lmdb_settings *settings, struct lmdb_storag
 
 	if (rc)
 		return rc;
-	(void)mdb_reader_check(storage->env, NULL);
+	(void)mdb_reader_check(storage->env, &storage->stale_readers);
 	rc = shed_own_pid(settings, &storage->env);
 	if (rc)
 		return rc;
@@ -845,6 +847,111 @@ enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd)
 	int rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
 
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
+
+/* ----------------------------------------------------------------- figures */
+
+struct reader_list {
+	uint64_t count;
+	uint64_t oldest; /* txn that is being read; 0: none */
+	uint32_t pid;    /* who reads it */
+};
+
+/* A line of mdb_reader_list(): pid, thread, and txn or "-"; the first one is a heading. */
+static int note_reader(const char *line, void *context)
+{
+	struct reader_list *list = context;
+	unsigned long pid;
+	unsigned long long txn;
+	char *rest;
+
+	pid = strtoul(line, &rest, 10);
+	if (pid == 0)
+		return 0;
+	list->count++;
+	(void)strtoull(rest, &rest, 16);
+	txn = strtoull(rest, NULL, 10);
+	if (txn != 0 && (list->oldest == 0 || txn < list->oldest)) {
+		list->oldest = txn;
+		list->pid = (uint32_t)pid;
+	}
+	return 0;
+}
+
+/* LMDB keeps the numbers of free pages in a database of its own, number 0: each value is a list that begins
+ * with its length. */
+static int count_free_pages(MDB_txn *txn, uint64_t *count)
+{
+	MDB_cursor *cursor;
+	MDB_val txn_id, list;
+	size_t length;
+	int rc = mdb_cursor_open(txn, 0, &cursor);
+
+	if (rc)
+		return rc;
+	while ((rc = mdb_cursor_get(cursor, &txn_id, &list, MDB_NEXT)) == 0) {
+		memcpy(&length, list.mv_data, sizeof length);
+		*count += length;
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int measure_pages(struct lmdb_storage *storage, MDB_txn *txn, struct lmdb_figures *figures)
+{
+	MDB_stat about;
+	struct stat file;
+	int fd;
+	int rc = mdb_stat(txn, storage->dbi, &about);
+
+	if (rc == 0)
+		rc = mdb_env_get_fd(storage->env, &fd);
+	if (rc == 0 && fstat(fd, &file) < 0)
+		rc = errno;
+	if (rc == 0)
+		rc = count_free_pages(txn, &figures->free_pages);
+	if (rc)
+		return rc;
+	figures->page_size = about.ms_psize;
+	figures->records = about.ms_entries;
+	figures->file_size = (uint64_t)file.st_size;
+	return 0;
+}
+
+enum be_status lmdb_storage_measure(struct lmdb_storage *storage, struct lmdb_figures *figures)
+{
+	struct reader_list list = {0};
+	MDB_envinfo information;
+	int stale = 0;
+	void *txn;
+	int rc;
+
+	memset(figures, 0, sizeof *figures);
+	(void)mdb_reader_check(storage->env, &stale);
+	/* Not in a read txn of our own, which would count. */
+	rc = mdb_reader_list(storage->env, note_reader, &list);
+	if (rc < 0)
+		return storage_failed(storage, rc);
+	rc = mdb_env_info(storage->env, &information);
+	if (rc)
+		return storage_failed(storage, rc);
+	rc = begin_read(storage, &txn);
+	if (rc)
+		return (enum be_status)rc;
+	rc = measure_pages(storage, ((struct lmdb_txn *)txn)->txn, figures);
+	lmdb_abort(storage, txn);
+	if (rc)
+		return storage_failed(storage, rc);
+	figures->map_size = information.me_mapsize;
+	figures->pages = information.me_last_pgno + 1;
+	figures->readers = list.count;
+	figures->readers_max = information.me_maxreaders;
+	figures->stale_readers = (uint64_t)stale + (uint64_t)storage->stale_readers;
+	if (list.oldest != 0) {
+		figures->lagging_pid = list.pid;
+		figures->reader_lag = information.me_last_txnid - list.oldest;
+	}
+	return BE_OK;
 }
 
 enum be_status lmdb_storage_check(struct lmdb_storage *storage)

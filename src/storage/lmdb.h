@@ -53,6 +53,24 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage);
 /* Writes a compact copy, as of one moment, to a descriptor. Holds one read txn meanwhile. */
 enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd);
 
+/* The figures that only LMDB knows; see struct be_stats, whose names these are. */
+struct lmdb_figures {
+	uint64_t file_size;
+	uint64_t map_size;
+	uint64_t page_size;
+	uint64_t pages;
+	uint64_t free_pages;
+	uint64_t records;
+	uint64_t readers;
+	uint64_t readers_max;
+	uint64_t stale_readers;
+	uint64_t reader_lag;
+	uint32_t lagging_pid;
+};
+
+/* Frees the reader slots of dead processes, then counts. */
+enum be_status lmdb_storage_measure(struct lmdb_storage *storage, struct lmdb_figures *figures);
+
 /* Frees the reader slots of dead processes; *freed (may be NULL) is how many. */
 enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *freed);
 
