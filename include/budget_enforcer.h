@@ -530,6 +530,49 @@ BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle, cons
                                                              const struct be_transaction *transaction),
                                                 void *context);
 
+/* A process that has the environment open to change it, or one that died so and still holds commits. */
+struct be_owner_info {
+	uint32_t size;
+	uint32_t pid;
+	bool alive; /* as the kernel says now */
+};
+
+/* Calls `each` once per owner, in no particular order; it returns false to stop (BE_STOPPED) and may call the
+ * library. Nobody is an owner in a storage that was given as a value. */
+BE_MUST_USE enum be_status be_owners_each(struct be_enforcer *handle,
+                                          bool (*each)(void *context, const struct be_owner_info *owner),
+                                          void *context);
+
+/* An environment from outside. What is about files, pages and readers is 0 for a storage that was given as a
+ * value. */
+struct be_statistics {
+	uint32_t size;
+	uint32_t format_version; /* of the records */
+	enum be_durability durability;
+	uint32_t owners; /* live processes that have it open to change it */
+	int64_t created_ns;
+	uint64_t changes; /* write txns so far */
+	uint64_t next_envelope_id; /* one more than the last id given out, as are the next two */
+	uint64_t next_commit_id;
+	uint64_t next_transaction_id;
+	uint64_t file_size; /* bytes of data.mdb */
+	uint64_t map_size;  /* bytes it can grow to, as this process has it open */
+	uint64_t page_size; /* bytes */
+	uint64_t pages;     /* in use so far, the free ones included */
+	uint64_t free_pages;
+	uint64_t records; /* of all kinds */
+	uint64_t readers; /* slots of the reader table that are taken, one for each thread that reads */
+	uint64_t readers_max;
+	uint64_t stale_readers; /* those of dead processes: found and freed now, or when this process opened it */
+	uint64_t reader_lag; /* write txns since the oldest state that is being read now. Pages freed since stay
+	                        out of use: a large lag that lasts is a process stopped while it read */
+	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
+};
+
+/* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while it
+ * reads. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
+BE_MUST_USE enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats);
+
 /* What be_verify() found. */
 struct be_verification {
 	uint32_t size;
@@ -601,6 +644,7 @@ template <typename T> static inline T be_sized() {
 #define BE_ENVELOPE_INIT BE_SIZED(struct be_envelope)
 #define BE_TRANSACTION_INIT BE_SIZED(struct be_transaction)
 #define BE_VERIFICATION_INIT BE_SIZED(struct be_verification)
+#define BE_STATISTICS_INIT BE_SIZED(struct be_statistics)
 #define BE_PRUNING_INIT BE_SIZED(struct be_pruning)
 
 #if defined(__GNUC__)

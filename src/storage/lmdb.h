@@ -53,7 +53,7 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage);
 /* Writes a compact copy, as of one moment, to a descriptor. Holds one read txn meanwhile. */
 enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd);
 
-/* The figures that only LMDB knows; see struct be_stats, whose names these are. */
+/* The figures that only LMDB knows; see struct be_statistics, whose names these are. */
 struct lmdb_figures {
 	uint64_t file_size;
 	uint64_t map_size;
