@@ -182,26 +182,21 @@ static enum be_status copy_in(const char *backup, const char *data)
 	return status;
 }
 
-/* The copy is flushed, whatever the durability of the environment that it was made of. */
-static enum be_status mark_flushed(const char *directory)
+/* Is what was copied an environment of ours? */
+static enum be_status check_header(const char *directory)
 {
 	struct lmdb_settings settings = {
-		.path = directory, .sync = true, .mode = 0600, .map_size = ENFORCER_DEFAULT_MAP_SIZE};
+		.path = directory, .read_only = true, .mode = 0600, .map_size = ENFORCER_DEFAULT_MAP_SIZE};
 	struct lmdb_storage *lmdb;
 	struct store store;
 	enum be_status status = lmdb_storage_open(&settings, &lmdb);
 
 	if (status != BE_OK)
 		return status;
-	status = store_begin(&store, lmdb_storage_interface(lmdb), true);
+	status = store_begin(&store, lmdb_storage_interface(lmdb), false);
 	if (status == BE_OK) {
 		status = store_header(&store);
-		store.header.unflushed = false;
-		store.changes++;
-		if (status == BE_OK)
-			status = store_commit(&store, 0);
-		else
-			store_abort(&store);
+		store_abort(&store);
 	}
 	lmdb_storage_close(lmdb);
 	return status;
@@ -220,7 +215,7 @@ static enum be_status restore(const char *backup, const char *directory)
 	snprintf(lock, sizeof lock, "%s/lock.mdb", made);
 	status = copy_in(backup, data);
 	if (status == BE_OK)
-		status = mark_flushed(made);
+		status = check_header(made);
 	unlink(lock);
 	if (status == BE_OK)
 		status = flush_directory_of(data);

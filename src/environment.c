@@ -12,6 +12,7 @@
  */
 #include "environment.h"
 
+#include "boot.h"
 #include "error.h"
 #include "group.h"
 #include "storage/lmdb.h"
@@ -119,72 +120,12 @@ static enum be_status open_directory(const struct environment_settings *settings
 	return BE_OK;
 }
 
-static enum be_status read_boot_id(uint8_t boot_id[16])
+static enum be_status make_header(const struct environment_settings *settings,
+				  struct environment *environment)
 {
-	static const char path[] = "/proc/sys/kernel/random/boot_id";
-	char text[64] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	int digits = 0;
-
-	if (fd >= 0)
-		close(fd);
-	memset(boot_id, 0, 16);
-	for (const char *at = text; got > 0 && *at && digits < 32; at++) {
-		static const char hex[] = "0123456789abcdef";
-		const char *digit = strchr(hex, *at);
-
-		if (!digit)
-			continue;
-		boot_id[digits / 2] = (uint8_t)(boot_id[digits / 2] << 4 | (digit - hex));
-		digits++;
-	}
-	if (digits != 32)
-		return error_set(BE_IO_ERROR, "%s: cannot read it, and process durability needs it", path);
-	return BE_OK;
-}
-
-/* After the machine went down, a file that was not flushed may hold anything, and LMDB would stumble over it.
- * So the header, which was flushed before the first change that was not, is looked for without LMDB. */
-static enum be_status refuse_other_boot(const struct environment_settings *settings)
-{
-	struct record_value value;
-	struct record_key key;
-	struct be_bytes bytes = {.data = value.bytes};
-	struct header header;
-	uint8_t boot_id[16];
-	enum be_status status;
-	bool found;
-
-	record_key_header(&key);
-	status = lmdb_storage_peek(settings->path, record_key_bytes(&key), value.bytes, sizeof value.bytes,
-				   &bytes.size, &found);
-	if (status != BE_OK || !found || bytes.size > sizeof value.bytes)
-		return status;
-	/* What else may be wrong with it will be told by store_header(). */
-	if (record_decode_header(bytes, &header) != BE_OK ||
-	    !record_checksum_fits(record_key_bytes(&key), bytes) || !header.unflushed)
-		return BE_OK;
-	status = read_boot_id(boot_id);
-	if (status == BE_OK && memcmp(header.boot_id, boot_id, sizeof boot_id) != 0)
-		return error_set(
-			BE_OTHER_BOOT,
-			"%s: it was used with process durability, and the machine has gone down since: its "
-			"contents cannot be trusted. Restore a backup, or begin with a new directory",
-			settings->path);
-	return status;
-}
-
-/* Makes the header, or changes what it says of the durability. */
-static enum be_status write_header(const struct environment_settings *settings,
-				   struct environment *environment, bool unflushed)
-{
-	uint8_t boot_id[16] = {0};
 	struct store store;
-	enum be_status status = unflushed ? read_boot_id(boot_id) : BE_OK;
+	enum be_status status = store_begin(&store, environment->storage, true);
 
-	if (status == BE_OK)
-		status = store_begin(&store, environment->storage, true);
 	if (status != BE_OK)
 		return status;
 	status = store_header(&store);
@@ -195,20 +136,13 @@ static enum be_status write_header(const struct environment_settings *settings,
 		return status;
 	}
 	error_clear();
-	store.header.unflushed = unflushed;
-	memcpy(store.header.boot_id, boot_id, sizeof boot_id);
-	store.changes++;
 	return store_commit(&store, 0);
 }
 
-/* Reads the header, makes it when the storage is new, and settles the durability. In process durability
- * nothing is flushed, so the header must say so, flushed, before the first change that is not: lmdb storages
- * are opened flushing, and are told to stop after this. */
+/* Makes the header when the storage is new. */
 static enum be_status settle_header(const struct environment_settings *settings,
 				    struct environment *environment)
 {
-	bool may_write = !environment->read_only;
-	bool unflushed = settings->durability == BE_DURABILITY_PROCESS && environment->lmdb;
 	struct store store;
 	enum be_status status = store_begin(&store, environment->storage, false);
 
@@ -216,16 +150,31 @@ static enum be_status settle_header(const struct environment_settings *settings,
 		return status;
 	status = store_header(&store);
 	store_abort(&store);
-	if (status != BE_OK && (status != BE_NOT_AN_ENVIRONMENT || !may_write))
+	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
 		return status;
-	if (!may_write || (status == BE_OK && store.header.unflushed == unflushed))
-		return BE_OK;
-
 	error_clear();
 	group_lock(environment->group, environment);
-	status = write_header(settings, environment, unflushed);
+	status = make_header(settings, environment);
 	group_unlock(environment->group);
 	return status;
+}
+
+/* Storages over LMDB are opened flushing; in process durability that ends here. */
+static enum be_status settle_durability(const struct environment_settings *settings,
+					struct environment *environment, bool is_marked)
+{
+	enum be_status status = BE_OK;
+
+	if (environment->read_only)
+		return BE_OK;
+	if (settings->durability == BE_DURABILITY_PROCESS) {
+		if (!is_marked)
+			status = boot_mark(settings->path, settings->mode);
+		return status == BE_OK ? lmdb_storage_stop_flushing(environment->lmdb) : status;
+	}
+	if (is_marked)
+		status = lmdb_storage_flush(environment->lmdb);
+	return status == BE_OK && is_marked ? boot_unmark(settings->path) : status;
 }
 
 static enum be_status open_owners(const struct environment_settings *settings,
@@ -252,7 +201,8 @@ static enum be_status open_storage(const struct environment_settings *settings,
 		.mode = settings->mode,
 		.map_size = settings->map_size,
 	};
-	enum be_status status = refuse_other_boot(settings);
+	bool is_marked;
+	enum be_status status = boot_check(settings->path, &is_marked);
 
 	if (status == BE_OK)
 		status = lmdb_storage_open(&lmdb, &environment->lmdb);
@@ -260,8 +210,8 @@ static enum be_status open_storage(const struct environment_settings *settings,
 		return status;
 	environment->storage = lmdb_storage_interface(environment->lmdb);
 	status = settle_header(settings, environment);
-	if (status == BE_OK && settings->durability == BE_DURABILITY_PROCESS && !environment->read_only)
-		status = lmdb_storage_stop_flushing(environment->lmdb);
+	if (status == BE_OK)
+		status = settle_durability(settings, environment, is_marked);
 	if (status != BE_OK) {
 		error_name_path(settings->path);
 		lmdb_storage_close(environment->lmdb);
@@ -277,8 +227,11 @@ static enum be_status open_storage(const struct environment_settings *settings,
 static enum be_status examine_directory(const struct environment_settings *settings)
 {
 	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
-	enum be_status status = lmdb_storage_examine(settings->path, may_create);
+	bool is_marked;
+	enum be_status status = boot_check(settings->path, &is_marked);
 
+	if (status == BE_OK)
+		status = lmdb_storage_examine(settings->path, may_create);
 	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(settings->path)) {
 		error_clear();
 		return BE_OK;

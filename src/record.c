@@ -28,9 +28,7 @@ struct header_record {
 	uint64_t batch;
 	uint64_t prunings;
 	int64_t created_ns;
-	uint8_t boot_id[16];
-	uint8_t unflushed;
-	uint8_t reserved[31];
+	uint8_t reserved[48];
 };
 
 /* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
@@ -280,12 +278,10 @@ void record_encode_header(struct record_value *value, const struct header *heade
 		.batch = header->batch,
 		.prunings = header->prunings,
 		.created_ns = header->created_ns,
-		.unflushed = header->unflushed,
 	};
 	struct record_key key;
 
 	memcpy(record.magic, magic, sizeof magic);
-	memcpy(record.boot_id, header->boot_id, sizeof record.boot_id);
 	memcpy(value->bytes, &record, sizeof record);
 	record_key_header(&key);
 	seal(value, record_key_bytes(&key), RECORD_HEADER, value->bytes + sizeof record);
@@ -455,8 +451,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		return status;
 	if (value.size != sizeof record || memcmp(record.magic, magic, sizeof magic) != 0)
 		return BE_DAMAGED;
-	if (record.next_envelope_id == 0 || record.next_commit_id == 0 || record.next_transaction_id == 0 ||
-	    !is_flag(record.unflushed))
+	if (record.next_envelope_id == 0 || record.next_commit_id == 0 || record.next_transaction_id == 0)
 		return BE_DAMAGED;
 	*header = (struct header){
 		.next_envelope_id = record.next_envelope_id,
@@ -466,9 +461,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.batch = record.batch,
 		.prunings = record.prunings,
 		.created_ns = record.created_ns,
-		.unflushed = record.unflushed,
 	};
-	memcpy(header->boot_id, record.boot_id, sizeof header->boot_id);
 	return BE_OK;
 }
 

@@ -52,8 +52,6 @@ struct header {
 	uint64_t batch;    /* the last one that group commit carried out (group.h); 0: none */
 	uint64_t prunings; /* steps of be_prune() so far */
 	int64_t created_ns;
-	bool unflushed;      /* durability is BE_DURABILITY_PROCESS, */
-	uint8_t boot_id[16]; /* and sound only while the machine that booted under this id is up */
 };
 
 struct envelope {

@@ -3,6 +3,7 @@
  * An environment from outside: its owners, its files, the ids that come next. The header is read in a read txn
  * of its own, so the figures are of moments that lie close together, not of one.
  */
+#include "boot.h"
 #include "enforcer.h"
 #include "error.h"
 #include "sized.h"
@@ -56,7 +57,6 @@ static enum be_status read_header(struct environment *environment, struct be_sta
 	store_abort(&store);
 	if (status != BE_OK)
 		return status;
-	stats->durability = store.header.unflushed ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	stats->created_ns = store.header.created_ns;
 	stats->changes = store.header.changes;
 	stats->next_envelope_id = store.header.next_envelope_id;
@@ -86,6 +86,16 @@ static enum be_status measure(struct lmdb_storage *storage, struct be_statistics
 	return BE_OK;
 }
 
+static enum be_status read_durability(const char *directory, struct be_statistics *stats)
+{
+	bool is_marked;
+	enum be_status status = boot_check(directory, &is_marked);
+
+	if (status == BE_OK)
+		stats->durability = is_marked ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
+	return status;
+}
+
 enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 {
 	struct be_statistics filled = {.format_version = RECORD_FORMAT};
@@ -102,6 +112,8 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 		status = enforcer_environment(handle, &environment);
 	if (status == BE_OK)
 		status = read_header(environment, &filled);
+	if (status == BE_OK && environment->lmdb)
+		status = read_durability(handle->settings.path, &filled);
 	if (status == BE_OK && environment->lmdb)
 		status = measure(environment->lmdb, &filled);
 	if (status != BE_OK)

@@ -559,34 +559,6 @@ enum be_status lmdb_storage_examine(const char *path, bool may_be_missing)
 	return status;
 }
 
-enum be_status lmdb_storage_peek(const char *path, struct be_bytes key, void *value, size_t room,
-				 size_t *size, bool *found)
-{
-	char data[PATH_MAX];
-	enum be_status status = name_file(path, "data.mdb", data);
-	bool exists = false;
-	int fd = -1;
-	int rc;
-
-	*found = false;
-	if (status)
-		return status;
-	rc = open_data_file(data, O_RDONLY, &fd);
-	if (rc == ENOENT)
-		return BE_OK;
-	if (rc == 0)
-		rc = hold(fd, LOCK_SH);
-	if (rc)
-		status = data_file_failed(path, data, true, rc);
-	if (status == BE_OK)
-		status = preflight_data_file(data, fd, &exists);
-	if (status == BE_OK && exists)
-		status = preflight_record(data, fd, key, value, room, size, found);
-	if (fd >= 0)
-		close(fd);
-	return status;
-}
-
 static int open_env(const struct lmdb_settings *settings, MDB_env **env)
 {
 	unsigned flags =
@@ -811,6 +783,13 @@ struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
 enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage)
 {
 	int rc = mdb_env_set_flags(storage->env, MDB_NOSYNC, 1);
+
+	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
+
+enum be_status lmdb_storage_flush(struct lmdb_storage *storage)
+{
+	int rc = mdb_env_sync(storage->env, 1);
 
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }

@@ -24,12 +24,6 @@ struct lmdb_settings {
  * BE_OK if it `may_be_missing`. */
 enum be_status lmdb_storage_examine(const char *path, bool may_be_missing);
 
-/* Reads one record without mapping anything: for what must be known before LMDB may be trusted with the file.
- * *found is false where there is no file or no such record, or others write too busily to tell; at most
- * `room` bytes are copied, and *size is that of the record. */
-enum be_status lmdb_storage_peek(const char *path, struct be_bytes key, void *value, size_t room,
-				 size_t *size, bool *found);
-
 /* Looks again, then maps it. The path is copied. */
 enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage);
 
@@ -38,6 +32,9 @@ struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
 
 /* From now on commits survive the death of processes, but not the loss of power. No write txn may be open. */
 enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage);
+
+/* Flushes what was written without. */
+enum be_status lmdb_storage_flush(struct lmdb_storage *storage);
 
 /* No txn may be open, and no thread inside. */
 void lmdb_storage_close(struct lmdb_storage *storage);

@@ -71,7 +71,7 @@ _Static_assert(sizeof(void *) == 8, "the layout of a 32-bit LMDB is another one"
 /* Reads what there is at `offset`, up to `size` bytes; returns how much, or -1 and errno. */
 ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset);
 
-/* The three below look at the state that `meta`, a meta page that was checked (preflight.h), describes, in a
+/* The two below look at the state that `meta`, a meta page that was checked (preflight.h), describes, in a
  * file of `pages` whole pages. Their answer is BE_OK, BE_NO_MEMORY, or BE_DAMAGED with a sentence in `fault`.
  * The caller sees to it that no writer reuses the pages: by a read txn, or because nobody has it open. */
 struct pages_fault {
@@ -84,10 +84,5 @@ enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t page
 /* Does everything hold together? Each page is what its place says, in bounds, and used once; keys ascend; all
  * counts fit. What is in the records is not judged. */
 enum be_status pages_check(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault);
-
-/* Copies the value of `key`, at most `room` bytes of it, and sets *size to its whole size; *found is false
- * when there is no such record. Reads one page per level. */
-enum be_status pages_find(int fd, const struct meta_page *meta, uint64_t pages, struct be_bytes key,
-			  void *value, size_t room, size_t *size, bool *found, struct pages_fault *fault);
 
 #endif

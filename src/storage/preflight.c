@@ -279,27 +279,3 @@ enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool 
 	status = pages_check(fd, &metas[txn % 2], pages_of(metas, file_size), &fault);
 	return pages_damaged(path, status, &fault);
 }
-
-enum be_status preflight_record(const char *path, int fd, struct be_bytes key, void *value, size_t room,
-				size_t *size, bool *found)
-{
-	struct meta_page metas[2], again[2];
-	struct pages_fault fault;
-	enum be_status status;
-	off_t file_size;
-
-	for (int looks = 0; looks < LOOKS; looks++) {
-		status = read_existing_metas(path, fd, metas, &file_size);
-		if (status == BE_DAMAGED && looks < LOOKS - 1)
-			continue;
-		if (status)
-			return status;
-		status = pages_find(fd, newest_of(metas), pages_of(metas, file_size), key, value, room, size,
-				    found, &fault);
-		if (read_existing_metas(path, fd, again, &file_size) == BE_OK &&
-		    newest_of(metas)->txn == newest_of(again)->txn)
-			return pages_damaged(path, status, &fault);
-	}
-	*found = false;
-	return BE_OK;
-}

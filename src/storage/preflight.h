@@ -4,7 +4,7 @@
 #ifndef STORAGE_PREFLIGHT_H
 #define STORAGE_PREFLIGHT_H
 
-#include <budget_enforcer_storage.h>
+#include <budget_enforcer.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,11 +29,6 @@ enum be_status preflight_pages(const char *path, int fd, uint64_t txn);
 /* Reads every page: does all hold together that LMDB keeps about records and free pages? *outdated tells that
  * nothing was looked at, since txn `txn` is no longer one of the last two. */
 enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool *outdated);
-
-/* Finds a record without LMDB, as for pages_find(). Nobody needs to hold a txn: while others write so busily
- * that no look is sure, there is none, and *found is false. */
-enum be_status preflight_record(const char *path, int fd, struct be_bytes key, void *value, size_t room,
-				size_t *size, bool *found);
 
 /* The check of the meta pages itself, on the first bytes of a file of `file_size` bytes, for tests and
  * fuzzing. `head` holds min(file_size, head_size) bytes. Sets an error text that begins with `path`. */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Until when an environment that is not flushed can be trusted. Process durability flushes nothing, so that
+ * what it wrote is sound only while the machine that booted under some id is up, and may be anything
+ * afterwards, pages of older days among it. So that nobody has to look into it to know, the file be-boot
+ * beside the data holds that id. It is there, flushed, before the first change that is not flushed, and goes
+ * when all is.
+ *
+ * Those who call hold the opening lock (owner.h) or only read.
+ */
+#ifndef BOOT_H
+#define BOOT_H
+
+#include <budget_enforcer.h>
+#include <sys/types.h>
+
+/* BE_OTHER_BOOT when the machine went down since. Otherwise *marked tells whether something is not flushed.
+ */
+enum be_status boot_check(const char *directory, bool *marked);
+
+/* From now on changes may stay unflushed. */
+enum be_status boot_mark(const char *directory, mode_t mode);
+
+/* All has been flushed. */
+enum be_status boot_unmark(const char *directory);
+
+#endif
