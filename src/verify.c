@@ -376,8 +376,7 @@ static enum be_status visit_deadline(struct verifier *verifier, struct store *st
 	uint64_t id;
 	int found;
 
-	(void)value;
-	if (!record_parse_deadline_key(key, &deadline_ns, &id)) {
+	if (!record_parse_deadline_key(key, &deadline_ns, &id) || value.size > 0) {
 		report_damage(verifier, key);
 		return BE_OK;
 	}
