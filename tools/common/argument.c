@@ -51,6 +51,15 @@ uint64_t argument_count(const struct argp_state *state, const char *option, cons
 	return count;
 }
 
+int64_t argument_duration(const struct argp_state *state, const char *option, const char *text)
+{
+	int64_t duration_ns = 0;
+
+	if (!duration_parse(text, &duration_ns))
+		refuse(state, option, text, "a duration is needed: 90s, 30m, 1h, 7d, 2w");
+	return duration_ns;
+}
+
 int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns)
 {
 	int64_t moment_ns = 0;

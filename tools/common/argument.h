@@ -14,6 +14,9 @@ int64_t argument_amount(const struct argp_state *state, const char *option, cons
 uint64_t argument_count(const struct argp_state *state, const char *option, const char *text, uint64_t least,
 			uint64_t most);
 
+/* A duration such as 90s or 1h, in nanoseconds. */
+int64_t argument_duration(const struct argp_state *state, const char *option, const char *text);
+
 /* A moment; see moment_parse() for what it may look like. */
 int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns);
 

@@ -132,18 +132,24 @@ static bool parse_date(const char *text, int64_t *moment_ns)
 	       !__builtin_add_overflow(*moment_ns, nanoseconds, moment_ns);
 }
 
-static bool parse_ago(const char *text, int64_t now_ns, int64_t *moment_ns)
+bool duration_parse(const char *text, int64_t *duration_ns)
 {
 	static const char units[] = "smhdw";
 	static const int64_t seconds[] = {1, 60, 3600, 86400, 604800};
 	const char *unit;
-	int64_t ago;
 
-	if (!take_number(&text, &ago) || *text == '\0' || text[1] != '\0')
+	if (!take_number(&text, duration_ns) || *text == '\0' || text[1] != '\0')
 		return false;
 	unit = strchr(units, *text);
-	if (unit == NULL || __builtin_mul_overflow(ago, seconds[unit - units], &ago) ||
-	    __builtin_mul_overflow(ago, SECOND_NS, &ago))
+	return unit && !__builtin_mul_overflow(*duration_ns, seconds[unit - units], duration_ns) &&
+	       !__builtin_mul_overflow(*duration_ns, SECOND_NS, duration_ns);
+}
+
+static bool parse_ago(const char *text, int64_t now_ns, int64_t *moment_ns)
+{
+	int64_t ago;
+
+	if (!duration_parse(text, &ago))
 		return false;
 	*moment_ns = now_ns - ago;
 	return *moment_ns >= 0;

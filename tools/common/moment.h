@@ -23,6 +23,9 @@ bool moment_parse(const char *text, int64_t now_ns, int64_t *moment_ns);
 /* As RFC 3339 has it, in UTC, with `decimals` (0 to 9) digits of the second; more are cut. */
 void moment_format(int64_t moment_ns, int decimals, char text[MOMENT_TEXT_SIZE]);
 
+/* Understands "90s", "30m", "1h", "7d" and "2w". False for anything else, and for more than 292 years. */
+bool duration_parse(const char *text, int64_t *duration_ns);
+
 /* The two largest units: "45s", "12m5s", "2h13m", "6d4h". A negative duration counts as none: "0s". */
 void duration_format(int64_t duration_ns, char text[DURATION_TEXT_SIZE]);
 

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Answers. Errors go to standard error as one sentence, whatever the format; with --json there is one document
+ * on standard output too, so that a script finds the status and the figures there. Only of what could not be
+ * understood, a command line or a file, there is none.
+ */
+#include "answer.h"
+
+#include "fields.h"
+#include "moment.h"
+#include "tool.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char exit_status_help[] =
+	"Exit status: 0 permitted or done; 1 refused, nothing has changed; 2 the command "
+	"line is wrong; 3 a fault of the environment or the machine. Errors go to "
+	"standard error.";
+
+struct answer answer_to(const struct request *request)
+{
+	return (struct answer){
+		.request = request,
+		.decision = BE_DECISION_INIT,
+		.envelope = BE_ENVELOPE_INIT,
+		.transaction = BE_TRANSACTION_INIT,
+	};
+}
+
+int answer_exit_status(enum be_status status)
+{
+	if (status == BE_OK)
+		return EXIT_DONE;
+	if (be_status_is_refusal(status))
+		return EXIT_REFUSED;
+	return status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW ? TOOL_EXIT_USAGE : TOOL_EXIT_FAULT;
+}
+
+/* ---- sentences */
+
+/* What an operator can do, where the library's own sentence speaks to programmers or to nobody. */
+static const char *advice(enum be_status status)
+{
+	switch (status) {
+	case BE_EXCEEDS_BUDGET:
+		return "wait until commits end or the window does, or raise the limit with be-ctl set-limit";
+	case BE_NO_ENVELOPE:
+		return "there is no such envelope; be-ctl create makes it, be-inspect lists those there are";
+	case BE_SUSPENDED:
+		return "the envelope is suspended; be-ctl resume lets it grant again";
+	case BE_ENVELOPE_EXISTS:
+		return "the envelope exists; be-ctl ensure accepts that, be-ctl set-limit changes its limit";
+	case BE_HAS_CHILDREN:
+		return "other envelopes name it as their parent; remove those first (be-inspect shows them)";
+	case BE_HAS_COMMITS:
+		return "commits are pending against it; end them first (be-inspect ENVIRONMENT commits shows "
+		       "them)";
+	case BE_NO_PARENT:
+		return "the parent does not exist; create it first";
+	case BE_NO_COMMIT:
+		return "there was never a commit of this id; be-inspect ENVIRONMENT commits lists those "
+		       "pending";
+	case BE_NOT_FOUND:
+		return "there is no environment here; be-ctl create makes it, in a directory that exists";
+	case BE_OTHER_DURABILITY:
+		return "the environment is in use with the other durability: use --durability process, or "
+		       "full";
+	default:
+		return NULL;
+	}
+}
+
+static void format_amount(int64_t amount, char text[BE_AMOUNT_TEXT_SIZE])
+{
+	if (be_amount_format(amount, text, BE_AMOUNT_TEXT_SIZE) != BE_OK)
+		strcpy(text, "?");
+}
+
+char *answer_sentence(enum be_status status, const struct be_decision *decision)
+{
+	char requested[BE_AMOUNT_TEXT_SIZE], available[BE_AMOUNT_TEXT_SIZE], limit[BE_AMOUNT_TEXT_SIZE],
+		spent[BE_AMOUNT_TEXT_SIZE], committed[BE_AMOUNT_TEXT_SIZE];
+	const char *advised = advice(status);
+	char *sentence;
+	int made;
+
+	if (status == BE_EXCEEDS_BUDGET && decision) {
+		format_amount(decision->requested, requested);
+		format_amount(decision->available, available);
+		format_amount(decision->limit, limit);
+		format_amount(decision->spent, spent);
+		format_amount(decision->committed, committed);
+		made = asprintf(&sentence,
+				"%s asked for, but %s available (limit %s, spent %s, committed %s); %s",
+				requested, available, limit, spent, committed, advised);
+	} else {
+		made = asprintf(&sentence, "%s", advised ? advised : be_last_error());
+	}
+	if (made < 0)
+		tool_out_of_memory();
+	return sentence;
+}
+
+char *answer_label(const char *namespace_name, const char *category)
+{
+	char *label;
+
+	if (asprintf(&label, "%s%s%s", namespace_name ? namespace_name : "",
+		     namespace_name && *namespace_name ? "/" : "", category) < 0)
+		tool_out_of_memory();
+	return label;
+}
+
+/* What the sentence is about: the envelope that refused, the commit, or the environment. */
+static char *make_subject(const struct answer *answer, enum be_status status)
+{
+	const struct request *request = answer->request;
+	char *subject;
+
+	if (!be_status_is_refusal(status)) {
+		subject = strdup(request->environment);
+	} else if (request->id != 0 && answer->decision.category[0] == '\0') {
+		if (asprintf(&subject, "commit %" PRIu64, request->id) < 0)
+			subject = NULL;
+	} else if (answer->decision.category[0] != '\0') {
+		subject = answer_label(answer->decision.namespace_name, answer->decision.category);
+	} else {
+		subject = answer_label(request->namespace_name, request->category);
+	}
+	if (!subject)
+		tool_out_of_memory();
+	return subject;
+}
+
+/* ---- JSON */
+
+void answer_add(json_t *object, const char *key, json_t *value)
+{
+	if (!value || json_object_set_new(object, key, value) != 0)
+		tool_out_of_memory();
+}
+
+json_t *answer_json_text(const char *text)
+{
+	static const struct field whole = {.kind = FIELD_TEXT};
+
+	return field_json(&whole, text, 0);
+}
+
+json_t *answer_json_amount(int64_t amount)
+{
+	static const struct field whole = {.kind = FIELD_AMOUNT};
+
+	return field_json(&whole, &amount, 0);
+}
+
+static json_t *json_of_fields(const struct fields *fields, const void *record)
+{
+	int64_t now_ns = moment_now_ns();
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < fields->count; i++)
+		answer_add(object, fields->first[i].key, field_json(&fields->first[i], record, now_ns));
+	return object;
+}
+
+static json_t *json_of_decision(const struct be_decision *decision)
+{
+	json_t *object = json_object();
+
+	answer_add(object, "namespace", answer_json_text(decision->namespace_name));
+	answer_add(object, "category", answer_json_text(decision->category));
+	answer_add(object, "requested", answer_json_amount(decision->requested));
+	answer_add(object, "available", answer_json_amount(decision->available));
+	answer_add(object, "limit", answer_json_amount(decision->limit));
+	answer_add(object, "spent", answer_json_amount(decision->spent));
+	answer_add(object, "committed", answer_json_amount(decision->committed));
+	return object;
+}
+
+static void print_json(struct answer *answer, enum be_status status, const char *sentence)
+{
+	json_t *document = json_object();
+
+	answer_add(document, "version", json_integer(1));
+	answer_add(document, "verb", json_string(answer->request->verb->name));
+	answer_add(document, "status", json_string(be_status_name(status)));
+	if (sentence)
+		answer_add(document, "error", answer_json_text(sentence));
+	if (answer->has_number)
+		answer_add(document, answer->number_name, json_integer((json_int_t)answer->number));
+	if (answer->decision.category[0] != '\0')
+		answer_add(document, "decision", json_of_decision(&answer->decision));
+	if (answer->envelope.id != 0)
+		answer_add(document, "envelope", json_of_fields(&envelope_fields, &answer->envelope));
+	if (answer->transaction.id != 0)
+		answer_add(document, "transaction",
+			   json_of_fields(&transaction_fields, &answer->transaction));
+	if (answer->more && json_object_update(document, answer->more) != 0)
+		tool_out_of_memory();
+	if (json_dumpf(document, stdout, JSON_ENSURE_ASCII) == 0)
+		putchar('\n');
+	json_decref(document);
+}
+
+/* ---- all together */
+
+int answer_finish(struct answer *answer, enum be_status status)
+{
+	char *sentence = NULL;
+
+	if (status != BE_OK && !answer->told) {
+		char *subject = make_subject(answer, status);
+
+		sentence = answer_sentence(status, &answer->decision);
+		tool_complain(subject, sentence);
+		free(subject);
+	}
+	if (answer->request->json)
+		print_json(answer, status, sentence);
+	else if (answer->has_number)
+		printf("%" PRIu64 "\n", answer->number);
+	free(sentence);
+	json_decref(answer->more);
+	return answer_exit_status(status);
+}
+
+enum be_status answer_open(const struct request *request, uint32_t flags, struct be_enforcer **handle)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+
+	options.flags = flags;
+	options.namespace_name = request->namespace_name;
+	options.durability = request->durability;
+	options.mode = request->mode;
+	return be_open(request->environment, &options, handle);
+}

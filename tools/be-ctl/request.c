@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line of a verb. There is one table of options; each verb takes some of them, and has a help of
+ * its own that shows those only.
+ */
+#include "request.h"
+
+#include "answer.h"
+#include "argument.h"
+#include "moment.h"
+#include "text.h"
+#include "tool.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_FIRST 256
+#define NS_PER_MS INT64_C(1000000)
+#define DEFAULT_TTL_MS UINT64_C(3600000)
+
+static const struct {
+	const char *name;
+	const char *value; /* NULL: it has none */
+	const char *help;
+} options[OPTION_COUNT] = {
+	[OPTION_NAMESPACE] = {"namespace", "NAME", "The namespace of the envelope (default: the empty one)"},
+	[OPTION_CATEGORY] = {"category", "NAME", "The category of the envelope"},
+	[OPTION_LIMIT] = {"limit", "AMOUNT", "What may be spent in one window"},
+	[OPTION_PERIOD] = {"period", "PERIOD",
+			   "How long a window is: hourly, daily, weekly, monthly (30 days) or total, which "
+			   "never ends (default)"},
+	[OPTION_PARENT] = {"parent", "NAME", "The category of an envelope that limits this one, too"},
+	[OPTION_PARENT_NAMESPACE] = {"parent-namespace", "NAME",
+				     "The namespace of that one (default: the same as --namespace)"},
+	[OPTION_SUSPENDED] = {"suspended", NULL, "Begin suspended"},
+	[OPTION_START] = {"start", "TIME",
+			  "A moment at which a window began, to align windows with it: 2023-11-16, "
+			  "'2023-11-16 18:15:46', @SECONDS or 30m, 1h, 7d ago; in UTC (default: now)"},
+	[OPTION_AMOUNT] = {"amount", "AMOUNT", "How much, in decimal digits: 0.40"},
+	[OPTION_ESTIMATE] = {"estimate", "AMOUNT", "What the command will cost at most: this is reserved"},
+	[OPTION_DESCRIPTION] = {"description", "TEXT", "A note for the ledger"},
+	[OPTION_TTL] = {"ttl", "DURATION",
+			"How long from now the amount is held when nobody ends the commit: 90s, 30m, 1h, 7d, "
+			"2w, or none for ever (default: 1h)"},
+	[OPTION_CHARGE_WHEN_REAPED] = {"charge-when-reaped", NULL,
+				       "When that time is over, charge the amount rather than free it"},
+	[OPTION_COST_FD] = {"cost-fd", "N",
+			    "The command writes what it has really cost to its file descriptor N, 3 or more"},
+	[OPTION_COST_FILE] = {"cost-file", "FILE",
+			      "The command writes what it has really cost into FILE, which is emptied before "
+			      "it is run"},
+	[OPTION_CHARGE_ON_FAILURE] = {"charge-on-failure", NULL,
+				      "Charge also a command that fails, and, when be-ctl is killed, the "
+				      "estimate"},
+	[OPTION_DRY_RUN] = {"dry-run", NULL, "Show what would be done, and do nothing"},
+	[OPTION_PRUNE] = {"prune", NULL,
+			  "Remove the envelopes that FILE does not declare, in those namespaces of which it "
+			  "declares some"},
+	[OPTION_DURABILITY] = {"durability", "HOW",
+			       "What changes survive: full (default) or process, the same as the pool that "
+			       "has the environment open"},
+	[OPTION_MODE] = {"mode", "OCTAL",
+			 "Permissions of the files when the environment has to be made (default: 600); 660 "
+			 "shares it with the group"},
+	[OPTION_JSON] = {"json", NULL,
+			 "Answer with one JSON document; amounts are strings, exact to the last digit"},
+};
+
+static const char *const operand_texts[] = {
+	[OPERANDS_NONE] = "ENVIRONMENT",
+	[OPERANDS_ID] = "ENVIRONMENT ID",
+	[OPERANDS_ID_AMOUNT] = "ENVIRONMENT ID AMOUNT",
+	[OPERANDS_ID_MAY_AMOUNT] = "ENVIRONMENT ID [AMOUNT]",
+	[OPERANDS_FILE] = "ENVIRONMENT FILE",
+	[OPERANDS_COMMAND] = "ENVIRONMENT -- COMMAND [ARGUMENT...]",
+};
+
+/* ---- values */
+
+static void refuse(const struct argp_state *state, const char *option, const char *text, const char *reason)
+{
+	char *safe = text_escape(text);
+
+	argp_error(state, "%s: '%s': %s", option, safe, reason);
+	free(safe);
+}
+
+static uint32_t parse_mode(const struct argp_state *state, const char *text)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (*text < '0' || *text > '7' || *end || mode & ~0666UL || (mode & 0600) != 0600)
+		refuse(state, "--mode", text,
+		       "octal permissions of files that the owner may read and write are "
+		       "needed: 600, 640, 660, 664");
+	return (uint32_t)mode;
+}
+
+static enum be_durability parse_durability(const struct argp_state *state, const char *text)
+{
+	if (strcmp(text, "process") == 0)
+		return BE_DURABILITY_PROCESS;
+	if (strcmp(text, "full") != 0)
+		refuse(state, "--durability", text, "it is full or process");
+	return BE_DURABILITY_FULL;
+}
+
+static uint64_t parse_ttl(const struct argp_state *state, const char *text)
+{
+	int64_t ttl_ns;
+
+	if (strcmp(text, "none") == 0)
+		return 0;
+	ttl_ns = argument_duration(state, "--ttl", text);
+	/* No time at all would mean for ever. */
+	if (ttl_ns == 0)
+		refuse(state, "--ttl", text, "it would have expired at once");
+	return (uint64_t)(ttl_ns / NS_PER_MS);
+}
+
+static int64_t parse_limit(const struct argp_state *state, const char *text)
+{
+	int64_t limit = argument_amount(state, "--limit", text);
+
+	if (limit == 0)
+		refuse(state, "--limit", text,
+		       "a limit must be more than 0; be-ctl suspend stops an envelope");
+	return limit;
+}
+
+static enum be_period parse_period(const struct argp_state *state, const char *text)
+{
+	enum be_period period;
+
+	if (be_period_parse(text, &period) != BE_OK)
+		refuse(state, "--period", text, "the periods are hourly, daily, weekly, monthly and total");
+	return period;
+}
+
+static void take_amount(const struct argp_state *state, const char *option, const char *text,
+			struct request *request)
+{
+	request->amount = argument_amount(state, option, text);
+	request->has_amount = true;
+}
+
+static void take_option(struct argp_state *state, enum request_option option, const char *text,
+			struct request *request)
+{
+	request->given |= UINT32_C(1) << option;
+	switch (option) {
+	case OPTION_NAMESPACE:
+		request->namespace_name = text;
+		break;
+	case OPTION_CATEGORY:
+		request->category = text;
+		break;
+	case OPTION_LIMIT:
+		request->limit = parse_limit(state, text);
+		break;
+	case OPTION_PERIOD:
+		request->period = parse_period(state, text);
+		break;
+	case OPTION_PARENT:
+		request->parent_category = text;
+		break;
+	case OPTION_PARENT_NAMESPACE:
+		request->parent_namespace = text;
+		break;
+	case OPTION_SUSPENDED:
+		request->suspended = true;
+		break;
+	case OPTION_START:
+		request->start_ns = argument_moment(state, "--start", text, moment_now_ns());
+		break;
+	case OPTION_AMOUNT:
+	case OPTION_ESTIMATE:
+		take_amount(state, option == OPTION_AMOUNT ? "--amount" : "--estimate", text, request);
+		break;
+	case OPTION_DESCRIPTION:
+		request->description = text;
+		break;
+	case OPTION_TTL:
+		request->ttl_ms = parse_ttl(state, text);
+		break;
+	case OPTION_CHARGE_WHEN_REAPED:
+		request->charge_when_reaped = true;
+		break;
+	case OPTION_COST_FD:
+		request->cost_fd = (int)argument_count(state, "--cost-fd", text, 3, 1023);
+		break;
+	case OPTION_COST_FILE:
+		request->cost_file = text;
+		break;
+	case OPTION_CHARGE_ON_FAILURE:
+		request->charge_on_failure = true;
+		break;
+	case OPTION_DRY_RUN:
+		request->dry_run = true;
+		break;
+	case OPTION_PRUNE:
+		request->prune = true;
+		break;
+	case OPTION_DURABILITY:
+		request->durability = parse_durability(state, text);
+		break;
+	case OPTION_MODE:
+		request->mode = parse_mode(state, text);
+		break;
+	case OPTION_JSON:
+		request->json = true;
+		break;
+	case OPTION_COUNT:
+		break;
+	}
+}
+
+/* ---- operands */
+
+/* The `index`th operand after ENVIRONMENT. False: there is no place for it. */
+static bool take_operand(struct argp_state *state, unsigned index, char *text, struct request *request)
+{
+	enum operands operands = request->verb->operands;
+
+	if (operands == OPERANDS_COMMAND) {
+		/* All that follows is the command's. */
+		request->command = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return true;
+	}
+	if (operands == OPERANDS_FILE && index == 0) {
+		request->file = text;
+		return true;
+	}
+	if (operands == OPERANDS_NONE || operands == OPERANDS_FILE)
+		return false;
+	if (index == 0)
+		request->id = argument_count(state, "ID", text, 1, UINT64_MAX);
+	else if (index == 1 && operands != OPERANDS_ID)
+		take_amount(state, "AMOUNT", text, request);
+	else
+		return false;
+	return true;
+}
+
+static void check_complete(struct argp_state *state, const struct request *request, unsigned operands)
+{
+	const struct verb *verb = request->verb;
+	unsigned needed = verb->operands == OPERANDS_NONE ? 0 : verb->operands == OPERANDS_ID_AMOUNT ? 2 : 1;
+
+	if (!request->environment)
+		argp_error(state, "ENVIRONMENT is missing");
+	if (operands < needed)
+		argp_error(state, "too little is given; what is needed is: %s",
+			   operand_texts[verb->operands]);
+	for (unsigned option = 0; option < OPTION_COUNT; option++)
+		if (verb->needs & ~request->given & UINT32_C(1) << option)
+			argp_error(state, "--%s is missing", options[option].name);
+	if (request->parent_namespace && !request->parent_category)
+		argp_error(state, "--parent-namespace needs --parent");
+	if (request->cost_file && request->cost_fd >= 0)
+		argp_error(state, "--cost-fd and --cost-file: one of them");
+}
+
+/* ---- all together */
+
+struct parser {
+	struct request *request;
+	unsigned operands; /* taken after ENVIRONMENT */
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+	struct parser *parser = state->input;
+	struct request *request = parser->request;
+
+	if (key >= KEY_FIRST && key < KEY_FIRST + OPTION_COUNT) {
+		take_option(state, (enum request_option)(key - KEY_FIRST), text, request);
+		return 0;
+	}
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (!request->environment)
+			request->environment = text;
+		else if (!take_operand(state, parser->operands++, text, request))
+			argp_error(state, "too much is given; what is needed is: %s",
+				   operand_texts[request->verb->operands]);
+		return 0;
+	case ARGP_KEY_END:
+		check_complete(state, request, parser->operands);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* Leaves out argp's note that long and short options take the same arguments: there are no short ones. */
+static char *filter_help(int key, const char *text, void *input)
+{
+	(void)input;
+	return key == ARGP_KEY_HELP_DUP_ARGS_NOTE ? NULL : (char *)text;
+}
+
+static char *make_text(const char *format, const char *first, const char *second, const char *third)
+{
+	char *text;
+
+	if (asprintf(&text, format, first, second, third) < 0)
+		tool_out_of_memory();
+	return text;
+}
+
+void request_parse(const struct verb *verb, int argc, char **argv, struct request *request)
+{
+	struct argp_option shown[OPTION_COUNT + 1] = {0};
+	struct parser parser = {.request = request};
+	char *name = make_text("%s %s%s", "be-ctl", verb->name, "");
+	char *help = make_text("%s.\v%s%s", verb->summary, verb->details ? verb->details : "",
+			       verb->operands == OPERANDS_COMMAND ? "" : exit_status_help);
+	struct argp argp = {shown, parse, operand_texts[verb->operands], help, NULL, filter_help, NULL};
+	unsigned count = 0;
+
+	*request = (struct request){
+		.verb = verb, .ttl_ms = DEFAULT_TTL_MS, .cost_fd = -1, .period = BE_PERIOD_TOTAL};
+	for (unsigned option = 0; option < OPTION_COUNT; option++)
+		if (verb->takes & UINT32_C(1) << option)
+			shown[count++] = (struct argp_option){.name = options[option].name,
+							      .key = KEY_FIRST + (int)option,
+							      .arg = options[option].value,
+							      .doc = options[option].help};
+	argv[0] = name;
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &parser);
+	free(name);
+	free(help);
+}

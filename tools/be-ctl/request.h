@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was asked for on the command line. */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include <budget_enforcer.h>
+
+struct answer;
+struct request;
+
+/* The options of all verbs. A set of them is a mask of 1 << option. */
+enum request_option {
+	OPTION_NAMESPACE,
+	OPTION_CATEGORY,
+	OPTION_LIMIT,
+	OPTION_PERIOD,
+	OPTION_PARENT,
+	OPTION_PARENT_NAMESPACE,
+	OPTION_SUSPENDED,
+	OPTION_START,
+	OPTION_AMOUNT,
+	OPTION_ESTIMATE,
+	OPTION_DESCRIPTION,
+	OPTION_TTL,
+	OPTION_CHARGE_WHEN_REAPED,
+	OPTION_COST_FD,
+	OPTION_COST_FILE,
+	OPTION_CHARGE_ON_FAILURE,
+	OPTION_DRY_RUN,
+	OPTION_PRUNE,
+	OPTION_DURABILITY,
+	OPTION_MODE,
+	OPTION_JSON,
+	OPTION_COUNT,
+};
+
+/* What follows ENVIRONMENT. */
+enum operands {
+	OPERANDS_NONE,
+	OPERANDS_ID,            /* ID */
+	OPERANDS_ID_AMOUNT,     /* ID AMOUNT */
+	OPERANDS_ID_MAY_AMOUNT, /* ID [AMOUNT] */
+	OPERANDS_FILE,          /* FILE */
+	OPERANDS_COMMAND,       /* [--] COMMAND [ARGUMENT...] */
+};
+
+struct verb {
+	const char *name;
+	const char *summary; /* for the list of verbs */
+	const char *details; /* for the verb's own help; NULL: the summary says it all */
+	uint32_t takes;      /* options */
+	uint32_t needs;      /* those of them that must be given */
+	enum operands operands;
+	uint32_t open_flags;
+	/* Most verbs are one call on an open environment, of which an answer tells. */
+	enum be_status (*act)(const struct request *request, struct be_enforcer *handle,
+			      struct answer *answer);
+	/* The others do all by themselves and return the exit status. */
+	int (*run)(const struct request *request);
+};
+
+struct request {
+	const struct verb *verb;
+	uint32_t given; /* options */
+	const char *environment;
+	const char *namespace_name; /* of the options, as are the next ones. NULL: not given */
+	const char *category;
+	const char *parent_namespace;
+	const char *parent_category;
+	const char *description;
+	const char *cost_file;
+	const char *file; /* operands */
+	char **command;
+	bool has_amount;
+	int64_t amount; /* of --amount, --estimate or AMOUNT */
+	uint64_t id;
+	int64_t limit;
+	int64_t start_ns;
+	uint64_t ttl_ms;
+	int cost_fd; /* -1: not given */
+	uint32_t mode;
+	enum be_period period;
+	enum be_durability durability;
+	bool suspended, charge_when_reaped, charge_on_failure, dry_run, prune, json;
+};
+
+/* Parses what follows the verb, which argv[0] is; ends the process where that is wrong. */
+void request_parse(const struct verb *verb, int argc, char **argv, struct request *request);
+
+#endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs: a table of what each takes, and those that are one call of the library.
+ *
+ * be-ctl lives no longer than its verb, so a commit that is tied to its process would be gone at once: commits
+ * made here are detached, and have a deadline in case the script that made them never comes back. Only run,
+ * which lives as long as its command, ties its commit to itself.
+ */
+#include "verbs.h"
+
+#include "answer.h"
+#include "apply.h"
+#include "run.h"
+#include "verify.h"
+
+#include <string.h>
+
+/* ---- envelopes */
+
+/* After the verb, for --json. Another process may have been here since; then that is what is shown. */
+static enum be_status show_envelope(const struct request *request, struct be_enforcer *handle,
+				    struct answer *answer, enum be_status status)
+{
+	if (status == BE_OK && request->json &&
+	    be_utilization(handle, request->category, &answer->envelope) != BE_OK)
+		answer->envelope.id = 0;
+	return status;
+}
+
+static struct be_envelope_options envelope_options(const struct request *request)
+{
+	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
+
+	options.suspended = request->suspended;
+	options.parent_category = request->parent_category;
+	options.parent_namespace = request->parent_namespace;
+	options.period_start_ns = request->start_ns;
+	return options;
+}
+
+static enum be_status create(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	struct be_envelope_options options = envelope_options(request);
+
+	return show_envelope(
+		request, handle, answer,
+		be_envelope_create(handle, request->category, request->limit, request->period, &options));
+}
+
+static enum be_status ensure(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	struct be_envelope_options options = envelope_options(request);
+
+	return show_envelope(
+		request, handle, answer,
+		be_envelope_ensure(handle, request->category, request->limit, request->period, &options));
+}
+
+static enum be_status set_limit(const struct request *request, struct be_enforcer *handle,
+				struct answer *answer)
+{
+	return show_envelope(request, handle, answer,
+			     be_envelope_set_limit(handle, request->category, request->limit));
+}
+
+static enum be_status suspend(const struct request *request, struct be_enforcer *handle,
+			      struct answer *answer)
+{
+	return show_envelope(request, handle, answer, be_envelope_suspend(handle, request->category));
+}
+
+static enum be_status resume(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	return show_envelope(request, handle, answer, be_envelope_resume(handle, request->category));
+}
+
+static enum be_status reset(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	return show_envelope(request, handle, answer, be_envelope_reset(handle, request->category));
+}
+
+static enum be_status remove_envelope(const struct request *request, struct be_enforcer *handle,
+				      struct answer *answer)
+{
+	(void)answer;
+	return be_envelope_remove(handle, request->category);
+}
+
+/* ---- spending */
+
+static void set_number(struct answer *answer, const char *name, uint64_t number)
+{
+	answer->has_number = true;
+	answer->number_name = name;
+	answer->number = number;
+}
+
+static enum be_status check(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	return be_check(handle, request->category, request->amount, &answer->decision);
+}
+
+static enum be_status commit(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	enum be_status status;
+	uint64_t id;
+
+	options.detached = true;
+	options.ttl_ms = request->ttl_ms;
+	options.reap_policy = request->charge_when_reaped ? BE_REAP_CHARGE : BE_REAP_RELEASE;
+	status = be_commit_with(handle, request->category, request->amount, request->description, &options,
+				&id, &answer->decision);
+	if (status == BE_OK)
+		set_number(answer, "id", id);
+	return status;
+}
+
+static enum be_status release(const struct request *request, struct be_enforcer *handle,
+			      struct answer *answer)
+{
+	(void)answer;
+	return be_release(handle, request->id);
+}
+
+static enum be_status settle(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	enum be_status status =
+		be_settle(handle, request->id, request->amount, request->description, &answer->transaction);
+
+	if (status == BE_OK)
+		set_number(answer, "id", answer->transaction.id);
+	return status;
+}
+
+static enum be_status record(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	enum be_status status = be_record(handle, request->category, request->amount, request->description,
+					  &answer->transaction);
+
+	if (status == BE_OK)
+		set_number(answer, "id", answer->transaction.id);
+	return status;
+}
+
+static bool copy_amount(void *context, const struct be_commit_info *commit)
+{
+	*(int64_t *)context = commit->amount;
+	return true;
+}
+
+static enum be_status extend(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	struct be_filter filter = BE_FILTER_INIT;
+	int64_t amount = request->amount;
+	enum be_status status = BE_OK;
+
+	/* One that is pending no more is not found, and the amount does not matter then. */
+	filter.after_id = request->id - 1;
+	filter.limit = 1;
+	if (!request->has_amount)
+		status = be_commits_each(handle, &filter, copy_amount, &amount);
+	return status == BE_OK ? be_extend(handle, request->id, amount, request->ttl_ms, &answer->decision)
+			       : status;
+}
+
+static enum be_status reap(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+{
+	uint64_t reaped;
+	enum be_status status = be_reap(handle, &reaped);
+
+	(void)request;
+	if (status == BE_OK)
+		set_number(answer, "reaped", reaped);
+	return status;
+}
+
+/* ---- the table */
+
+#define SET(option) (UINT32_C(1) << OPTION_##option)
+#define ENVELOPE (SET(NAMESPACE) | SET(CATEGORY))
+#define CHANGE (SET(DURABILITY) | SET(JSON))
+#define MAKE                                                                                                 \
+	(ENVELOPE | SET(LIMIT) | SET(PERIOD) | SET(PARENT) | SET(PARENT_NAMESPACE) | SET(SUSPENDED) |        \
+	 SET(START) | SET(MODE) | CHANGE)
+
+const struct verb verbs[] = {
+	{.name = "create",
+	 .summary = "Makes an envelope, and the environment where it is missing",
+	 .takes = MAKE,
+	 .needs = SET(CATEGORY) | SET(LIMIT),
+	 .act = create},
+	{.name = "ensure",
+	 .summary = "Makes an envelope unless it is there; one there is left as it is",
+	 .takes = MAKE,
+	 .needs = SET(CATEGORY) | SET(LIMIT),
+	 .act = ensure},
+	{.name = "set-limit",
+	 .summary = "Changes an envelope's limit; what was spent and committed stays",
+	 .takes = ENVELOPE | SET(LIMIT) | CHANGE,
+	 .needs = SET(CATEGORY) | SET(LIMIT),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = set_limit},
+	{.name = "suspend",
+	 .summary = "Lets an envelope, and all below it, grant nothing until resumed",
+	 .takes = ENVELOPE | CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = suspend},
+	{.name = "resume",
+	 .summary = "Lets a suspended envelope grant again",
+	 .takes = ENVELOPE | CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = resume},
+	{.name = "reset",
+	 .summary = "Begins a new window now, with nothing spent; pending commits stay",
+	 .takes = ENVELOPE | CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = reset},
+	{.name = "remove",
+	 .summary = "Removes an envelope; its transactions stay in the ledger",
+	 .takes = ENVELOPE | CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = remove_envelope},
+	{.name = "check",
+	 .summary = "Asks whether a commit of this amount would be granted now",
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(JSON),
+	 .needs = SET(CATEGORY) | SET(AMOUNT),
+	 .open_flags = BE_OPEN_READ_ONLY,
+	 .act = check},
+	{.name = "commit",
+	 .summary = "Reserves an amount and prints the id of the commit",
+	 .details =
+		 "The commit is detached: it outlives this process, so that a script may release, settle or "
+		 "extend it later. When nobody has ended it before its --ttl is over, the amount is "
+		 "freed.\n\n"
+		 "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
+		 "  be-ctl settle DIR \"$id\" 0.31\n\n",
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | SET(TTL) | SET(CHARGE_WHEN_REAPED) | CHANGE,
+	 .needs = SET(CATEGORY) | SET(AMOUNT),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = commit},
+	{.name = "release",
+	 .summary = "Gives the commit ID back; nothing is charged",
+	 .details = "A commit that was ended before is refused, and that is harmless.\n\n",
+	 .takes = CHANGE,
+	 .operands = OPERANDS_ID,
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = release},
+	{.name = "settle",
+	 .summary = "Ends the commit ID and charges what it has really cost",
+	 .details = "Prints the transaction's id. AMOUNT may be less or more than what was held. A commit "
+		    "whose time "
+		    "was over, so that its amount was freed, is still charged.\n\n",
+	 .takes = SET(DESCRIPTION) | CHANGE,
+	 .operands = OPERANDS_ID_AMOUNT,
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = settle},
+	{.name = "record",
+	 .summary = "Charges a cost that was not reserved",
+	 .details = "Prints the transaction's id. It is never refused for lack of budget: the money is "
+		    "gone.\n\n",
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | CHANGE,
+	 .needs = SET(CATEGORY) | SET(AMOUNT),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = record},
+	{.name = "extend",
+	 .summary = "Holds the commit ID for another --ttl from now",
+	 .details = "AMOUNT replaces what it holds; more of it may be refused.\n\n",
+	 .takes = SET(TTL) | CHANGE,
+	 .operands = OPERANDS_ID_MAY_AMOUNT,
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = extend},
+	{.name = "reap",
+	 .summary = "Ends the commits of dead processes and those past their time",
+	 .details = "Prints how many. Every process does so when it opens the environment, this one too: "
+		    "those are "
+		    "not counted.\n\n",
+	 .takes = CHANGE,
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = reap},
+	{.name = "verify",
+	 .summary = "Recomputes every balance from the ledger and the pending commits",
+	 .details = "Each difference is printed as one line, and the exit status is 1.\n\n",
+	 .takes = SET(JSON),
+	 .run = verify_run},
+	{.name = "apply",
+	 .summary = "Brings the envelopes to what FILE declares, all or nothing",
+	 .details = apply_help,
+	 .takes = SET(DRY_RUN) | SET(PRUNE) | SET(MODE) | CHANGE,
+	 .operands = OPERANDS_FILE,
+	 .run = apply_run},
+	{.name = "run",
+	 .summary = "Reserves the estimate, runs COMMAND, and charges what it has cost",
+	 .details = run_help,
+	 .takes = ENVELOPE | SET(ESTIMATE) | SET(DESCRIPTION) | SET(COST_FD) | SET(COST_FILE) |
+		  SET(CHARGE_ON_FAILURE) | SET(DURABILITY),
+	 .needs = SET(CATEGORY) | SET(ESTIMATE),
+	 .operands = OPERANDS_COMMAND,
+	 .run = run_run},
+};
+const unsigned verb_count = sizeof verbs / sizeof verbs[0];
+
+const struct verb *verb_find(const char *name)
+{
+	for (unsigned i = 0; i < verb_count; i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
