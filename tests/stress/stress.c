@@ -19,9 +19,10 @@
 enum {
 	PROCESSES = 4,
 	THREADS = 8,
-	ROUNDS = 2,       /* of threads, in each process */
-	OPERATIONS = 100, /* by each thread of a round */
-	OPERATIONS_LONG = 3000,
+	CROWD = 100,       /* threads of one process: more than a storage keeps read txns for */
+	ROUNDS = 2,        /* of threads, in each process */
+	OPERATIONS = 3200, /* in each round */
+	OPERATIONS_LONG = 96000,
 	CHILDREN = 3, /* envelopes below the pool's */
 	EXCHANGE = 64
 };
@@ -33,20 +34,23 @@ static const int64_t limit = 300 * BE_UNIT;
 /* In the exchange, of a commit that may be reaped before somebody ends it. */
 static const uint64_t may_expire = UINT64_C(1) << 63;
 
-/* What is run: over LMDB in either durability, without group commit, and in the memory of one process. */
+/* What is run: over LMDB in either durability, without group commit, with very many threads, and in the memory
+ * of one process. */
 struct way {
 	const char *name;
 	int processes;
+	int threads; /* in each of them */
 	uint32_t flags;
 	enum be_durability durability;
 	bool in_memory;
 };
 
 static const struct way ways[] = {
-	{"process", PROCESSES, 0, BE_DURABILITY_PROCESS, false},
-	{"full", PROCESSES, 0, BE_DURABILITY_FULL, false},
-	{"direct", PROCESSES, BE_OPEN_DIRECT, BE_DURABILITY_PROCESS, false},
-	{"memory", 1, 0, BE_DURABILITY_FULL, true},
+	{"process", PROCESSES, THREADS, 0, BE_DURABILITY_PROCESS, false},
+	{"full", PROCESSES, THREADS, 0, BE_DURABILITY_FULL, false},
+	{"direct", PROCESSES, THREADS, BE_OPEN_DIRECT, BE_DURABILITY_PROCESS, false},
+	{"crowd", 1, CROWD, 0, BE_DURABILITY_PROCESS, false},
+	{"memory", 1, THREADS, 0, BE_DURABILITY_FULL, true},
 };
 
 /* What all threads of all processes share. */
@@ -63,7 +67,7 @@ struct stress {
 	struct shared *shared;
 	pthread_barrier_t *over;
 	uint64_t seed;
-	int operations;
+	int operations; /* by each thread of a round */
 };
 
 struct thread {
@@ -317,7 +321,7 @@ static void *run_thread(void *context)
 		}
 		operate(thread, i % 2 == 0 && thread->common ? thread->common : own);
 	}
-	if (thread->number % THREADS == 0)
+	if (thread->number % thread->stress->way->threads == 0)
 		EXPECT_VERIFIED(own);
 	be_close(own);
 	return NULL;
@@ -327,24 +331,23 @@ static int run_process(int index, void *context)
 {
 	struct stress *stress = context;
 	struct be_enforcer *common = index % 2 == 0 ? open_handle(stress, NULL, 0) : NULL;
+	int round, i, count = stress->way->threads;
 	pthread_barrier_t rendezvous;
-	struct thread threads[THREADS];
-	int round, i;
+	struct thread threads[CROWD];
 
-	EXPECT(pthread_barrier_init(&rendezvous, NULL, THREADS) == 0);
+	EXPECT(pthread_barrier_init(&rendezvous, NULL, (unsigned)count) == 0);
 	for (round = 0; round < ROUNDS; round++) {
-		for (i = 0; i < THREADS; i++) {
+		for (i = 0; i < count; i++) {
 			threads[i] = (struct thread){
 				.stress = stress,
 				.common = common,
 				.rendezvous = &rendezvous,
-				.number = index * THREADS + i,
-				.random =
-					stress->seed + (uint64_t)((round * PROCESSES + index) * THREADS + i),
+				.number = index * count + i,
+				.random = stress->seed + (uint64_t)((round * PROCESSES + index) * count + i),
 			};
 			EXPECT(pthread_create(&threads[i].id, NULL, run_thread, &threads[i]) == 0);
 		}
-		for (i = 0; i < THREADS; i++)
+		for (i = 0; i < count; i++)
 			EXPECT(pthread_join(threads[i].id, NULL) == 0);
 	}
 	pthread_barrier_destroy(&rendezvous);
@@ -365,7 +368,8 @@ static void begin(struct stress *stress, const struct way *way)
 	stress->storage = NULL;
 	stress->shared = shared_make(sizeof *stress->shared);
 	stress->over = barrier_make((unsigned)way->processes);
-	stress->operations = test_is_long() ? OPERATIONS_LONG : OPERATIONS;
+	stress->operations =
+		(test_is_long() ? OPERATIONS_LONG : OPERATIONS) / (way->processes * way->threads);
 	test_path(stress->path, "%s", way->name);
 	if (way->in_memory)
 		EXPECT_OK(be_storage_memory_create(&stress->storage));
@@ -419,9 +423,9 @@ static void run(struct stress *stress, const struct way *way)
 	printf("%s: %d processes x %d threads: %d operations in %.2f s; %" PRIu64 " commits granted, %" PRIu64
 	       " refused, %" PRIu64 " ended, %" PRIu64 " reaped; %" PRIu64
 	       " handles opened; the accounts agree\n",
-	       way->name, way->processes, THREADS, way->processes * THREADS * ROUNDS * stress->operations,
-	       test_seconds_since(start), shared->granted, shared->refused, shared->ended, shared->reaped,
-	       shared->openings);
+	       way->name, way->processes, way->threads,
+	       way->processes * way->threads * ROUNDS * stress->operations, test_seconds_since(start),
+	       shared->granted, shared->refused, shared->ended, shared->reaped, shared->openings);
 	EXPECT(shared->granted > 0 && shared->ended > 0);
 	EXPECT(shared->reaped > 0 || way->in_memory); /* which may be faster than any commit expires */
 }
