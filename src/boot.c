@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BOOT_ID_SIZE 64
-
 static int read_line(const char *path, char line[BOOT_ID_SIZE])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -35,16 +33,18 @@ static int read_line(const char *path, char line[BOOT_ID_SIZE])
 	return rc;
 }
 
-static enum be_status read_boot_id(char id[BOOT_ID_SIZE])
+enum be_status boot_id(char id[BOOT_ID_SIZE])
 {
 	static const char path[] = "/proc/sys/kernel/random/boot_id";
-	int rc = read_line(path, id);
+	int rc;
 
+	memset(id, 0, BOOT_ID_SIZE);
+	rc = read_line(path, id);
 	if (rc == 0 && id[0] == '\0')
 		rc = ENODATA;
 	if (rc != 0)
-		return error_errno(BE_IO_ERROR, rc, "%s: cannot read it, and process durability needs it",
-				   path);
+		return error_errno(BE_IO_ERROR, rc,
+				   "%s: cannot read it, which tells whether the machine has gone down", path);
 	return BE_OK;
 }
 
@@ -79,7 +79,7 @@ enum be_status boot_check(const char *directory, bool *marked)
 		return BE_OK;
 	if (rc != 0)
 		return error_errno(error_from_errno(rc), rc, "%s", path);
-	status = read_boot_id(id);
+	status = boot_id(id);
 	if (status != BE_OK)
 		return status;
 	if (strcmp(noted, id) != 0)
@@ -121,7 +121,7 @@ enum be_status boot_mark(const char *directory, mode_t mode)
 	if (status == BE_OK)
 		status = name_file(directory, "be-boot", path);
 	if (status == BE_OK)
-		status = read_boot_id(id);
+		status = boot_id(id);
 	if (status != BE_OK)
 		return status;
 	rc = write_flushed(made, mode, id);

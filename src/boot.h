@@ -14,6 +14,11 @@
 #include <budget_enforcer.h>
 #include <sys/types.h>
 
+#define BOOT_ID_SIZE 64
+
+/* The id of this boot, as a line. BE_IO_ERROR where the system does not tell. */
+enum be_status boot_id(char id[BOOT_ID_SIZE]);
+
 /* BE_OTHER_BOOT when the machine went down since. Otherwise *marked tells whether something is not flushed.
  */
 enum be_status boot_check(const char *directory, bool *marked);

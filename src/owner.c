@@ -8,6 +8,7 @@
  */
 #include "owner.h"
 
+#include "boot.h"
 #include "error.h"
 
 #include <errno.h>
@@ -41,8 +42,9 @@ struct owners_file {
 	_Atomic uint64_t next_generation;
 	_Atomic uint64_t pid_namespace; /* inode of /proc/self/ns/pid of those who have it open */
 	_Atomic uint32_t durability;
-	_Atomic uint32_t used; /* slots from this one on have never been taken */
-	uint8_t padding[4096 - 32];
+	_Atomic uint32_t used;      /* slots from this one on have never been taken */
+	char boot_id[BOOT_ID_SIZE]; /* when it was made */
+	uint8_t padding[4096 - 32 - BOOT_ID_SIZE];
 	struct slot slots[OWNER_SLOTS];
 };
 
@@ -120,7 +122,7 @@ static void hint_take(struct slot *slot)
 
 /* ---- the file */
 
-static void initialise(struct owners_file *file)
+static void initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
 {
 	pthread_mutexattr_t attributes;
 	struct timespec now;
@@ -134,11 +136,33 @@ static void initialise(struct owners_file *file)
 		pthread_mutex_init(&file->slots[i].alive, &attributes);
 	pthread_mutexattr_destroy(&attributes);
 	file->next_generation = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+	memcpy(file->boot_id, id, BOOT_ID_SIZE);
 	file->magic = OWNERS_MAGIC;
 }
 
+/* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it was at some
+ * moment, and would give out generations that pending commits carry. */
+static enum be_status accept_file(struct owners *owners, bool read_only)
+{
+	struct owners_file *file = owners->file;
+	char id[BOOT_ID_SIZE] = "";
+
+	if (boot_id(id) != BE_OK)
+		error_clear(); /* then all files count as of one boot */
+	if (file->magic == OWNERS_MAGIC && strncmp(file->boot_id, id, sizeof id) == 0)
+		return BE_OK;
+	if (lock_is_held(owners->fd, 0, OWNER_SLOTS))
+		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
+				 owners->path);
+	if (read_only)
+		return BE_NOT_FOUND;
+	owners->is_new = true;
+	initialise(file, id);
+	return BE_OK;
+}
+
 /* Maps the file; under the opening lock when it may be written, so that one process makes it. To a reader, a
- * file that somebody is making, or died while making, is BE_NOT_FOUND. */
+ * file that nobody uses and that would be made anew is BE_NOT_FOUND. */
 static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
 {
 	struct stat about;
@@ -172,16 +196,7 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 	if (map == MAP_FAILED)
 		return error_errno(error_from_errno(map_error), map_error, "%s: cannot map it", owners->path);
 	owners->file = map;
-	if (owners->file->magic == OWNERS_MAGIC)
-		return BE_OK;
-	if (read_only && owners->file->magic == 0)
-		return BE_NOT_FOUND;
-	if (read_only || lock_is_held(owners->fd, 0, OWNER_SLOTS))
-		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
-				 owners->path);
-	owners->is_new = true;
-	initialise(owners->file);
-	return BE_OK;
+	return accept_file(owners, read_only);
 }
 
 static enum be_status open_file(const char *directory, bool read_only, mode_t mode, struct owners **owners)
