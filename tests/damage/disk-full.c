@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk of a few MiB that fills up. The call that meets it says BE_DISK_FULL and changes nothing, reading
+ * goes on, and once there is space the same call works, in this process and in others, with exact balances.
+ * An environment that cannot be made for lack of space says so too, wherever the space ends, and is made
+ * later.
+ */
+#include "support.h"
+#include "tmpfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define DISK_BYTES (8 << 20)
+#define ROUNDS 5
+#define STEP (96 << 10)
+
+static char disk[PATH_MAX], environment[PATH_MAX], ballast[PATH_MAX];
+
+static size_t free_bytes(void)
+{
+	struct statvfs space;
+
+	EXPECT(statvfs(disk, &space) == 0);
+	return space.f_bavail * space.f_frsize;
+}
+
+/* Takes all space but so many bytes. */
+static void leave_free(size_t bytes)
+{
+	int fd = open(ballast, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct stat about;
+
+	EXPECT(fd >= 0 && fstat(fd, &about) == 0);
+	if (free_bytes() > bytes)
+		EXPECT(posix_fallocate(fd, 0, about.st_size + (off_t)(free_bytes() - bytes)) == 0);
+	close(fd);
+}
+
+static void free_all(void)
+{
+	EXPECT(unlink(ballast) == 0);
+}
+
+static int64_t *recorded; /* by all processes */
+
+/* As large as one can be. */
+static enum be_status record_much(struct be_enforcer *handle, struct be_transaction *transaction)
+{
+	char description[BE_DESCRIPTION_SIZE];
+
+	memset(description, 'd', sizeof description - 1);
+	description[sizeof description - 1] = '\0';
+	return be_record(handle, "llm", 1, description, transaction);
+}
+
+/* Records until the disk is full. */
+static unsigned fill(struct be_enforcer *handle)
+{
+	enum be_status status;
+	unsigned count = 0;
+
+	while ((status = record_much(handle, NULL)) == BE_OK) {
+		++*recorded;
+		EXPECT(count++ < 100000);
+	}
+	EXPECT_STATUS(status, BE_DISK_FULL);
+	EXPECT(strstr(be_last_error(), environment) != NULL && strstr(be_last_error(), "space") != NULL);
+	return count;
+}
+
+/* What met the full disk meets it again. Smaller changes may find room in free pages. */
+static void expect_full(struct be_enforcer *handle)
+{
+	struct be_transaction transaction = BE_TRANSACTION_INIT;
+	enum be_status status;
+	uint64_t id = 99;
+
+	EXPECT_STATUS(record_much(handle, &transaction), BE_DISK_FULL);
+	EXPECT_EQUAL(transaction.id, 0);
+	status = be_commit(handle, "llm", 1, "", &id);
+	if (status == BE_OK)
+		status = be_release(handle, id);
+	else
+		EXPECT_EQUAL(id, 0);
+	EXPECT(status == BE_OK || status == BE_DISK_FULL);
+	EXPECT_OK(be_check(handle, "llm", 1, NULL));
+	EXPECT_BALANCE(handle, "llm", *recorded, 0);
+	EXPECT_VERIFIED(handle);
+}
+
+static int work_elsewhere(int is_full, void *context)
+{
+	struct be_enforcer *handle = context;
+
+	if (is_full) {
+		fill(handle);
+		expect_full(handle);
+	} else {
+		EXPECT_OK(be_record(handle, "llm", 1, "elsewhere", NULL));
+		++*recorded;
+		EXPECT_VERIFIED(handle);
+	}
+	be_close(handle);
+	return 0;
+}
+
+static void test_filling(enum be_durability durability)
+{
+	struct be_enforcer *handle = test_open(environment, durability);
+	unsigned count = 0;
+	uint64_t id;
+
+	*recorded = 0;
+	EXPECT_OK(be_envelope_create(handle, "llm", 1000000 * BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	leave_free(1 << 20);
+	for (int round = 0; round < ROUNDS; round++) {
+		count += fill(handle);
+		leave_free(0);
+		expect_full(handle);
+		EXPECT_EQUAL(child_wait(child_start(work_elsewhere, true, handle)), 0);
+		free_all();
+		EXPECT_EQUAL(child_wait(child_start(work_elsewhere, false, handle)), 0);
+		EXPECT_OK(be_commit(handle, "llm", 5, "", &id));
+		EXPECT_BALANCE(handle, "llm", *recorded, 5);
+		EXPECT_OK(be_release(handle, id));
+		EXPECT_VERIFIED(handle);
+		leave_free((size_t)(round + 1) * 10000);
+	}
+	be_close(handle);
+	free_all();
+	handle = test_open(environment, durability);
+	EXPECT_BALANCE(handle, "llm", *recorded, 0);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+	test_remove(environment);
+	printf("%s: the disk was full %d times, after %u records\n",
+	       durability == BE_DURABILITY_FULL ? "full durability" : "process durability", ROUNDS, count);
+}
+
+/* In a process of its own: where space is missing under a mapped file, using it is SIGBUS. */
+static int open_and_work(int unused, void *context)
+{
+	struct be_enforcer *handle;
+	enum be_status status = be_open(environment, NULL, &handle);
+
+	(void)unused;
+	(void)context;
+	if (status == BE_OK) {
+		status = be_envelope_ensure(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL);
+		if (status == BE_OK)
+			EXPECT_VERIFIED(handle);
+		be_close(handle);
+	}
+	if (status != BE_OK)
+		EXPECT_STATUS(status, BE_DISK_FULL);
+	return status == BE_OK ? 0 : 10;
+}
+
+static void test_making(void)
+{
+	unsigned refused = 0, made = 0;
+
+	for (size_t bytes = 0; made < 3; bytes += STEP) {
+		int status;
+
+		leave_free(bytes);
+		status = child_wait(child_start(open_and_work, 0, NULL));
+		EXPECT(status == 0 || status == 10);
+		refused += status == 10;
+		made += status == 0;
+		free_all();
+		EXPECT_EQUAL(child_wait(child_start(open_and_work, 0, NULL)), 0);
+		test_remove(environment);
+	}
+	EXPECT(refused > 10);
+	printf("an environment could not be made with %u amounts of space, and was made once there was "
+	       "more\n",
+	       refused);
+}
+
+int main(void)
+{
+	test_begin(60);
+	recorded = shared_make(sizeof *recorded);
+	test_path(disk, "disk");
+	test_path(environment, "disk/environment");
+	test_path(ballast, "disk/ballast");
+	if (!tmpfs_mount(disk, DISK_BYTES))
+		test_skip("a tmpfs needs root or user namespaces: %s", strerror(errno));
+	test_filling(BE_DURABILITY_FULL);
+	test_filling(BE_DURABILITY_PROCESS);
+	test_making();
+	return 0;
+}
