@@ -34,7 +34,8 @@ int answer_exit_status(enum be_status status)
 {
 	if (status == BE_OK)
 		return EXIT_DONE;
-	if (be_status_is_refusal(status))
+	/* To the library it is a fault of the caller, but here it means that all is well with what is there. */
+	if (be_status_is_refusal(status) || status == BE_ALREADY_THERE)
 		return EXIT_REFUSED;
 	return status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW ? TOOL_EXIT_USAGE : TOOL_EXIT_FAULT;
 }
@@ -42,7 +43,7 @@ int answer_exit_status(enum be_status status)
 /* ---- sentences */
 
 /* What an operator can do, where the library's own sentence speaks to programmers or to nobody. */
-static const char *advice(enum be_status status)
+static const char *advice(const struct request *request, enum be_status status)
 {
 	switch (status) {
 	case BE_EXCEEDS_BUDGET:
@@ -64,7 +65,11 @@ static const char *advice(enum be_status status)
 		return "there was never a commit of this id; be-inspect ENVIRONMENT commits lists those "
 		       "pending";
 	case BE_NOT_FOUND:
-		return "there is no environment here; be-ctl create makes it, in a directory that exists";
+		/* Where a file is named too, it may be the one that is missing. */
+		return request->file
+			       ? NULL
+			       : "there is no environment here; be-ctl create makes it, in a directory that "
+				 "exists";
 	case BE_OTHER_DURABILITY:
 		return "the environment is in use with the other durability: use --durability process, or "
 		       "full";
@@ -79,11 +84,12 @@ static void format_amount(int64_t amount, char text[BE_AMOUNT_TEXT_SIZE])
 		strcpy(text, "?");
 }
 
-char *answer_sentence(enum be_status status, const struct be_decision *decision)
+char *answer_sentence(const struct request *request, enum be_status status,
+		      const struct be_decision *decision)
 {
 	char requested[BE_AMOUNT_TEXT_SIZE], available[BE_AMOUNT_TEXT_SIZE], limit[BE_AMOUNT_TEXT_SIZE],
 		spent[BE_AMOUNT_TEXT_SIZE], committed[BE_AMOUNT_TEXT_SIZE];
-	const char *advised = advice(status);
+	const char *advised = advice(request, status);
 	char *sentence;
 	int made;
 
@@ -121,7 +127,10 @@ static char *make_subject(const struct answer *answer, enum be_status status)
 	char *subject;
 
 	if (!be_status_is_refusal(status)) {
-		subject = strdup(request->environment);
+		bool is_file =
+			request->file && strncmp(be_last_error(), request->file, strlen(request->file)) == 0;
+
+		subject = strdup(is_file ? request->file : request->environment);
 	} else if (request->id != 0 && answer->decision.category[0] == '\0') {
 		if (asprintf(&subject, "commit %" PRIu64, request->id) < 0)
 			subject = NULL;
@@ -215,7 +224,7 @@ int answer_finish(struct answer *answer, enum be_status status)
 	if (status != BE_OK && !answer->told) {
 		char *subject = make_subject(answer, status);
 
-		sentence = answer_sentence(status, &answer->decision);
+		sentence = answer_sentence(answer->request, status, &answer->decision);
 		tool_complain(subject, sentence);
 		free(subject);
 	}

@@ -39,7 +39,8 @@ int answer_finish(struct answer *answer, enum be_status status);
 int answer_exit_status(enum be_status status);
 
 /* A sentence about the last failure that says what to do. `decision` may be NULL. To be freed. */
-char *answer_sentence(enum be_status status, const struct be_decision *decision);
+char *answer_sentence(const struct request *request, enum be_status status,
+		      const struct be_decision *decision);
 
 /* "namespace/category", and without a slash in the default namespace. To be freed. */
 char *answer_label(const char *namespace_name, const char *category);

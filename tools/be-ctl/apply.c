@@ -137,11 +137,11 @@ static void show(const struct plan *plan, struct answer *answer)
 /* ---- carrying it out */
 
 /* Where in the file the change that was refused was asked for. */
-static void complain_of_change(struct declaration *declaration, const struct plan *plan, size_t failed,
-			       enum be_status status)
+static void complain_of_change(const struct request *request, struct declaration *declaration,
+			       const struct plan *plan, size_t failed, enum be_status status)
 {
 	const struct declared *declared = plan->steps[failed].declared;
-	char *sentence = answer_sentence(status, NULL);
+	char *sentence = answer_sentence(request, status, NULL);
 
 	declaration_complain(declaration, declared ? declared->at : (struct mark){1, 1}, "'%s': %s",
 			     plan->changes[failed].category, sentence);
@@ -165,7 +165,7 @@ static int apply(const struct request *request, struct declaration *declaration,
 		if (!be_status_is_refusal(status))
 			break;
 		if (attempt == ATTEMPTS) {
-			complain_of_change(declaration, &plan, failed, status);
+			complain_of_change(request, declaration, &plan, failed, status);
 			break;
 		}
 		plan_free(&plan);

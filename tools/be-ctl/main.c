@@ -6,6 +6,7 @@
  *   request.c      a verb's command line
  *   answer.c       output, errors, exit statuses
  *   run.c          runs a command on a reservation
+ *   upkeep.c       prune, backup, restore
  *   verify.c       recomputes every balance
  *   apply.c        brings the environment to what a file declares:
  *   declaration.c  reads the file,

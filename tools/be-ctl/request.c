@@ -53,6 +53,9 @@ static const struct {
 	[OPTION_CHARGE_ON_FAILURE] = {"charge-on-failure", NULL,
 				      "Charge also a command that fails, and, when be-ctl is killed, the "
 				      "estimate"},
+	[OPTION_BEFORE] = {"before", "TIME",
+			   "Remove what was charged or ended before that: 2023-11-16, '2023-11-16 18:15:46', "
+			   "@SECONDS, or so long ago: 30d, 8w"},
 	[OPTION_DRY_RUN] = {"dry-run", NULL, "Show what would be done, and do nothing"},
 	[OPTION_PRUNE] = {"prune", NULL,
 			  "Remove the envelopes that FILE does not declare, in those namespaces of which it "
@@ -196,6 +199,9 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_CHARGE_ON_FAILURE:
 		request->charge_on_failure = true;
+		break;
+	case OPTION_BEFORE:
+		request->before_ns = argument_moment(state, "--before", text, moment_now_ns());
 		break;
 	case OPTION_DRY_RUN:
 		request->dry_run = true;

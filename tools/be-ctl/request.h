@@ -26,6 +26,7 @@ enum request_option {
 	OPTION_COST_FD,
 	OPTION_COST_FILE,
 	OPTION_CHARGE_ON_FAILURE,
+	OPTION_BEFORE,
 	OPTION_DRY_RUN,
 	OPTION_PRUNE,
 	OPTION_DURABILITY,
@@ -76,6 +77,7 @@ struct request {
 	uint64_t id;
 	int64_t limit;
 	int64_t start_ns;
+	int64_t before_ns;
 	uint64_t ttl_ms;
 	int cost_fd; /* -1: not given */
 	uint32_t mode;

@@ -163,7 +163,7 @@ static int attend(pid_t child, const sigset_t *signals)
 
 static int give_up(const struct request *request, enum be_status status, const struct be_decision *decision)
 {
-	char *sentence = answer_sentence(status, decision);
+	char *sentence = answer_sentence(request, status, decision);
 	char *label = decision && decision->category[0]
 			      ? answer_label(decision->namespace_name, decision->category)
 			      : answer_label(request->namespace_name, request->category);

@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "apply.h"
 #include "run.h"
+#include "upkeep.h"
 #include "verify.h"
 
 #include <string.h>
@@ -282,6 +283,32 @@ const struct verb verbs[] = {
 	 .takes = CHANGE,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = reap},
+	{.name = "prune",
+	 .summary = "Removes old transactions from the ledger; balances stay",
+	 .details = "Prints how many. Commits that ended before are forgotten, too: nobody can settle them "
+		    "late any "
+		    "more. The pool goes on meanwhile.\n\n"
+		    "  be-ctl prune --before 90d DIR\n\n",
+	 .takes = SET(BEFORE) | CHANGE,
+	 .needs = SET(BEFORE),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = upkeep_prune},
+	{.name = "backup",
+	 .summary = "Copies the environment to FILE, as it is at one moment",
+	 .details = "FILE must not exist; it appears when it is whole and flushed. The pool goes on "
+		    "meanwhile.\n\n",
+	 .takes = SET(JSON),
+	 .operands = OPERANDS_FILE,
+	 .open_flags = BE_OPEN_READ_ONLY,
+	 .act = upkeep_backup},
+	{.name = "restore",
+	 .summary = "Makes ENVIRONMENT of the backup FILE",
+	 .details =
+		 "ENVIRONMENT must not exist, or be an empty directory: nothing is written over, and a live "
+		 "environment least of all.\n\n",
+	 .takes = SET(JSON),
+	 .operands = OPERANDS_FILE,
+	 .run = upkeep_restore},
 	{.name = "verify",
 	 .summary = "Recomputes every balance from the ledger and the pending commits",
 	 .details = "Each difference is printed as one line, and the exit status is 1.\n\n",
