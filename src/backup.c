@@ -28,7 +28,7 @@ static enum be_status failed(const char *path)
 	if (code == EEXIST || code == ENOTEMPTY)
 		return error_set(BE_ALREADY_THERE,
 				 "%s: it exists, and nothing is written over; give another name", path);
-	return error_errno(error_from_errno(code), code, "%s", path);
+	return error_path(code, path);
 }
 
 static enum be_status name_beside(char beside[PATH_MAX], const char *path, const char *suffix)

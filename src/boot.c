@@ -78,7 +78,7 @@ enum be_status boot_check(const char *directory, bool *marked)
 	if (rc == ENOENT)
 		return BE_OK;
 	if (rc != 0)
-		return error_errno(error_from_errno(rc), rc, "%s", path);
+		return error_path(rc, path);
 	status = boot_id(id);
 	if (status != BE_OK)
 		return status;
@@ -130,7 +130,7 @@ enum be_status boot_mark(const char *directory, mode_t mode)
 	if (rc == 0)
 		rc = sync_directory(directory);
 	if (rc != 0)
-		return error_errno(error_from_errno(rc), rc, "%s", path);
+		return error_path(rc, path);
 	return BE_OK;
 }
 
@@ -144,6 +144,6 @@ enum be_status boot_unmark(const char *directory)
 		return status;
 	rc = unlink(path) < 0 ? errno : sync_directory(directory);
 	if (rc != 0)
-		return error_errno(error_from_errno(rc), rc, "%s", path);
+		return error_path(rc, path);
 	return BE_OK;
 }

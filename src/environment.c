@@ -106,13 +106,15 @@ static enum be_status open_directory(const struct environment_settings *settings
 
 	if (stat(settings->path, about) < 0) {
 		if (errno != ENOENT || !may_create)
-			return error_errno(error_from_errno(errno), errno, "%s", settings->path);
+			return error_path(errno, settings->path);
 		if (mkdir(settings->path, directory_mode(settings->mode)) < 0 && errno != EEXIST)
-			return error_errno(error_from_errno(errno), errno, "%s: cannot create the directory",
-					   settings->path);
+			return errno == EACCES
+				       ? error_path(errno, settings->path)
+				       : error_errno(error_from_errno(errno), errno,
+						     "%s: cannot create the directory", settings->path);
 		if (chmod(settings->path, directory_mode(settings->mode)) < 0 ||
 		    stat(settings->path, about) < 0)
-			return error_errno(error_from_errno(errno), errno, "%s", settings->path);
+			return error_path(errno, settings->path);
 	}
 	if (!S_ISDIR(about->st_mode))
 		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: an environment is a directory, and this is none",

@@ -6,9 +6,12 @@
 #include "error.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static _Thread_local char text[ERROR_TEXT_SIZE];
 /* Apart from the text, and in the memory that every thread has from its start, so that clearing it on the hot path
@@ -75,6 +78,47 @@ enum be_status error_from_errno(int code)
 	default:
 		return BE_IO_ERROR;
 	}
+}
+
+static bool may(const char *path, int access_mode)
+{
+	return faccessat(AT_FDCWD, path, access_mode, AT_EACCESS) == 0;
+}
+
+/* The first directory on the way to `path` that may not be searched. False: there is none, or the path is
+ * longer than any file's can be. */
+static bool find_barrier(const char *path, char barrier[PATH_MAX])
+{
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		if (slash - path >= PATH_MAX)
+			return false;
+		memcpy(barrier, path, (size_t)(slash - path));
+		barrier[slash - path] = '\0';
+		if (!may(barrier, X_OK))
+			return may(barrier, F_OK);
+	}
+	return false;
+}
+
+enum be_status error_path(int code, const char *path)
+{
+	char barrier[PATH_MAX];
+
+	if (code != EACCES || *path == '\0')
+		return error_errno(error_from_errno(code), code, "%s", path);
+	if (find_barrier(path, barrier))
+		return error_set(BE_PERMISSION, "%s: search (x) permission on the directory is missing",
+				 barrier);
+	if (!may(path, F_OK))
+		return error_set(
+			BE_PERMISSION,
+			"%s: it has to be made, and write permission on the directory above it is missing",
+			path);
+	if (!may(path, R_OK))
+		return error_set(BE_PERMISSION, "%s: read permission on it is missing", path);
+	if (!may(path, W_OK))
+		return error_set(BE_PERMISSION, "%s: write permission on it is missing", path);
+	return error_errno(BE_PERMISSION, code, "%s", path);
 }
 
 enum be_status error_default(enum be_status status)

@@ -22,6 +22,10 @@ void error_name_path(const char *path);
 /* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR. */
 enum be_status error_from_errno(int code);
 
+/* Status and text for a failed call that names the file or directory `path`, to be read, written or made. For
+ * EACCES the text says which permission on what is missing. */
+enum be_status error_path(int code, const char *path);
+
 /* Keep the text while the caller's code runs, which may call the library: it is the text of our call. */
 #define ERROR_TEXT_SIZE 640
 void error_save(char saved[ERROR_TEXT_SIZE]);

@@ -74,9 +74,10 @@ struct slot {
 
 struct group_file {
 	_Atomic uint64_t magic; /* written last */
-	uint64_t next_batch;    /* under `leader`, as are the next two */
+	uint64_t next_batch;    /* under `leader`, as are the next three */
 	int64_t last_took_ns;
 	uint32_t last_size;
+	uint32_t first_word;            /* of `posted`, where the next batch begins to take */
 	_Atomic uint32_t next_is_stuck; /* whoever is to lead next did not in WAIT_NS */
 	_Alignas(64) _Atomic uint32_t batch;
 	_Alignas(64) _Atomic uint64_t posted[WORDS];
@@ -122,6 +123,7 @@ static void initialise(struct group_file *file)
 	file->next_batch = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 	file->last_took_ns = 0;
 	file->last_size = 0;
+	file->first_word = 0;
 	file->next_is_stuck = 0;
 	file->batch = 0;
 	init_mutex(&file->leader);
@@ -173,8 +175,7 @@ enum be_status group_open(const char *directory, mode_t mode, bool reset, struct
 	snprintf(path, sizeof path, "%s/" GROUP_FILE, directory);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode);
 	if (fd < 0)
-		status = error_errno(error_from_errno(errno), errno,
-				     "%s: cannot open it for reading and writing", path);
+		status = error_path(errno, path);
 	else {
 		status = map_file(fd, path, mode, reset, &made->file);
 		close(fd);
@@ -349,28 +350,34 @@ static void gather(struct group_file *file)
 		sched_yield();
 }
 
-/* Takes posted slots into the batch and stamps them. */
+/* Takes posted slots into the batch and stamps them. When there are more than it may carry, the next one begins
+ * where this one ends: every slot has its turn, however fast the others are posted again. */
 static void take_posted(struct group_file *file, struct batch *batch, uint64_t number)
 {
-	for (uint32_t word = 0; word < WORDS && batch->count < BATCH_MAX; word++) {
+	uint32_t first = file->first_word % WORDS;
+
+	for (uint32_t i = 0; i < WORDS && batch->count < BATCH_MAX; i++) {
+		uint32_t word = (first + i) % WORDS;
 		uint64_t bits = atomic_load(&file->posted[word]);
 
 		while (bits != 0 && batch->count < BATCH_MAX) {
-			uint32_t i = word * 64 + (uint32_t)__builtin_ctzll(bits);
-			struct mark *mark = &file->marks[i];
-			struct slot *slot = &file->slots[i];
+			uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
+			struct mark *mark = &file->marks[index];
+			struct slot *slot = &file->slots[index];
 
-			atomic_fetch_and(&file->posted[word], ~(UINT64_C(1) << i % 64));
+			atomic_fetch_and(&file->posted[word], ~(UINT64_C(1) << index % 64));
 			bits &= bits - 1;
 			if (mark->state != POSTED)
 				continue;
 			mark->batch = number;
 			slot->error[0] = '\0';
 			atomic_store(&mark->state, TAKEN);
-			batch->slots[batch->count] = i;
+			batch->slots[batch->count] = index;
 			batch->items[batch->count++] = (struct executor_item){
 				&slot->operation, &slot->result, slot->error, sizeof slot->error};
 		}
+		if (batch->count == BATCH_MAX)
+			file->first_word = word;
 	}
 }
 

@@ -178,7 +178,7 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 			return BE_NOT_FOUND;
 		owners->is_new = true;
 		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
-			return error_errno(error_from_errno(errno), errno, "%s", owners->path);
+			return error_path(errno, owners->path);
 		/* Allocated for good: a mapped page that the disk has no room for would raise SIGBUS. */
 		rc = posix_fallocate(owners->fd, 0, sizeof(struct owners_file));
 		if (rc != 0)
@@ -188,7 +188,7 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 	 * inherits the map and must not keep its parent's lock by it: so another description is mapped. */
 	map_fd = open(owners->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (map_fd < 0)
-		return error_errno(error_from_errno(errno), errno, "%s", owners->path);
+		return error_path(errno, owners->path);
 	map = mmap(NULL, sizeof(struct owners_file), read_only ? PROT_READ : PROT_READ | PROT_WRITE,
 		   MAP_SHARED, map_fd, 0);
 	map_error = errno;
@@ -209,11 +209,8 @@ static enum be_status open_file(const char *directory, bool read_only, mode_t mo
 	strcat(strcpy(made->path, directory), "/" OWNERS_FILE);
 	made->fd = open(made->path, (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, mode);
 	if (made->fd < 0) {
-		int code = errno;
-		enum be_status status = error_from_errno(code);
+		enum be_status status = error_path(errno, made->path);
 
-		error_errno(status, code, "%s: cannot open it for %s", made->path,
-			    read_only ? "reading" : "reading and writing");
 		free(made);
 		return status;
 	}

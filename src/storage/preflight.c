@@ -69,7 +69,7 @@ enum be_status preflight_file_system(const char *directory)
 
 	while (statfs(directory, &system) < 0)
 		if (errno != EINTR)
-			return error_errno(error_from_errno(errno), errno, "%s", directory);
+			return error_path(errno, directory);
 	/* The field is signed on some machines; magic numbers have 32 bits. */
 	return preflight_file_system_type(directory, (unsigned long)system.f_type & 0xffffffff);
 }
