@@ -443,7 +443,17 @@ static bool lead_batch(struct group_file *file, struct environment *environment,
 	return batch.count == BATCH_MAX;
 }
 
-/* Leads, and lets `leader` go. */
+/* Would nobody lead if this thread stopped? Whoever finds `next` taken sleeps, and waits for the one that has it. */
+static bool nobody_is_next(struct group_file *file)
+{
+	if (!try_next(file))
+		return false;
+	pthread_mutex_unlock(&file->next);
+	return true;
+}
+
+/* Leads, and lets `leader` go. What did not fit into the batch is left to the next leader, if there is one: a
+ * crowd that comes back as fast as it is served would keep this one from its own caller for ever. */
 static void lead(struct group_file *file, struct environment *environment, const struct operation *operation,
 		 struct result *result)
 {
@@ -452,7 +462,7 @@ static void lead(struct group_file *file, struct environment *environment, const
 
 	if (more) {
 		error_save(own_text);
-		while (more)
+		while (more && nobody_is_next(file))
 			more = lead_batch(file, environment, NULL, NULL);
 		error_restore(own_text);
 	}
