@@ -159,6 +159,27 @@ static void check_durations(void)
 	}
 }
 
+static void check_parsed_durations(void)
+{
+	static const struct {
+		const char *text;
+		int64_t seconds;
+	} cases[] = {{"0s", 0}, {"90s", 90}, {"30m", 1800}, {"1h", 3600}, {"7d", 604800}, {"2w", 1209600}};
+	static const char *const refused[] = {
+		"",    "1",   "h",  "none",       "-1h", "1.5h",        "1h30m",
+		" 1h", "1h ", "1y", "2023-11-16", "@1",  "9223372037s", "99999999999999999999s",
+	};
+	int64_t duration_ns;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		EXPECT(duration_parse(cases[i].text, &duration_ns));
+		EXPECT_EQUAL(duration_ns, cases[i].seconds * SECOND_NS);
+	}
+	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+		if (duration_parse(refused[i], &duration_ns))
+			test_fail(__FILE__, __LINE__, "'%s' was understood as a duration", refused[i]);
+}
+
 int main(void)
 {
 	test_begin(60);
@@ -166,5 +187,6 @@ int main(void)
 	check_refused();
 	check_formatted();
 	check_durations();
+	check_parsed_durations();
 	return 0;
 }
