@@ -530,7 +530,7 @@ BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle, cons
                                                              const struct be_transaction *transaction),
                                                 void *context);
 
-/* A process that has the environment open to change it, or one that died so and still holds commits. */
+/* A process that has the environment open to change it, or one that died so, until what it held was reaped. */
 struct be_owner_info {
 	uint32_t size;
 	uint32_t pid;

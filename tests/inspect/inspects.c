@@ -107,6 +107,17 @@ void inspect_into(int output, struct ending *ending, ...)
 	run(&start, output, ending);
 }
 
+pid_t inspect_start(int output, ...)
+{
+	struct start start = {.output = output, .errors = STDERR_FILENO};
+	va_list list;
+
+	va_start(list, output);
+	take_arguments(&start, va_arg(list, const char *), list);
+	va_end(list);
+	return child_start(execute, 0, &start);
+}
+
 void ending_free(struct ending *ending)
 {
 	free(ending->output);

@@ -34,6 +34,9 @@ void inspect(struct ending *ending, ...) __attribute__((sentinel));
 /* The same, with its standard output going to `output`. */
 void inspect_into(int output, struct ending *ending, ...) __attribute__((sentinel));
 
+/* Starts it with its standard output going to `output`; child_wait() waits for its end. */
+pid_t inspect_start(int output, ...) __attribute__((sentinel));
+
 void ending_free(struct ending *ending);
 
 /* Runs it, expects that it ends well and without a word on standard error, and returns what it has

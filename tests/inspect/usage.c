@@ -26,12 +26,18 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "ENVIRONMENT is missing", "--json");
 	EXPECT_REFUSED(2, "'balances' is no view; the views are envelopes, commits,", "/nowhere", "balances");
 	EXPECT_REFUSED(2, "one VIEW at a time", "/nowhere", "commits", "verify");
-	EXPECT_REFUSED(2, "--json has neither --raw nor --noheadings", "--json", "--raw", "/nowhere");
-	EXPECT_REFUSED(2, "--json has neither --raw nor --noheadings", "-Jn", "/nowhere");
-	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--category", "llm");
-	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--limit", "1");
-	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--output", "id");
-	EXPECT_REFUSED(2, "verify looks at everything", "/nowhere", "verify", "--sort", "id");
+	EXPECT_REFUSED(2, "one of --json, --csv and --raw at a time", "--json", "--raw", "/nowhere");
+	EXPECT_REFUSED(2, "--json has no --noheadings", "-Jn", "/nowhere");
+	EXPECT_REFUSED(2, "verify has no --category", "/nowhere", "verify", "--category", "llm");
+	EXPECT_REFUSED(2, "verify has no --limit", "/nowhere", "verify", "--limit", "1");
+	EXPECT_REFUSED(2, "verify has no --output", "/nowhere", "verify", "--output", "id");
+	EXPECT_REFUSED(2, "verify has no --sort", "/nowhere", "verify", "--sort", "id");
+	EXPECT_REFUSED(2, "verify has no --csv", "/nowhere", "verify", "--csv");
+	EXPECT_REFUSED(2, "stats has no --raw", "/nowhere", "stats", "--raw");
+	EXPECT_REFUSED(2, "owners has no --category", "/nowhere", "owners", "--category", "llm");
+	EXPECT_REFUSED(2, "commits has no --follow", "/nowhere", "commits", "--follow");
+	EXPECT_REFUSED(2, "--follow has neither --sort nor --until", "/nowhere", "transactions", "--follow",
+		       "--sort", "id");
 	EXPECT_REFUSED(2, "--sort: commits has no column 'limit'; --help", "/nowhere", "commits", "--sort",
 		       "-limit");
 	EXPECT_REFUSED(2, "--sort: envelopes has no column ''; --help", "/nowhere", "--sort", "");

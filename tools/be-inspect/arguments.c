@@ -17,6 +17,9 @@
 #define TEXT_OF(number) #number
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
 
+/* As many as tail -f shows before it waits. */
+#define FOLLOW_LINES 10
+
 const char *argp_program_version =
 	"be-inspect " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
 
@@ -25,6 +28,7 @@ enum option_key {
 	KEY_NOHEADINGS = 'n',
 	KEY_OUTPUT = 'o',
 	KEY_RAW = 'r',
+	KEY_FOLLOW = 'f',
 	KEY_NAMESPACE = 256,
 	KEY_CATEGORY,
 	KEY_SINCE,
@@ -33,6 +37,7 @@ enum option_key {
 	KEY_MAX,
 	KEY_LIMIT,
 	KEY_SORT,
+	KEY_CSV,
 };
 
 static const struct argp_option options[] = {
@@ -50,8 +55,17 @@ static const struct argp_option options[] = {
 	 "At most N: the first as sorted; else the oldest commits, the latest transactions "
 	 "(these in ascending order too)",
 	 1},
+	{"follow", KEY_FOLLOW, 0, 0,
+	 "The latest 10 transactions (or as many as --limit says, or all --since a time), then each one as "
+	 "it "
+	 "is charged",
+	 1},
 	{0, 0, 0, 0, "How to show it:", 2},
-	{"json", KEY_JSON, 0, 0, "One JSON document; amounts are strings, exact to the last digit", 2},
+	{"json", KEY_JSON, 0, 0,
+	 "One JSON document; amounts are strings, exact to the last digit. With --follow, one document for "
+	 "each line",
+	 2},
+	{"csv", KEY_CSV, 0, 0, "Comma-separated values, as RFC 4180 has them, named as in JSON", 2},
 	{"output", KEY_OUTPUT, "COLUMNS", 0,
 	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
 	{"sort", KEY_SORT, "COLUMN", 0,
@@ -63,33 +77,52 @@ static const struct argp_option options[] = {
 	{0, 0, 0, 0, 0, 0},
 };
 
-static const char help[] = "Shows what is in the budget ENVIRONMENT, a directory, and never changes it."
-			   "\v"
-			   "VIEW is envelopes (the default), commits (those pending), transactions (the "
-			   "ledger) or verify, which "
-			   "recomputes every balance from ledger and pending commits.\n"
-			   "\n"
-			   "TIME is 2023-11-16, '2023-11-16 18:15:46' or 2023-11-16T18:15:46.680Z, all in "
-			   "UTC unless an offset follows; "
-			   "@SECONDS since 1970; or how long ago: 90s, 30m, 1h, 7d, 2w. AMOUNT is a decimal "
-			   "number such as 0.40.\n"
-			   "\n"
-			   "Exit status: 0 all went well, 1 verify found a difference or damage, 2 the "
-			   "command line is wrong, 3 the "
-			   "environment cannot be read or the output cannot be written.\n"
-			   "\n"
-			   "Columns, by their headings or by their names in JSON (* by default):\n";
+static const char help[] =
+	"Shows what is in the budget ENVIRONMENT, a directory, and never changes it."
+	"\v"
+	"VIEW is envelopes (the default), commits (those pending), transactions (the "
+	"ledger), owners (the processes that have it open, and what each holds), stats "
+	"(files, pages, readers, ids) or verify, which recomputes every balance from ledger "
+	"and pending commits.\n"
+	"\n"
+	"--csv changes no text: a spreadsheet takes one that begins with = + - or @ for a "
+	"formula, so import the columns of text as such.\n"
+	"\n"
+	"TIME is 2023-11-16, '2023-11-16 18:15:46' or 2023-11-16T18:15:46.680Z, all in "
+	"UTC unless an offset follows; "
+	"@SECONDS since 1970; or how long ago: 90s, 30m, 1h, 7d, 2w. AMOUNT is a decimal "
+	"number such as 0.40.\n"
+	"\n"
+	"Exit status: 0 all went well, 1 verify found a difference or damage, 2 the "
+	"command line is wrong, 3 the "
+	"environment cannot be read or the output cannot be written.\n"
+	"\n"
+	"Columns, by their headings or by their names in JSON (* by default):\n";
 
 /* ---- views */
+
+/* Kinds of options: which views have them. */
+enum {
+	HAS_JSON = 1,
+	HAS_CSV = 2, /* and --output */
+	HAS_LAYOUT = 4,
+	HAS_ORDER = 8, /* and --limit */
+	HAS_FILTERS = 16,
+	HAS_FOLLOW = 32,
+	HAS_ROWS = HAS_JSON | HAS_CSV | HAS_LAYOUT | HAS_ORDER,
+};
 
 static const struct {
 	const char *name;
 	const struct fields *fields; /* NULL: no columns */
+	int options;
 } views[] = {
-	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields},
-	[VIEW_COMMITS] = {"commits", &commit_fields},
-	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields},
-	[VIEW_VERIFY] = {"verify", NULL},
+	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields, HAS_ROWS | HAS_FILTERS},
+	[VIEW_COMMITS] = {"commits", &commit_fields, HAS_ROWS | HAS_FILTERS},
+	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields, HAS_ROWS | HAS_FILTERS | HAS_FOLLOW},
+	[VIEW_OWNERS] = {"owners", &owner_fields, HAS_ROWS},
+	[VIEW_STATS] = {"stats", &stats_fields, HAS_JSON | HAS_CSV},
+	[VIEW_VERIFY] = {"verify", NULL, HAS_JSON},
 };
 
 #define VIEW_COUNT (sizeof views / sizeof views[0])
@@ -105,6 +138,7 @@ struct parser {
 	const char *columns; /* of --output; NULL: not given */
 	const char *sort;    /* of --sort; the same */
 	bool view_given;
+	uint64_t given; /* a bit for each element of `options` that was */
 };
 
 static void take_view(struct argp_state *state, struct parser *parser, const char *name)
@@ -120,7 +154,10 @@ static void take_view(struct argp_state *state, struct parser *parser, const cha
 		}
 	}
 	safe = text_escape(name);
-	argp_error(state, "'%s' is no view; the views are envelopes, commits, transactions and verify", safe);
+	argp_error(state,
+		   "'%s' is no view; the views are envelopes, commits, transactions, owners, stats "
+		   "and verify",
+		   safe);
 	free(safe);
 }
 
@@ -142,7 +179,8 @@ static void add_default_columns(struct arguments *arguments, const struct fields
 	size_t i;
 
 	for (i = 0; i < fields->count; i++)
-		if (arguments->json || !fields->first[i].on_demand)
+		if (arguments->form == FORM_JSON || arguments->form == FORM_CSV ||
+		    !fields->first[i].on_demand)
 			add_column(arguments, &fields->first[i]);
 }
 
@@ -179,11 +217,14 @@ static void take_sort(struct argp_state *state, struct parser *parser, const str
 	char *safe;
 
 	if (!name) {
-		arguments->by_need = arguments->view == VIEW_ENVELOPES && !arguments->json;
+		arguments->by_need = arguments->view == VIEW_ENVELOPES && arguments->form <= FORM_RAW;
 		name = arguments->by_need ? "-utilization_percent" : "";
 	}
 	arguments->descending = *name == '-';
 	name += arguments->descending;
+	/* Owners have no order of their own, and are gathered in any case. */
+	if (!parser->sort && arguments->view == VIEW_OWNERS)
+		name = "pid";
 	arguments->sort = fields_find(fields, name, strlen(name));
 	if (!parser->sort || arguments->sort)
 		return;
@@ -195,18 +236,81 @@ static void take_sort(struct argp_state *state, struct parser *parser, const str
 
 /* ---- all together */
 
-static void check_combination(struct argp_state *state, struct parser *parser)
+static int kind_of(int key)
+{
+	switch (key) {
+	case KEY_JSON:
+		return HAS_JSON;
+	case KEY_CSV:
+	case KEY_OUTPUT:
+		return HAS_CSV;
+	case KEY_RAW:
+	case KEY_NOHEADINGS:
+		return HAS_LAYOUT;
+	case KEY_LIMIT:
+	case KEY_SORT:
+		return HAS_ORDER;
+	case KEY_FOLLOW:
+		return HAS_FOLLOW;
+	default:
+		return HAS_FILTERS;
+	}
+}
+
+#define OPTION_COUNT (sizeof options / sizeof options[0])
+
+static void note_option(struct parser *parser, int key)
+{
+	size_t i;
+
+	for (i = 0; i < OPTION_COUNT; i++)
+		if (options[i].name && options[i].key == key)
+			parser->given |= UINT64_C(1) << i;
+}
+
+static bool was_given(const struct parser *parser, int key)
+{
+	size_t i;
+
+	for (i = 0; i < OPTION_COUNT; i++)
+		if (options[i].key == key)
+			return parser->given >> i & 1;
+	return false;
+}
+
+static void check_options_of_view(struct argp_state *state, const struct parser *parser)
+{
+	enum view view = parser->arguments->view;
+	size_t i;
+
+	for (i = 0; i < OPTION_COUNT; i++)
+		if (parser->given >> i & 1 && !(views[view].options & kind_of(options[i].key)))
+			argp_error(state, "%s has no --%s", view_name(view), options[i].name);
+}
+
+static void check_form(struct argp_state *state, const struct parser *parser)
 {
 	const struct arguments *arguments = parser->arguments;
+
+	if (was_given(parser, KEY_JSON) + was_given(parser, KEY_CSV) + was_given(parser, KEY_RAW) > 1)
+		argp_error(state, "one of --json, --csv and --raw at a time");
+	if (arguments->form == FORM_JSON && arguments->noheadings)
+		argp_error(state, "--json has no --noheadings");
+	if (arguments->follow && (was_given(parser, KEY_SORT) || was_given(parser, KEY_UNTIL)))
+		argp_error(state, "--follow has neither --sort nor --until");
+}
+
+static void check_combination(struct argp_state *state, struct parser *parser)
+{
+	struct arguments *arguments = parser->arguments;
 	const struct fields *fields = views[arguments->view].fields;
 
 	if (!arguments->environment)
 		argp_error(state, "ENVIRONMENT is missing");
-	if (arguments->json && (arguments->raw || arguments->noheadings))
-		argp_error(state, "--json has neither --raw nor --noheadings");
-	if (!fields && (arguments->filtered || arguments->raw || arguments->noheadings || parser->columns ||
-			parser->sort))
-		argp_error(state, "verify looks at everything, and has no option but --json");
+	check_options_of_view(state, parser);
+	check_form(state, parser);
+	if (arguments->follow && arguments->limit == 0 && !was_given(parser, KEY_SINCE))
+		arguments->limit = FOLLOW_LINES;
 	if (!fields)
 		return;
 	if (parser->columns)
@@ -220,7 +324,7 @@ static void take_filter(struct argp_state *state, struct arguments *arguments, i
 {
 	struct be_filter *filter = &arguments->filter;
 
-	arguments->filtered = true;
+	arguments->filtered = arguments->filtered || key != KEY_LIMIT;
 	switch (key) {
 	case KEY_NAMESPACE:
 		filter->namespace_name = text;
@@ -254,6 +358,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	struct parser *parser = state->input;
 	struct arguments *arguments = parser->arguments;
 
+	note_option(parser, key);
 	switch (key) {
 	case KEY_NAMESPACE:
 	case KEY_CATEGORY:
@@ -265,10 +370,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		take_filter(state, arguments, key, text);
 		return 0;
 	case KEY_JSON:
-		arguments->json = true;
+		arguments->form = FORM_JSON;
+		return 0;
+	case KEY_CSV:
+		arguments->form = FORM_CSV;
 		return 0;
 	case KEY_RAW:
-		arguments->raw = true;
+		arguments->form = FORM_RAW;
+		return 0;
+	case KEY_FOLLOW:
+		arguments->follow = true;
 		return 0;
 	case KEY_NOHEADINGS:
 		arguments->noheadings = true;

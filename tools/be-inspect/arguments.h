@@ -11,19 +11,28 @@ enum view {
 	VIEW_ENVELOPES,
 	VIEW_COMMITS,
 	VIEW_TRANSACTIONS,
+	VIEW_OWNERS,
+	VIEW_STATS,
 	VIEW_VERIFY,
+};
+
+enum form {
+	FORM_TABLE,
+	FORM_RAW, /* a table without alignment */
+	FORM_CSV,
+	FORM_JSON,
 };
 
 struct arguments {
 	const char *environment;
 	enum view view;
 	int64_t now_ns; /* ages and relative times count from here */
-	bool json;
-	bool raw;
+	enum form form;
 	bool noheadings;
+	bool follow;                  /* transactions: wait for more */
 	struct be_filter filter;      /* all but the limit, which counts differently (see listing.c) */
 	bool only_free;               /* --max 0, for which struct be_filter has no form */
-	bool filtered;                /* any filter or limit was given */
+	bool filtered;                /* any filter was given */
 	uint64_t limit;               /* 0: all */
 	const struct field **columns; /* `column_count` of them, in the order to show; none for verify */
 	size_t column_count;

@@ -75,6 +75,48 @@ static const struct field of_transactions[] = {
 	{"DESCRIPTION", "description", FIELD_TEXT, TRANSACTION(description), false, "description"},
 };
 
+#define OWNER(member) offsetof(struct owner_row, member)
+static const struct field of_owners[] = {
+	{"PID", "pid", FIELD_PID, OWNER(pid), false, "process"},
+	{"ALIVE", "alive", FIELD_YES, OWNER(alive), false, "whether it lives, as the kernel says"},
+	{"COMMITS", "commits", FIELD_COUNT, OWNER(commits), false, "number of its pending commits"},
+	{"HELD", "held", FIELD_AMOUNT, OWNER(held), false, "what they hold"},
+	{"OLDEST", "oldest_seconds", FIELD_AGE, OWNER(oldest_ns), false,
+	 "how long ago the oldest of them was made"},
+	{"COMMAND", "command", FIELD_TEXT, OWNER(command), false, "what it runs"},
+};
+
+#define STATS(member) offsetof(struct be_statistics, member)
+static const struct field of_stats[] = {
+	{"FORMAT", "format_version", FIELD_SMALL_COUNT, STATS(format_version), false,
+	 "version of the format of its records"},
+	{"CREATED", "created", FIELD_TIME, STATS(created_ns), false, "when it was created"},
+	{"DURABILITY", "durability", FIELD_DURABILITY, STATS(durability), false,
+	 "full: survives the loss of power; process: the death of processes"},
+	{"FILE", "file_bytes", FIELD_COUNT, STATS(file_size), false, "size of data.mdb"},
+	{"MAP", "map_bytes", FIELD_COUNT, STATS(map_size), false, "what it can grow to, as opened here"},
+	{"PAGE", "page_bytes", FIELD_COUNT, STATS(page_size), false, "size of a page"},
+	{"PAGES", "pages", FIELD_COUNT, STATS(pages), false, "pages in use so far"},
+	{"FREE", "free_pages", FIELD_COUNT, STATS(free_pages), false, "those of them to be used again"},
+	{"RECORDS", "records", FIELD_COUNT, STATS(records), false, "records of all kinds"},
+	{"CHANGES", "changes", FIELD_COUNT, STATS(changes), false, "write txns so far"},
+	{"NEXT-ENVELOPE", "next_envelope_id", FIELD_COUNT, STATS(next_envelope_id), false,
+	 "id that the next envelope will have"},
+	{"NEXT-COMMIT", "next_commit_id", FIELD_COUNT, STATS(next_commit_id), false, "the same of commits"},
+	{"NEXT-TXN", "next_transaction_id", FIELD_COUNT, STATS(next_transaction_id), false,
+	 "the same of transactions"},
+	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
+	 "live processes that have it open to change it"},
+	{"READERS", "readers", FIELD_COUNT, STATS(readers), false, "slots of reading threads that are taken"},
+	{"READERS-MAX", "readers_max", FIELD_COUNT, STATS(readers_max), false, "how many there are"},
+	{"STALE", "stale_readers", FIELD_COUNT, STATS(stale_readers), false,
+	 "those of dead processes, freed just now"},
+	{"LAG", "reader_lag", FIELD_COUNT, STATS(reader_lag), false,
+	 "write txns since the oldest state that is being read; large and lasting when a process was stopped "
+	 "while it read"},
+	{"LAGGING", "lagging_pid", FIELD_PID, STATS(lagging_pid), false, "the process that reads it"},
+};
+
 #define ALL_OF(table)                                                                                        \
 	{                                                                                                    \
 		table, sizeof(table) / sizeof(table)[0]                                                      \
@@ -82,6 +124,8 @@ static const struct field of_transactions[] = {
 const struct fields envelope_fields = ALL_OF(of_envelopes);
 const struct fields commit_fields = ALL_OF(of_commits);
 const struct fields transaction_fields = ALL_OF(of_transactions);
+const struct fields owner_fields = ALL_OF(of_owners);
+const struct fields stats_fields = ALL_OF(of_stats);
 
 static bool is_name(const char *candidate, const char *name, size_t size)
 {
@@ -101,10 +145,10 @@ const struct field *fields_find(const struct fields *fields, const char *name, s
 /* The column of a moment that may not be there. */
 static void time_text(const struct field *field, int64_t at_ns, int64_t now_ns, char text[FIELD_TEXT_SIZE])
 {
-	if (field->kind == FIELD_AGE)
-		duration_format(now_ns - at_ns, text);
-	else if (at_ns == 0)
+	if (at_ns == 0)
 		strcpy(text, "-");
+	else if (field->kind == FIELD_AGE)
+		duration_format(now_ns - at_ns, text);
 	else if (field->kind == FIELD_TIME)
 		moment_format(at_ns, 3, text);
 	else
@@ -142,7 +186,11 @@ void field_text(const struct field *field, const void *record, int64_t now_ns, c
 			snprintf(text, FIELD_TEXT_SIZE, "%" PRIu64, *(const uint64_t *)value);
 		break;
 	case FIELD_PID:
-		snprintf(text, FIELD_TEXT_SIZE, "%" PRIu32, *(const uint32_t *)value);
+	case FIELD_SMALL_COUNT:
+		if (field->kind == FIELD_PID && *(const uint32_t *)value == 0)
+			strcpy(text, "-");
+		else
+			snprintf(text, FIELD_TEXT_SIZE, "%" PRIu32, *(const uint32_t *)value);
 		break;
 	case FIELD_PERCENT: {
 		int64_t ppm = *(const int64_t *)value;
@@ -178,6 +226,9 @@ void field_text(const struct field *field, const void *record, int64_t now_ns, c
 		break;
 	case FIELD_KIND:
 		strcpy(text, be_transaction_kind_name(*(const enum be_transaction_kind *)value));
+		break;
+	case FIELD_DURABILITY:
+		strcpy(text, *(const enum be_durability *)value == BE_DURABILITY_FULL ? "full" : "process");
 		break;
 	}
 }
@@ -226,6 +277,8 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 		return *(const uint64_t *)value ? json_integer((json_int_t) * (const uint64_t *)value)
 						: json_null();
 	case FIELD_PID:
+		return *(const uint32_t *)value ? json_integer(*(const uint32_t *)value) : json_null();
+	case FIELD_SMALL_COUNT:
 		return json_integer(*(const uint32_t *)value);
 	case FIELD_TEXT:
 		return json_of_text(value);
@@ -238,6 +291,8 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 	case FIELD_AGE: {
 		int64_t age_ns = now_ns - *(const int64_t *)value;
 
+		if (*(const int64_t *)value == 0)
+			return json_null();
 		return json_integer(age_ns > 0 ? age_ns / SECOND_NS : 0);
 	}
 	case FIELD_PARENT:
@@ -248,6 +303,7 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 	case FIELD_OWNER_STATE:
 	case FIELD_REAP_POLICY:
 	case FIELD_KIND:
+	case FIELD_DURABILITY:
 		break;
 	}
 	field_text(field, record, now_ns, text);
@@ -267,8 +323,8 @@ static int compare_texts(const struct field *field, const void *a, const void *b
 	return strcmp(texts[0], texts[1]);
 }
 
-/* None is stored as 0, and lies in no finite time. */
-static int compare_times_left(int64_t a, int64_t b)
+/* None is stored as 0: what has no end ends last, and what was never made has the least age. */
+static int compare_with_none_last(int64_t a, int64_t b)
 {
 	return a == 0 || b == 0 ? COMPARE(a == 0, b == 0) : COMPARE(a, b);
 }
@@ -283,13 +339,14 @@ int field_compare(const struct field *field, const void *a, const void *b)
 	case FIELD_TIME:
 		return COMPARE_AS(int64_t, first, second);
 	case FIELD_AGE:
-		return COMPARE_AS(int64_t, second, first);
+		return -compare_with_none_last(*(const int64_t *)first, *(const int64_t *)second);
 	case FIELD_TIME_LEFT:
-		return compare_times_left(*(const int64_t *)first, *(const int64_t *)second);
+		return compare_with_none_last(*(const int64_t *)first, *(const int64_t *)second);
 	case FIELD_COUNT:
 	case FIELD_ID:
 		return COMPARE_AS(uint64_t, first, second);
 	case FIELD_PID:
+	case FIELD_SMALL_COUNT:
 		return COMPARE_AS(uint32_t, first, second);
 	case FIELD_PERIOD:
 		return COMPARE_AS(enum be_period, first, second);
@@ -302,6 +359,7 @@ int field_compare(const struct field *field, const void *a, const void *b)
 	case FIELD_OWNER_STATE:
 	case FIELD_REAP_POLICY:
 	case FIELD_KIND:
+	case FIELD_DURABILITY:
 		break;
 	}
 	return compare_texts(field, a, b);
@@ -314,6 +372,7 @@ bool field_is_figure(const struct field *field)
 	case FIELD_COUNT:
 	case FIELD_ID:
 	case FIELD_PID:
+	case FIELD_SMALL_COUNT:
 	case FIELD_PERCENT:
 	case FIELD_TIME_LEFT:
 	case FIELD_AGE:

@@ -13,14 +13,16 @@
 enum field_kind {
 	FIELD_AMOUNT,      /* int64_t nanos */
 	FIELD_COUNT,       /* uint64_t */
+	FIELD_SMALL_COUNT, /* uint32_t */
 	FIELD_ID,          /* uint64_t, 0 for none */
-	FIELD_PID,         /* uint32_t */
+	FIELD_PID,         /* uint32_t, 0 for none */
 	FIELD_PERCENT,     /* int64_t millionths */
 	FIELD_TEXT,        /* an array of char */
 	FIELD_YES,         /* bool */
 	FIELD_TIME,        /* int64_t ns, 0 for none */
 	FIELD_TIME_LEFT,   /* the same; a column shows how long until then */
 	FIELD_AGE,         /* the same; how long ago */
+	FIELD_DURABILITY,  /* enum be_durability */
 	FIELD_PERIOD,      /* enum be_period */
 	FIELD_SUSPENDED,   /* bool */
 	FIELD_PARENT,      /* of a struct be_envelope */
@@ -43,7 +45,17 @@ struct fields {
 	size_t count;
 };
 
-extern const struct fields envelope_fields, commit_fields, transaction_fields;
+/* The record of the view of owners. */
+struct owner_row {
+	uint32_t pid;
+	bool alive;
+	uint64_t commits;
+	int64_t held;
+	int64_t oldest_ns; /* when its oldest pending commit was made; 0: it has none */
+	char command[32];
+};
+
+extern const struct fields envelope_fields, commit_fields, transaction_fields, owner_fields, stats_fields;
 
 /* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there is none.
  */

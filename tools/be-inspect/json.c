@@ -34,7 +34,7 @@ bool json_element(json_t *element, uint64_t *count)
 	return written;
 }
 
-bool json_row(const struct arguments *arguments, const void *record, uint64_t *count)
+static json_t *json_of_record(const struct arguments *arguments, const void *record)
 {
 	json_t *element = json_object();
 	size_t i;
@@ -46,7 +46,22 @@ bool json_row(const struct arguments *arguments, const void *record, uint64_t *c
 		    0)
 			tool_out_of_memory();
 	}
-	return json_element(element, count);
+	return element;
+}
+
+bool json_row(const struct arguments *arguments, const void *record, uint64_t *count)
+{
+	return json_element(json_of_record(arguments, record), count);
+}
+
+bool json_line(const struct arguments *arguments, const void *record)
+{
+	json_t *document = json_of_record(arguments, record);
+
+	if (json_dumpf(document, stdout, JSON_ENSURE_ASCII) == 0)
+		putchar('\n');
+	json_decref(document);
+	return tool_output_is_sound();
 }
 
 void json_end(const char *closing)

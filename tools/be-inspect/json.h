@@ -12,6 +12,9 @@ void json_begin(const struct arguments *arguments, const char *opening);
 /* One record as an element; `*count` is how many came before. False when it could not be written. */
 bool json_row(const struct arguments *arguments, const void *record, uint64_t *count);
 
+/* One record as a document and a line of its own. */
+bool json_line(const struct arguments *arguments, const void *record);
+
 /* Any value as an element. Takes the reference. */
 bool json_element(json_t *element, uint64_t *count);
 

@@ -9,9 +9,10 @@
  */
 #include "listing.h"
 
-#include "json.h"
+#include "follow.h"
+#include "output.h"
+#include "owners.h"
 #include "rows.h"
-#include "table.h"
 #include "tool.h"
 
 #include <stdio.h>
@@ -20,22 +21,15 @@
 
 struct listing {
 	const struct arguments *arguments;
-	struct table *table; /* NULL: JSON */
-	struct rows *rows;   /* NULL: not to be sorted */
-	uint64_t shown;
+	uint64_t limit;        /* 0: all */
+	struct rows *rows;     /* NULL: not to be sorted */
+	struct output *output; /* NULL: not begun yet */
+	uint64_t last_id;      /* of the transactions shown */
 };
 
 static bool print(struct listing *listing, const void *record)
 {
-	bool written;
-
-	if (listing->table) {
-		written = table_row(listing->table, record);
-		listing->shown++;
-	} else {
-		written = json_row(listing->arguments, record, &listing->shown);
-	}
-	return written && listing->shown != listing->arguments->limit;
+	return output_row(listing->output, record) && output_count(listing->output) != listing->limit;
 }
 
 static bool show(struct listing *listing, const void *record, int64_t amount)
@@ -60,7 +54,10 @@ static bool show_commit(void *context, const struct be_commit_info *commit)
 
 static bool show_transaction(void *context, const struct be_transaction *transaction)
 {
-	return show(context, transaction, transaction->amount);
+	struct listing *listing = context;
+
+	listing->last_id = transaction->id;
+	return show(listing, transaction, transaction->amount);
 }
 
 /* The ids of the last matches: a ring, once there have been as many as it may hold. */
@@ -102,10 +99,9 @@ static enum be_status skip_to_latest(struct be_enforcer *handle, const struct ar
 	return status;
 }
 
-static enum be_status list(struct be_enforcer *handle, struct listing *listing)
+static enum be_status list(struct be_enforcer *handle, struct listing *listing, struct be_filter filter)
 {
 	const struct arguments *arguments = listing->arguments;
-	struct be_filter filter = arguments->filter;
 	enum be_status status = BE_OK;
 
 	switch (arguments->view) {
@@ -113,8 +109,10 @@ static enum be_status list(struct be_enforcer *handle, struct listing *listing)
 		return be_envelopes_each(handle, &filter, show_envelope, listing);
 	case VIEW_COMMITS:
 		return be_commits_each(handle, &filter, show_commit, listing);
+	case VIEW_OWNERS:
+		return owners_gather(handle, listing->rows);
 	default:
-		if (arguments->limit > 0 && !listing->rows)
+		if (listing->limit > 0 && !listing->rows)
 			status = skip_to_latest(handle, arguments, &filter);
 		return status != BE_OK ? status
 				       : be_transactions_each(handle, &filter, show_transaction, listing);
@@ -128,6 +126,8 @@ static size_t record_size(enum view view)
 		return sizeof(struct be_envelope);
 	case VIEW_COMMITS:
 		return sizeof(struct be_commit_info);
+	case VIEW_OWNERS:
+		return sizeof(struct owner_row);
 	default:
 		return sizeof(struct be_transaction);
 	}
@@ -137,7 +137,7 @@ static bool shows_trees(const struct arguments *arguments)
 {
 	size_t i;
 
-	if (arguments->view != VIEW_ENVELOPES || arguments->json || arguments->raw)
+	if (arguments->view != VIEW_ENVELOPES || arguments->form != FORM_TABLE)
 		return false;
 	for (i = 0; i < arguments->column_count; i++)
 		if (strcmp(arguments->columns[i]->key, "category") == 0)
@@ -147,27 +147,19 @@ static bool shows_trees(const struct arguments *arguments)
 
 static void print_rows(struct listing *listing)
 {
+	bool tree = rows_have_parents(listing->rows);
 	struct row *row;
 
 	for (row = rows_next(listing->rows, NULL); row; row = rows_next(listing->rows, row)) {
-		if (!rows_have_parents(listing->rows)) {
-			if (!print(listing, row->record))
-				return;
+		if (!tree && !print(listing, row->record))
+			return;
+		if (!tree)
 			continue;
-		}
-		row->line = table_branch(listing->table, row->record, row->parent ? row->parent->line : NULL);
-		if (++listing->shown == listing->arguments->limit)
+		row->line =
+			output_branch(listing->output, row->record, row->parent ? row->parent->line : NULL);
+		if (output_count(listing->output) == listing->limit)
 			return;
 	}
-}
-
-static void begin_output(struct listing *listing)
-{
-	if (listing->arguments->json)
-		json_begin(listing->arguments, "[");
-	else
-		listing->table =
-			table_create(listing->arguments, listing->rows && rows_have_parents(listing->rows));
 }
 
 /* Says what went wrong, before the library is called again. BE_STOPPED is none: the limit was reached, or the
@@ -180,29 +172,59 @@ static bool is_listed(const struct arguments *arguments, enum be_status status)
 	return false;
 }
 
-/* Either shows the records as they come, or gathers them, sorts them and shows them. */
-static bool list_in_order(struct be_enforcer *handle, struct listing *listing)
+static bool list_sorted(struct be_enforcer *handle, struct listing *listing)
 {
 	const struct arguments *arguments = listing->arguments;
 	bool listed;
 
-	if (!arguments->sort) {
-		begin_output(listing);
-		return is_listed(arguments, list(handle, listing));
-	}
 	listing->rows = rows_create(record_size(arguments->view));
-	listed = is_listed(arguments, list(handle, listing));
+	listed = is_listed(arguments, list(handle, listing, arguments->filter));
 	if (shows_trees(arguments))
 		rows_link(listing->rows);
 	rows_sort(listing->rows, arguments);
-	begin_output(listing);
+	listing->output = output_begin(arguments, rows_have_parents(listing->rows));
 	print_rows(listing);
+	rows_free(listing->rows);
 	return listed;
+}
+
+/* The id of the last transaction there is, shown or not. */
+static enum be_status last_transaction(struct be_enforcer *handle, uint64_t *id)
+{
+	struct be_statistics stats = BE_STATISTICS_INIT;
+	enum be_status status = be_stats(handle, &stats);
+
+	*id = status == BE_OK ? stats.next_transaction_id - 1 : 0;
+	return status;
+}
+
+/* Shows what comes after the transaction `after_id`, until the reader or a signal ends it. */
+static bool follow(struct be_enforcer *handle, struct listing *listing)
+{
+	struct be_filter filter = listing->arguments->filter;
+	enum be_status status;
+	uint64_t last;
+
+	follow_begin();
+	do {
+		status = last_transaction(handle, &last);
+		if (status == BE_OK)
+			status = list(handle, listing, filter);
+		/* What did not pass the filter need not be looked at again, nor what was shown. A limit
+		 * may have ended the first listing before all was. */
+		if (status == BE_STOPPED || last < listing->last_id)
+			last = listing->last_id;
+		filter.after_id = last;
+		listing->limit = 0;
+		if (!output_flush(listing->output))
+			return true;
+	} while (is_listed(listing->arguments, status) && follow_wait());
+	return status == BE_OK || status == BE_STOPPED;
 }
 
 int listing_run(const struct arguments *arguments)
 {
-	struct listing listing = {.arguments = arguments};
+	struct listing listing = {.arguments = arguments, .limit = arguments->limit};
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_enforcer *handle;
 	enum be_status status;
@@ -214,15 +236,19 @@ int listing_run(const struct arguments *arguments)
 		tool_complain(arguments->environment, be_last_error());
 		return TOOL_EXIT_FAULT;
 	}
-	listed = list_in_order(handle, &listing);
-	if (listed && arguments->json)
-		json_end("]");
-	else if (listed && listing.shown == 0 && arguments->view == VIEW_ENVELOPES && !arguments->filtered)
+	if (arguments->sort) {
+		listed = list_sorted(handle, &listing);
+	} else {
+		listing.output = output_begin(arguments, false);
+		listed = arguments->follow ? follow(handle, &listing)
+					   : is_listed(arguments, list(handle, &listing, arguments->filter));
+	}
+	if (listed && output_count(listing.output) == 0 && arguments->view == VIEW_ENVELOPES &&
+	    arguments->form <= FORM_RAW && !arguments->filtered)
 		tool_complain(arguments->environment, "no envelopes");
-	if (listing.table)
-		table_finish(listing.table);
-	if (listing.rows)
-		rows_free(listing.rows);
+	output_end(listing.output, listed);
 	be_close(handle);
+	if (arguments->follow && listed && tool_output_is_sound())
+		follow_end();
 	return listed ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
 }

@@ -4,11 +4,15 @@
  *
  *   arguments.c  the command line
  *   fields.c     one table of fields per view, for columns, JSON and help
- *   listing.c    envelopes, commits, transactions; sorted by rows.c, shown by table.c or json.c
+ *   listing.c    envelopes, commits, transactions, owners; gathered by owners.c, sorted by rows.c
+ *   follow.c     waiting for more
+ *   output.c     shows records, as table.c, csv.c or json.c do
+ *   stats.c      the environment from outside
  *   verify.c     recomputes every balance
  */
 #include "arguments.h"
 #include "listing.h"
+#include "stats.h"
 #include "tool.h"
 #include "verify.h"
 
@@ -23,6 +27,8 @@ int main(int argc, char **argv)
 	arguments_parse(argc, argv, &arguments);
 	if (arguments.view == VIEW_VERIFY)
 		result = verify_run(&arguments);
+	else if (arguments.view == VIEW_STATS)
+		result = stats_run(&arguments);
 	else
 		result = listing_run(&arguments);
 	free(arguments.columns);

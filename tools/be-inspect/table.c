@@ -46,8 +46,8 @@ static bool wants_colours(const struct arguments *arguments)
 {
 	const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
-	return !arguments->raw && isatty(STDOUT_FILENO) && (!no_colour || !*no_colour) && terminal &&
-	       strcmp(terminal, "dumb") != 0;
+	return arguments->form != FORM_RAW && isatty(STDOUT_FILENO) && (!no_colour || !*no_colour) &&
+	       terminal && strcmp(terminal, "dumb") != 0;
 }
 
 static int column_flags(const struct field *field, bool tree)
@@ -67,7 +67,7 @@ struct table *table_create(const struct arguments *arguments, bool tree)
 	table->arguments = arguments;
 	table->begun = arguments->noheadings;
 	must(scols_table_enable_noencoding(table->table, 1));
-	must(scols_table_enable_raw(table->table, arguments->raw));
+	must(scols_table_enable_raw(table->table, arguments->form == FORM_RAW));
 	must(scols_table_enable_noheadings(table->table, arguments->noheadings));
 	must(scols_table_enable_colors(table->table, wants_colours(arguments)));
 	for (i = 0; i < arguments->column_count; i++) {
@@ -79,10 +79,28 @@ struct table *table_create(const struct arguments *arguments, bool tree)
 	return table;
 }
 
-static bool print_chunk(struct table *table)
+/* Lets no column of the next chunk be narrower than it was. The columns are made anew without headings, because
+ * libsmartcols ignores a hint of the width where all cells are narrower than the heading. */
+static void keep_widths(struct table *table)
 {
+	const struct arguments *arguments = table->arguments;
+	double *widths = calloc(arguments->column_count, sizeof *widths);
 	size_t i;
 
+	if (!widths)
+		tool_out_of_memory();
+	for (i = 0; i < arguments->column_count; i++)
+		widths[i] = (double)scols_column_get_width(scols_table_get_column(table->table, i));
+	must(scols_table_remove_columns(table->table));
+	for (i = 0; i < arguments->column_count; i++)
+		if (!scols_table_new_column(table->table, NULL, widths[i],
+					    column_flags(arguments->columns[i], false)))
+			tool_out_of_memory();
+	free(widths);
+}
+
+static bool print_chunk(struct table *table)
+{
 	must(scols_print_table(table->table));
 	scols_table_remove_lines(table->table);
 	table->waiting = 0;
@@ -90,11 +108,7 @@ static bool print_chunk(struct table *table)
 		table->begun = true;
 		must(scols_table_enable_noheadings(table->table, 1));
 	}
-	for (i = 0; i < table->arguments->column_count; i++) {
-		struct libscols_column *column = scols_table_get_column(table->table, i);
-
-		must(scols_column_set_whint(column, (double)scols_column_get_width(column)));
-	}
+	keep_widths(table);
 	fflush(stdout);
 	return tool_output_is_sound();
 }
@@ -118,7 +132,7 @@ void *table_branch(struct table *table, const void *record, void *parent)
 		tool_out_of_memory();
 	for (i = 0; i < arguments->column_count; i++) {
 		field_text(arguments->columns[i], record, arguments->now_ns, text);
-		if (arguments->raw)
+		if (arguments->form == FORM_RAW)
 			must(scols_line_set_data(line, i, text));
 		else
 			must(scols_line_refer_data(line, i, text_escape(text)));
@@ -145,12 +159,22 @@ static void print_headings(const struct arguments *arguments)
 	putchar('\n');
 }
 
-void table_finish(struct table *table)
+bool table_flush(struct table *table)
 {
 	if (table->waiting > 0)
-		print_chunk(table);
-	else if (!table->begun)
+		return print_chunk(table);
+	if (!table->begun) {
 		print_headings(table->arguments);
+		table->begun = true;
+		must(scols_table_enable_noheadings(table->table, 1));
+	}
+	fflush(stdout);
+	return tool_output_is_sound();
+}
+
+void table_finish(struct table *table)
+{
+	table_flush(table);
 	scols_unref_table(table->table);
 	free(table);
 }

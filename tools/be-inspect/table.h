@@ -18,6 +18,9 @@ bool table_row(struct table *table, const void *record);
 /* The same in a tree, which is printed when it is whole: below a line returned before, or NULL. */
 void *table_branch(struct table *table, const void *record, void *parent);
 
+/* Prints what has gathered, or at first the headings alone. False as above. */
+bool table_flush(struct table *table);
+
 /* Prints the rest, or the headings alone when there was no row, and frees the table. */
 void table_finish(struct table *table);
 

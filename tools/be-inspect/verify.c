@@ -105,7 +105,7 @@ static void print_difference(struct report *report, const char *sentence)
 {
 	char *safe = text_escape(sentence);
 
-	if (!report->arguments->json) {
+	if (report->arguments->form != FORM_JSON) {
 		puts(safe);
 		report->differences++;
 	} else {
@@ -222,7 +222,7 @@ int verify_run(const struct arguments *arguments)
 	/* Damage that ended it, rather than a record found damaged on the way, has no sentence yet. */
 	if (outcome.status != BE_OK && (!outcome.counted || report.differences == 0))
 		print_difference(&report, outcome.error);
-	if (arguments->json)
+	if (arguments->form == FORM_JSON)
 		print_json_end(&report, &outcome);
 	else
 		print_text_end(&report, &outcome);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes that have an environment open, and what each holds. A commit belongs to the owner with its pid
+ * that is alive, or is dead, as the commit's is: a pid may stand for a dead owner and a live one.
+ *
+ * An owner may appear or end between the two listings, so either may have one that the other lacks.
+ */
+#include "owners.h"
+
+#include "fields.h"
+#include "rows.h"
+#include "tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gathering {
+	struct owner_row *owners;
+	size_t count;
+	size_t room;
+};
+
+static struct owner_row *find_or_add(struct gathering *gathering, uint32_t pid, bool alive)
+{
+	struct owner_row *owner;
+
+	for (owner = gathering->owners; owner < gathering->owners + gathering->count; owner++)
+		if (owner->pid == pid && owner->alive == alive)
+			return owner;
+	if (gathering->count == gathering->room) {
+		gathering->room = gathering->room > 0 ? 2 * gathering->room : 64;
+		gathering->owners = reallocarray(gathering->owners, gathering->room, sizeof *owner);
+		if (!gathering->owners)
+			tool_out_of_memory();
+	}
+	owner = &gathering->owners[gathering->count++];
+	*owner = (struct owner_row){.pid = pid, .alive = alive};
+	return owner;
+}
+
+static bool add_owner(void *context, const struct be_owner_info *owner)
+{
+	find_or_add(context, owner->pid, owner->alive);
+	return true;
+}
+
+static bool add_commit(void *context, const struct be_commit_info *commit)
+{
+	struct owner_row *owner = find_or_add(context, commit->owner_pid, commit->owner_alive);
+
+	owner->commits++;
+	/* More than any envelope can hold, over many envelopes: shown as the most there is. */
+	if (__builtin_add_overflow(owner->held, commit->amount, &owner->held))
+		owner->held = INT64_MAX;
+	if (owner->oldest_ns == 0 || commit->created_ns < owner->oldest_ns)
+		owner->oldest_ns = commit->created_ns;
+	return true;
+}
+
+/* The name that the kernel has for a process; left empty when it cannot be read. */
+static void read_command(struct owner_row *owner)
+{
+	char path[32];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%u/comm", owner->pid);
+	file = owner->alive ? fopen(path, "re") : NULL;
+	if (!file)
+		return;
+	if (fgets(owner->command, sizeof owner->command, file))
+		owner->command[strcspn(owner->command, "\n")] = '\0';
+	fclose(file);
+}
+
+enum be_status owners_gather(struct be_enforcer *handle, struct rows *rows)
+{
+	struct gathering gathering = {0};
+	enum be_status status = be_owners_each(handle, add_owner, &gathering);
+	size_t i;
+
+	if (status == BE_OK)
+		status = be_commits_each(handle, NULL, add_commit, &gathering);
+	for (i = 0; i < gathering.count; i++) {
+		/* It is only waiting for the next opening, or reaping, to be forgotten. */
+		if (!gathering.owners[i].alive && gathering.owners[i].commits == 0)
+			continue;
+		read_command(&gathering.owners[i]);
+		rows_add(rows, &gathering.owners[i]);
+	}
+	free(gathering.owners);
+	return status;
+}
