@@ -112,7 +112,7 @@ enum be_status be_open(const char *path, const struct be_options *given, struct 
 	struct environment *environment;
 	struct be_enforcer *made = NULL;
 	enum be_status status;
-	bool owners_were_new;
+	bool owners_incomplete;
 	uint64_t reaped;
 
 	error_clear();
@@ -124,7 +124,7 @@ enum be_status be_open(const char *path, const struct be_options *given, struct 
 		status = make_handle(path, &options, &made);
 	if (status != BE_OK)
 		return error_default(status);
-	status = environment_open(&made->settings, &environment, &owners_were_new);
+	status = environment_open(&made->settings, &environment, &owners_incomplete);
 	if (status != BE_OK) {
 		free(made);
 		return error_default(status);
@@ -139,11 +139,13 @@ enum be_status be_open(const char *path, const struct be_options *given, struct 
 		free(absolute);
 	}
 	if (!(options.flags & BE_OPEN_READ_ONLY)) {
-		status = enforcer_reap(made, owners_were_new, &reaped);
+		status = enforcer_reap(made, owners_incomplete, &reaped);
 		if (status != BE_OK) {
 			be_close(made);
 			return error_default(status);
 		}
+		if (owners_incomplete)
+			owners_completed(environment->owners);
 	}
 	*handle = made;
 	return BE_OK;

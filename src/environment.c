@@ -249,7 +249,7 @@ static void close_group(struct environment *environment)
 }
 
 static enum be_status open_new(const struct environment_settings *settings, struct environment *environment,
-			       bool *owners_were_new)
+			       bool *owners_incomplete)
 {
 	enum be_status status;
 	bool kept = environment->owners != NULL;
@@ -276,7 +276,7 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 			environment->owners = NULL;
 		return status;
 	}
-	*owners_were_new = !environment->read_only && owners_are_new(environment->owners);
+	*owners_incomplete = !environment->read_only && owners_are_incomplete(environment->owners);
 	return BE_OK;
 }
 
@@ -298,7 +298,7 @@ static enum be_status share(const struct environment_settings *settings, struct 
 }
 
 static enum be_status open_path(const struct environment_settings *settings, struct environment **environment,
-				bool *owners_were_new)
+				bool *owners_incomplete)
 {
 	struct environment *found;
 	struct stat about;
@@ -322,7 +322,7 @@ static enum be_status open_path(const struct environment_settings *settings, str
 		found->next = table;
 		table = found;
 	}
-	status = open_new(settings, found, owners_were_new);
+	status = open_new(settings, found, owners_incomplete);
 	if (status == BE_OK) {
 		found->references = 1;
 		*environment = found;
@@ -356,18 +356,18 @@ static enum be_status open_given(const struct environment_settings *settings,
 }
 
 enum be_status environment_open(const struct environment_settings *settings, struct environment **environment,
-				bool *owners_were_new)
+				bool *owners_incomplete)
 {
 	enum be_status status;
 	int cancel_state;
 
-	*owners_were_new = false;
+	*owners_incomplete = false;
 	if (settings->storage)
 		return open_given(settings, environment);
 	pthread_once(&handlers_once, install_handlers);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&table_lock);
-	status = open_path(settings, environment, owners_were_new);
+	status = open_path(settings, environment, owners_incomplete);
 	pthread_mutex_unlock(&table_lock);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
@@ -442,14 +442,14 @@ enum be_status environment_renew(const struct environment_settings *settings,
 {
 	struct environment *inherited, *opened;
 	enum be_status status = BE_OK;
-	bool owners_were_new;
+	bool owners_incomplete;
 	int cancel_state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&table_lock);
 	inherited = atomic_load(place);
 	if (!environment_is_ours(inherited)) {
-		status = open_path(settings, &opened, &owners_were_new);
+		status = open_path(settings, &opened, &owners_incomplete);
 		if (status == BE_OK) {
 			atomic_store(place, opened);
 			drop(inherited);

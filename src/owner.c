@@ -44,7 +44,8 @@ struct owners_file {
 	_Atomic uint32_t durability;
 	_Atomic uint32_t used;      /* slots from this one on have never been taken */
 	char boot_id[BOOT_ID_SIZE]; /* when it was made */
-	uint8_t padding[4096 - 32 - BOOT_ID_SIZE];
+	_Atomic uint32_t complete;  /* nothing is pending for owners that it never knew */
+	uint8_t padding[4096 - 36 - BOOT_ID_SIZE];
 	struct slot slots[OWNER_SLOTS];
 };
 
@@ -53,7 +54,6 @@ _Static_assert(sizeof(struct owners_file) == 4096 + 64 * OWNER_SLOTS, "layout of
 
 struct owners {
 	int fd;
-	bool is_new;
 	bool is_alone;
 	bool registered;
 	uint32_t slot;
@@ -156,7 +156,6 @@ static enum be_status accept_file(struct owners *owners, bool read_only)
 				 owners->path);
 	if (read_only)
 		return BE_NOT_FOUND;
-	owners->is_new = true;
 	initialise(file, id);
 	return BE_OK;
 }
@@ -176,7 +175,6 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 
 		if (read_only)
 			return BE_NOT_FOUND;
-		owners->is_new = true;
 		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
 			return error_path(errno, owners->path);
 		/* Allocated for good: a mapped page that the disk has no room for would raise SIGBUS. */
@@ -401,9 +399,14 @@ bool owners_were_alone(const struct owners *owners)
 	return owners->is_alone;
 }
 
-bool owners_are_new(const struct owners *owners)
+bool owners_are_incomplete(const struct owners *owners)
 {
-	return owners->is_new;
+	return !owners->file->complete;
+}
+
+void owners_completed(struct owners *owners)
+{
+	owners->file->complete = 1;
 }
 
 bool owners_close(struct owners *owners)

@@ -52,8 +52,10 @@ bool owners_exist(const char *directory);
 /* True when no other process had the environment open when this one opened it. */
 bool owners_were_alone(const struct owners *owners);
 
-/* True when the file was new, so that commits of owners it never knew may be pending. */
-bool owners_are_new(const struct owners *owners);
+/* True from the making of the file until somebody has reaped the commits of owners that it never knew: whoever
+ * made it may have died, or failed, before that. */
+bool owners_are_incomplete(const struct owners *owners);
+void owners_completed(struct owners *owners);
 
 /* This process, as it goes into its commits. */
 struct owner owners_self(struct owners *owners);

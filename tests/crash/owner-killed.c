@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum {
 	REPETITIONS = 20
@@ -247,6 +248,30 @@ static void test_second_endings_have_their_own_statuses(void)
 	be_close(handle);
 }
 
+/* A file be-owners that was made anew, as after a restore, does not know the owners of what is pending. The one
+ * who made it reaps that, or the next one, if he failed: here there is no room to write in. */
+static void test_unknown_owners_are_found_by_the_next_if_not_the_first(void)
+{
+	struct be_options small = BE_OPTIONS_INIT;
+	struct scene scene;
+	struct be_enforcer *handle = make_scene(&scene, "unknown", BE_DURABILITY_FULL, BE_REAP_RELEASE);
+	char owners[PATH_MAX + 16];
+	uint64_t id;
+
+	be_close(handle);
+	kill_child(start_holder(&scene));
+	snprintf(owners, sizeof owners, "%s/be-owners", scene.path);
+	EXPECT(unlink(owners) == 0);
+	small.map_size = 4096;
+	EXPECT_STATUS(be_open(scene.path, &small, &handle), BE_MAP_FULL);
+	handle = test_open(scene.path, BE_DURABILITY_FULL);
+	EXPECT_BALANCE(handle, "llm", 0, 0);
+	EXPECT_OK(be_commit(handle, "llm", wanted, NULL, &id));
+	EXPECT_OK(be_release(handle, id));
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+}
+
 int main(void)
 {
 	test_begin(60);
@@ -256,5 +281,6 @@ int main(void)
 	test_killed_owner_is_charged();
 	test_late_settle_is_charged();
 	test_second_endings_have_their_own_statuses();
+	test_unknown_owners_are_found_by_the_next_if_not_the_first();
 	return 0;
 }
