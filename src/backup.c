@@ -63,33 +63,35 @@ static enum be_status flush_directory_of(const char *path)
 	return status;
 }
 
-/* Gives a file or directory its name, unless something has it. An empty directory counts as nothing. */
-static enum be_status publish(const char *made, const char *path)
+/* Gives a file its name, unless something has it. */
+static enum be_status publish_file(const char *made, const char *path)
 {
-	struct stat about;
+	if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
+		/* A network file system may know of renames only that write over what is there, and of links. */
+		if (errno != EINVAL || link(made, path) < 0)
+			return failed(path);
+		unlink(made);
+	}
+	return flush_directory_of(path);
+}
 
-	if (lstat(path, &about) == 0 && !S_ISDIR(about.st_mode)) {
-		errno = EEXIST;
+/* The same for a directory: rename() puts it in the place of nothing, or of an empty one. */
+static enum be_status publish_directory(const char *made, const char *path)
+{
+	if (rename(made, path) < 0) {
+		if (errno == ENOTDIR)
+			errno = EEXIST;
 		return failed(path);
 	}
-	if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-		return flush_directory_of(path);
-	/* rename() puts a directory in the place of an empty one only. */
-	if (errno == EEXIST && stat(made, &about) == 0 && S_ISDIR(about.st_mode) && rename(made, path) == 0)
-		return flush_directory_of(path);
-	return failed(path);
+	return flush_directory_of(path);
 }
 
 /* ---- backup */
 
-static enum be_status copy_out(struct lmdb_storage *lmdb, const char *part)
+static enum be_status copy_out(struct lmdb_storage *lmdb, const char *part, int fd)
 {
-	enum be_status status = BE_OK;
-	int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	enum be_status status = lmdb_storage_copy(lmdb, fd);
 
-	if (fd < 0)
-		return failed(part);
-	status = lmdb_storage_copy(lmdb, fd);
 	if (status == BE_OK && fsync(fd) < 0)
 		status = failed(part);
 	if (close(fd) < 0 && status == BE_OK)
@@ -103,6 +105,7 @@ static enum be_status backup(struct environment *environment, const char *path)
 	struct stat about;
 	enum be_status status;
 	int cancel_state;
+	int fd;
 
 	if (!environment->lmdb)
 		return error_set(BE_INVALID_ARGUMENT, "only an environment in a directory can be backed up");
@@ -110,14 +113,15 @@ static enum be_status backup(struct environment *environment, const char *path)
 		errno = EEXIST;
 		return failed(path);
 	}
-	status = name_beside(part, path, ".part");
+	status = name_beside(part, path, ".XXXXXX");
 	if (status != BE_OK)
 		return status;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = copy_out(environment->lmdb, part);
+	fd = mkostemp(part, O_CLOEXEC);
+	status = fd < 0 ? failed(path) : copy_out(environment->lmdb, part, fd);
 	if (status == BE_OK)
-		status = publish(part, path);
-	if (status != BE_OK)
+		status = publish_file(part, path);
+	if (status != BE_OK && fd >= 0)
 		unlink(part);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
@@ -220,7 +224,7 @@ static enum be_status restore(const char *backup, const char *directory)
 	if (status == BE_OK)
 		status = flush_directory_of(data);
 	if (status == BE_OK)
-		status = publish(made, directory);
+		status = publish_directory(made, directory);
 	if (status != BE_OK) {
 		unlink(data);
 		rmdir(made);

@@ -2,8 +2,14 @@
 /* Backups: what a copy holds, what is never written over, and environments made of copies. */
 #include "fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const char *beside(char path[128], const char *name)
@@ -89,6 +95,47 @@ LMDB_TEST(backup, nothing_is_written_over)
 	cr_assert(unlink(file) == 0);
 	assert_ok(be_restore(copy, directory)); /* empty now */
 	cr_assert(access(copy, F_OK) == 0);
+}
+
+LMDB_TEST(backup, no_file_beside_the_copy_is_touched)
+{
+	char copy[128], other[128], text[16] = "";
+	int fd;
+
+	spend(budget);
+	beside(other, "copy.part");
+	fd = open(other, O_RDWR | O_CREAT, 0600);
+	cr_assert(fd >= 0 && write(fd, "mine", 4) == 4);
+	assert_ok(be_backup(budget, beside(copy, "copy")));
+	cr_assert(pread(fd, text, sizeof text, 0) == 4 && access(other, F_OK) == 0);
+	assert_text(text, "mine");
+	close(fd);
+}
+
+/* From now on this process's renameat2() answers as that of NFS does. */
+static void forbid_flags_of_renames(void)
+{
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof steps / sizeof *steps, steps};
+
+	cr_assert(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	cr_assert(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+LMDB_TEST(backup, a_copy_may_go_to_a_network_file_system)
+{
+	char copy[128], directory[128];
+
+	spend(budget);
+	forbid_flags_of_renames();
+	assert_ok(be_backup(budget, beside(copy, "copy")));
+	assert_status(be_backup(budget, copy), BE_ALREADY_THERE);
+	assert_ok(be_restore(copy, beside(directory, "restored")));
 }
 
 LMDB_TEST(backup, what_is_no_backup_is_told)
