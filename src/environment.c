@@ -31,6 +31,7 @@
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static struct environment *table;
+static struct environment *left; /* by release_inherited() */
 _Atomic uint64_t environment_fork_generation;
 
 /* ---- fork */
@@ -72,7 +73,8 @@ static void unlink_environment(struct environment *environment)
 		}
 }
 
-/* Drops what a parent left in the table and no handle of ours refers to. */
+/* Drops what a parent left in the table and no handle of ours refers to. The struct itself stays: another thread
+ * may have read its address from a handle just before this one renewed that, and still look whose it is. */
 static void release_inherited(struct environment *environment)
 {
 	if (environment->owners)
@@ -82,7 +84,8 @@ static void release_inherited(struct environment *environment)
 	if (environment->lmdb)
 		lmdb_storage_abandon(environment->lmdb);
 	unlink_environment(environment);
-	free(environment);
+	environment->next = left;
+	left = environment;
 }
 
 static struct environment *find_environment(const struct stat *about)
