@@ -43,6 +43,7 @@ struct walk {
 	uint64_t pages;          /* that the file has */
 	bool thorough;           /* read the leaves of the records, and compare all counts */
 	unsigned char *used;     /* thorough: a bit for each page */
+	uint64_t freed_root;     /* a page that this txn freed, to be found in its list; 0 once it was */
 	uint64_t seen;           /* pages so far: each is in use once, so that loops end */
 	struct meta_tree counts; /* of the tree being walked */
 	struct pages_fault *fault;
@@ -237,6 +238,7 @@ static enum be_status check_free_list(struct walk *walk, const struct node *node
 {
 	off_t offset = (off_t)(overflow * walk->page_size + sizeof(struct page_header));
 	uint64_t *list;
+	uint64_t txn;
 	enum be_status status = BE_OK;
 
 	if (node->key.size != sizeof(uint64_t) || node->size % sizeof *list != 0 || node->size < sizeof *list)
@@ -250,8 +252,12 @@ static enum be_status check_free_list(struct walk *walk, const struct node *node
 		status = damaged(walk, "page %" PRIu64 " cannot be read", overflow);
 	if (status == BE_OK && list[0] > node->size / sizeof *list - 1)
 		status = damaged(walk, "a list of free pages is longer than its record");
-	for (uint64_t i = 1; status == BE_OK && i <= list[0]; i++)
+	memcpy(&txn, node->key.data, sizeof txn);
+	for (uint64_t i = 1; status == BE_OK && i <= list[0]; i++) {
 		status = use(walk, list[i], 1);
+		if (txn == walk->meta->txn && list[i] == walk->freed_root)
+			walk->freed_root = 0;
+	}
 	free(list);
 	return status;
 }
@@ -378,12 +384,15 @@ enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t page
 	return status == BE_OK ? walk_tree(&walk, RECORDS) : status;
 }
 
-enum be_status pages_check(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault)
+enum be_status pages_check(int fd, const struct meta_page *meta, const struct meta_page *before,
+			   uint64_t pages, struct pages_fault *fault)
 {
 	struct walk walk = begin_walk(fd, meta, pages, fault);
 	enum be_status status;
 
 	walk.thorough = true;
+	if (before && before->trees[RECORDS].depth > 0)
+		walk.freed_root = before->trees[RECORDS].root;
 	/* Pages that the file does not have are free ones, and the lists of those are in the file. */
 	if (meta->last_page / (walk.page_size / sizeof(uint64_t)) >= pages)
 		return damaged(&walk, "page %" PRIu64 " is noted as the last, which it cannot be",
@@ -397,6 +406,8 @@ enum be_status pages_check(int fd, const struct meta_page *meta, uint64_t pages,
 	if (status == BE_OK && walk.seen != meta->last_page)
 		status = damaged(&walk, "%" PRIu64 " pages are neither in use nor free",
 				 meta->last_page - walk.seen);
+	if (status == BE_OK && walk.freed_root != 0)
+		status = damaged(&walk, "a meta page is older, or newer, than its txn's number");
 	free(walk.used);
 	return status;
 }

@@ -82,7 +82,9 @@ struct pages_fault {
 enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault);
 
 /* Does everything hold together? Each page is what its place says, in bounds, and used once; keys ascend; all
- * counts fit. What is in the records is not judged. */
-enum be_status pages_check(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault);
+ * counts fit. What is in the records is not judged. `before` is the meta page of the txn before, or NULL: its
+ * root was freed by this one, or else this is not the newest state. */
+enum be_status pages_check(int fd, const struct meta_page *meta, const struct meta_page *before,
+			   uint64_t pages, struct pages_fault *fault);
 
 #endif

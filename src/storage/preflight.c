@@ -260,6 +260,7 @@ enum be_status preflight_pages(const char *path, int fd, uint64_t txn)
 
 enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool *outdated)
 {
+	const struct meta_page *before;
 	struct meta_page metas[2];
 	struct pages_fault fault;
 	enum be_status status;
@@ -276,6 +277,8 @@ enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool 
 	*outdated = status != BE_OK;
 	if (status)
 		return status;
-	status = pages_check(fd, &metas[txn % 2], pages_of(metas, file_size), &fault);
+	/* The other one may be of the txn after, meanwhile. */
+	before = metas[(txn + 1) % 2].txn < txn ? &metas[(txn + 1) % 2] : NULL;
+	status = pages_check(fd, &metas[txn % 2], before, pages_of(metas, file_size), &fault);
 	return pages_damaged(path, status, &fault);
 }
