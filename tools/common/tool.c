@@ -4,6 +4,9 @@
  *
  * A tool whose reader has gone away (`| head`) is to end without a word. That is what SIGPIPE does by
  * itself, but a parent that ignores the signal hands that down, so the default is restored.
+ *
+ * LMDB trusts the pages of a data file, and a damaged one can crash whoever reads it. A tool then says so and
+ * exits as after any other fault.
  */
 #include "tool.h"
 
@@ -14,10 +17,41 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+
+/* Only what a signal handler may do. The name and the text are two writes, and neither matters more than to
+ * end. */
+static void end_crashed(int signal_number)
+{
+	static const char text[] =
+		": crashed while it read. If be-inspect verify finds the data file damaged, "
+		"restore a backup\n";
+
+	(void)signal_number;
+	if (write(STDERR_FILENO, program_invocation_short_name, strlen(program_invocation_short_name)) < 0 ||
+	    write(STDERR_FILENO, text, sizeof text - 1) < 0)
+		_exit(TOOL_EXIT_FAULT);
+	_exit(TOOL_EXIT_FAULT);
+}
+
+static void handle_crashes(void (*handler)(int))
+{
+	for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+		signal(crashes[i], handler);
+}
+
+/* A child's crash is its parent's to judge. */
+static void crash_by_signal(void)
+{
+	handle_crashes(SIG_DFL);
+}
 
 void tool_start(void)
 {
@@ -26,6 +60,8 @@ void tool_start(void)
 	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_DFL);
+	handle_crashes(end_crashed);
+	pthread_atfork(NULL, NULL, crash_by_signal);
 	argp_err_exit_status = TOOL_EXIT_USAGE;
 }
 

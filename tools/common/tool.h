@@ -12,7 +12,8 @@ enum {
 };
 
 /* The first call of main(). The locale is the user's, but its characters are UTF-8, as names are; a
- * closed pipe ends the process quietly; argp's usage errors exit with TOOL_EXIT_USAGE. */
+ * closed pipe ends the process quietly, and a crash with a sentence and TOOL_EXIT_FAULT (a child's by
+ * its signal); argp's usage errors exit with TOOL_EXIT_USAGE. */
 void tool_start(void);
 
 /* False once something could not be written to standard output, and there is no use in going on. To be
