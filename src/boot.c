@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file be-boot; boot.h says what for. It is written under another name and renamed, so that it is there
- * wholly or not at all: one cut short by a loss of power would condemn an environment that was flushed.
+ * The file be-boot; boot.h says what for. It is written under another name and renamed, so that a process that
+ * is killed leaves no half of it, which would be of no boot. What it holds need not be flushed, since after a
+ * loss of power anything but the new boot's id is as good.
  */
 #include "boot.h"
 
@@ -92,7 +93,7 @@ enum be_status boot_check(const char *directory, bool *marked)
 	return BE_OK;
 }
 
-static int write_flushed(const char *path, mode_t mode, const char *text)
+static int write_file(const char *path, mode_t mode, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
 	size_t size = strlen(text);
@@ -104,7 +105,7 @@ static int write_flushed(const char *path, mode_t mode, const char *text)
 	do
 		written = write(fd, text, size);
 	while (written < 0 && errno == EINTR);
-	if (written < 0 || fchmod(fd, mode) < 0 || fsync(fd) < 0)
+	if (written < 0 || fchmod(fd, mode) < 0)
 		rc = errno;
 	else if ((size_t)written < size)
 		rc = ENOSPC;
@@ -124,7 +125,7 @@ enum be_status boot_mark(const char *directory, mode_t mode)
 		status = boot_id(id);
 	if (status != BE_OK)
 		return status;
-	rc = write_flushed(made, mode, id);
+	rc = write_file(made, mode, id);
 	if (rc == 0 && rename(made, path) < 0)
 		rc = errno;
 	if (rc == 0)

@@ -3,8 +3,8 @@
  * Until when an environment that is not flushed can be trusted. Process durability flushes nothing, so that
  * what it wrote is sound only while the machine that booted under some id is up, and may be anything
  * afterwards, pages of older days among it. So that nobody has to look into it to know, the file be-boot
- * beside the data holds that id. It is there, flushed, before the first change that is not flushed, and goes
- * when all is.
+ * beside the data holds that id. Its name is flushed before the first change that is not, and goes when all
+ * is flushed.
  *
  * Those who call hold the opening lock (owner.h) or only read.
  */
