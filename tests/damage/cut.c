@@ -19,6 +19,7 @@
 #define PAGE 4096
 #define HANG_SECONDS 10
 #define RECORDS 400
+#define OTHERS 400
 
 enum outcome {
 	OUTCOME_SERVES = 0,
@@ -56,9 +57,12 @@ static void write_file(const char *directory, const char *name, const uint8_t *b
 	close(fd);
 }
 
+/* Envelopes that are made first and removed last leave free pages at the beginning, into which the roots then
+ * move, so that most cuts spare them. */
 static void make_sound(void)
 {
 	struct be_enforcer *handle;
+	char category[32];
 
 	test_path(sound, "memory");
 	tmpfs_mount(sound, 64 << 20); /* if it can be: the test is slower on a disk, and the same */
@@ -66,9 +70,19 @@ static void make_sound(void)
 	test_path(spoilt, "memory/spoilt");
 	handle = test_open(sound, BE_DURABILITY_FULL);
 	EXPECT_OK(be_envelope_create(handle, "llm", 1000 * BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	for (int i = 0; i < OTHERS; i++) {
+		snprintf(category, sizeof category, "other-%d", i);
+		EXPECT_OK(be_envelope_create(handle, category, 1, BE_PERIOD_TOTAL, NULL));
+	}
 	for (int i = 0; i < RECORDS; i++)
 		EXPECT_OK(
 			be_record(handle, "llm", 1, "a description that takes some space in the file", NULL));
+	for (int i = 0; i < OTHERS; i++) {
+		snprintf(category, sizeof category, "other-%d", i);
+		EXPECT_OK(be_envelope_remove(handle, category));
+	}
+	for (int i = 0; i < 10; i++)
+		EXPECT_OK(be_envelope_set_limit(handle, "llm", (1000 + i) * BE_UNIT));
 	be_close(handle);
 }
 

@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 #define DISK_BYTES (8 << 20)
-#define ROUNDS 5
-#define STEP (96 << 10)
+#define ROUNDS 40
+/* A file system gives space by pages: each place where it may end is tried. */
+#define STEP (TEST_SANITIZED ? 65536 : 4096)
 
 static char disk[PATH_MAX], environment[PATH_MAX], ballast[PATH_MAX];
 
@@ -118,7 +119,7 @@ static void test_filling(enum be_durability durability)
 
 	*recorded = 0;
 	EXPECT_OK(be_envelope_create(handle, "llm", 1000000 * BE_UNIT, BE_PERIOD_TOTAL, NULL));
-	leave_free(1 << 20);
+	leave_free(256 << 10);
 	for (int round = 0; round < ROUNDS; round++) {
 		count += fill(handle);
 		leave_free(0);
@@ -130,7 +131,7 @@ static void test_filling(enum be_durability durability)
 		EXPECT_BALANCE(handle, "llm", *recorded, 5);
 		EXPECT_OK(be_release(handle, id));
 		EXPECT_VERIFIED(handle);
-		leave_free((size_t)(round + 1) * 10000);
+		leave_free((size_t)round * 4096); /* so that some writes are cut short, and others refused */
 	}
 	be_close(handle);
 	free_all();

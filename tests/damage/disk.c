@@ -32,7 +32,6 @@ static struct log {
 	atomic_bool on;
 	atomic_size_t events;
 	atomic_size_t bytes;
-	atomic_bool mark_flushed; /* the file that is to become be-boot */
 	char environment[PATH_MAX];
 	struct disk_event event[EVENTS_MAX];
 	uint8_t data[BYTES_MAX];
@@ -277,8 +276,6 @@ static int flush(int fd, long number)
 	EXPECT(rc == 0 || !recording());
 	if (is_data(fd))
 		add_event((struct disk_event){.kind = DISK_FLUSH, .begun = begun});
-	else if (is_file(fd, "be-boot.new"))
-		atomic_store(&log_shared->mark_flushed, true);
 	else if (is_file(fd, "."))
 		add_event((struct disk_event){.kind = DISK_FLUSH_NAMES, .begun = begun});
 	else if (is_file(fd, ".."))
@@ -378,7 +375,7 @@ int rename(const char *from, const char *to)
 	size = read(fd, bytes, sizeof bytes);
 	EXPECT(size >= 0);
 	close(fd);
-	add_copy(DISK_MARKED, atomic_exchange(&log_shared->mark_flushed, false), bytes, (size_t)size);
+	add_copy(DISK_MARKED, 0, bytes, (size_t)size);
 	return rc;
 }
 

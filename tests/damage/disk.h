@@ -28,12 +28,12 @@ enum disk_event_kind {
 
 struct disk_event {
 	enum disk_event_kind kind;
-	uint32_t note;   /* NOTE; MAPPED: index into disk_mapped; MARKED: 1 when its contents were flushed */
-	size_t write;    /* DURABLE: the event of the write */
-	size_t begun;    /* FLUSH and its kin: events logged when it began */
-	size_t returned; /* WRITE: events logged when it returned; 0: it did not */
-	uint64_t offset; /* WRITE */
-	size_t size;     /* WRITE, MAPPED, MARKED, NOTE */
+	uint32_t note;       /* NOTE; MAPPED: index into disk_mapped */
+	size_t write;        /* DURABLE: the event of the write */
+	size_t begun;        /* FLUSH and its kin: events logged when it began */
+	size_t returned;     /* WRITE: events logged when it returned; 0: it did not */
+	uint64_t offset;     /* WRITE */
+	size_t size;         /* WRITE, MAPPED, MARKED, NOTE */
 	const uint8_t *data; /* the same */
 };
 

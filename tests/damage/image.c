@@ -337,13 +337,9 @@ static void make_mapped(const char *directory, uint32_t which, uint64_t *random)
 static void make_mark(const char *directory, uint64_t *random)
 {
 	const struct disk_event *event = disk_event(disk.marks[test_random(random) % disk.mark_count]);
-	size_t size = event->size;
 
-	if (event->kind != DISK_MARKED)
-		return;
-	if (!event->note) /* renamed before it was flushed */
-		size = test_random(random) % (size + 1);
-	write_file(directory, "be-boot", event->data, size);
+	if (event->kind == DISK_MARKED)
+		write_file(directory, "be-boot", event->data, test_random(random) % (event->size + 1));
 }
 
 void image_make(const char *directory, size_t event, uint64_t *random, struct image *image)

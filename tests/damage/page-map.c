@@ -119,6 +119,8 @@ void page_map(const uint8_t *file, size_t size, uint8_t *uses)
 		mark(&map, at + META_MAGIC, 8, BYTE_STRUCTURE); /* and the version */
 		mark(&map, at + META_TREES, 6, BYTE_STRUCTURE); /* page size and flags */
 		mark(&map, at + META_TXN, 8, BYTE_STRUCTURE);
+		/* The root of the txn before tells that it was the one before. */
+		mark(&map, at + META_TREES + 48 + 40, 8, BYTE_STRUCTURE);
 		if (page != newest)
 			continue;
 		mark(&map, at + META_TREES, 48, BYTE_STRUCTURE);

@@ -57,6 +57,7 @@ struct acknowledged {
 
 static uint64_t seed;
 static char environment[PATH_MAX], image_directory[PATH_MAX];
+static pthread_barrier_t *all_done; /* before a worker ends, and what it holds may be reaped */
 
 static int64_t fixed_clock(void *context)
 {
@@ -300,6 +301,7 @@ static int run_worker(int index, void *context)
 		disk_note(NOTE_ACKNOWLEDGED, &done, sizeof done);
 	}
 	disk_snapshot();
+	pthread_barrier_wait(all_done);
 	be_close(worker.handle);
 	return 0;
 }
@@ -593,6 +595,7 @@ int main(void)
 
 	test_begin(180);
 	random = seed = test_seed();
+	all_done = barrier_make(WORKERS);
 	test_path(path, "memory");
 	tmpfs_mount(path, 256 << 20); /* if it can be: the test is slower on a disk, and the same */
 	test_path(image_directory, "memory/image");
