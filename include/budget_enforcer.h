@@ -210,6 +210,7 @@ struct be_envelope {
 	int64_t created_ns;
 	uint64_t pending_commits; /* how many, its descendants' included */
 	uint64_t children;        /* envelopes naming this one as parent */
+	uint64_t commits_granted; /* since it was created, its descendants' included; never goes back */
 	bool suspended;
 	bool has_parent;
 	char namespace_name[BE_NAME_SIZE];

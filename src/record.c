@@ -44,7 +44,8 @@ struct envelope_record {
 	int64_t created_ns;
 	uint64_t pending;
 	uint64_t children;
-	uint64_t reserved[4];
+	uint64_t granted;
+	uint64_t reserved[3];
 	uint8_t period;
 	uint8_t suspended;
 	uint8_t parent_namespace_size;
@@ -301,6 +302,7 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 		.created_ns = envelope->created_ns,
 		.pending = envelope->pending,
 		.children = envelope->children,
+		.granted = envelope->granted,
 		.period = (uint8_t)envelope->period,
 		.suspended = envelope->suspended,
 		.parent_category_size = envelope->parent.category_size,
@@ -502,6 +504,7 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 	envelope->created_ns = record->created_ns;
 	envelope->pending = record->pending;
 	envelope->children = record->children;
+	envelope->granted = record->granted;
 	return BE_OK;
 }
 

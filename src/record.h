@@ -69,6 +69,7 @@ struct envelope {
 	int64_t created_ns;
 	uint64_t pending;  /* commits pending here and in all descendants */
 	uint64_t children; /* envelopes that name this one as their parent */
+	uint64_t granted;  /* commits granted so far, here and in all descendants */
 };
 
 struct commit {

@@ -60,6 +60,7 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 		.created_ns = envelope->created_ns,
 		.pending_commits = envelope->pending,
 		.children = envelope->children,
+		.commits_granted = envelope->granted,
 		.suspended = envelope->suspended,
 		.has_parent = envelope->parent.category_size > 0,
 	};
@@ -369,6 +370,8 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 		return status;
 
 	/* Nothing may be refused from here on. */
+	for (uint32_t i = 0; i < chain.depth; i++)
+		chain.envelopes[i].granted++;
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
 	commit.id = store->header.next_commit_id++;
 	commit.state = BE_COMMIT_PENDING;
@@ -620,7 +623,7 @@ static enum be_status apply_create(struct store *store, const struct operation *
 		envelope.period_start_ns =
 			period_start_at(operation->period, operation->period_start_ns, operation->now_ns);
 	envelope.created_ns = operation->now_ns;
-	envelope.pending = envelope.children = 0;
+	envelope.pending = envelope.children = envelope.granted = 0;
 	show_envelope(result, &envelope);
 	if (parents.depth > 0) {
 		parents.envelopes[0].children++;

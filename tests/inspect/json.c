@@ -52,7 +52,7 @@ static void check_envelopes(const char *path)
 	json_t *day = json_array_get(array, 0), *total = json_array_get(array, 1);
 	const char *start, *end;
 
-	EXPECT_EQUAL(json_object_size(day), 16);
+	EXPECT_EQUAL(json_object_size(day), 17);
 	EXPECT_JSON(day, "id", "1");
 	EXPECT_JSON(day, "namespace", "\"\"");
 	EXPECT_JSON(day, "category", "\"day\"");
@@ -65,6 +65,7 @@ static void check_envelopes(const char *path)
 	EXPECT_JSON(day, "suspended", "false");
 	EXPECT_JSON(day, "parent", "null");
 	EXPECT_JSON(day, "pending_commits", "2");
+	EXPECT_JSON(day, "commits_granted", "3");
 	EXPECT_JSON(day, "children", "1");
 	EXPECT_JSON(day, "created", "\"" INSPECTED "\"");
 	start = json_string_value(json_object_get(day, "period_start"));

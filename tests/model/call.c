@@ -166,7 +166,7 @@ static const struct field envelope_fields[] = {
 	FIELD(be_envelope, utilization_ppm, FIELD_INT64), FIELD(be_envelope, pending_commits, FIELD_UINT64),
 	FIELD(be_envelope, children, FIELD_UINT64),       FIELD(be_envelope, suspended, FIELD_BOOL),
 	FIELD(be_envelope, has_parent, FIELD_BOOL),       FIELD(be_envelope, parent_namespace, FIELD_TEXT),
-	FIELD(be_envelope, parent_category, FIELD_TEXT),
+	FIELD(be_envelope, parent_category, FIELD_TEXT),  FIELD(be_envelope, commits_granted, FIELD_UINT64),
 };
 
 static const struct field commit_fields[] = {

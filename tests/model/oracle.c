@@ -33,6 +33,7 @@ struct account {
 	wide committed;
 	uint64_t pending;
 	uint64_t children;
+	uint64_t granted;
 };
 
 /* A commit, pending or ended. Its id is its index and 1. */
@@ -263,13 +264,15 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 		account->from =
 			account->start_ns == account->window_ns ? account->counts_from : oracle->charge_count;
 		account->spent = account->committed = 0;
-		account->pending = account->children = 0;
+		account->pending = account->children = account->granted = 0;
 	}
 	add_up_charges(oracle);
 	for (size_t i = 0; i < oracle->hold_count; i++) {
 		const struct hold *hold = &oracle->holds[i];
 		struct account *account = &oracle->accounts[hold->account];
 
+		for (struct account *one = account; one; one = parent_of(oracle, one))
+			one->granted++;
 		if (hold->state != BE_COMMIT_PENDING && oracle->mistake == MISTAKE_NONE)
 			continue;
 		for (; account; account = parent_of(oracle, account)) {
@@ -336,6 +339,7 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	envelope->created_ns = account->created_ns;
 	envelope->pending_commits = account->pending;
 	envelope->children = account->children;
+	envelope->commits_granted = account->granted;
 	envelope->suspended = account->suspended;
 	strcpy(envelope->namespace_name, account->namespace_name);
 	strcpy(envelope->category, account->category);

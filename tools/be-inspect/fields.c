@@ -38,6 +38,8 @@ static const struct field of_envelopes[] = {
 	{"PARENT", "parent", FIELD_PARENT, 0, false, "namespace/category of the one above it"},
 	{"PENDING", "pending_commits", FIELD_COUNT, ENVELOPE(pending_commits), true,
 	 "number of pending commits"},
+	{"GRANTED", "commits_granted", FIELD_COUNT, ENVELOPE(commits_granted), true,
+	 "commits granted since it was created, those below it included"},
 	{"CHILDREN", "children", FIELD_COUNT, ENVELOPE(children), true, "number of envelopes below it"},
 	{"CREATED", "created", FIELD_TIME, ENVELOPE(created_ns), true, "when it was created"},
 };
