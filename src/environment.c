@@ -96,6 +96,19 @@ static struct environment *find_environment(const struct stat *about)
 	return NULL;
 }
 
+/* A registration that was kept is of use only while its file is the one that others find in the directory. When
+ * that was removed after all was closed, what it stood for has gone, too, and it is not found again. */
+static struct environment *find_usable(const char *path, const struct stat *about)
+{
+	struct environment *found = find_environment(about);
+
+	if (!found || found->references > 0 || owners_are_in(found->owners, path))
+		return found;
+	found->device = 0;
+	found->inode = 0;
+	return NULL;
+}
+
 /* ---- opening */
 
 static mode_t directory_mode(mode_t mode)
@@ -309,7 +322,7 @@ static enum be_status open_path(const struct environment_settings *settings, str
 
 	if (status != BE_OK)
 		return status;
-	found = find_environment(&about);
+	found = find_usable(settings->path, &about);
 	if (found && found->references > 0) {
 		status = share(settings, found);
 		if (status == BE_OK)

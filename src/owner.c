@@ -381,12 +381,27 @@ enum be_status owners_reopen(struct owners *owners, enum be_durability durabilit
 	return status;
 }
 
-bool owners_exist(const char *directory)
+static bool find_file(const char *directory, struct stat *about)
 {
 	char path[PATH_MAX];
 
 	return snprintf(path, sizeof path, "%s/" OWNERS_FILE, directory) < (int)sizeof path &&
-	       access(path, F_OK) == 0;
+	       stat(path, about) == 0;
+}
+
+bool owners_exist(const char *directory)
+{
+	struct stat about;
+
+	return find_file(directory, &about);
+}
+
+bool owners_are_in(const struct owners *owners, const char *directory)
+{
+	struct stat ours, found;
+
+	return fstat(owners->fd, &ours) == 0 && find_file(directory, &found) && ours.st_dev == found.st_dev &&
+	       ours.st_ino == found.st_ino;
 }
 
 void owners_opened(struct owners *owners)

@@ -49,6 +49,9 @@ void owners_opened(struct owners *owners);
 /* Is there such a file in `directory`? Then a pool has used it, or is just beginning to. */
 bool owners_exist(const char *directory);
 
+/* Is the open file the one in `directory`, or has that been removed or replaced? */
+bool owners_are_in(const struct owners *owners, const char *directory);
+
 /* True when no other process had the environment open when this one opened it. */
 bool owners_were_alone(const struct owners *owners);
 

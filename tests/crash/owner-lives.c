@@ -201,6 +201,44 @@ static void test_closing_does_not_end_an_owner(void)
 	be_close(handle);
 }
 
+static int empty_and_begin_anew(int index, void *context)
+{
+	static const char *const names[] = {"data.mdb", "lock.mdb", "be-owners", "be-group", "be-boot"};
+	struct scene *scene = context;
+	struct be_enforcer *handle = test_open(scene->path, BE_DURABILITY_PROCESS);
+	char file[PATH_MAX + 16];
+
+	(void)index;
+	EXPECT_OK(be_commit(handle, "llm", held, NULL, scene->id));
+	be_close(handle);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		snprintf(file, sizeof file, "%s/%s", scene->path, names[i]);
+		EXPECT(unlink(file) == 0);
+	}
+	handle = test_open(scene->path, BE_DURABILITY_PROCESS);
+	EXPECT_OK(be_envelope_create(handle, "llm", limit, BE_PERIOD_TOTAL, NULL));
+	EXPECT_OK(be_commit(handle, "llm", held, NULL, scene->id));
+	gate_open(&scene->ready);
+	wait_for_death();
+}
+
+/* A process that had closed all is still the owner of what is pending in files that were removed since. In those
+ * that it makes in their place it must be one that others see. */
+static void test_owner_begins_anew_in_an_emptied_directory(void)
+{
+	struct scene scene;
+	struct be_enforcer *handle = make_scene(&scene, "emptied");
+	pid_t owner;
+
+	be_close(handle);
+	owner = start_owner(&scene, empty_and_begin_anew);
+	handle = test_open(scene.path, BE_DURABILITY_PROCESS);
+	expect_kept(handle, &scene, "the owner emptied the directory and made an environment anew");
+	kill_child(owner);
+	expect_reaped(handle, &scene, "the owner that had done so was killed");
+	be_close(handle);
+}
+
 /* ---- owners that end */
 
 /* The same process, another program: it holds nothing any more. `cat` ends when its input does. */
@@ -440,6 +478,7 @@ int main(void)
 	test_live_owner_keeps_its_commits();
 	test_owner_without_its_first_thread_lives();
 	test_closing_does_not_end_an_owner();
+	test_owner_begins_anew_in_an_emptied_directory();
 	test_exec_ends_an_owner();
 	test_spawned_program_keeps_nothing_alive();
 	test_detached_commit_survives_its_owner();
