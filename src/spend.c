@@ -42,10 +42,9 @@ static void observe_check(struct be_enforcer *handle, const struct name *name, i
 
 /* For handles with an observer, which is shown the envelope. */
 static enum be_status check_observed(struct be_enforcer *handle, struct store *store, const struct name *name,
-				     int64_t amount, struct be_decision *decision)
+				     int64_t amount, int64_t now_ns, struct be_decision *decision)
 {
 	struct result result;
-	int64_t now_ns = enforcer_now_coarse(handle);
 
 	memset(&result, 0, sizeof result);
 	result.envelope.size = sizeof result.envelope;
@@ -62,15 +61,17 @@ static enum be_status check(struct be_enforcer *handle, const struct name *name,
 	struct environment *environment;
 	struct store store;
 	enum be_status status = enforcer_environment(handle, &environment);
+	int64_t now_ns;
 
 	if (status != BE_OK)
 		return status;
+	now_ns = enforcer_now_coarse(handle); /* the caller's clock is no business of a txn's */
 	status = store_begin(&store, environment->storage, false);
 	if (status != BE_OK)
 		return status;
 	if (handle->observe)
-		return check_observed(handle, &store, name, amount, decision);
-	status = rules_check(&store, name, amount, enforcer_now_coarse(handle), decision, NULL, NULL);
+		return check_observed(handle, &store, name, amount, now_ns, decision);
+	status = rules_check(&store, name, amount, now_ns, decision, NULL, NULL);
 	store_abort(&store);
 	return status;
 }
@@ -118,6 +119,10 @@ static enum be_status deadline(int64_t now_ns, uint64_t ttl_ms, int64_t *deadlin
 		*deadline_ns = 0;
 		return error_set(BE_INVALID_ARGUMENT, "a ttl of %llu ms ends after the year 2262",
 				 (unsigned long long)ttl_ms);
+	}
+	if (*deadline_ns <= 0) { /* such a record would be none, or damaged */
+		*deadline_ns = 0;
+		return error_set(BE_INVALID_ARGUMENT, "the clock says that the ttl ends before 1970");
 	}
 	return BE_OK;
 }

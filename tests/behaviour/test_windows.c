@@ -112,6 +112,21 @@ BEHAVIOUR_TEST(windows, carry_what_is_pending_into_the_next_one)
 	}
 }
 
+BEHAVIOUR_TEST(windows, no_ttl_ends_before_1970)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	uint64_t id;
+
+	fixture_create(budget, "llm", BE_UNIT);
+	fixture.now_ns = -SECOND_NS;
+	for (options.ttl_ms = 999; options.ttl_ms <= 1000; options.ttl_ms++)
+		assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL),
+			       BE_INVALID_ARGUMENT);
+	assert_ok(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL));
+	assert_refused(be_extend(budget, id, 1, 1000, NULL), BE_INVALID_ARGUMENT);
+	assert_ok(be_release(budget, id));
+}
+
 BEHAVIOUR_TEST(windows, never_start_again_because_the_clock_stepped_back)
 {
 	for (size_t i = 0; i < ROLLING; i++) {
