@@ -9,7 +9,7 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
 	libsmartcols-dev libyaml-dev)
 # shellcheck disable=SC2034
-packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace)
+packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace prometheus)
 
 say() {
 	printf '\n== %s\n' "$*"

@@ -26,7 +26,8 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "ENVIRONMENT is missing", "--json");
 	EXPECT_REFUSED(2, "'balances' is no view; the views are envelopes, commits,", "/nowhere", "balances");
 	EXPECT_REFUSED(2, "one VIEW at a time", "/nowhere", "commits", "verify");
-	EXPECT_REFUSED(2, "one of --json, --csv and --raw at a time", "--json", "--raw", "/nowhere");
+	EXPECT_REFUSED(2, "one of --json, --csv, --raw and --prometheus at a time", "--json", "--raw",
+		       "/nowhere");
 	EXPECT_REFUSED(2, "--json has no --noheadings", "-Jn", "/nowhere");
 	EXPECT_REFUSED(2, "verify has no --category", "/nowhere", "verify", "--category", "llm");
 	EXPECT_REFUSED(2, "verify has no --limit", "/nowhere", "verify", "--limit", "1");
@@ -36,6 +37,9 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "stats has no --raw", "/nowhere", "stats", "--raw");
 	EXPECT_REFUSED(2, "owners has no --category", "/nowhere", "owners", "--category", "llm");
 	EXPECT_REFUSED(2, "commits has no --follow", "/nowhere", "commits", "--follow");
+	EXPECT_REFUSED(2, "--prometheus shows all there is, and has no other option", "/nowhere",
+		       "--prometheus", "--category", "llm");
+	EXPECT_REFUSED(2, "commits has no --prometheus", "/nowhere", "commits", "--prometheus");
 	EXPECT_REFUSED(2, "--follow has neither --sort nor --until", "/nowhere", "transactions", "--follow",
 		       "--sort", "id");
 	EXPECT_REFUSED(2, "--sort: commits has no column 'limit'; --help", "/nowhere", "commits", "--sort",

@@ -38,6 +38,7 @@ enum option_key {
 	KEY_LIMIT,
 	KEY_SORT,
 	KEY_CSV,
+	KEY_PROMETHEUS,
 };
 
 static const struct argp_option options[] = {
@@ -66,6 +67,8 @@ static const struct argp_option options[] = {
 	 "each line",
 	 2},
 	{"csv", KEY_CSV, 0, 0, "Comma-separated values, as RFC 4180 has them, named as in JSON", 2},
+	{"prometheus", KEY_PROMETHEUS, 0, 0,
+	 "Metrics of the environment and of all envelopes, for node_exporter's textfile collector", 2},
 	{"output", KEY_OUTPUT, "COLUMNS", 0,
 	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
 	{"sort", KEY_SORT, "COLUMN", 0,
@@ -109,6 +112,7 @@ enum {
 	HAS_ORDER = 8, /* and --limit */
 	HAS_FILTERS = 16,
 	HAS_FOLLOW = 32,
+	HAS_PROMETHEUS = 64,
 	HAS_ROWS = HAS_JSON | HAS_CSV | HAS_LAYOUT | HAS_ORDER,
 };
 
@@ -117,7 +121,7 @@ static const struct {
 	const struct fields *fields; /* NULL: no columns */
 	int options;
 } views[] = {
-	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields, HAS_ROWS | HAS_FILTERS},
+	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields, HAS_ROWS | HAS_FILTERS | HAS_PROMETHEUS},
 	[VIEW_COMMITS] = {"commits", &commit_fields, HAS_ROWS | HAS_FILTERS},
 	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields, HAS_ROWS | HAS_FILTERS | HAS_FOLLOW},
 	[VIEW_OWNERS] = {"owners", &owner_fields, HAS_ROWS},
@@ -252,6 +256,8 @@ static int kind_of(int key)
 		return HAS_ORDER;
 	case KEY_FOLLOW:
 		return HAS_FOLLOW;
+	case KEY_PROMETHEUS:
+		return HAS_PROMETHEUS;
 	default:
 		return HAS_FILTERS;
 	}
@@ -292,8 +298,12 @@ static void check_form(struct argp_state *state, const struct parser *parser)
 {
 	const struct arguments *arguments = parser->arguments;
 
-	if (was_given(parser, KEY_JSON) + was_given(parser, KEY_CSV) + was_given(parser, KEY_RAW) > 1)
-		argp_error(state, "one of --json, --csv and --raw at a time");
+	if (was_given(parser, KEY_JSON) + was_given(parser, KEY_CSV) + was_given(parser, KEY_RAW) +
+		    was_given(parser, KEY_PROMETHEUS) >
+	    1)
+		argp_error(state, "one of --json, --csv, --raw and --prometheus at a time");
+	if (arguments->form == FORM_PROMETHEUS && (parser->given & (parser->given - 1)) != 0)
+		argp_error(state, "--prometheus shows all there is, and has no other option");
 	if (arguments->form == FORM_JSON && arguments->noheadings)
 		argp_error(state, "--json has no --noheadings");
 	if (arguments->follow && (was_given(parser, KEY_SORT) || was_given(parser, KEY_UNTIL)))
@@ -377,6 +387,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_RAW:
 		arguments->form = FORM_RAW;
+		return 0;
+	case KEY_PROMETHEUS:
+		arguments->form = FORM_PROMETHEUS;
 		return 0;
 	case KEY_FOLLOW:
 		arguments->follow = true;

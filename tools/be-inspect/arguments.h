@@ -21,6 +21,7 @@ enum form {
 	FORM_RAW, /* a table without alignment */
 	FORM_CSV,
 	FORM_JSON,
+	FORM_PROMETHEUS, /* of envelopes */
 };
 
 struct arguments {

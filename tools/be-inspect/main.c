@@ -8,10 +8,12 @@
  *   follow.c     waiting for more
  *   output.c     shows records, as table.c, csv.c or json.c do
  *   stats.c      the environment from outside
+ *   prometheus.c metrics for a collector
  *   verify.c     recomputes every balance
  */
 #include "arguments.h"
 #include "listing.h"
+#include "prometheus.h"
 #include "stats.h"
 #include "tool.h"
 #include "verify.h"
@@ -27,6 +29,8 @@ int main(int argc, char **argv)
 	arguments_parse(argc, argv, &arguments);
 	if (arguments.view == VIEW_VERIFY)
 		result = verify_run(&arguments);
+	else if (arguments.form == FORM_PROMETHEUS)
+		result = prometheus_run(&arguments);
 	else if (arguments.view == VIEW_STATS)
 		result = stats_run(&arguments);
 	else

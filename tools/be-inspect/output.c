@@ -34,6 +34,9 @@ struct output *output_begin(const struct arguments *arguments, bool tree)
 	case FORM_JSON:
 		if (!arguments->follow)
 			json_begin(arguments, "[");
+		break;
+	case FORM_PROMETHEUS: /* see prometheus.c */
+		break;
 	}
 	return output;
 }

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics in Prometheus's text form. All is gathered before the first line is printed, because a metric's
+ * series must stand together, and so that a fault leaves no half of a file.
+ *
+ * An envelope's series carry its id, which is never used again: when it is removed they end, and one of the
+ * same name made later begins series of its own, so that no counter ever goes back. Amounts are printed to
+ * their last digit; what reads them keeps about 15.
+ */
+#include "prometheus.h"
+
+#include "tool.h"
+
+#include <err.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* An envelope, and when the oldest commit pending in it or below it was made; 0: there is none. */
+struct series {
+	struct be_envelope envelope;
+	int64_t oldest_ns;
+	struct series *parent; /* NULL: none, or it is not among them */
+};
+
+struct metrics {
+	char *path;            /* absolute */
+	struct series *series; /* in the library's order */
+	size_t count;
+	size_t room;
+	struct be_statistics stats;
+};
+
+/* ---- gathering */
+
+static bool add_envelope(void *context, const struct be_envelope *envelope)
+{
+	struct metrics *metrics = context;
+
+	if (metrics->count == metrics->room) {
+		metrics->room = metrics->room > 0 ? 2 * metrics->room : 64;
+		metrics->series = reallocarray(metrics->series, metrics->room, sizeof *metrics->series);
+		if (!metrics->series)
+			tool_out_of_memory();
+	}
+	metrics->series[metrics->count++] = (struct series){.envelope = *envelope};
+	return true;
+}
+
+struct name {
+	const char *namespace_name;
+	const char *category;
+};
+
+static int compare_name(const void *key, const void *element)
+{
+	const struct name *name = key;
+	const struct series *series = element;
+	int difference = strcmp(name->namespace_name, series->envelope.namespace_name);
+
+	return difference ? difference : strcmp(name->category, series->envelope.category);
+}
+
+static struct series *find(const struct metrics *metrics, const char *namespace_name, const char *category)
+{
+	struct name name = {namespace_name, category};
+
+	if (metrics->count == 0)
+		return NULL;
+	return bsearch(&name, metrics->series, metrics->count, sizeof *metrics->series, compare_name);
+}
+
+static void link_parents(struct metrics *metrics)
+{
+	size_t i;
+
+	for (i = 0; i < metrics->count; i++) {
+		struct series *series = &metrics->series[i];
+
+		if (series->envelope.has_parent)
+			series->parent = find(metrics, series->envelope.parent_namespace,
+					      series->envelope.parent_category);
+	}
+}
+
+static bool add_commit(void *context, const struct be_commit_info *commit)
+{
+	const struct metrics *metrics = context;
+	struct series *series = find(metrics, commit->namespace_name, commit->category);
+	int depth;
+
+	/* Bounded, since changes made while the envelopes were listed may have closed a circle. */
+	for (depth = 0; series && depth < BE_DEPTH_MAX; series = series->parent, depth++)
+		if (series->oldest_ns == 0 || commit->created_ns < series->oldest_ns)
+			series->oldest_ns = commit->created_ns;
+	return true;
+}
+
+static enum be_status gather(const char *environment, struct metrics *metrics)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+	enum be_status status;
+
+	options.flags = BE_OPEN_READ_ONLY;
+	status = be_open(environment, &options, &handle);
+	if (status != BE_OK) {
+		tool_complain(environment, be_last_error());
+		return status;
+	}
+	status = be_envelopes_each(handle, NULL, add_envelope, metrics);
+	link_parents(metrics);
+	if (status == BE_OK)
+		status = be_commits_each(handle, NULL, add_commit, metrics);
+	if (status == BE_OK)
+		status = be_stats(handle, &metrics->stats);
+	if (status != BE_OK)
+		tool_complain(environment, be_last_error());
+	be_close(handle);
+	return status;
+}
+
+/* ---- printing */
+
+/* In the text form a label's value has these three escapes; all else stands for itself. */
+static void put_label(const char *name, const char *text)
+{
+	printf("%s=\"", name);
+	for (; *text; text++) {
+		if (*text == '\n') {
+			fputs("\\n", stdout);
+			continue;
+		}
+		if (*text == '"' || *text == '\\')
+			putchar('\\');
+		putchar(*text);
+	}
+	putchar('"');
+}
+
+static void put_head(const char *name, const char *type, const char *help)
+{
+	printf("# HELP budget_enforcer_%s %s\n# TYPE budget_enforcer_%s %s\n", name, help, name, type);
+}
+
+static void put_value(const struct metrics *metrics, const char *name, const char *type, uint64_t value,
+		      const char *help)
+{
+	put_head(name, type, help);
+	printf("budget_enforcer_%s{", name);
+	put_label("environment", metrics->path);
+	printf("} %" PRIu64 "\n", value);
+}
+
+enum value_kind {
+	VALUE_AMOUNT, /* int64_t nanos */
+	VALUE_COUNT,  /* uint64_t */
+	VALUE_FLAG,   /* bool */
+	VALUE_AGE,    /* int64_t ns, 0 for none */
+};
+
+#define OF_ENVELOPE(member) offsetof(struct series, envelope.member)
+static const struct {
+	const char *name;
+	const char *type;
+	enum value_kind kind;
+	size_t offset;
+	const char *help;
+} metrics_of_envelopes[] = {
+	{"limit", "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit), "What may be spent in a window."},
+	{"spent", "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent), "What was spent in the current window."},
+	{"committed", "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed), "What pending commits hold."},
+	{"available", "gauge", VALUE_AMOUNT, OF_ENVELOPE(available), "What may still be committed."},
+	{"suspended", "gauge", VALUE_FLAG, OF_ENVELOPE(suspended), "1 if an operator suspended it."},
+	{"pending_commits", "gauge", VALUE_COUNT, OF_ENVELOPE(pending_commits),
+	 "Pending commits, here and below."},
+	{"oldest_pending_commit_age_seconds", "gauge", VALUE_AGE, offsetof(struct series, oldest_ns),
+	 "Age of the oldest pending commit, here and below; 0 when there is none."},
+	{"commits_granted_total", "counter", VALUE_COUNT, OF_ENVELOPE(commits_granted),
+	 "Commits granted since the envelope was created, here and below."},
+};
+
+static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
+{
+	char text[BE_AMOUNT_TEXT_SIZE];
+
+	switch (kind) {
+	case VALUE_AMOUNT:
+		if (be_amount_format(*(const int64_t *)value, text, sizeof text) == BE_OK)
+			fputs(text, stdout);
+		break;
+	case VALUE_COUNT:
+		printf("%" PRIu64, *(const uint64_t *)value);
+		break;
+	case VALUE_FLAG:
+		putchar(*(const bool *)value ? '1' : '0');
+		break;
+	case VALUE_AGE: {
+		int64_t since_ns = *(const int64_t *)value;
+		int64_t age_ns = since_ns != 0 && now_ns > since_ns ? now_ns - since_ns : 0;
+
+		printf("%" PRId64 ".%03" PRId64, age_ns / SECOND_NS, age_ns % SECOND_NS / 1000000);
+	}
+	}
+}
+
+static void put_envelopes(const struct metrics *metrics, int64_t now_ns)
+{
+	size_t metric, i;
+	char name[64];
+
+	for (metric = 0; metric < sizeof metrics_of_envelopes / sizeof *metrics_of_envelopes; metric++) {
+		snprintf(name, sizeof name, "envelope_%s", metrics_of_envelopes[metric].name);
+		if (metrics->count > 0)
+			put_head(name, metrics_of_envelopes[metric].type, metrics_of_envelopes[metric].help);
+		for (i = 0; i < metrics->count; i++) {
+			const struct series *series = &metrics->series[i];
+
+			printf("budget_enforcer_%s{", name);
+			put_label("environment", metrics->path);
+			putchar(',');
+			put_label("namespace", series->envelope.namespace_name);
+			putchar(',');
+			put_label("category", series->envelope.category);
+			printf(",id=\"%" PRIu64 "\"} ", series->envelope.id);
+			put_number(metrics_of_envelopes[metric].kind,
+				   (const char *)series + metrics_of_envelopes[metric].offset, now_ns);
+			putchar('\n');
+		}
+	}
+}
+
+static void put_environment(const struct metrics *metrics)
+{
+	const struct be_statistics *stats = &metrics->stats;
+
+	put_value(metrics, "transactions_total", "counter", stats->next_transaction_id - 1,
+		  "Transactions charged in the life of the environment.");
+	put_value(metrics, "commits_total", "counter", stats->next_commit_id - 1,
+		  "Commits granted in the life of the environment.");
+	put_value(metrics, "write_txns_total", "counter", stats->changes,
+		  "Write txns so far, each of which may carry many changes.");
+	put_value(metrics, "owners", "gauge", stats->owners,
+		  "Live processes that have the environment open to change it.");
+	put_value(metrics, "readers", "gauge", stats->readers, "Slots taken in the table of readers.");
+	put_value(metrics, "reader_lag_txns", "gauge", stats->reader_lag,
+		  "Write txns since the oldest state that is being read.");
+	put_value(metrics, "file_bytes", "gauge", stats->file_size, "Size of the data file.");
+	put_value(metrics, "map_bytes", "gauge", stats->map_size, "Size that the data file can grow to.");
+	put_value(metrics, "pages", "gauge", stats->pages,
+		  "Pages of the data file in use so far, the free ones included.");
+	put_value(metrics, "free_pages", "gauge", stats->free_pages,
+		  "Pages of the data file to be used again.");
+}
+
+int prometheus_run(const struct arguments *arguments)
+{
+	struct metrics metrics = {.stats = BE_STATISTICS_INIT};
+
+	bool gathered = gather(arguments->environment, &metrics) == BE_OK;
+
+	/* Metrics of several environments of a machine are collected together. */
+	metrics.path = gathered ? realpath(arguments->environment, NULL) : NULL;
+	if (gathered && !metrics.path)
+		err(TOOL_EXIT_FAULT, "%s", arguments->environment);
+	if (gathered) {
+		put_envelopes(&metrics, arguments->now_ns);
+		put_environment(&metrics);
+	}
+	free(metrics.path);
+	free(metrics.series);
+	return gathered ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
+}
