@@ -20,7 +20,10 @@
  *   are negative. Refusals (-1 to -99) mean that all works and the answer is no; faults (-100 and
  *   below) mean that the call, the environment or the machine is wrong. On any failure nothing has
  *   changed and the outputs are zeroed, their `size` apart (a decision explains refusals, and is
- *   filled for them too). be_last_error() has the details.
+ *   filled for them too). be_last_error() has the details. The statuses named at a call are in the
+ *   order in which it looks for them. Any call on a handle may also answer with a fault of the
+ *   environment or the machine, and one that changes something with BE_READ_ONLY, before it looks
+ *   at commits and envelopes.
  *
  * AMOUNTS AND TIMES
  *
@@ -38,10 +41,17 @@
  *
  *   A handle may be used by any number of threads at once, but be_close() must be the last call on
  *   it. One process may open one environment many times. A program that opens and then forks goes on
- *   using the handle on both sides: the child's first call opens the environment anew. (Children made
- *   by a raw clone() system call are not seen; use fork().) Never call the library from a signal
- *   handler. Calls on an environment block while another process writes to it, normally for a few
- *   microseconds plus the flushes of the disk.
+ *   using the handle on both sides: the child's first call opens the environment anew, and the child
+ *   owns what it commits. (Children made by a raw clone() system call are not seen; use fork(). A
+ *   child that is forked in a callback of the library must not return from it.) Never call the
+ *   library from a signal handler. Calls that change an environment block while another process
+ *   writes to it, normally for a few microseconds plus the flushes of the disk.
+ *
+ *   In the directory of an environment, data.mdb and lock.mdb are LMDB's. In be-owners each process
+ *   holds a lock for as long as it lives; it ceases to be the owner of its commits when it ends or
+ *   becomes another program by exec. In be-group waiting changes meet, so that one thread carries
+ *   out those of many in one txn. be-boot is there while something is not flushed. Leave these files
+ *   alone while anybody has the environment open, and copy it with be_backup() only.
  *
  * DURABILITY
  *
@@ -49,6 +59,8 @@
  *   and with BE_DURABILITY_FULL (the default) the loss of power.
  *
  * GROWTH
+ *
+ *   The ledger, and how each commit ended, are kept until be_prune() removes them.
  *
  *   Structures that may grow begin with `size`. Initialise them with their macro, as in
  *   `struct be_options options = BE_OPTIONS_INIT;`, and programs built against this header keep
@@ -204,9 +216,10 @@ struct be_envelope {
 	int64_t spent;            /* in the current window */
 	int64_t committed;        /* sum of the pending commits */
 	int64_t available;        /* max(0, limit - spent - committed) */
-	int64_t utilization_ppm;  /* (spent + committed) / limit in millionths, rounded down */
+	int64_t utilization_ppm;  /* (spent + committed) / limit in millionths, rounded down; INT64_MAX
+	                             when it would be more */
 	int64_t period_start_ns;  /* when the current window began */
-	int64_t period_end_ns;    /* when it ends; 0 for total */
+	int64_t period_end_ns;    /* when it ends; 0 for total, INT64_MAX when that is after 2262 */
 	int64_t created_ns;
 	uint64_t pending_commits; /* how many, its descendants' included */
 	uint64_t children;        /* envelopes naming this one as parent */
@@ -220,8 +233,9 @@ struct be_envelope {
 };
 
 /* Why a check or commit was permitted or refused. The figures are of the envelope named: the one
- * that refused, or the one asked for when it was permitted. After BE_NO_ENVELOPE only `requested`
- * and the names are set. */
+ * that refused, or the one asked for when it was permitted. They are those that the decision was
+ * made on, but after a commit or extend that was granted those that hold from then on. After
+ * BE_NO_ENVELOPE only `status`, `requested` and the names are set. */
 struct be_decision {
 	uint32_t size;
 	enum be_status status;
@@ -245,7 +259,8 @@ enum be_commit_state {
 /* What becomes of a commit's amount when it expires or its owner dies. */
 enum be_reap_policy {
 	BE_REAP_RELEASE = 0, /* freed */
-	BE_REAP_CHARGE = 1,  /* charged: a transaction of the held amount is written */
+	BE_REAP_CHARGE = 1,  /* charged: a transaction of the held amount is written. Where that would be
+	                        BE_OVERFLOW, the commit stays pending */
 };
 
 /* A pending commit, as be_commits_each() lists them. */
@@ -325,7 +340,7 @@ struct be_event {
 	int64_t amount;                /* nanos asked for or charged; a limit for create, ensure and
 	                                  set-limit; what was held for release and reap */
 	int64_t at_ns;
-	const char *namespace_name;    /* "" where a commit id was unknown */
+	const char *namespace_name;    /* "" where a commit id was unknown, or the commit had ended */
 	const char *category;          /* "" likewise */
 	const struct be_envelope *envelope; /* as it is afterwards; NULL when there is none */
 };
@@ -340,7 +355,7 @@ enum be_open_flags {
 	BE_OPEN_EXISTING = 1,  /* create nothing; BE_NOT_FOUND when it is not there */
 	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change */
 	BE_OPEN_DIRECT = 4,    /* no group commit: each change flushes by itself. The first handle that
-	                          a process opens on an environment decides for all of them */
+	                          a process opens on an environment decides for all of its own */
 };
 
 struct be_options {
@@ -356,11 +371,15 @@ struct be_options {
 	   before a txn begins, and must not call the library. */
 	int64_t (*now)(void *context);
 	void *now_context;
-	/* The observer: called after each operation on this handle, in the thread that called, outside
-	   every lock and txn; `event` is valid during the call. It may call the library. */
+	/* The observer: called after each operation on this handle, and for each commit that one reaped,
+	   in the thread that called, outside every lock and txn; `event` is valid during the call. It may
+	   call the library. be_open() calls it, too, for what it reaps. It is not called when arguments are
+	   refused (-100 to -113), nor when a check could not begin to read, nor for queries and upkeep. */
 	void (*observe)(void *context, const struct be_event *event);
 	void *observe_context;
-	/* A storage in place of a path. It belongs to the caller and must outlive the handle. */
+	/* A storage in place of a path. It belongs to the caller and must outlive the handle. An empty one is
+	   made an environment even with BE_OPEN_EXISTING; with BE_OPEN_READ_ONLY it is NOT_AN_ENVIRONMENT.
+	   BE_OPEN_DIRECT, durability, mode and map_size mean nothing to it, and its commits have no owners. */
 	struct be_storage *storage;
 };
 
@@ -368,7 +387,10 @@ struct be_options {
  * parent directories). NULL options are the defaults. With options->storage, `path` must be NULL.
  * Cheap when this process has the environment open already. On success *handle is the caller's, to
  * be given back with be_close(). Commits of dead owners and expired ones are reaped. Statuses:
- * INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME, then the environment's and the machine's. */
+ * INVALID_ARGUMENT for no place for the handle; INVALID_SIZE; INVALID_ARGUMENT for the options;
+ * NOT_FOUND for a path that is empty or too long; INVALID_NAME; then the environment's and the
+ * machine's. READ_ONLY or OTHER_DURABILITY: this process has it open so, and all its handles share
+ * that; the first one also decides map_size and mode. */
 BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *options,
                                    struct be_enforcer **handle);
 
@@ -394,9 +416,10 @@ struct be_commit_options {
 };
 
 /* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held until
- * it is released, settled or reaped. Durable on return. When it would be refused for lack of budget,
- * orphans and expired commits are reaped and it is tried again. Statuses as be_check(), and
- * INVALID_DESCRIPTION, OVERFLOW. */
+ * it is released, settled or reaped: one past its deadline can still be ended, or extended, as long as
+ * nobody has reaped it. Durable on return. When it would be refused for lack of budget, orphans and
+ * expired commits are reaped and it is tried again. Statuses as be_check(), with INVALID_DESCRIPTION
+ * after AMOUNT_NEGATIVE; a ttl that ends after 2262 is INVALID_ARGUMENT. */
 BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category, int64_t amount,
                                      const char *description, uint64_t *id);
 
@@ -420,15 +443,18 @@ BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *cat
 /* Ends a commit and charges the actual cost, which may be less or more than what was held, in one
  * txn. A NULL description keeps the commit's. A commit reaped before is still charged, and the
  * transaction is flagged `late`; one reaped with BE_REAP_CHARGE is not charged twice:
- * ALREADY_CHARGED. Others as be_release(); then OVERFLOW. NO_ENVELOPE: reaped, and its envelope was
- * removed since. `transaction` may be NULL. Durable on return. */
+ * ALREADY_CHARGED. `transaction` may be NULL. Durable on return. Statuses: INVALID_ARGUMENT,
+ * INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; as be_release(), but for ALREADY_REAPED;
+ * NO_ENVELOPE, when it was reaped and its envelope was removed since; OVERFLOW. */
 BE_MUST_USE enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                      const char *description, struct be_transaction *transaction);
 
 /* Changes what a pending commit holds and until when: `amount` replaces the amount held (more is
- * checked like a commit for the difference, and may be refused), and it expires `ttl_ms` milliseconds
- * from now (0: never). `decision` may be NULL. Statuses: as be_release() when it has ended, then as
- * be_commit(). */
+ * checked like a commit for the difference, and may be refused; less never is), and it expires
+ * `ttl_ms` milliseconds from now (0: never). `decision` may be NULL; its `requested` is the new
+ * amount as a whole, and for a commit that has ended only its `status` is set. Durable on return.
+ * Statuses: INVALID_ARGUMENT, also for the ttl; INVALID_SIZE; AMOUNT_NEGATIVE; as be_release() when
+ * it has ended; SUSPENDED and EXCEEDS_BUDGET as be_check(). */
 BE_MUST_USE enum be_status be_extend(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                      uint64_t ttl_ms, struct be_decision *decision);
 
@@ -461,7 +487,8 @@ BE_MUST_USE enum be_status be_envelope_ensure(struct be_enforcer *handle, const 
                                               int64_t limit, enum be_period period,
                                               const struct be_envelope_options *options);
 
-/* Changes the limit, keeping what is spent and committed; nothing may then be available. */
+/* Changes the limit, keeping what is spent and committed; nothing may then be available. Statuses of this
+ * and the three below: INVALID_ARGUMENT, INVALID_NAME, INVALID_LIMIT, NO_ENVELOPE. */
 BE_MUST_USE enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category,
                                                  int64_t limit);
 
@@ -474,7 +501,7 @@ BE_MUST_USE enum be_status be_envelope_resume(struct be_enforcer *handle, const 
 BE_MUST_USE enum be_status be_envelope_reset(struct be_enforcer *handle, const char *category);
 
 /* Removes an envelope; its transactions stay in the ledger, and in what its ancestors have spent.
- * Statuses: NO_ENVELOPE, HAS_CHILDREN, HAS_COMMITS. */
+ * Statuses: INVALID_ARGUMENT, INVALID_NAME, NO_ENVELOPE, HAS_CHILDREN, HAS_COMMITS. */
 BE_MUST_USE enum be_status be_envelope_remove(struct be_enforcer *handle, const char *category);
 
 /* One of the changes that be_envelopes_apply() makes together. */
@@ -512,14 +539,16 @@ struct be_filter {
 	int64_t until_ns;           /* before this time; 0: no bound */
 	int64_t min_amount;         /* nanos: the limit of an envelope, what a commit holds, what a */
 	int64_t max_amount;         /* transaction charged, both included; max 0: no bound */
-	uint64_t after_id;          /* commits and transactions: only ids above it */
+	uint64_t after_id;          /* commits and transactions: only ids above it; UINT64_MAX is
+	                               INVALID_ARGUMENT */
 	uint64_t limit;             /* at most so many; 0: all. Where more match, the first ones */
 };
 
 /* Each calls `each` once per match, in order of namespace and category, or of id. Records are copied
  * a page at a time, so that no txn is open while `each` runs: it may take its time and may call the
- * library. A long listing therefore sees changes made meanwhile. `each` returns false to stop, which
- * makes the result BE_STOPPED. NULL filter: all, in every namespace. */
+ * library, but for be_close() on this handle. A long listing therefore sees changes made meanwhile.
+ * `each` returns false to stop, which makes the result BE_STOPPED. NULL filter: all, in every
+ * namespace. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
 BE_MUST_USE enum be_status be_envelopes_each(struct be_enforcer *handle, const struct be_filter *filter,
                                              bool (*each)(void *context, const struct be_envelope *envelope),
                                              void *context);
@@ -584,10 +613,14 @@ struct be_verification {
 };
 
 /* Recomputes every balance from pending commits and ledger and checks every record's checksum, in all
- * namespaces, while the pool runs: the ledger is read a page at a time, and one read txn covers the
- * envelopes, the pending commits and what was charged meanwhile. `difference` (may be NULL) is called
- * with a sentence for each finding. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED otherwise;
- * `verification` (may be NULL) is filled in these three cases. */
+ * namespaces, while the pool runs. First every page of the data file is read and checked, in one read
+ * txn; then the ledger, a few records at a time; then in one read txn the envelopes, the pending
+ * commits and what was charged meanwhile (all of the ledger, when be_prune() ran at the same time). A
+ * read txn holds up nobody, but the data file may grow for as long as it lasts. `difference` (may be
+ * NULL) is called with a sentence for each finding; a read txn may be open then, so it must not call the
+ * library and should return soon. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED otherwise;
+ * `verification` (may be NULL) is filled in these three cases. Statuses otherwise: INVALID_ARGUMENT,
+ * INVALID_SIZE. */
 BE_MUST_USE enum be_status be_verify(struct be_enforcer *handle,
                                      void (*difference)(void *context, const char *sentence),
                                      void *context, struct be_verification *verification);
@@ -614,12 +647,14 @@ BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_n
 /* Copies the whole environment, as it is at one moment, to the file `path`, while the pool works. The file must
  * not exist (ALREADY_THERE), appears under its name only when it is whole, and is flushed. A read txn is open
  * for as long as that takes, so the data file may grow meanwhile. Pending commits are copied, too; where the
- * copy is restored their owners count as dead. INVALID_ARGUMENT for a storage that was given as a value. */
+ * copy is restored their owners count as dead. The file has mode 0600. Whoever is killed while he makes it
+ * leaves a file named `path`, a point and six characters more, which is of no use. INVALID_ARGUMENT for a
+ * storage that was given as a value. */
 BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *path);
 
 /* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is
- * written over, and a live environment least of all. It appears when it is whole, and flushed. Needs no
- * handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED or NEWER_FORMAT say what is wrong with the backup. */
+ * written over, and a live environment least of all. It appears when it is whole, and flushed; the directory
+ * has mode 0700, its file 0600. Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED or NEWER_FORMAT say what is wrong with the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
 /* ------------------------------------------------------------ initialisers */
