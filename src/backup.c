@@ -192,16 +192,12 @@ static enum be_status check_header(const char *directory)
 	struct lmdb_settings settings = {
 		.path = directory, .read_only = true, .mode = 0600, .map_size = ENFORCER_DEFAULT_MAP_SIZE};
 	struct lmdb_storage *lmdb;
-	struct store store;
+	struct header header;
 	enum be_status status = lmdb_storage_open(&settings, &lmdb);
 
 	if (status != BE_OK)
 		return status;
-	status = store_begin(&store, lmdb_storage_interface(lmdb), false);
-	if (status == BE_OK) {
-		status = store_header(&store);
-		store_abort(&store);
-	}
+	status = store_read_header(lmdb_storage_interface(lmdb), false, &header);
 	lmdb_storage_close(lmdb);
 	return status;
 }

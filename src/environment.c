@@ -161,13 +161,9 @@ static enum be_status make_header(const struct environment_settings *settings,
 static enum be_status settle_header(const struct environment_settings *settings,
 				    struct environment *environment)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, environment->storage, false);
+	struct header header;
+	enum be_status status = store_read_header(environment->storage, false, &header);
 
-	if (status != BE_OK)
-		return status;
-	status = store_header(&store);
-	store_abort(&store);
 	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
 		return status;
 	error_clear();

@@ -243,14 +243,10 @@ struct batch {
  * write, and before it said so, stands, but a reader does not see it until a writer has come. */
 static enum be_status last_committed(struct environment *environment, uint64_t *batch)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, environment->storage, true);
+	struct header header = {.batch = 0};
+	enum be_status status = store_read_header(environment->storage, true, &header);
 
-	if (status != BE_OK)
-		return status;
-	status = store_header(&store);
-	*batch = store.header.batch;
-	store_abort(&store);
+	*batch = header.batch;
 	return status;
 }
 

@@ -48,20 +48,16 @@ static bool count_owner(void *context, const struct owner *owner, bool alive)
 
 static enum be_status read_header(struct environment *environment, struct be_statistics *stats)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, environment->storage, false);
+	struct header header;
+	enum be_status status = store_read_header(environment->storage, false, &header);
 
 	if (status != BE_OK)
 		return status;
-	status = store_header(&store);
-	store_abort(&store);
-	if (status != BE_OK)
-		return status;
-	stats->created_ns = store.header.created_ns;
-	stats->changes = store.header.changes;
-	stats->next_envelope_id = store.header.next_envelope_id;
-	stats->next_commit_id = store.header.next_commit_id;
-	stats->next_transaction_id = store.header.next_transaction_id;
+	stats->created_ns = header.created_ns;
+	stats->changes = header.changes;
+	stats->next_envelope_id = header.next_envelope_id;
+	stats->next_commit_id = header.next_commit_id;
+	stats->next_transaction_id = header.next_transaction_id;
 	return BE_OK;
 }
 

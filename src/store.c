@@ -142,6 +142,20 @@ enum be_status store_header(struct store *store)
 	return BE_OK;
 }
 
+enum be_status store_read_header(const struct be_storage *storage, bool write, struct header *header)
+{
+	struct store store;
+	enum be_status status = store_begin(&store, storage, write);
+
+	if (status != BE_OK)
+		return status;
+	status = store_header(&store);
+	if (status == BE_OK)
+		*header = store.header;
+	store_abort(&store);
+	return status;
+}
+
 enum be_status store_initialise(struct store *store, int64_t now_ns)
 {
 	struct be_bytes key, value;

@@ -34,6 +34,9 @@ void store_abort(struct store *store);
 /* Reads the header into store->header, once. A storage without one is BE_NOT_AN_ENVIRONMENT. */
 enum be_status store_header(struct store *store);
 
+/* The same in a txn of its own, which changes nothing. */
+enum be_status store_read_header(const struct be_storage *storage, bool write, struct header *header);
+
 /* Writes a new header into a storage that holds nothing; BE_NOT_AN_ENVIRONMENT if it holds something. */
 enum be_status store_initialise(struct store *store, int64_t now_ns);
 
