@@ -290,6 +290,18 @@ static _Noreturn void work(struct worker *worker)
 	}
 }
 
+/* Every fourth worker takes no part in group commit. */
+static struct be_enforcer *open_at_place(const struct chaos *chaos, int place)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	options.durability = chaos->durability;
+	options.flags = place % 4 == 3 ? BE_OPEN_DIRECT : 0;
+	EXPECT_OK(be_open(chaos->path, &options, &handle));
+	return handle;
+}
+
 static int run_worker(int place, void *context)
 {
 	struct chaos *chaos = context;
@@ -303,7 +315,7 @@ static int run_worker(int place, void *context)
 	EXPECT(worker.log >= 0 && fstat(worker.log, &about) == 0);
 	EXPECT_EQUAL(about.st_size % (off_t)sizeof(struct line), 0);
 	worker.lines = (uint32_t)(about.st_size / (off_t)sizeof(struct line));
-	worker.handle = test_open(chaos->path, chaos->durability);
+	worker.handle = open_at_place(chaos, place);
 	work(&worker);
 }
 

@@ -32,15 +32,17 @@ static int64_t stage_clock(void *context)
 	return atomic_load((_Atomic int64_t *)context);
 }
 
-struct be_enforcer *stage_open(const struct trial *trial, enum be_durability durability)
+struct be_enforcer *stage_open(const struct trial *trial, const char *path, enum be_durability durability,
+			       uint32_t flags)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_enforcer *handle;
 
+	options.flags = flags;
 	options.durability = durability;
 	options.now = stage_clock;
 	options.now_context = &trial->stage->now_ns;
-	EXPECT_OK(be_open(trial->path, &options, &handle));
+	EXPECT_OK(be_open(path, &options, &handle));
 	return handle;
 }
 
@@ -72,9 +74,9 @@ static void create(struct be_enforcer *handle, const char *category, int64_t lim
 	EXPECT_OK(be_envelope_create(handle, category, limit, BE_PERIOD_TOTAL, &options));
 }
 
-struct be_enforcer *stage_make(struct trial *trial)
+void stage_make(struct trial *trial)
 {
-	struct be_enforcer *handle = stage_open(trial, trial->durability);
+	struct be_enforcer *handle = stage_open(trial, trial->path, BE_DURABILITY_PROCESS, 0);
 
 	create(handle, "day", 1000, NULL, false);
 	create(handle, "llm", 500, "day", false);
@@ -85,7 +87,7 @@ struct be_enforcer *stage_make(struct trial *trial)
 	EXPECT_EQUAL(commit(handle, 15, 1000, true, BE_REAP_RELEASE), REAPED);
 	pass_a_second(trial);
 	EXPECT_OK(be_reap(handle, NULL));
-	return handle;
+	be_close(handle);
 }
 
 void stage_prepare(const struct step *step, struct trial *trial)
@@ -93,7 +95,8 @@ void stage_prepare(const struct step *step, struct trial *trial)
 	if (step->opens)
 		return;
 	if (!step->inherits) {
-		trial->handle = stage_open(trial, trial->durability);
+		trial->handle = stage_open(trial, trial->path, trial->durability,
+					   step->is_direct ? BE_OPEN_DIRECT : 0);
 		EXPECT_EQUAL(commit(trial->handle, 20, 0, false, BE_REAP_RELEASE), OWN);
 		EXPECT_EQUAL(commit(trial->handle, 30, 0, false, BE_REAP_CHARGE), OWN_CHARGED);
 	}
@@ -110,7 +113,8 @@ static int count_expiring(const struct trial *trial)
 
 static int leave_orphans(int index, void *context)
 {
-	struct be_enforcer *handle = stage_open(context, ((struct trial *)context)->durability);
+	struct trial *trial = context;
+	struct be_enforcer *handle = stage_open(trial, trial->path, trial->durability, 0);
 	int i;
 
 	(void)index;
@@ -133,13 +137,13 @@ static void fill_with_dead_commits(struct trial *trial)
 
 static void run_open(struct trial *trial)
 {
-	stage_open(trial, trial->durability);
+	stage_open(trial, trial->path, trial->durability, 0);
 }
 
 static void run_open_with_other_durability(struct trial *trial)
 {
-	stage_open(trial,
-		   trial->durability == BE_DURABILITY_FULL ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL);
+	stage_open(trial, trial->path,
+		   trial->durability == BE_DURABILITY_FULL ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL, 0);
 }
 
 static void run_close(struct trial *trial)
@@ -235,12 +239,98 @@ static void run_reap(struct trial *trial)
 	EXPECT_EQUAL(reaped, count_expiring(trial) + ORPHANS);
 }
 
+static void run_apply(struct trial *trial)
+{
+	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT;
+	struct be_envelope_change changes[] = {
+		BE_ENVELOPE_CHANGE_INIT,
+		BE_ENVELOPE_CHANGE_INIT,
+		BE_ENVELOPE_CHANGE_INIT,
+	};
+
+	below.parent_category = "day";
+	changes[0].operation = BE_OPERATION_CREATE;
+	changes[0].category = "new";
+	changes[0].limit = 30;
+	changes[0].options = &below;
+	changes[1].operation = BE_OPERATION_SET_LIMIT;
+	changes[1].category = "llm";
+	changes[1].limit = 700;
+	changes[2].operation = BE_OPERATION_REMOVE;
+	changes[2].category = "spare";
+	EXPECT_OK(be_envelopes_apply(trial->handle, changes, 3, NULL));
+}
+
+static void run_prune(struct trial *trial)
+{
+	EXPECT_OK(be_prune(trial->handle, atomic_load(&trial->stage->now_ns) + 1, NULL, NULL, NULL));
+}
+
+/* ---- files beside the environment */
+
+/* Holds what the victim saw: its own two commits, of which one is freed and one charged at the opening. */
+static void expect_whole(struct trial *trial, bool of_victim)
+{
+	struct be_enforcer *handle = stage_open(trial, trial->restored, BE_DURABILITY_FULL, BE_OPEN_EXISTING);
+
+	if (of_victim)
+		EXPECT_BALANCE(handle, "llm", 35, 10);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+}
+
+static void run_backup(struct trial *trial)
+{
+	EXPECT_OK(be_backup(trial->handle, trial->backup));
+}
+
+/* What has the backup's name is whole; where nothing has, the next backup is made as if nothing had been. */
+static void check_backup(struct trial *trial)
+{
+	struct be_enforcer *handle = stage_open(trial, trial->path, trial->durability, 0);
+	enum be_status status = be_backup(handle, trial->backup);
+
+	if (status != BE_OK)
+		EXPECT_STATUS(status, BE_ALREADY_THERE);
+	be_close(handle);
+	EXPECT_OK(be_restore(trial->backup, trial->restored));
+	expect_whole(trial, status == BE_ALREADY_THERE);
+}
+
+static void prepare_restore(struct trial *trial)
+{
+	EXPECT_OK(be_backup(trial->handle, trial->backup));
+}
+
+static void run_restore(struct trial *trial)
+{
+	EXPECT_OK(be_restore(trial->backup, trial->restored));
+}
+
+/* The same of an environment that is restored. */
+static void check_restore(struct trial *trial)
+{
+	enum be_status status = be_restore(trial->backup, trial->restored);
+
+	if (status != BE_OK)
+		EXPECT_STATUS(status, BE_ALREADY_THERE);
+	expect_whole(trial, true);
+}
+
+/* ---- all of them */
+
 const struct step steps[] = {
-	{.name = "open, new", .run = run_open, .opens = true, .is_new = true, .is_invisible = true},
-	{.name = "open", .run = run_open, .opens = true, .is_invisible = true},
+	{.name = "open, new",
+	 .run = run_open,
+	 .opens = true,
+	 .is_long = true,
+	 .is_new = true,
+	 .is_invisible = true},
+	{.name = "open", .run = run_open, .opens = true, .is_long = true, .is_invisible = true},
 	{.name = "open with the other durability",
 	 .run = run_open_with_other_durability,
 	 .opens = true,
+	 .is_long = true,
 	 .is_invisible = true,
 	 .keeper_forbids = true},
 	{.name = "close", .run = run_close, .is_invisible = true},
@@ -254,7 +344,7 @@ const struct step steps[] = {
 	{.name = "commit", .run = run_commit},
 	{.name = "commit with a ttl", .run = run_commit_with_ttl},
 	{.name = "commit that reaps first", .prepare = fill_with_dead_commits, .run = run_commit},
-	{.name = "commit by an inherited handle", .run = run_commit, .inherits = true},
+	{.name = "commit by an inherited handle", .run = run_commit, .inherits = true, .is_long = true},
 	{.name = "extend", .run = run_extend},
 	{.name = "release", .run = run_release},
 	{.name = "release of another's", .run = run_release_of_another},
@@ -262,6 +352,17 @@ const struct step steps[] = {
 	{.name = "settle of another's", .run = run_settle_of_another},
 	{.name = "settle, late", .run = run_late_settle},
 	{.name = "record", .run = run_record},
+	{.name = "commit, directly", .run = run_commit, .is_direct = true},
+	{.name = "settle, directly", .run = run_settle, .is_direct = true},
+	{.name = "apply", .run = run_apply},
+	{.name = "prune", .run = run_prune, .is_in_parts = true},
+	{.name = "backup", .run = run_backup, .check = check_backup, .is_invisible = true},
+	{.name = "restore",
+	 .prepare = prepare_restore,
+	 .run = run_restore,
+	 .check = check_restore,
+	 .is_long = true,
+	 .is_invisible = true},
 	{.name = "reap", .prepare = fill_with_dead_commits, .run = run_reap, .is_invisible = true},
 };
 const int step_count = sizeof steps / sizeof *steps;

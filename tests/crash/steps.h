@@ -18,6 +18,8 @@ struct stage {
 
 struct trial {
 	char path[PATH_MAX];
+	char backup[PATH_MAX];   /* a file, and */
+	char restored[PATH_MAX]; /* a directory: beside the environment, of the steps that make them */
 	enum be_durability durability;
 	struct stage *stage;
 	struct be_enforcer *handle; /* the victim's; when it begins, the keeper's, if there is one */
@@ -29,6 +31,11 @@ struct step {
 	void (*prepare)(struct trial *trial);
 	/* By the victim. It returns when the operation has succeeded. */
 	void (*run)(struct trial *trial);
+	/* By another process, after the kill and whatever it has found: about other files. May be NULL. */
+	void (*check)(struct trial *trial);
+	bool is_long;        /* it makes very many system calls */
+	bool is_direct;      /* the victim takes no part in group commit */
+	bool is_in_parts;    /* several txns, and each is visible by itself */
 	bool opens;          /* the victim has nothing open before */
 	bool is_new;         /* the directory does not exist */
 	bool inherits;       /* the victim uses the keeper's handle, across its fork */
@@ -39,10 +46,11 @@ struct step {
 extern const struct step steps[];
 extern const int step_count;
 
-struct be_enforcer *stage_open(const struct trial *trial, enum be_durability durability);
+struct be_enforcer *stage_open(const struct trial *trial, const char *path, enum be_durability durability,
+			       uint32_t flags);
 
-/* Makes the environment that a victim finds. Returns the handle. */
-struct be_enforcer *stage_make(struct trial *trial);
+/* Makes the environment that a victim finds. */
+void stage_make(struct trial *trial);
 
 /* Makes the victim ready for its operation. */
 void stage_prepare(const struct step *step, struct trial *trial);

@@ -24,7 +24,8 @@ enum {
 };
 
 static const int64_t limit = 1000000 * BE_UNIT;
-/* What a pinned page costs: each txn takes new ones, at least two. */
+/* While pages are pinned, each txn takes new ones, and more than one. The others may be pinned for a moment by a
+ * process that the kernel lets wait, so that a few are no sign of anything. */
 static const int64_t page_size = 4096;
 
 struct scene {
@@ -153,7 +154,7 @@ static void test_reader_stopped_in_a_callback_pins_nothing(void)
 	grown_with = grow(&with, "with a reader that is stopped");
 	EXPECT(kill(reader, SIGCONT) == 0);
 	EXPECT_EQUAL(child_wait(reader), 0);
-	EXPECT(grown_with < 2 * grown_without + 64 * page_size);
+	EXPECT(grown_with - grown_without < WORKERS * ROUNDS * 2 * page_size / 4);
 	EXPECT_VERIFIED(handle);
 	EXPECT_VERIFIED(watched);
 	be_close(handle);
