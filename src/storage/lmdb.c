@@ -726,6 +726,9 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 		return status;
 	if (!exists && (!settings->create || settings->read_only))
 		return data_file_failed(settings->path, data, true, ENOENT);
+	/* LMDB begins anew only with an empty file. */
+	if (!exists && lseek(fd, 0, SEEK_END) > 0 && ftruncate(fd, 0) < 0)
+		return error_errno(error_from_errno(errno), errno, "%s", data);
 	rc = make_lock_file(settings, lock);
 	if (rc)
 		return failed(settings->path, settings->read_only, rc);

@@ -160,7 +160,18 @@ enum be_status preflight_meta_pages(const char *path, const unsigned char *head,
 	return check_metas(path, head, head_size, file_size, metas);
 }
 
-/* Reads and checks the meta pages; *exists is false when the file is empty. */
+/* Is it what a process left that died while LMDB made the file? Then there is the first meta page at most, and
+ * nothing was ever committed. */
+static bool is_half_made(const unsigned char *head, size_t size, off_t file_size)
+{
+	struct meta_page meta;
+
+	return read_meta(head, size, 0, &meta) && meta.magic == LMDB_MAGIC &&
+	       is_page_size(meta.trees[0].pad) && file_size < 2 * (off_t)meta.trees[0].pad && meta.txn == 0 &&
+	       meta.trees[0].root == LMDB_NO_PAGE && meta.trees[1].root == LMDB_NO_PAGE;
+}
+
+/* Reads and checks the meta pages; *exists is false when the file is empty or was never finished. */
 static enum be_status read_metas(const char *path, int fd, struct meta_page metas[2], off_t *file_size,
 				 bool *exists)
 {
@@ -179,7 +190,7 @@ static enum be_status read_metas(const char *path, int fd, struct meta_page meta
 	got = pages_read(fd, head, head_size, 0);
 	if (got < 0 || fstat(fd, &state) < 0) {
 		status = error_errno(BE_IO_ERROR, errno, "%s: cannot be read", path);
-	} else if (got > 0) {
+	} else if (got > 0 && !is_half_made(head, (size_t)got, state.st_size)) {
 		*exists = true;
 		*file_size = state.st_size;
 		status = check_metas(path, head, (size_t)got, (unsigned long long)state.st_size, metas);

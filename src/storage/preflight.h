@@ -16,7 +16,7 @@ enum be_status preflight_file_system(const char *directory);
 enum be_status preflight_file_system_type(const char *directory, unsigned long type);
 
 /* Looks at the meta pages of the data file `path`, open for reading as `fd`: *exists tells whether there is
- * anything in it (an empty file counts as absent). Both must be LMDB's, of a version that we know, and make
+ * anything in it (an empty file counts as absent, and so does one that its maker died over). Both must be LMDB's, of a version that we know, and make
  * sense: BE_NOT_AN_ENVIRONMENT, BE_NEWER_FORMAT (a later LMDB format), BE_DAMAGED, BE_IO_ERROR, BE_NO_MEMORY.
  * Nobody may be making the file meanwhile; others may be writing to it. */
 enum be_status preflight_data_file(const char *path, int fd, bool *exists);

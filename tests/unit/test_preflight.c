@@ -383,6 +383,27 @@ Test(preflight, a_file_cut_within_its_first_pages_is_damaged)
 	free(bytes);
 }
 
+/* What is left when the process that makes the file is killed after the first page. */
+Test(preflight, a_file_whose_maker_died_counts_as_absent)
+{
+	struct lmdb_settings settings = {
+		.path = directory, .create = true, .mode = 0600, .map_size = 1 << 30};
+	struct lmdb_storage *storage;
+	unsigned char *bytes;
+	size_t size;
+
+	expect_status_is(lmdb_storage_open(&settings, &storage), BE_OK, "create");
+	lmdb_storage_close(storage);
+	bytes = read_file(&size);
+	write_file(bytes, PAGE);
+	expect_status_is(try_to_open(), BE_NOT_FOUND, "half made");
+	expect_status_is(lmdb_storage_examine(directory, true), BE_OK, "half made");
+	expect_status_is(lmdb_storage_open(&settings, &storage), BE_OK, "half made, create");
+	lmdb_storage_close(storage);
+	expect_status_is(try_to_open(), BE_OK, "made anew");
+	free(bytes);
+}
+
 /* Cuts off up to so many pages, one more each time, and by turns a little more than that. */
 static void cut_pages(size_t most, int *sound, int *damaged)
 {
