@@ -80,11 +80,11 @@ int main(int argc, char **argv)
 {
 	char path[PATH_MAX];
 
-	replays_begin(argc, argv, 60);
+	replays_begin(argc, argv, 120);
 	test_path(path, "trace.csv");
-	trace_write(path, 5000, 1000, 10);
+	trace_write(path, 1500, 1000, 10);
 	/* Where the worker is when it is killed is left to chance; many chances find the rare places. */
-	for (int round = 0; round < 20; round++)
+	for (int round = 0; round < 6; round++)
 		kill_worker(path, round);
 	kill_parent();
 	return 0;
