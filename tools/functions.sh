@@ -7,9 +7,9 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 # The Debian packages that are needed, in one place. By dpkg-dev, meson knows where libraries are installed.
 # shellcheck disable=SC2034 # Used by those who source this.
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
-	libsmartcols-dev libyaml-dev)
+	libsmartcols-dev libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
-packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace prometheus)
+packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace tmux prometheus)
 
 say() {
 	printf '\n== %s\n' "$*"

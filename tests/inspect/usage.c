@@ -40,6 +40,11 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "--prometheus shows all there is, and has no other option", "/nowhere",
 		       "--prometheus", "--category", "llm");
 	EXPECT_REFUSED(2, "commits has no --prometheus", "/nowhere", "commits", "--prometheus");
+	EXPECT_REFUSED(2, "--watch has only filters, --sort and --interval", "/nowhere", "--watch", "--json");
+	EXPECT_REFUSED(2, "--watch has only filters, --sort and --interval", "/nowhere", "-w", "-o", "id");
+	EXPECT_REFUSED(2, "commits has no --watch", "/nowhere", "commits", "--watch");
+	EXPECT_REFUSED(2, "--interval: '0.01': 0.1 to 3600 seconds", "/nowhere", "-w", "--interval", "0.01");
+	EXPECT_REFUSED(2, "--interval goes with --watch", "/nowhere", "--interval", "1");
 	EXPECT_REFUSED(2, "--follow has neither --sort nor --until", "/nowhere", "transactions", "--follow",
 		       "--sort", "id");
 	EXPECT_REFUSED(2, "--sort: commits has no column 'limit'; --help", "/nowhere", "commits", "--sort",

@@ -29,6 +29,7 @@ enum option_key {
 	KEY_OUTPUT = 'o',
 	KEY_RAW = 'r',
 	KEY_FOLLOW = 'f',
+	KEY_WATCH = 'w',
 	KEY_NAMESPACE = 256,
 	KEY_CATEGORY,
 	KEY_SINCE,
@@ -39,6 +40,7 @@ enum option_key {
 	KEY_SORT,
 	KEY_CSV,
 	KEY_PROMETHEUS,
+	KEY_INTERVAL,
 };
 
 static const struct argp_option options[] = {
@@ -69,6 +71,12 @@ static const struct argp_option options[] = {
 	{"csv", KEY_CSV, 0, 0, "Comma-separated values, as RFC 4180 has them, named as in JSON", 2},
 	{"prometheus", KEY_PROMETHEUS, 0, 0,
 	 "Metrics of the environment and of all envelopes, for node_exporter's textfile collector", 2},
+	{"watch", KEY_WATCH, 0, 0,
+	 "A live view of envelopes on the whole screen; its key h shows the others. Where the output is no "
+	 "terminal, the usual table",
+	 2},
+	{"interval", KEY_INTERVAL, "SECONDS", 0,
+	 "With --watch: time between two refreshes, 0.1 to 3600 (default 1)", 2},
 	{"output", KEY_OUTPUT, "COLUMNS", 0,
 	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
 	{"sort", KEY_SORT, "COLUMN", 0,
@@ -113,6 +121,7 @@ enum {
 	HAS_FILTERS = 16,
 	HAS_FOLLOW = 32,
 	HAS_PROMETHEUS = 64,
+	HAS_WATCH = 128,
 	HAS_ROWS = HAS_JSON | HAS_CSV | HAS_LAYOUT | HAS_ORDER,
 };
 
@@ -121,7 +130,8 @@ static const struct {
 	const struct fields *fields; /* NULL: no columns */
 	int options;
 } views[] = {
-	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields, HAS_ROWS | HAS_FILTERS | HAS_PROMETHEUS},
+	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields,
+			    HAS_ROWS | HAS_FILTERS | HAS_PROMETHEUS | HAS_WATCH},
 	[VIEW_COMMITS] = {"commits", &commit_fields, HAS_ROWS | HAS_FILTERS},
 	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields, HAS_ROWS | HAS_FILTERS | HAS_FOLLOW},
 	[VIEW_OWNERS] = {"owners", &owner_fields, HAS_ROWS},
@@ -258,6 +268,9 @@ static int kind_of(int key)
 		return HAS_FOLLOW;
 	case KEY_PROMETHEUS:
 		return HAS_PROMETHEUS;
+	case KEY_WATCH:
+	case KEY_INTERVAL:
+		return HAS_WATCH;
 	default:
 		return HAS_FILTERS;
 	}
@@ -306,6 +319,11 @@ static void check_form(struct argp_state *state, const struct parser *parser)
 		argp_error(state, "--prometheus shows all there is, and has no other option");
 	if (arguments->form == FORM_JSON && arguments->noheadings)
 		argp_error(state, "--json has no --noheadings");
+	if (arguments->watch && (arguments->form != FORM_TABLE || was_given(parser, KEY_OUTPUT) ||
+				 was_given(parser, KEY_NOHEADINGS) || was_given(parser, KEY_LIMIT)))
+		argp_error(state, "--watch has only filters, --sort and --interval");
+	if (was_given(parser, KEY_INTERVAL) && !arguments->watch)
+		argp_error(state, "--interval goes with --watch");
 	if (arguments->follow && (was_given(parser, KEY_SORT) || was_given(parser, KEY_UNTIL)))
 		argp_error(state, "--follow has neither --sort nor --until");
 }
@@ -363,6 +381,15 @@ static void take_filter(struct argp_state *state, struct arguments *arguments, i
 	}
 }
 
+static void take_interval(struct argp_state *state, struct arguments *arguments, const char *text)
+{
+	int64_t interval = argument_amount(state, "--interval", text);
+
+	if (interval < BE_UNIT / 10 || interval > 3600 * BE_UNIT)
+		argp_error(state, "--interval: '%s': 0.1 to 3600 seconds are possible", text);
+	arguments->interval_ms = (int)(interval / (BE_UNIT / 1000));
+}
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
 	struct parser *parser = state->input;
@@ -393,6 +420,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_FOLLOW:
 		arguments->follow = true;
+		return 0;
+	case KEY_WATCH:
+		arguments->watch = true;
+		return 0;
+	case KEY_INTERVAL:
+		take_interval(state, arguments, text);
 		return 0;
 	case KEY_NOHEADINGS:
 		arguments->noheadings = true;
@@ -465,6 +498,7 @@ void arguments_parse(int argc, char **argv, struct arguments *arguments)
 	static const struct argp argp = {options, parse, "ENVIRONMENT [VIEW]", help, NULL, extend_help, NULL};
 	struct parser parser = {.arguments = arguments};
 
-	*arguments = (struct arguments){.now_ns = moment_now_ns(), .filter = BE_FILTER_INIT};
+	*arguments =
+		(struct arguments){.now_ns = moment_now_ns(), .interval_ms = 1000, .filter = BE_FILTER_INIT};
 	argp_parse(&argp, argc, argv, 0, NULL, &parser);
 }

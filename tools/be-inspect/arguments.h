@@ -31,6 +31,8 @@ struct arguments {
 	enum form form;
 	bool noheadings;
 	bool follow;                  /* transactions: wait for more */
+	bool watch;                   /* the live view of envelopes */
+	int interval_ms;              /* between its refreshes */
 	struct be_filter filter;      /* all but the limit, which counts differently (see listing.c) */
 	bool only_free;               /* --max 0, for which struct be_filter has no form */
 	bool filtered;                /* any filter was given */

@@ -53,6 +53,16 @@ bool follow_wait(void)
 	return received == 0;
 }
 
+bool follow_wait_input(int fd, int milliseconds)
+{
+	struct pollfd input = {.fd = fd, .events = POLLIN};
+	struct timespec timeout = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000L};
+
+	if (ppoll(&input, 1, &timeout, &waiting_mask) > 0 && (input.revents & (POLLERR | POLLHUP)))
+		received = SIGHUP;
+	return received == 0;
+}
+
 void follow_end(void)
 {
 	int signal_number = received ? received : SIGPIPE;

@@ -9,6 +9,7 @@
  *   output.c     shows records, as table.c, csv.c or json.c do
  *   stats.c      the environment from outside
  *   prometheus.c metrics for a collector
+ *   watch.c      the live view: keys and refreshes; snapshot.c and opened.c hold its data, screen.c draws it
  *   verify.c     recomputes every balance
  */
 #include "arguments.h"
@@ -17,6 +18,7 @@
 #include "stats.h"
 #include "tool.h"
 #include "verify.h"
+#include "watch.h"
 
 #include <stdlib.h>
 
@@ -29,6 +31,8 @@ int main(int argc, char **argv)
 	arguments_parse(argc, argv, &arguments);
 	if (arguments.view == VIEW_VERIFY)
 		result = verify_run(&arguments);
+	else if (arguments.watch)
+		result = watch_run(&arguments);
 	else if (arguments.form == FORM_PROMETHEUS)
 		result = prometheus_run(&arguments);
 	else if (arguments.view == VIEW_STATS)

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --watch, on a terminal of tmux's: what stands on the screen, keys, changes made by the pool, other sizes, and
+ * how it ends. */
+#include "inspects.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char socket_path[PATH_MAX], program[PATH_MAX], environment[PATH_MAX];
+static char screen[64 * 1024];
+
+/* ---- tmux */
+
+/* In the foreground, so that it ends with this process, and its terminals with it. */
+static int run_server(int index, void *context)
+{
+	(void)index;
+	(void)context;
+	execlp("tmux", "tmux", "-u", "-D", "-f", "/dev/null", "-S", socket_path, (char *)NULL);
+	return 127;
+}
+
+/* Runs a command of tmux's; what it prints goes to `screen`. Returns its status. */
+static __attribute__((format(printf, 1, 2))) int tmux(const char *format, ...)
+{
+	char command[4 * PATH_MAX];
+	size_t size = (size_t)snprintf(command, sizeof command, "tmux -u -S '%s' ", socket_path);
+	va_list list;
+	FILE *pipe;
+
+	va_start(list, format);
+	vsnprintf(command + size, sizeof command - size, format, list);
+	va_end(list);
+	pipe = popen(command, "re");
+	EXPECT(pipe);
+	screen[fread(screen, 1, sizeof screen - 1, pipe)] = '\0';
+	return pclose(pipe);
+}
+
+static void start_server(void)
+{
+	if (system("tmux -V >/dev/null 2>&1") != 0)
+		test_skip("tmux is missing (Debian package tmux)");
+	test_path(socket_path, "tmux");
+	setenv("LC_ALL", "C.UTF-8", 1);
+	unsetenv("TMUX");
+	unsetenv("NO_COLOR");
+	child_start(run_server, 0, NULL);
+	while (tmux("show-options -s >/dev/null 2>&1") != 0)
+		usleep(10000);
+}
+
+static void keys(const char *names)
+{
+	EXPECT_EQUAL(tmux("send-keys %s", names), 0);
+}
+
+static void look(void)
+{
+	EXPECT_EQUAL(tmux("capture-pane -p"), 0);
+}
+
+/* Waits until the screen has `part`; at the test's deadline the last screen is not known, so it is given up
+ * earlier and shown. */
+static void await(int line, const char *part, bool wanted)
+{
+	int64_t start_ns = test_monotonic_ns();
+
+	do
+		look();
+	while ((strstr(screen, part) != NULL) != wanted && test_seconds_since(start_ns) < 20 &&
+	       usleep(20000) == 0);
+	expect_contains(__FILE__, line, screen, part, wanted);
+}
+
+#define AWAIT(part) await(__LINE__, (part), true)
+#define AWAIT_GONE(part) await(__LINE__, (part), false)
+
+/* The screen below its first line, which tells the time. A screen may be seen while it is being drawn. */
+#define AWAIT_SCREEN(expected)                                                                               \
+	do {                                                                                                 \
+		AWAIT(expected);                                                                             \
+		EXPECT_TEXT(strchr(screen, '\n') + 1, (expected));                                           \
+	} while (0)
+
+/* The shell is interrupted along with it, and would end. */
+static void watch(const char *options)
+{
+	EXPECT_EQUAL(tmux("new-session -d -x 80 -y 24 \"trap : INT; echo before; '%s' --watch %s '%s'; echo "
+			  "status \\$?; "
+			  "exec sleep 1000\"",
+			  program, options, environment),
+		     0);
+}
+
+static void end_session(const char *status)
+{
+	AWAIT(status);
+	/* What was on the screen before is there again. */
+	AWAIT("before\n");
+	AWAIT_GONE("ENVELOPE");
+	EXPECT_EQUAL(tmux("kill-session"), 0);
+}
+
+/* ---- the pool */
+
+static void make(struct be_enforcer *handle, const char *category, int64_t limit, const char *parent)
+{
+	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
+
+	options.parent_namespace = parent ? "" : NULL;
+	options.parent_category = parent;
+	EXPECT_OK(be_envelope_create(handle, category, limit, BE_PERIOD_TOTAL, &options));
+}
+
+static void fill(struct be_enforcer *handle, struct be_enforcer *task)
+{
+	char category[8];
+	uint64_t id;
+
+	make(handle, "llm", 10 * BE_UNIT, NULL);
+	make(task, "\u65e5\u672c\u8a9e", 4 * BE_UNIT, "llm");
+	make(handle, "over", BE_UNIT, NULL);
+	EXPECT_OK(be_record(task, "\u65e5\u672c\u8a9e", 5 * BE_UNIT / 2, "a page", NULL));
+	EXPECT_OK(be_commit(handle, "llm", 5 * BE_UNIT, "a \u201ebook\u201c", &id));
+	EXPECT_OK(be_record(handle, "over", 2 * BE_UNIT, NULL, NULL));
+	EXPECT_OK(be_envelope_suspend(handle, "over"));
+	for (int i = 0; i < 30; i++) {
+		snprintf(category, sizeof category, "e-%02d", i);
+		make(handle, category, BE_UNIT, NULL);
+	}
+}
+
+/* ---- tests */
+
+static void check_list(void)
+{
+	char expected[4096], pid[32];
+
+	snprintf(pid, sizeof pid, "%d:1", (int)getpid());
+	AWAIT("33 envelopes by need");
+	AWAIT_SCREEN("ENVELOPE              SPENT# COMMITTED=   USED%   AVAILABLE     /MIN   ENDS PEND\n"
+		     "over (suspended)      [################] 200.00           0        0      -    0\n"
+		     "llm                   [####========....]  75.00         2.5        0      -    1\n"
+		     "  task/\u65e5\u672c\u8a9e         [##########......]  62.50         1.5        0      "
+		     "-    0\n"
+		     "e-00                  [................]   0.00           1        0      -    0\n"
+		     "e-01                  [................]   0.00           1        0      -    0\n"
+		     "e-02                  [................]   0.00           1        0      -    0\n"
+		     "e-03                  [................]   0.00           1        0      -    0\n"
+		     "e-04                  [................]   0.00           1        0      -    0\n"
+		     "e-05                  [................]   0.00           1        0      -    0\n"
+		     "e-06                  [................]   0.00           1        0      -    0\n"
+		     "e-07                  [................]   0.00           1        0      -    0\n"
+		     "e-08                  [................]   0.00           1        0      -    0\n"
+		     "e-09                  [................]   0.00           1        0      -    0\n"
+		     "e-10                  [................]   0.00           1        0      -    0\n"
+		     "e-11                  [................]   0.00           1        0      -    0\n"
+		     "e-12                  [................]   0.00           1        0      -    0\n"
+		     "e-13                  [................]   0.00           1        0      -    0\n"
+		     "e-14                  [................]   0.00           1        0      -    0\n"
+		     "e-15                  [................]   0.00           1        0      -    0\n"
+		     "limit 1  spent 2  committed 0  available 0  total\n"
+		     "0/min  0 commits/min  0 pending\n"
+		     "Enter open  s sort  r reverse  / search  Space pause  h help  q quit\n");
+	keys("Down");
+	snprintf(expected, sizeof expected,
+		 "limit 10  spent 2.5  committed 5  available 2.5  total\n0/min  0 commits/min  1 pending of "
+		 "%s\n",
+		 pid);
+	AWAIT(expected);
+}
+
+static void check_moving(void)
+{
+	keys("End");
+	AWAIT("\ne-29 ");
+	AWAIT_GONE("llm");
+	keys("Home");
+	AWAIT("\nover ");
+	AWAIT_GONE("e-29");
+	keys("NPage");
+	AWAIT("\ne-16 ");
+	keys("k k j k PPage");
+	AWAIT("\nover ");
+	keys("h");
+	AWAIT("any key goes back");
+	keys("x");
+	AWAIT("q quit");
+	keys("s");
+	AWAIT("by name");
+	AWAIT("PEND\ne-00 ");
+	keys("r");
+	AWAIT("PEND\nover (suspended) ");
+	/* A tree stands where its top does, whatever is below it. */
+	AWAIT("\nllm ");
+	keys("s s");
+	AWAIT("by spent");
+	AWAIT("PEND\nllm ");
+	keys("/ e - 1 Enter");
+	AWAIT("10 envelopes by spent  with e-1  ");
+	AWAIT("PEND\ne-10 ");
+	keys("/ BSpace BSpace BSpace \u672c");
+	AWAIT("/\u672c_");
+	AWAIT("PEND\ntask/\u65e5\u672c\u8a9e ");
+	keys("Escape");
+	AWAIT("33 envelopes");
+}
+
+/* What the pool does is seen without a key, unless it was paused. */
+static void check_changes(struct be_enforcer *handle)
+{
+	uint64_t id;
+
+	keys("Home");
+	EXPECT_OK(be_record(handle, "llm", BE_UNIT / 2, "seen", NULL));
+	AWAIT("limit 10  spent 3  committed 5  available 2  total");
+	AWAIT_GONE("\n0/min ");
+	EXPECT_OK(be_commit(handle, "llm", BE_UNIT, NULL, &id));
+	AWAIT(" 2 pending");
+	keys("Space");
+	AWAIT("PAUSED");
+	EXPECT_OK(be_settle(handle, id, BE_UNIT, NULL, NULL));
+	for (int i = 0; i < 4; i++) {
+		keys("h");
+		AWAIT("any key goes back");
+		keys("h");
+		AWAIT("limit 10  spent 3  committed 6  available 1  total");
+	}
+	keys("Space");
+	AWAIT("limit 10  spent 4  committed 5  available 1  total");
+	AWAIT_GONE("PAUSED");
+}
+
+static void check_opened(struct be_enforcer *handle)
+{
+	char expected[256];
+
+	keys("Enter");
+	AWAIT("Pending commits, the oldest first\nID AMOUNT ");
+	snprintf(expected, sizeof expected, " %d pending a \u201ebook\u201c\n", (int)getpid());
+	AWAIT(expected);
+	AWAIT("\nTransactions, the latest first\n"
+	      "ID AT                       KIND   AMOUNT HELD COMMIT DESCRIPTION\n"
+	      " 4 2023-11-16T18:15:46.680Z settle      1    1      2 -\n"
+	      " 3 2023-11-16T18:15:46.680Z record    0.5    0      - seen\n");
+	/* Those below it have their own. */
+	AWAIT_GONE("a page");
+	EXPECT_OK(be_record(handle, "llm", 1, "while it is open", NULL));
+	AWAIT(" 5 2023-11-16T18:15:46.680Z record 0.000000001    0      - while it is open\n");
+	keys("Escape");
+	AWAIT("q quit\n");
+	AWAIT("ENVELOPE ");
+	make(handle, "removed", BE_UNIT, NULL);
+	keys("/ r e m o v Enter");
+	AWAIT("PEND\nremoved ");
+	keys("Enter");
+	AWAIT("Pending commits");
+	EXPECT_OK(be_envelope_remove(handle, "removed"));
+	AWAIT("no envelopes");
+	keys("Escape");
+	AWAIT("33 envelopes");
+}
+
+static void check_sizes(void)
+{
+	char expected[64];
+
+	EXPECT_EQUAL(tmux("resize-window -x 110 -y 30"), 0);
+	AWAIT(" OWNERS\n");
+	snprintf(expected, sizeof expected, "    1 %d:1\n", (int)getpid());
+	AWAIT(expected);
+	AWAIT("\ne-21 ");
+	EXPECT_EQUAL(tmux("resize-window -x 40 -y 8"), 0);
+	AWAIT_GONE("USED%");
+	AWAIT("ENVELOPE              SPENT# COMMITTED=\n");
+	EXPECT_EQUAL(tmux("resize-window -x 12 -y 3"), 0);
+	AWAIT_GONE("SPENT");
+	keys("Enter");
+	keys("Escape");
+	EXPECT_EQUAL(tmux("resize-window -x 80 -y 24"), 0);
+	AWAIT("   /MIN   ENDS PEND\n");
+	AWAIT("q quit\n");
+}
+
+static void check_without_terminal(void)
+{
+	char *table = inspect_text(environment, NULL), *watched = inspect_text("--watch", environment, NULL);
+
+	EXPECT_TEXT(watched, table);
+	free(table);
+	free(watched);
+}
+
+int main(int argc, char **argv)
+{
+	int64_t now_ns = INSPECTED_NS;
+	struct be_enforcer *handle, *task;
+
+	inspects_begin(argc, argv, 120);
+	EXPECT(realpath(argv[1], program));
+	handle = inspected_open(NULL, &now_ns, environment);
+	task = inspected_open("task", &now_ns, NULL);
+	fill(handle, task);
+	check_without_terminal();
+	start_server();
+
+	watch("--interval 0.2");
+	check_list();
+	check_moving();
+	check_changes(handle);
+	check_opened(handle);
+	check_sizes();
+	keys("q");
+	end_session("status 0");
+	watch("--namespace task --sort -limit");
+	AWAIT("1 envelope by LIMIT");
+	keys("C-c");
+	end_session("status 130");
+	EXPECT_EQUAL(tmux("new-session -d -x 80 -y 24 \"TERM=nonsense '%s' --watch '%s'; echo status \\$?; "
+			  "exec sleep 1000\"",
+			  program, environment),
+		     0);
+	AWAIT("status 3");
+	AWAIT("this terminal (TERM=nonsense) is not known");
+	tmux("kill-server");
+	be_close(task);
+	be_close(handle);
+	return 0;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the live view shows of an environment at one moment. All is copied while the library lists it, a page at a
+ * time; no read txn outlives that.
+ */
+#include "snapshot.h"
+
+#include "moment.h"
+#include "rows.h"
+#include "tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+const struct field spending_field = {
+	"/MIN",       "spent_per_minute",
+	FIELD_AMOUNT, offsetof(struct watched, spent_per_minute),
+	false,        "nanos spent in a minute, as in the last seconds",
+};
+
+/* ---- gathering */
+
+struct gathering {
+	struct watched *all;
+	size_t count;
+	size_t room;
+};
+
+static bool add_envelope(void *context, const struct be_envelope *envelope)
+{
+	struct gathering *gathering = context;
+
+	if (gathering->count == gathering->room) {
+		gathering->room = gathering->room > 0 ? 2 * gathering->room : 64;
+		gathering->all = reallocarray(gathering->all, gathering->room, sizeof *gathering->all);
+		if (!gathering->all)
+			tool_out_of_memory();
+	}
+	gathering->all[gathering->count++] = (struct watched){.envelope = *envelope};
+	return true;
+}
+
+struct name {
+	const char *namespace_name;
+	const char *category;
+};
+
+static int compare_name(const void *key, const void *element)
+{
+	const struct name *name = key;
+	const struct be_envelope *envelope = &((const struct watched *)element)->envelope;
+	int difference = strcmp(name->namespace_name, envelope->namespace_name);
+
+	return difference ? difference : strcmp(name->category, envelope->category);
+}
+
+static struct watched *find(struct watched *all, size_t count, const char *namespace_name,
+			    const char *category)
+{
+	struct name name = {namespace_name, category};
+
+	return count > 0 ? bsearch(&name, all, count, sizeof *all, compare_name) : NULL;
+}
+
+static void add_holder(struct watched *watched, const struct be_commit_info *commit)
+{
+	struct holder *holder;
+	size_t i;
+
+	for (i = 0; i < watched->holder_count; i++) {
+		holder = &watched->holders[i];
+		if (holder->pid == commit->owner_pid && holder->alive == commit->owner_alive) {
+			holder->commits++;
+			return;
+		}
+	}
+	if (i == HOLDERS) {
+		watched->more_holders = true;
+		return;
+	}
+	watched->holders[i] = (struct holder){commit->owner_pid, commit->owner_alive, 1};
+	watched->holder_count++;
+}
+
+static bool add_commit(void *context, const struct be_commit_info *commit)
+{
+	const struct gathering *gathering = context;
+	struct watched *watched =
+		find(gathering->all, gathering->count, commit->namespace_name, commit->category);
+	int depth;
+
+	/* Bounded, since changes made while the envelopes were listed may have closed a circle. */
+	for (depth = 0; watched && depth < BE_DEPTH_MAX; depth++) {
+		add_holder(watched, commit);
+		watched = watched->envelope.has_parent
+				  ? find(gathering->all, gathering->count, watched->envelope.parent_namespace,
+					 watched->envelope.parent_category)
+				  : NULL;
+	}
+	return true;
+}
+
+/* ---- rates */
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+/* So much of a difference falls on a minute; the library's limits keep it far from what a double cannot hold. */
+static double per_minute(double difference, int64_t elapsed_ns)
+{
+	return elapsed_ns > 0 ? difference * 60e9 / (double)elapsed_ns : 0;
+}
+
+/* A rate of spending is no exact amount: three decimals, unless that is nothing. */
+static int64_t rounded(double nanos)
+{
+	return nanos < 1e6 ? (int64_t)nanos : (int64_t)(nanos / 1e6) * 1000000;
+}
+
+/* Takes over what was seen before, and adds what is seen now. A window that began anew, be it that it was reset,
+ * begins with a sample of its own. */
+static void sample(struct watched *watched, const struct watched *before, int64_t now_ns)
+{
+	struct sample now = {now_ns, watched->envelope.spent, watched->envelope.commits_granted};
+	const struct sample *first = watched->samples, *last;
+
+	if (before && before->envelope.id == watched->envelope.id &&
+	    before->envelope.period_start_ns == watched->envelope.period_start_ns &&
+	    before->envelope.spent <= watched->envelope.spent) {
+		memcpy(watched->samples, before->samples, sizeof watched->samples);
+		watched->sample_count = before->sample_count;
+	}
+	last = watched->sample_count > 0 ? &watched->samples[watched->sample_count - 1] : NULL;
+	if (!last || now_ns - last->at_ns >= SECOND_NS) {
+		if (watched->sample_count == RATE_SECONDS + 1)
+			memmove(watched->samples, watched->samples + 1,
+				--watched->sample_count * sizeof *watched->samples);
+		watched->samples[watched->sample_count++] = now;
+	}
+	watched->spent_per_minute =
+		rounded(per_minute((double)(now.spent - first->spent), now_ns - first->at_ns));
+	watched->granted_per_minute =
+		(int64_t)per_minute((double)(now.granted - first->granted), now_ns - first->at_ns);
+}
+
+enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
+			     const struct be_filter *filter)
+{
+	struct gathering gathering = {0};
+	int64_t now_ns = monotonic_ns();
+	enum be_status status = be_envelopes_each(handle, filter, add_envelope, &gathering);
+	size_t i;
+
+	if (status == BE_OK)
+		status = be_commits_each(handle, NULL, add_commit, &gathering);
+	if (status != BE_OK) {
+		free(gathering.all);
+		return status;
+	}
+	for (i = 0; i < gathering.count; i++) {
+		struct watched *watched = &gathering.all[i];
+
+		sample(watched,
+		       find(snapshot->all, snapshot->all_count, watched->envelope.namespace_name,
+			    watched->envelope.category),
+		       now_ns);
+	}
+	free(snapshot->all);
+	snapshot->all = gathering.all;
+	snapshot->all_count = gathering.count;
+	snapshot->at_ns = moment_now_ns();
+	return BE_OK;
+}
+
+/* ---- order */
+
+static bool matches(const struct be_envelope *envelope, const char *search)
+{
+	char name[2 * BE_NAME_SIZE + 1];
+
+	snprintf(name, sizeof name, "%s/%s", envelope->namespace_name, envelope->category);
+	return strcasestr(name, search) != NULL;
+}
+
+void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments, const char *search)
+{
+	struct rows *rows = rows_create(sizeof(struct watched));
+	struct row *row;
+	size_t i;
+
+	for (i = 0; i < snapshot->all_count; i++)
+		if (matches(&snapshot->all[i].envelope, search))
+			rows_add(rows, &snapshot->all[i]);
+	rows_link(rows);
+	rows_sort(rows, arguments);
+	free(snapshot->lines);
+	snapshot->lines = calloc(snapshot->all_count + 1, sizeof *snapshot->lines);
+	if (!snapshot->lines)
+		tool_out_of_memory();
+	snapshot->line_count = 0;
+	for (row = rows_next(rows, NULL); row; row = rows_next(rows, row)) {
+		struct line *line = &snapshot->lines[snapshot->line_count++];
+		const struct row *above;
+
+		memcpy(&line->watched, row->record, sizeof line->watched);
+		for (above = row->parent; above; above = above->parent)
+			line->depth++;
+	}
+	rows_free(rows);
+}
+
+const struct watched *snapshot_find(const struct snapshot *snapshot, uint64_t id)
+{
+	size_t i;
+
+	for (i = 0; i < snapshot->all_count; i++)
+		if (snapshot->all[i].envelope.id == id)
+			return &snapshot->all[i];
+	return NULL;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	free(snapshot->all);
+	free(snapshot->lines);
+}

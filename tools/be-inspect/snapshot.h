@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the live view shows of an environment at one moment, and how fast it changes. */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include "arguments.h"
+
+/* Rates are over as many seconds, or as many as there have been. */
+#define RATE_SECONDS 10
+/* Owners of an envelope's pending commits that are told apart. */
+#define HOLDERS 8
+
+struct sample {
+	int64_t at_ns; /* of a clock that never steps back */
+	int64_t spent;
+	uint64_t granted;
+};
+
+struct holder {
+	uint32_t pid;
+	bool alive;
+	uint64_t commits;
+};
+
+struct watched {
+	struct be_envelope envelope; /* first, so that fields of envelopes are found */
+	int64_t spent_per_minute;    /* nanos */
+	int64_t granted_per_minute;
+	struct holder holders[HOLDERS]; /* of what is pending here and below */
+	size_t holder_count;
+	bool more_holders;
+	struct sample samples[RATE_SECONDS + 1]; /* the oldest first, a second apart or more */
+	size_t sample_count;
+};
+
+/* An envelope and its place. */
+struct line {
+	struct watched watched;
+	int depth; /* in its tree */
+};
+
+struct snapshot {
+	struct watched *all; /* in the library's order */
+	size_t all_count;
+	struct line *lines; /* those that pass the search, in the order asked for */
+	size_t line_count;
+	int64_t at_ns; /* 0: never taken */
+};
+
+/* A column of the live view only: nanos spent per minute. */
+extern const struct field spending_field;
+
+/* Reads the environment anew. On failure the snapshot stays as it was. */
+enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
+			     const struct be_filter *filter);
+
+/* Makes the lines: those whose name contains `search`, sorted as the arguments say. */
+void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments, const char *search);
+
+/* The envelope of an id; NULL when there is none. */
+const struct watched *snapshot_find(const struct snapshot *snapshot, uint64_t id);
+
+void snapshot_free(struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The live view. It waits for a key, a signal or the next refresh, whichever comes first; a refresh reads the
+ * environment in pages, and between two of them no read txn is open. What cannot be read is told in the last
+ * line, and tried again.
+ */
+#include "watch.h"
+
+#include "follow.h"
+#include "listing.h"
+#include "screen.h"
+#include "tool.h"
+
+#include <curses.h>
+#include <err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KEY_ESCAPE 27
+
+/* The orders that the key s goes through; the first one is --sort's. */
+static const struct {
+	const char *name;
+	const char *key;
+	bool descending;
+} orders[] = {
+	{"need", "utilization_percent", true}, {"name", "category", false},
+	{"available", "available", false},     {"spent", "spent", true},
+	{"committed", "committed", true},      {"spending", "spent_per_minute", true},
+	{"window", "period_end", false},
+};
+
+/* ---- data */
+
+/* The lines anew. A selection stays with its envelope, or where that was; the first line stays the first line,
+ * whichever envelope comes first. */
+static void arrange(struct watch *watch)
+{
+	const struct snapshot *snapshot = &watch->snapshot;
+	size_t i;
+
+	snapshot_arrange(&watch->snapshot, &watch->order, watch->search);
+	for (i = 0; watch->selected > 0 && i < snapshot->line_count; i++) {
+		if (snapshot->lines[i].watched.envelope.id == watch->selected_id) {
+			watch->selected = i;
+			break;
+		}
+	}
+	if (watch->selected >= snapshot->line_count)
+		watch->selected = snapshot->line_count > 0 ? snapshot->line_count - 1 : 0;
+	watch->selected_id =
+		snapshot->line_count > 0 ? snapshot->lines[watch->selected].watched.envelope.id : 0;
+}
+
+static void tell(struct watch *watch, enum be_status status)
+{
+	if (status == BE_OK)
+		*watch->message = '\0';
+	else
+		snprintf(watch->message, sizeof watch->message, "%s", be_last_error());
+}
+
+static enum be_status take(struct watch *watch)
+{
+	const struct watched *watched;
+	enum be_status status = snapshot_take(&watch->snapshot, watch->handle, &watch->arguments->filter);
+
+	tell(watch, status);
+	if (status != BE_OK)
+		return status;
+	arrange(watch);
+	if (watch->opened.id == 0)
+		return BE_OK;
+	watched = snapshot_find(&watch->snapshot, watch->opened.id);
+	if (watched) {
+		status = opened_refresh(&watch->opened, watch->handle, &watched->envelope);
+		tell(watch, status);
+		return status;
+	}
+	watch->opened.id = 0;
+	watch->mode = WATCH_LIST;
+	snprintf(watch->message, sizeof watch->message, "the envelope was removed");
+	return BE_OK;
+}
+
+/* In another order, or with another search, it begins at the top. */
+static void arrange_anew(struct watch *watch)
+{
+	watch->selected = 0;
+	arrange(watch);
+}
+
+/* ---- keys */
+
+static void choose_order(struct watch *watch, const char *name)
+{
+	size_t count = sizeof orders / sizeof *orders, i, next = 0;
+
+	for (i = 0; i < count; i++)
+		if (strcmp(orders[i].name, name) == 0)
+			next = (i + 1) % count;
+	watch->order_name = orders[next].name;
+	watch->order.by_need = next == 0;
+	watch->order.descending = orders[next].descending;
+	if (strcmp(orders[next].key, spending_field.key) == 0)
+		watch->order.sort = &spending_field;
+	else
+		watch->order.sort = fields_find(&envelope_fields, orders[next].key, strlen(orders[next].key));
+	arrange_anew(watch);
+}
+
+static void move_selection(struct watch *watch, ptrdiff_t lines)
+{
+	ptrdiff_t last = (ptrdiff_t)watch->snapshot.line_count - 1,
+		  wanted = (ptrdiff_t)watch->selected + lines;
+
+	if (last < 0)
+		return;
+	if (wanted > last)
+		wanted = last;
+	watch->selected = wanted < 0 ? 0 : (size_t)wanted;
+	watch->selected_id = watch->snapshot.lines[watch->selected].watched.envelope.id;
+}
+
+static void open_selected(struct watch *watch)
+{
+	enum be_status status;
+
+	if (watch->snapshot.line_count == 0)
+		return;
+	status = opened_open(&watch->opened, watch->handle,
+			     &watch->snapshot.lines[watch->selected].watched.envelope);
+	tell(watch, status);
+	if (status == BE_OK)
+		watch->mode = WATCH_OPENED;
+}
+
+static void search_key(struct watch *watch, int key)
+{
+	size_t size = strlen(watch->search);
+
+	if (key == KEY_ESCAPE)
+		*watch->search = '\0';
+	if (key == KEY_ESCAPE || key == '\r' || key == KEY_ENTER || key == '\n')
+		watch->searching = false;
+	else if (key == KEY_BACKSPACE || key == 127 || key == '\b')
+		/* A character of several bytes goes at once. */
+		while (size > 0 && ((unsigned char)watch->search[--size] & 0xc0) == 0x80)
+			;
+	else if (key >= ' ' && key < 256 && size + 1 < SEARCH_SIZE)
+		watch->search[size++] = (char)key;
+	if (watch->searching)
+		watch->search[size] = '\0';
+	arrange_anew(watch);
+}
+
+static void list_key(struct watch *watch, int key)
+{
+	ptrdiff_t page = (ptrdiff_t)screen_list_lines();
+
+	switch (key) {
+	case KEY_UP:
+	case 'k':
+		move_selection(watch, -1);
+		break;
+	case KEY_DOWN:
+	case 'j':
+		move_selection(watch, 1);
+		break;
+	case KEY_PPAGE:
+		move_selection(watch, -page);
+		break;
+	case KEY_NPAGE:
+		move_selection(watch, page);
+		break;
+	case KEY_HOME:
+		move_selection(watch, -(ptrdiff_t)watch->snapshot.line_count);
+		break;
+	case KEY_END:
+		move_selection(watch, (ptrdiff_t)watch->snapshot.line_count);
+		break;
+	case '\r':
+	case '\n':
+	case KEY_ENTER:
+		open_selected(watch);
+		break;
+	case 's':
+		choose_order(watch, watch->order_name);
+		break;
+	case 'r':
+		watch->order.descending = !watch->order.descending;
+		arrange_anew(watch);
+		break;
+	case '/':
+		watch->searching = true;
+		break;
+	case KEY_ESCAPE:
+		*watch->search = '\0';
+		arrange_anew(watch);
+	}
+}
+
+static void close_opened(struct watch *watch)
+{
+	watch->opened.id = 0;
+	watch->mode = WATCH_LIST;
+}
+
+/* False: quit. */
+static bool take_key(struct watch *watch, int key)
+{
+	if (key == KEY_RESIZE)
+		return true;
+	if (watch->searching) {
+		search_key(watch, key);
+		return true;
+	}
+	if (watch->mode == WATCH_HELP) {
+		watch->mode = watch->opened.id != 0 ? WATCH_OPENED : WATCH_LIST;
+		return true;
+	}
+	switch (key) {
+	case 'q':
+	case 'Q':
+		return false;
+	case ' ':
+	case 'p':
+		watch->paused = !watch->paused;
+		break;
+	case 'h':
+	case '?':
+	case KEY_F(1):
+		watch->mode = WATCH_HELP;
+		break;
+	default:
+		if (watch->mode == WATCH_LIST)
+			list_key(watch, key);
+		else if (key == KEY_ESCAPE || key == KEY_BACKSPACE || key == KEY_LEFT || key == 127)
+			close_opened(watch);
+	}
+	return true;
+}
+
+/* ---- the loop */
+
+static int64_t milliseconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Returns when it is quit, or a signal ended it, which is true. */
+static bool loop(struct watch *watch)
+{
+	int64_t next = milliseconds_now() + watch->arguments->interval_ms, now;
+	bool on = true;
+	int key;
+
+	while (on) {
+		screen_draw(watch);
+		now = milliseconds_now();
+		if (!follow_wait_input(STDIN_FILENO, now < next ? (int)(next - now) : 0))
+			return true;
+		while (on && (key = getch()) != ERR)
+			on = take_key(watch, key);
+		if (milliseconds_now() < next)
+			continue;
+		if (!watch->paused)
+			(void)take(watch);
+		next = milliseconds_now() + watch->arguments->interval_ms;
+	}
+	return false;
+}
+
+static int show(struct watch *watch)
+{
+	bool signalled;
+
+	follow_begin();
+	if (!screen_begin()) {
+		warnx("this terminal (TERM=%s) is not known; without --watch nothing of it is needed",
+		      getenv("TERM") ? getenv("TERM") : "");
+		return TOOL_EXIT_FAULT;
+	}
+	signalled = loop(watch);
+	screen_end();
+	snapshot_free(&watch->snapshot);
+	be_close(watch->handle);
+	if (signalled)
+		follow_end();
+	return EXIT_SUCCESS;
+}
+
+int watch_run(const struct arguments *arguments)
+{
+	struct watch watch = {.arguments = arguments, .order = *arguments};
+	struct be_options options = BE_OPTIONS_INIT;
+	enum be_status status;
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return listing_run(arguments);
+	watch.order_name = arguments->by_need ? orders[0].name : arguments->sort->heading;
+	options.flags = BE_OPEN_READ_ONLY;
+	status = be_open(arguments->environment, &options, &watch.handle);
+	if (status == BE_OK)
+		status = take(&watch);
+	if (status != BE_OK) {
+		tool_complain(arguments->environment, be_last_error());
+		be_close(watch.handle);
+		return TOOL_EXIT_FAULT;
+	}
+	return show(&watch);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The live view: its state, which watch.c changes and screen.c draws. */
+#ifndef WATCH_H
+#define WATCH_H
+
+#include "opened.h"
+#include "snapshot.h"
+
+#define SEARCH_SIZE 64
+
+enum watch_mode {
+	WATCH_LIST,
+	WATCH_OPENED, /* one envelope */
+	WATCH_HELP,
+};
+
+struct watch {
+	const struct arguments *arguments;
+	struct be_enforcer *handle;
+	struct arguments order; /* the arguments, with the order that keys have chosen */
+	const char *order_name;
+	struct snapshot snapshot;
+	struct opened opened;
+	enum watch_mode mode;
+	bool paused;
+	uint64_t selected_id; /* the selection stays with its envelope when the order changes */
+	size_t selected;      /* its line */
+	size_t top;           /* the first line on the screen */
+	bool searching;       /* keys go to the search text */
+	char search[SEARCH_SIZE];
+	char message[256]; /* what went wrong last; "" when nothing did */
+};
+
+/* Shows the live view until it is quit. Returns an exit code, after saying what went wrong. */
+int watch_run(const struct arguments *arguments);
+
+#endif
