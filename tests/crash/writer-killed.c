@@ -6,13 +6,14 @@
  * each was killed in may be.
  *
  * The victims commit and settle without pause and are killed at random moments, which fall inside a txn more
- * often than not; that is told by inside.h and counted. Slow are 100 ms. Where other programs have the
- * processors, an operation may wait for them for so long: so the victims are killed in rounds, and as few
- * rounds with a slow operation as there are must be explained by that.
+ * often than not; that is told by inside.h and counted. Slow are 100 ms, beyond what the operation waited for a
+ * processor. Where other programs have the processors, the one that holds a lock waits for them as well: so the
+ * victims are killed in rounds, of which a few may have a slow operation.
  */
 #include "crash.h"
 #include "inside.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,10 +70,34 @@ static int victim(int index, void *context)
 	settle_without_pause(handle, scene->shared);
 }
 
-static void time_operation(struct shared *shared, int64_t start)
+/* How long this thread has waited for a processor, in all its life. */
+static int64_t waited_ns(int schedstat)
 {
-	int64_t took_ns = test_monotonic_ns() - start;
+	char text[128] = "";
+	long long ran, waited;
 
+	if (schedstat < 0 || pread(schedstat, text, sizeof text - 1, 0) <= 0 ||
+	    sscanf(text, "%lld %lld", &ran, &waited) != 2)
+		return 0;
+	return waited;
+}
+
+struct operation_timer {
+	int schedstat;
+	int64_t start_ns, waited_ns;
+};
+
+static void timer_start(struct operation_timer *timer)
+{
+	timer->waited_ns = waited_ns(timer->schedstat);
+	timer->start_ns = test_monotonic_ns();
+}
+
+static void timer_stop(const struct operation_timer *timer, struct shared *shared)
+{
+	int64_t took_ns = test_monotonic_ns() - timer->start_ns;
+
+	took_ns -= waited_ns(timer->schedstat) - timer->waited_ns;
 	if (took_ns > atomic_load(&shared->longest_ns))
 		atomic_store(&shared->longest_ns, took_ns);
 }
@@ -81,18 +106,18 @@ static int worker(int index, void *context)
 {
 	struct scene *scene = context;
 	struct be_enforcer *handle = test_open(scene->path, scene->durability);
+	struct operation_timer timer = {.schedstat = open("/proc/thread-self/schedstat", O_RDONLY)};
 	uint64_t id;
 
 	(void)index;
 	gate_open(&scene->ready);
 	while (!atomic_load(&scene->shared->over)) {
-		int64_t start = test_monotonic_ns();
-
+		timer_start(&timer);
 		EXPECT_OK(be_commit(handle, "worker", 3, "worker", &id));
-		time_operation(scene->shared, start);
-		start = test_monotonic_ns();
+		timer_stop(&timer, scene->shared);
+		timer_start(&timer);
 		EXPECT_OK(be_settle(handle, id, 1, NULL, NULL));
-		time_operation(scene->shared, start);
+		timer_stop(&timer, scene->shared);
 		atomic_fetch_add(&scene->shared->worked, 1);
 	}
 	return 0;
@@ -175,6 +200,6 @@ int main(int argc, char **argv)
 	       crash_durability_name(scene.durability), kills, test_seconds_since(start), inside,
 	       scene.shared->worked, (double)longest_ns / 1e6, slow_rounds, round);
 	expect_exact(&scene, kills);
-	EXPECT(slow_rounds <= ROUNDS / 4);
+	EXPECT(slow_rounds <= ROUNDS / 5);
 	return 0;
 }
