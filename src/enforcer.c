@@ -106,14 +106,23 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 	return BE_OK;
 }
 
+static enum be_status reap_at_opening(struct be_enforcer *handle, struct owners *owners)
+{
+	bool thorough = owners && owners_claim_unknown(owners);
+	uint64_t reaped;
+	enum be_status status = enforcer_reap(handle, thorough, &reaped);
+
+	if (status != BE_OK && thorough)
+		owners_leave_unknown(owners);
+	return status;
+}
+
 enum be_status be_open(const char *path, const struct be_options *given, struct be_enforcer **handle)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 	struct environment *environment;
 	struct be_enforcer *made = NULL;
 	enum be_status status;
-	bool owners_incomplete;
-	uint64_t reaped;
 
 	error_clear();
 	if (!handle)
@@ -124,7 +133,7 @@ enum be_status be_open(const char *path, const struct be_options *given, struct 
 		status = make_handle(path, &options, &made);
 	if (status != BE_OK)
 		return error_default(status);
-	status = environment_open(&made->settings, &environment, &owners_incomplete);
+	status = environment_open(&made->settings, &environment);
 	if (status != BE_OK) {
 		free(made);
 		return error_default(status);
@@ -138,14 +147,11 @@ enum be_status be_open(const char *path, const struct be_options *given, struct 
 			strcpy(made->path, absolute);
 		free(absolute);
 	}
-	if (!(options.flags & BE_OPEN_READ_ONLY)) {
-		status = enforcer_reap(made, owners_incomplete, &reaped);
-		if (status != BE_OK) {
-			be_close(made);
-			return error_default(status);
-		}
-		if (owners_incomplete)
-			owners_completed(environment->owners);
+	if (!(options.flags & BE_OPEN_READ_ONLY))
+		status = reap_at_opening(made, environment->owners);
+	if (status != BE_OK) {
+		be_close(made);
+		return error_default(status);
 	}
 	*handle = made;
 	return BE_OK;

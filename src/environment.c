@@ -260,8 +260,7 @@ static void close_group(struct environment *environment)
 	environment->group = NULL;
 }
 
-static enum be_status open_new(const struct environment_settings *settings, struct environment *environment,
-			       bool *owners_incomplete)
+static enum be_status open_new(const struct environment_settings *settings, struct environment *environment)
 {
 	enum be_status status;
 	bool kept = environment->owners != NULL;
@@ -286,10 +285,8 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 		close_group(environment);
 		if (environment->owners && !kept && owners_close(environment->owners))
 			environment->owners = NULL;
-		return status;
 	}
-	*owners_incomplete = !environment->read_only && owners_are_incomplete(environment->owners);
-	return BE_OK;
+	return status;
 }
 
 /* Counts one more user of what is open, if it is open in a way that suits. */
@@ -309,8 +306,7 @@ static enum be_status share(const struct environment_settings *settings, struct 
 	return BE_OK;
 }
 
-static enum be_status open_path(const struct environment_settings *settings, struct environment **environment,
-				bool *owners_incomplete)
+static enum be_status open_path(const struct environment_settings *settings, struct environment **environment)
 {
 	struct environment *found;
 	struct stat about;
@@ -334,7 +330,7 @@ static enum be_status open_path(const struct environment_settings *settings, str
 		found->next = table;
 		table = found;
 	}
-	status = open_new(settings, found, owners_incomplete);
+	status = open_new(settings, found);
 	if (status == BE_OK) {
 		found->references = 1;
 		*environment = found;
@@ -367,19 +363,17 @@ static enum be_status open_given(const struct environment_settings *settings,
 	return BE_OK;
 }
 
-enum be_status environment_open(const struct environment_settings *settings, struct environment **environment,
-				bool *owners_incomplete)
+enum be_status environment_open(const struct environment_settings *settings, struct environment **environment)
 {
 	enum be_status status;
 	int cancel_state;
 
-	*owners_incomplete = false;
 	if (settings->storage)
 		return open_given(settings, environment);
 	pthread_once(&handlers_once, install_handlers);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&table_lock);
-	status = open_path(settings, environment, owners_incomplete);
+	status = open_path(settings, environment);
 	pthread_mutex_unlock(&table_lock);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
@@ -454,14 +448,13 @@ enum be_status environment_renew(const struct environment_settings *settings,
 {
 	struct environment *inherited, *opened;
 	enum be_status status = BE_OK;
-	bool owners_incomplete;
 	int cancel_state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&table_lock);
 	inherited = atomic_load(place);
 	if (!environment_is_ours(inherited)) {
-		status = open_path(settings, &opened, &owners_incomplete);
+		status = open_path(settings, &opened);
 		if (status == BE_OK) {
 			atomic_store(place, opened);
 			drop(inherited);

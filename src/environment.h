@@ -47,10 +47,9 @@ struct environment_settings {
 	int64_t now_ns;
 };
 
-/* Opens, or counts one more user of what this process has open. *owners_incomplete tells that
- * commits of owners that the file be-owners never knew may be pending. The statuses are those of be_open(). */
-enum be_status environment_open(const struct environment_settings *settings, struct environment **environment,
-				bool *owners_incomplete);
+/* Opens, or counts one more user of what this process has open. The statuses are those of be_open(). */
+enum be_status environment_open(const struct environment_settings *settings,
+				struct environment **environment);
 
 /* Counts one user less; with the last one all is closed. In a fork child that never used it, of an
  * environment the parent opened, this only forgets. */

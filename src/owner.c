@@ -44,7 +44,7 @@ struct owners_file {
 	_Atomic uint32_t durability;
 	_Atomic uint32_t used;      /* slots from this one on have never been taken */
 	char boot_id[BOOT_ID_SIZE]; /* when it was made */
-	_Atomic uint32_t complete;  /* nothing is pending for owners that it never knew */
+	_Atomic uint32_t claimed;   /* somebody reaps, or has reaped, for unknown owners */
 	uint8_t padding[4096 - 36 - BOOT_ID_SIZE];
 	struct slot slots[OWNER_SLOTS];
 };
@@ -414,14 +414,16 @@ bool owners_were_alone(const struct owners *owners)
 	return owners->is_alone;
 }
 
-bool owners_are_incomplete(const struct owners *owners)
+bool owners_claim_unknown(struct owners *owners)
 {
-	return !owners->file->complete;
+	uint32_t no = 0;
+
+	return !owners->file->claimed && atomic_compare_exchange_strong(&owners->file->claimed, &no, 1);
 }
 
-void owners_completed(struct owners *owners)
+void owners_leave_unknown(struct owners *owners)
 {
-	owners->file->complete = 1;
+	owners->file->claimed = 0;
 }
 
 bool owners_close(struct owners *owners)

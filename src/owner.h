@@ -55,10 +55,11 @@ bool owners_are_in(const struct owners *owners, const char *directory);
 /* True when no other process had the environment open when this one opened it. */
 bool owners_were_alone(const struct owners *owners);
 
-/* True from the making of the file until somebody has reaped the commits of owners that it never knew: whoever
- * made it may have died, or failed, before that. */
-bool owners_are_incomplete(const struct owners *owners);
-void owners_completed(struct owners *owners);
+/* Commits may be pending for owners that a file which was made anew never knew. True for the one process that is
+ * to reap those. One that fails leaves them to the next that opens; one that dies is itself a dead owner, and when
+ * those are reaped, the unknown ones are, too. */
+bool owners_claim_unknown(struct owners *owners);
+void owners_leave_unknown(struct owners *owners);
 
 /* This process, as it goes into its commits. */
 struct owner owners_self(struct owners *owners);
