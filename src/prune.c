@@ -20,7 +20,10 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
+/* Between two steps, so that a writer who was woken when the first ended is there before the second begins. */
+#define PAUSE_NS 100000
 /* Records removed in one write txn, and looked at in it. */
 #define STEP 64
 #define LOOKS 1024
@@ -283,6 +286,8 @@ static enum be_status run_step(struct pruner *pruner, step_function *step, bool 
 	status = write_step(pruner, step, more);
 	group_unlock(group);
 	pthread_setcancelstate(cancel_state, NULL);
+	if (*more)
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
 	return status;
 }
 
