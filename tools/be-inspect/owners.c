@@ -24,10 +24,11 @@ struct gathering {
 static struct owner_row *find_or_add(struct gathering *gathering, uint32_t pid, bool alive)
 {
 	struct owner_row *owner;
+	size_t i;
 
-	for (owner = gathering->owners; owner < gathering->owners + gathering->count; owner++)
-		if (owner->pid == pid && owner->alive == alive)
-			return owner;
+	for (i = 0; i < gathering->count; i++)
+		if (gathering->owners[i].pid == pid && gathering->owners[i].alive == alive)
+			return &gathering->owners[i];
 	if (gathering->count == gathering->room) {
 		gathering->room = gathering->room > 0 ? 2 * gathering->room : 64;
 		gathering->owners = reallocarray(gathering->owners, gathering->room, sizeof *owner);

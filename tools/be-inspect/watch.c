@@ -276,29 +276,12 @@ static bool loop(struct watch *watch)
 	return false;
 }
 
-static int show(struct watch *watch)
-{
-	bool signalled;
-
-	follow_begin();
-	if (!screen_begin()) {
-		warnx("this terminal (TERM=%s) is not known; without --watch nothing of it is needed",
-		      getenv("TERM") ? getenv("TERM") : "");
-		return TOOL_EXIT_FAULT;
-	}
-	signalled = loop(watch);
-	screen_end();
-	snapshot_free(&watch->snapshot);
-	be_close(watch->handle);
-	if (signalled)
-		follow_end();
-	return EXIT_SUCCESS;
-}
-
 int watch_run(const struct arguments *arguments)
 {
 	struct watch watch = {.arguments = arguments, .order = *arguments};
 	struct be_options options = BE_OPTIONS_INIT;
+	int result = TOOL_EXIT_FAULT;
+	bool signalled = false;
 	enum be_status status;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
@@ -310,8 +293,21 @@ int watch_run(const struct arguments *arguments)
 		status = take(&watch);
 	if (status != BE_OK) {
 		tool_complain(arguments->environment, be_last_error());
-		be_close(watch.handle);
-		return TOOL_EXIT_FAULT;
+		goto out;
 	}
-	return show(&watch);
+	follow_begin();
+	if (!screen_begin()) {
+		warnx("this terminal (TERM=%s) is not known; without --watch nothing of it is needed",
+		      getenv("TERM") ? getenv("TERM") : "");
+		goto out;
+	}
+	signalled = loop(&watch);
+	screen_end();
+	result = EXIT_SUCCESS;
+out:
+	snapshot_free(&watch.snapshot);
+	be_close(watch.handle);
+	if (signalled)
+		follow_end();
+	return result;
 }
