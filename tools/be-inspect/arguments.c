@@ -80,7 +80,7 @@ static const struct argp_option options[] = {
 	{"output", KEY_OUTPUT, "COLUMNS", 0,
 	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
 	{"sort", KEY_SORT, "COLUMN", 0,
-	 "In ascending order of this column, or descending with -COLUMN; envelopes outside JSON come by "
+	 "In ascending order of this column, or descending with -COLUMN; envelopes in tables come by "
 	 "-USED%, the most constrained first",
 	 2},
 	{"noheadings", KEY_NOHEADINGS, 0, 0, "No line of headings", 2},
