@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records: any key and value are either refused, or read into a structure that, written again, gives a record
+ * that is accepted, whose checksum fits, and that means the same. Keys are read and written alike.
+ *
+ * The first byte is the size of the key; the value follows it.
+ */
+#include "fuzz.h"
+
+#include "record.h"
+
+/* Bytes in an allocation of their own, so that a read behind them is seen. */
+static struct be_bytes copy(const uint8_t *data, size_t size)
+{
+	uint8_t *bytes = malloc(size > 0 ? size : 1);
+
+	assert(bytes);
+	if (size > 0)
+		memcpy(bytes, data, size);
+	return (struct be_bytes){bytes, size};
+}
+
+static bool is_same(struct be_bytes a, struct be_bytes b)
+{
+	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static void expect_name(const struct name *name)
+{
+	assert(name->namespace_size < BE_NAME_SIZE && name->category_size < BE_NAME_SIZE);
+	assert(name->namespace_name[name->namespace_size] == '\0');
+	assert(name->category[name->category_size] == '\0');
+}
+
+static void expect_key(struct be_bytes key)
+{
+	struct record_key again;
+	struct name name;
+	int64_t deadline_ns;
+	uint64_t id;
+
+	if (record_parse_envelope_key(key, &name)) {
+		record_key_envelope(&again, &name);
+		assert(is_same(record_key_bytes(&again), key));
+	}
+	if (record_parse_deadline_key(key, &deadline_ns, &id)) {
+		record_key_deadline(&again, deadline_ns, id);
+		assert(is_same(record_key_bytes(&again), key));
+	}
+	for (int type = 0; type < 8; type++)
+		if (record_parse_id_key(key, (enum record_type)type, &id)) {
+			record_key_id(&again, (enum record_type)type, id);
+			assert(is_same(record_key_bytes(&again), key));
+		}
+}
+
+/* Reads a record of whichever type the key says and writes it again. False when it was refused. */
+static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_value *written)
+{
+	struct record_key where = {.size = (uint16_t)key.size};
+	struct transaction transaction;
+	struct envelope envelope;
+	struct header header;
+	struct commit commit;
+
+	memcpy(where.bytes, key.data, key.size);
+	switch (where.bytes[0]) {
+	case RECORD_HEADER:
+		if (key.size != 1 || record_decode_header(value, &header) != BE_OK)
+			return false;
+		record_encode_header(written, &header);
+		return true;
+	case RECORD_ENVELOPE:
+		if (!record_parse_envelope_key(key, &envelope.name) ||
+		    record_decode_envelope(value, &envelope) != BE_OK)
+			return false;
+		expect_name(&envelope.parent);
+		assert(envelope.limit > 0 && envelope.spent >= 0 && envelope.committed >= 0);
+		record_encode_envelope(written, &where, &envelope);
+		return true;
+	case RECORD_COMMIT:
+	case RECORD_ENDED:
+		if (record_decode_commit(key, value, &commit) != BE_OK)
+			return false;
+		expect_name(&commit.name);
+		assert(commit.amount >= 0 && commit.description_size < BE_DESCRIPTION_SIZE);
+		assert((commit.state == BE_COMMIT_PENDING) == (where.bytes[0] == RECORD_COMMIT));
+		record_encode_commit(written, &where, &commit);
+		return true;
+	case RECORD_TRANSACTION:
+		if (record_decode_transaction(key, value, &transaction) != BE_OK)
+			return false;
+		expect_name(&transaction.name);
+		assert(transaction.amount >= 0 && transaction.depth <= BE_DEPTH_MAX);
+		record_encode_transaction(written, &where, &transaction);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct be_bytes bytes_of(const struct record_value *value)
+{
+	return (struct be_bytes){value->bytes, value->size};
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct record_value once, twice;
+	struct be_bytes key, value;
+	size_t key_size;
+
+	if (size < 2)
+		return 0;
+	key_size = data[0];
+	if (key_size == 0 || key_size > size - 1 || size - 1 - key_size > BE_STORAGE_VALUE_MAX)
+		return 0;
+	key = copy(data + 1, key_size);
+	value = copy(data + 1 + key_size, size - 1 - key_size);
+	expect_key(key);
+	if (rewrite(key, value, &once)) {
+		assert(record_checksum_fits(key, bytes_of(&once)));
+		assert(rewrite(key, bytes_of(&once), &twice));
+		assert(is_same(bytes_of(&once), bytes_of(&twice)));
+		/* What the library wrote is not changed by being read. */
+		assert(once.size == value.size);
+	}
+	(void)record_checksum_fits(key, value);
+	free((void *)key.data);
+	free((void *)value.data);
+	return 0;
+}
