@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #define PAGE 4096
-#define FLIPS (TEST_SANITIZED ? 2000 : 10000)
-#define INSPECTED 100
+#define FLIPS (TEST_SANITIZED ? 1000 : 10000)
+#define INSPECTED (TEST_SANITIZED ? 25 : 100)
 #define HANG_SECONDS 10
 #define START_NS (INT64_C(1700000000) * BE_UNIT)
 

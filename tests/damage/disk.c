@@ -34,7 +34,7 @@ static struct log {
 	atomic_size_t bytes;
 	char environment[PATH_MAX];
 	struct disk_event event[EVENTS_MAX];
-	uint8_t data[BYTES_MAX];
+	_Alignas(16) uint8_t data[BYTES_MAX];
 } * log_shared;
 
 static bool quick, other_boot;
@@ -46,9 +46,10 @@ static bool recording(void)
 	return log_shared && atomic_load(&log_shared->on);
 }
 
+/* Aligned for whatever is noted. */
 static uint8_t *take_bytes(size_t size)
 {
-	size_t at = atomic_fetch_add(&log_shared->bytes, size);
+	size_t at = atomic_fetch_add(&log_shared->bytes, (size + 15) / 16 * 16);
 
 	EXPECT(at + size <= BYTES_MAX);
 	return log_shared->data + at;

@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IMAGES 600
+#define IMAGES (TEST_SANITIZED ? 150 : 600)
 #define OPERATIONS 300
 #define WORKERS 4
 #define WORKER_OPERATIONS 60
