@@ -156,6 +156,16 @@ static size_t enforcer_list(void *self, uint64_t *ids, size_t room)
 	return listing.count;
 }
 
+static void enforcer_prune(void *self)
+{
+	must(be_prune(self, pool_now_ns(), NULL, NULL, NULL));
+}
+
+static void enforcer_verify(void *self)
+{
+	must(be_verify(self, NULL, NULL, NULL));
+}
+
 static int64_t enforcer_committed(void *self, const char *category)
 {
 	struct be_envelope envelope = BE_ENVELOPE_INIT;
@@ -175,6 +185,8 @@ int main(int argc, char **argv)
 		.check = enforcer_check,
 		.settle = enforcer_settle,
 		.list = enforcer_list,
+		.prune = enforcer_prune,
+		.verify = enforcer_verify,
 		.committed = enforcer_committed,
 	};
 

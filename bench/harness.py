@@ -233,15 +233,29 @@ class Postgres:
 
 # ---- drivers
 
-def drive(program, operation, place, mode, **options):
-    """Runs a driver and returns what it measured, {} for `make`."""
+def start_driver(program, operation, place, mode, **options):
     arguments = [program, operation, "--place", place, "--mode", mode]
     for name, value in options.items():
         arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(arguments)}: {done.stderr.strip() or done.returncode}")
-    return json.loads(done.stdout) if done.stdout else {}
+    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True)
+
+
+def finish_driver(process):
+    """What it has measured, {} for `make`. However this ends, the driver has ended."""
+    try:
+        output, errors = process.communicate()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if process.returncode != 0:
+        raise Failed(f"{' '.join(process.args)}: {errors.strip() or process.returncode}")
+    return json.loads(output) if output else {}
+
+
+def drive(*arguments, **options):
+    return finish_driver(start_driver(*arguments, **options))
 
 
 def summarize(rounds):

@@ -42,10 +42,12 @@ enum operation {
 	RESERVE,
 	CHECK,
 	SETTLE,
-	OPEN,
+	OPEN, /* and what follows: done once by each of `repeats` processes, one after the other */
+	PRUNE,
+	VERIFY,
 };
 
-static const char *const operations[] = {"make", "reserve", "check", "settle", "open"};
+static const char *const operations[] = {"make", "reserve", "check", "settle", "open", "prune", "verify"};
 
 struct report {
 	uint64_t operations; /* in the measured time */
@@ -72,7 +74,7 @@ struct options {
 	double seconds;
 	double warm_seconds;
 	bool spread;      /* RESERVE: on all envelopes, not worker i on number i */
-	unsigned repeats; /* of OPEN */
+	unsigned repeats; /* of OPEN and what follows */
 	bool held;        /* OPEN: while another process has it open */
 	int worker;       /* -1: the parent */
 	int memory;       /* descriptors that a worker inherits, as are the next three */
@@ -285,11 +287,17 @@ static void say_ready(int fd)
 		die("the parent is gone");
 }
 
-static void run_open(const struct driver *driver, const struct options *options, struct report *report)
+static void run_once(const struct driver *driver, const struct options *options, struct report *report)
 {
 	int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
 	void *self = driver->open(&options->run);
 
+	if (options->operation != OPEN)
+		began_ns = clock_ns(CLOCK_MONOTONIC);
+	if (options->operation == PRUNE)
+		driver->prune(self);
+	else if (options->operation == VERIFY)
+		driver->verify(self);
 	report->elapsed_ns = (uint64_t)(clock_ns(CLOCK_MONOTONIC) - began_ns);
 	report->operations = report->all = 1;
 	note(report, report->elapsed_ns);
@@ -301,8 +309,8 @@ static int worker_main(const struct driver *driver, const struct options *option
 	struct report *report = &shared->reports[options->worker];
 	struct loop loop = {.driver = driver, .options = options, .shared = shared};
 
-	if (options->operation == OPEN) {
-		run_open(driver, options, report);
+	if (options->operation >= OPEN) {
+		run_once(driver, options, report);
 		return 0;
 	}
 	loop.random = 0x9e3779b97f4a7c15U * (uint64_t)(options->worker + 1);
@@ -518,7 +526,8 @@ static void print(const struct driver *driver, const struct options *options, co
 static _Noreturn void usage(void)
 {
 	fprintf(stderr,
-		"usage: %s make|reserve|check|settle|open --place DIRECTORY --mode MODE [--envelopes N]\n"
+		"usage: %s make|reserve|check|settle|open|prune|verify --place DIRECTORY --mode MODE "
+		"[--envelopes N]\n"
 		"       [--pending N] [--ledger N] [--workers N] [--seconds N] [--warm SECONDS]\n"
 		"       [--spread] [--repeats N] [--held]\n",
 		program_invocation_short_name);
@@ -608,7 +617,7 @@ int pool_main(int argc, char **argv, const struct driver *driver)
 	if (options.worker >= 0)
 		return worker_main(driver, &options, shared);
 	name_categories(&options, shared);
-	if (options.operation == OPEN) {
+	if (options.operation >= OPEN) {
 		if (options.held)
 			held = driver->open(&options.run);
 		for (unsigned i = 0; i < options.repeats; i++) {

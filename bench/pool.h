@@ -43,6 +43,9 @@ struct driver {
 	void (*settle)(void *self, uint64_t id);
 	/* Ids of commits that are pending and outlive who made them, at most `room`; returns how many. */
 	size_t (*list)(void *self, uint64_t *ids, size_t room);
+	/* Removes all of the ledger; looks whether all balances add up. NULL where there is no such thing. */
+	void (*prune)(void *self);
+	void (*verify)(void *self);
 	/* What the envelope has committed, for looking whether all that was reported took place; may be NULL.
 	 */
 	int64_t (*committed)(void *self, const char *category);
