@@ -229,12 +229,12 @@ static struct acknowledged operate(struct worker *worker, bool alone)
 	return done;
 }
 
-static struct be_enforcer *open_noted(enum be_durability durability)
+static struct be_enforcer *open_noted(enum be_durability durability, uint32_t flags)
 {
 	struct acknowledged opened = {.deed = DEED_NOTHING};
 	struct be_enforcer *handle;
 
-	EXPECT_OK(open_environment(environment, durability, 0, &handle));
+	EXPECT_OK(open_environment(environment, durability, flags, &handle));
 	opened.state = digest(handle);
 	disk_note(durability == BE_DURABILITY_FULL ? NOTE_OPENED_FULL : NOTE_OPENED, &opened, sizeof opened);
 	disk_snapshot();
@@ -265,7 +265,7 @@ static int run_alone(int index, void *context)
 
 	(void)index;
 	(void)context;
-	worker.handle = open_noted(BE_DURABILITY_FULL);
+	worker.handle = open_noted(BE_DURABILITY_FULL, 0);
 	work_alone(&worker, OPERATIONS);
 	return 0;
 }
@@ -278,21 +278,20 @@ static int run_unflushed(int index, void *context)
 	(void)index;
 	(void)context;
 	for (int i = 0; i < 4; i++) {
-		worker.handle = open_noted(i % 2 ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL);
+		worker.handle = open_noted(i % 2 ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL, 0);
 		work_alone(&worker, OPERATIONS / 4);
 	}
-	worker.handle = open_noted(BE_DURABILITY_FULL);
+	worker.handle = open_noted(BE_DURABILITY_FULL, 0);
 	be_close(worker.handle);
 	return 0;
 }
 
 /* One of a pool that makes the environment together. */
-static int run_worker(int index, void *context)
+static int run_worker(int index, void *flags)
 {
 	struct worker worker = {.random = seed + (uint64_t)index * 1000};
 
-	(void)context;
-	worker.handle = open_noted(BE_DURABILITY_FULL);
+	worker.handle = open_noted(BE_DURABILITY_FULL, *(const uint32_t *)flags);
 	for (int i = 0; i <= CATEGORIES; i++)
 		create_envelope(worker.handle, i);
 	for (int i = 0; i < WORKER_OPERATIONS; i++) {
@@ -577,13 +576,13 @@ static void fail_often(const char *what, enum mode mode, uint64_t *random)
 	       IMAGES, IMAGES, refused, disk_events(), test_seconds_since(start));
 }
 
-static void record(const char *name, int processes, child_function *run)
+static void record(const char *name, int processes, child_function *run, uint32_t flags)
 {
 	pid_t workers[WORKERS];
 
 	test_path(environment, "memory/%s", name);
 	disk_record(environment);
-	children_start(workers, processes, run, NULL);
+	children_start(workers, processes, run, &flags);
 	children_expect_success(workers, processes);
 	disk_record_end();
 }
@@ -599,11 +598,13 @@ int main(void)
 	test_path(path, "memory");
 	tmpfs_mount(path, 256 << 20); /* if it can be: the test is slower on a disk, and the same */
 	test_path(image_directory, "memory/image");
-	record("alone", 1, run_alone);
+	record("alone", 1, run_alone, 0);
 	fail_often("one process", MODE_ALONE, &random);
-	record("pool", WORKERS, run_worker);
-	fail_often("a pool", MODE_POOL, &random);
-	record("unflushed", 1, run_unflushed);
+	record("pool", WORKERS, run_worker, 0);
+	fail_often("a pool that shares its flushes", MODE_POOL, &random);
+	record("direct", WORKERS, run_worker, BE_OPEN_DIRECT);
+	fail_often("a pool of which each flushes for itself", MODE_POOL, &random);
+	record("unflushed", 1, run_unflushed, 0);
 	fail_often("process durability now and then", MODE_UNFLUSHED, &random);
 	return 0;
 }
