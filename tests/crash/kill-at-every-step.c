@@ -248,7 +248,7 @@ int main(int argc, char **argv)
 	int killed = 0, with_keeper, i;
 	const char *reason;
 
-	test_begin(100);
+	test_begin(170);
 	if (TEST_SANITIZED)
 		test_skip("sanitizers make system calls of their own and do not bear tracing");
 	reason = why_not();
