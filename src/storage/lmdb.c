@@ -38,6 +38,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define POOL 64
@@ -51,6 +52,8 @@
 #define DISK_FULL_BYTES 65536
 
 #define LOOKS_AT_PAGES 20
+/* What is damaged stays so. A meta page that is read just while it is written can be half old and half new. */
+#define LOOKS_AT_DAMAGE 3
 
 /* A txn as the interface hands it out. Read txns of the pool keep `txn` and `cursor` when they end. */
 struct lmdb_txn {
@@ -940,7 +943,8 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 {
 	char data[PATH_MAX];
 	enum be_status status = name_file(storage->path, "data.mdb", data);
-	bool outdated = true;
+	int damaged = 0;
+	bool outdated;
 	void *txn;
 	int fd;
 	int rc;
@@ -950,12 +954,15 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 	rc = mdb_env_get_fd(storage->env, &fd);
 	if (rc)
 		return storage_failed(storage, rc);
-	for (int looks = 0; outdated && looks < LOOKS_AT_PAGES; looks++) {
+	for (int looks = 0; looks < LOOKS_AT_PAGES; looks++) {
 		rc = begin_read(storage, &txn);
 		if (rc)
 			return (enum be_status)rc;
 		status = preflight_all_pages(data, fd, mdb_txn_id(((struct lmdb_txn *)txn)->txn), &outdated);
 		lmdb_abort(storage, txn);
+		if (status != BE_DAMAGED || (!outdated && ++damaged == LOOKS_AT_DAMAGE))
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = outdated ? 0 : 1000000}, NULL);
 	}
 	return status;
 }
