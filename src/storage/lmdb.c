@@ -401,6 +401,13 @@ static int ready_cursor(const struct lmdb_storage *storage, struct lmdb_txn *txn
 	return rc;
 }
 
+static bool is_before(struct be_bytes a, struct be_bytes b)
+{
+	int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+
+	return order < 0 || (order == 0 && a.size < b.size);
+}
+
 static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
 		     struct be_bytes *value)
 {
@@ -418,6 +425,9 @@ static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_byte
 		mdb_cursor_close(cursor);
 	if (rc == MDB_NOTFOUND)
 		return BE_STORAGE_NOT_FOUND;
+	/* In a damaged page, whose keys are out of order, LMDB finds what lies before, and a walk had no end. */
+	if (rc == 0 && from.size > 0 && is_before(to_bytes(name), from))
+		rc = MDB_CORRUPTED;
 	if (rc)
 		return storage_failed(storage, rc);
 	*key = to_bytes(name);
