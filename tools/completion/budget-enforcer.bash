@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Completes verbs, views, options and some of their values for be-ctl, be-inspect and be-replay. Verbs and options
+# are asked of the program itself, so that they are those of the version that is run.
+
+# _budget_enforcer_options PROGRAM [VERB]
+_budget_enforcer_options() {
+	"$@" --help 2>/dev/null | sed -n 's/^  *\(-[[:alpha:]?], \)\{0,1\} *\(--[a-z-]*\).*/\2/p'
+}
+
+_budget_enforcer_verbs() {
+	"$1" --help 2>/dev/null | sed -n '/^Verbs:/,/^Exit status/s/^  \([a-z-]*\) .*/\1/p'
+}
+
+# Bash calls it with the program, the word to complete and the one before.
+_budget_enforcer() {
+	local program=$1 word=$2 before=$3 at=$COMP_CWORD words='' asked=("$1") i
+
+	# Bash takes --period=daily for three words.
+	[ "$word" != '=' ] || word=''
+	[ "$before" != '=' ] || before=${COMP_WORDS[at - 2]}
+	[ "${COMP_WORDS[at]}" != '=' ] || before=${COMP_WORDS[at - 1]}
+	# What follows -- is another command, of which nothing is known but that it may be a file.
+	for ((i = 1; i < at; i++)); do
+		[ "${COMP_WORDS[i]}" != -- ] || return 0
+	done
+	if [ "${program##*/}" = be-ctl ] && ((at > 1)); then
+		asked+=("${COMP_WORDS[1]}")
+	fi
+	case $before in
+	--period) words='hourly daily weekly monthly total' ;;
+	--durability) words='full process' ;;
+	--ttl) words='30m 1h 1d none' ;;
+	*)
+		case ${program##*/}:$word in
+		*:-*) words=$(_budget_enforcer_options "${asked[@]}") ;;
+		be-ctl:*) ((at > 1)) || words=$(_budget_enforcer_verbs "$program") ;;
+		be-inspect:*) ((at < 2)) || words='envelopes commits transactions owners stats verify' ;;
+		esac
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+
+# Where there is nothing to offer, files and directories are.
+complete -o default -F _budget_enforcer be-ctl be-inspect be-replay
