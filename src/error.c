@@ -23,7 +23,7 @@ void error_clear(void)
 	has_text = false;
 }
 
-enum be_status error_set(enum be_status status, const char *format, ...)
+void error_write(const char *format, ...)
 {
 	va_list arguments;
 
@@ -31,10 +31,9 @@ enum be_status error_set(enum be_status status, const char *format, ...)
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	has_text = true;
-	return status;
 }
 
-enum be_status error_errno(enum be_status status, int code, const char *format, ...)
+void error_write_errno(int code, const char *format, ...)
 {
 	va_list arguments;
 	char meaning[96];
@@ -46,7 +45,6 @@ enum be_status error_errno(enum be_status status, int code, const char *format, 
 	has_text = true;
 	used = strlen(text);
 	snprintf(text + used, sizeof text - used, ": %s", strerror_r(code, meaning, sizeof meaning));
-	return status;
 }
 
 void error_name_path(const char *path)
@@ -58,26 +56,6 @@ void error_name_path(const char *path)
 	memcpy(rest, text, sizeof rest - 1);
 	rest[sizeof rest - 1] = '\0';
 	snprintf(text, sizeof text, "%s: %s", path, rest);
-}
-
-enum be_status error_from_errno(int code)
-{
-	switch (code) {
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return BE_PERMISSION;
-	case ENOENT:
-	case ENOTDIR:
-		return BE_NOT_FOUND;
-	case ENOSPC:
-	case EDQUOT:
-		return BE_DISK_FULL;
-	case ENOMEM:
-		return BE_NO_MEMORY;
-	default:
-		return BE_IO_ERROR;
-	}
 }
 
 static bool may(const char *path, int access_mode)
@@ -100,25 +78,20 @@ static bool find_barrier(const char *path, char barrier[PATH_MAX])
 	return false;
 }
 
-enum be_status error_path(int code, const char *path)
+void error_write_path(int code, const char *path)
 {
 	char barrier[PATH_MAX];
 
-	if (code != EACCES || *path == '\0')
-		return error_errno(error_from_errno(code), code, "%s", path);
-	if (find_barrier(path, barrier))
-		return error_set(BE_PERMISSION, "%s: search (x) permission on the directory is missing",
-				 barrier);
-	if (!may(path, F_OK))
-		return error_set(
-			BE_PERMISSION,
+	if (code != EACCES || *path == '\0' || may(path, R_OK | W_OK))
+		error_write_errno(code, "%s", path);
+	else if (find_barrier(path, barrier))
+		error_write("%s: search (x) permission on the directory is missing", barrier);
+	else if (!may(path, F_OK))
+		error_write(
 			"%s: it has to be made, and write permission on the directory above it is missing",
 			path);
-	if (!may(path, R_OK))
-		return error_set(BE_PERMISSION, "%s: read permission on it is missing", path);
-	if (!may(path, W_OK))
-		return error_set(BE_PERMISSION, "%s: write permission on it is missing", path);
-	return error_errno(BE_PERMISSION, code, "%s", path);
+	else
+		error_write("%s: %s permission on it is missing", path, may(path, R_OK) ? "write" : "read");
 }
 
 enum be_status error_default(enum be_status status)

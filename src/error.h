@@ -4,27 +4,65 @@
 #define ERROR_H
 
 #include <budget_enforcer.h>
+#include <errno.h>
 
 /* Forgets the text; every public call begins with it. */
 void error_clear(void);
 
-/* Sets the text for people and returns `status`: `return error_set(BE_DAMAGED, "%s: ...", path);` */
-enum be_status error_set(enum be_status status, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+/* Sets the text for people and is `status`: `return error_set(BE_DAMAGED, "%s: ...", path);`. A macro, so that
+ * compilers and analysers see which status it is, and so that it is not BE_OK. */
+#define error_set(status, ...)                                                                               \
+	__extension__({                                                                                      \
+		enum be_status status_ = (status);                                                           \
+		error_write(__VA_ARGS__);                                                                    \
+		status_;                                                                                     \
+	})
 
 /* The same for a failed system call: adds ": " and the meaning of `code`, an errno. */
-enum be_status error_errno(enum be_status status, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+#define error_errno(status, code, ...)                                                                       \
+	__extension__({                                                                                      \
+		enum be_status status_ = (status);                                                           \
+		error_write_errno(code, __VA_ARGS__);                                                        \
+		status_;                                                                                     \
+	})
+
+/* For these two, and error_path() below. */
+void error_write(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void error_write_errno(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void error_write_path(int code, const char *path);
 
 /* Puts `path` before the text if it does not begin with it: for failures found where no path is known. */
 void error_name_path(const char *path);
 
-/* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR. */
-enum be_status error_from_errno(int code);
+/* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR.
+ * Inline for the same reason, as is the next one. */
+static inline enum be_status error_from_errno(int code)
+{
+	switch (code) {
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return BE_PERMISSION;
+	case ENOENT:
+	case ENOTDIR:
+		return BE_NOT_FOUND;
+	case ENOSPC:
+	case EDQUOT:
+		return BE_DISK_FULL;
+	case ENOMEM:
+		return BE_NO_MEMORY;
+	default:
+		return BE_IO_ERROR;
+	}
+}
 
 /* Status and text for a failed call that names the file or directory `path`, to be read, written or made. For
  * EACCES the text says which permission on what is missing. */
-enum be_status error_path(int code, const char *path);
+static inline enum be_status error_path(int code, const char *path)
+{
+	error_write_path(code, path);
+	return error_from_errno(code);
+}
 
 /* Keep the text while the caller's code runs, which may call the library: it is the text of our call. */
 #define ERROR_TEXT_SIZE 640

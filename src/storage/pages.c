@@ -49,16 +49,18 @@ struct walk {
 	struct pages_fault *fault;
 };
 
-__attribute__((format(printf, 2, 3))) static enum be_status damaged(const struct walk *walk,
-								    const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void note_damage(const struct walk *walk, const char *format,
+							      ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(walk->fault->text, sizeof walk->fault->text, format, arguments);
 	va_end(arguments);
-	return BE_DAMAGED;
 }
+
+/* Notes what is damaged, and is BE_DAMAGED; a macro as in error.h. */
+#define damaged(...) (note_damage(__VA_ARGS__), BE_DAMAGED)
 
 ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset)
 {
