@@ -46,13 +46,15 @@ static enum be_status run(struct be_enforcer *handle, struct batch *batch)
 {
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
+	size_t done;
 
-	batch->done = batch->count;
 	if (status == BE_OK && (environment->read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status != BE_OK)
 		return status;
-	return executor_together(environment, batch->operations, batch->results, batch->count, &batch->done);
+	status = executor_together(environment, batch->operations, batch->results, batch->count, &done);
+	batch->done = done;
+	return status;
 }
 
 /* The observer is told of what was done, or of the one change that could not be. */
@@ -73,6 +75,7 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle, const struct be_en
 				  size_t count, size_t *failed)
 {
 	struct batch batch = {.count = count, .done = count};
+	size_t room = count > 0 ? count : 1;
 	enum be_status status;
 
 	error_clear();
@@ -80,9 +83,9 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle, const struct be_en
 		*failed = count;
 	if (!handle || (!changes && count > 0))
 		return error_set(BE_INVALID_ARGUMENT, "no %s were given", handle ? "changes" : "handle");
-	batch.operations = calloc(count, sizeof *batch.operations);
-	batch.results = calloc(count, sizeof *batch.results);
-	if (count > 0 && (!batch.operations || !batch.results))
+	batch.operations = calloc(room, sizeof *batch.operations);
+	batch.results = calloc(room, sizeof *batch.results);
+	if (!batch.operations || !batch.results)
 		status = error_set(BE_NO_MEMORY, "out of memory");
 	else
 		status = prepare(handle, changes, &batch);

@@ -137,8 +137,8 @@ void name_copy(struct name *to, const struct name *from)
 {
 	to->namespace_size = from->namespace_size;
 	to->category_size = from->category_size;
-	memcpy(to->namespace_name, from->namespace_name, from->namespace_size + 1u);
-	memcpy(to->category, from->category, from->category_size + 1u);
+	memcpy(to->namespace_name, from->namespace_name, from->namespace_size + 1U);
+	memcpy(to->category, from->category, from->category_size + 1U);
 }
 
 enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size, const char *text)

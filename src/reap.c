@@ -72,6 +72,7 @@ static enum be_status run_page(struct reaper *reaper)
 	if (page->count > 0)
 		status = executor_direct(reaper->environment, page->operations, page->results, page->count);
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): just filled in */
 		if (page->results[i].status == BE_OVERFLOW)
 			keep_owner(reaper, &page->operations[i]);
 		if (page->results[i].status != BE_OK)

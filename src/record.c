@@ -94,8 +94,8 @@ _Static_assert(sizeof(struct header_record) == 120, "header record");
 _Static_assert(sizeof(struct envelope_record) == 128, "envelope record");
 _Static_assert(sizeof(struct commit_record) == 88, "commit record");
 _Static_assert(sizeof(struct transaction_record) == 56, "transaction record");
-_Static_assert(sizeof(struct transaction_record) + 8 * BE_DEPTH_MAX + 2 * BE_NAME_SIZE +
-			       BE_DESCRIPTION_SIZE <=
+_Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
+			       sizeof(char[2][BE_NAME_SIZE]) + BE_DESCRIPTION_SIZE <=
 		       BE_STORAGE_VALUE_MAX,
 	       "the largest record fits");
 
@@ -364,11 +364,12 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 		.category_size = transaction->name.category_size,
 		.description_size = transaction->description_size,
 	};
+	size_t chain_size = transaction->depth * sizeof transaction->chain[0];
 	uint8_t *at = value->bytes + sizeof record;
 
 	memcpy(value->bytes, &record, sizeof record);
-	memcpy(at, transaction->chain, 8 * transaction->depth);
-	at += 8 * transaction->depth;
+	memcpy(at, transaction->chain, chain_size);
+	at += chain_size;
 	at = put_text(at, transaction->name.namespace_name, transaction->name.namespace_size);
 	at = put_text(at, transaction->name.category, transaction->name.category_size);
 	at = put_text(at, transaction->description, transaction->description_size);
@@ -559,6 +560,7 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 	struct transaction_record record;
 	const uint8_t *at = value.data;
 	enum be_status status = open_value(value, RECORD_TRANSACTION, &record, sizeof record);
+	size_t chain_size;
 	uint64_t id;
 
 	if (status != BE_OK)
@@ -569,12 +571,13 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 	    record.kind < BE_TRANSACTION_RECORD || record.kind > BE_TRANSACTION_ORPHANED ||
 	    record.depth == 0 || record.depth > BE_DEPTH_MAX || record.category_size == 0)
 		return BE_DAMAGED;
-	if (value.size != sizeof record + 8U * record.depth + record.namespace_size + record.category_size +
+	chain_size = record.depth * sizeof transaction->chain[0];
+	if (value.size != sizeof record + chain_size + record.namespace_size + record.category_size +
 				  record.description_size)
 		return BE_DAMAGED;
 	at += sizeof record;
-	memcpy(transaction->chain, at, 8U * record.depth);
-	at += 8U * record.depth;
+	memcpy(transaction->chain, at, chain_size);
+	at += chain_size;
 	if (!take_name(&at, &transaction->name, record.namespace_size, record.category_size) ||
 	    !take_description(at, transaction->description, record.description_size))
 		return BE_DAMAGED;

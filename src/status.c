@@ -96,7 +96,7 @@ static const char *const transaction_kinds[] = {
 /* Negated as an unsigned number, a status above zero is far outside of the table. */
 static bool is_known(enum be_status status)
 {
-	unsigned at = 0u - (unsigned)status;
+	unsigned at = 0U - (unsigned)status;
 
 	return at < SIZE(statuses) && statuses[at].name;
 }

@@ -259,8 +259,9 @@ static int begin_read(struct lmdb_storage *storage, void **txn)
 	else
 		rc = begin_reader(storage->env, &reader->txn);
 	if (rc) {
+		rc = storage_failed(storage, rc);
 		give_back(reader);
-		return storage_failed(storage, rc);
+		return rc;
 	}
 	*txn = reader;
 	return 0;
@@ -968,6 +969,7 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 		rc = begin_read(storage, &txn);
 		if (rc)
 			return (enum be_status)rc;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference,clang-analyzer-unix.Malloc): rc says it */
 		status = preflight_all_pages(data, fd, mdb_txn_id(((struct lmdb_txn *)txn)->txn), &outdated);
 		lmdb_abort(storage, txn);
 		if (status != BE_DAMAGED || (!outdated && ++damaged == LOOKS_AT_DAMAGE))

@@ -27,8 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 const char run_help[] =
 	"The estimate is reserved, the command is run, and its cost is charged: what it writes to --cost-fd "
 	"or "
@@ -193,17 +191,15 @@ static int end_commit(const struct request *request, struct be_enforcer *handle,
 static int run_command(const struct request *request, struct be_enforcer *handle, uint64_t id)
 {
 	sigset_t blocked, before;
-	int cost, code, result;
+	int cost, code, result = RUN_EXIT_FAILED;
 	pid_t child;
 
 	block_signals(&blocked, &before);
 	cost = open_cost(request);
-	if (cost < 0 && (request->cost_fd >= 0 || request->cost_file)) {
-		result = RUN_EXIT_FAILED;
+	if (cost < 0 && (request->cost_fd >= 0 || request->cost_file))
 		code = -1;
-	} else {
+	else
 		code = start(request, cost, &before, &child);
-	}
 	if (code == 0) {
 		result = end_commit(request, handle, id, cost, attend(child, &blocked));
 	} else {

@@ -25,8 +25,8 @@ int64_t clock_monotonic_ns(void);
 /* Makes a clock that starts now, in memory shared with children forked later. NULL when there is none. */
 struct clock *clock_create(int64_t start_ns, double speed);
 
-/* The time of the trace. `clock` is a struct clock: this is a be_options.now. */
-int64_t clock_now(void *clock);
+/* The time of the trace. `context` is a struct clock: this is a be_options.now. */
+int64_t clock_now(void *context);
 
 /* How many real nanoseconds a worker has to wait until the trace comes to `at_ns`; 0 when it need not.
  * At speed 0 nobody waits, and asking is what moves the clock on. */
