@@ -9,8 +9,8 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
 	libsmartcols-dev libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
-packages_to_test=(libcriterion-dev g++ clang clang-format libclang-rt-dev strace tmux prometheus
-	mandoc)
+packages_to_test=(libcriterion-dev g++ clang clang-format clang-tidy libclang-rt-dev valgrind strace tmux
+	prometheus mandoc)
 
 say() {
 	printf '\n== %s\n' "$*"
