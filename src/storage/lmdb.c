@@ -48,6 +48,9 @@
 /* Write txns of this process between two looks for dead readers: each look asks the kernel about every
  * process in the table, and a dead reader pins the pages freed since it died. */
 #define WRITES_PER_READER_CHECK 1024
+/* Where no slot is in a txn, an opening looks for dead readers only when it finds one less than a multiple of so
+ * many taken. */
+#define SLOTS_PER_READER_CHECK 64
 /* A commit that failed with EIO when no more than this was free failed for lack of space. */
 #define DISK_FULL_BYTES 65536
 
@@ -596,10 +599,34 @@ static int open_env(const struct lmdb_settings *settings, MDB_env **env)
 	return rc;
 }
 
-static int note_own_pid(const char *line, void *seen)
+struct reader_list {
+	int own;         /* pid of this process */
+	bool own_seen;   /* in a slot */
+	uint64_t count;  /* of slots that are taken */
+	uint64_t oldest; /* txn that is being read; 0: none */
+	uint32_t pid;    /* who reads it */
+};
+
+/* A line of mdb_reader_list(): pid, thread, and txn or "-"; the first one is a heading. */
+static int note_reader(const char *line, void *context)
 {
-	if (strtol(line, NULL, 10) == (long)getpid())
-		*(bool *)seen = true;
+	struct reader_list *list = context;
+	unsigned long pid;
+	unsigned long long txn;
+	char *rest;
+
+	pid = strtoul(line, &rest, 10);
+	if (pid == 0)
+		return 0;
+	list->count++;
+	if (pid == (unsigned long)list->own)
+		list->own_seen = true;
+	(void)strtoull(rest, &rest, 16);
+	txn = strtoull(rest, NULL, 10);
+	if (txn != 0 && (list->oldest == 0 || txn < list->oldest)) {
+		list->oldest = txn;
+		list->pid = (uint32_t)pid;
+	}
 	return 0;
 }
 
@@ -608,18 +635,30 @@ static int note_own_pid(const char *line, void *seen)
  * every slot of our pid below the highest that it has seen, which it learns in a read txn. */
 static int shed_own_pid(const struct lmdb_settings *settings, MDB_env **env)
 {
-	bool seen = false;
 	MDB_txn *txn;
-	int rc = mdb_reader_list(*env, note_own_pid, &seen);
+	int rc = begin_reader(*env, &txn);
 
-	if (rc < 0 || !seen)
-		return 0;
-	rc = begin_reader(*env, &txn);
 	if (rc)
 		return rc;
 	mdb_txn_abort(txn);
 	mdb_env_close(*env);
 	return open_env(settings, env);
+}
+
+/* Clears the reader table of the dead as far as it matters now. Who is dead is a question to the kernel about
+ * each process in the table, which answers after a walk over the locks of all: a crowd that opens would spend
+ * most of its time on it. So it is asked only when some slot is in a txn, and may pin pages; and now and then,
+ * lest the slots of those who died outside a txn become so many that each write txn takes longer to look
+ * through them. */
+static int clear_table(const struct lmdb_settings *settings, struct lmdb_storage *storage)
+{
+	struct reader_list list = {.own = getpid()};
+
+	if (mdb_reader_list(storage->env, note_reader, &list) < 0)
+		return 0;
+	if (list.oldest != 0 || list.count % SLOTS_PER_READER_CHECK == SLOTS_PER_READER_CHECK - 1)
+		(void)mdb_reader_check(storage->env, &storage->stale_readers);
+	return list.own_seen ? shed_own_pid(settings, &storage->env) : 0;
 }
 
 /* Begins the first read txn and leaves it in the pool; takes the database's handle in it. */
@@ -647,8 +686,7 @@ static int open_storage(const struct lmdb_settings *settings, struct lmdb_storag
 
 	if (rc)
 		return rc;
-	(void)mdb_reader_check(storage->env, &storage->stale_readers);
-	rc = shed_own_pid(settings, &storage->env);
+	rc = clear_table(settings, storage);
 	if (rc)
 		return rc;
 	rc = mdb_env_get_fd(storage->env, &fd);
@@ -846,33 +884,6 @@ enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd)
 }
 
 /* ----------------------------------------------------------------- figures */
-
-struct reader_list {
-	uint64_t count;
-	uint64_t oldest; /* txn that is being read; 0: none */
-	uint32_t pid;    /* who reads it */
-};
-
-/* A line of mdb_reader_list(): pid, thread, and txn or "-"; the first one is a heading. */
-static int note_reader(const char *line, void *context)
-{
-	struct reader_list *list = context;
-	unsigned long pid;
-	unsigned long long txn;
-	char *rest;
-
-	pid = strtoul(line, &rest, 10);
-	if (pid == 0)
-		return 0;
-	list->count++;
-	(void)strtoull(rest, &rest, 16);
-	txn = strtoull(rest, NULL, 10);
-	if (txn != 0 && (list->oldest == 0 || txn < list->oldest)) {
-		list->oldest = txn;
-		list->pid = (uint32_t)pid;
-	}
-	return 0;
-}
 
 /* LMDB keeps the numbers of free pages in a database of its own, number 0: each value is a list that begins
  * with its length. */
