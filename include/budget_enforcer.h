@@ -50,13 +50,24 @@
  *   In the directory of an environment, data.mdb and lock.mdb are LMDB's. In be-owners each process
  *   holds a lock for as long as it lives; it ceases to be the owner of its commits when it ends or
  *   becomes another program by exec. In be-group waiting changes meet, so that one thread carries
- *   out those of many in one txn. be-boot is there while something is not flushed. Leave these files
- *   alone while anybody has the environment open, and copy it with be_backup() only.
+ *   out those of many in one txn. be-boot is there while something is not flushed. be-counts has the
+ *   counts of refusals. Leave these files alone while anybody has the environment open, and copy it with
+ *   be_backup() only.
  *
  * DURABILITY
  *
  *   When a call that changes something returns BE_OK, the change survives the death of any process,
  *   and with BE_DURABILITY_FULL (the default) the loss of power.
+ *
+ * COUNTS OF REFUSALS
+ *
+ *   Each be_check(), be_commit() and be_extend() that ends in BE_EXCEEDS_BUDGET or BE_SUSPENDED is
+ *   counted once, in the envelope that refused, which may be an ancestor of the one asked for; one that
+ *   ends in BE_NO_ENVELOPE is counted for the environment. A call through a handle opened read-only
+ *   changes nothing, not even these counts. They are statistics, not money: they survive the death of
+ *   any process, but are never flushed and may fall back when power is lost; a backup does not hold
+ *   them; and where be-counts cannot be used nothing is counted, the figures are 0, and all else goes on.
+ *   An envelope that is removed takes its counts with it. A storage given as a value has none.
  *
  * GROWTH
  *
@@ -224,6 +235,8 @@ struct be_envelope {
 	uint64_t pending_commits; /* how many, its descendants' included */
 	uint64_t children;        /* envelopes naming this one as parent */
 	uint64_t commits_granted; /* since it was created, its descendants' included; never goes back */
+	uint64_t refused_exceeds_budget; /* checks, commits and extensions that this envelope refused since */
+	uint64_t refused_suspended;      /* it was created, by reason: see COUNTS OF REFUSALS */
 	bool suspended;
 	bool has_parent;
 	char namespace_name[BE_NAME_SIZE];
@@ -342,7 +355,8 @@ struct be_event {
 	int64_t at_ns;
 	const char *namespace_name;    /* "" where a commit id was unknown, or the commit had ended */
 	const char *category;          /* "" likewise */
-	const struct be_envelope *envelope; /* as it is afterwards; NULL when there is none */
+	const struct be_envelope *envelope; /* as it is afterwards, without its counts of refusals, which
+	                                       are 0; NULL when there is none */
 };
 
 enum be_durability {
@@ -526,7 +540,9 @@ BE_MUST_USE enum be_status be_envelopes_apply(struct be_enforcer *handle,
 
 /* ---------------------------------------------------------------- queries */
 
-/* One envelope of the handle's namespace as it stands now. No system call, no lock. */
+/* One envelope of the handle's namespace as it stands now. No lock, and no system call but one where its
+ * refusals must be read from the file: through handles opened read-only, and for ids from 2048 on of which
+ * this process has counted none. */
 BE_MUST_USE enum be_status be_utilization(struct be_enforcer *handle, const char *category,
                                           struct be_envelope *envelope);
 
@@ -597,6 +613,7 @@ struct be_statistics {
 	uint64_t reader_lag; /* write txns since the oldest state that is being read now. Pages freed since stay
 	                        out of use: a large lag that lasts is a process stopped while it read */
 	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
+	uint64_t refused_no_envelope; /* checks and commits so far that named no envelope: see COUNTS OF REFUSALS */
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while it

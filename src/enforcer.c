@@ -7,6 +7,7 @@
  */
 #include "enforcer.h"
 
+#include "counts.h"
 #include "error.h"
 #include "executor.h"
 #include "reap.h"
@@ -195,6 +196,13 @@ void enforcer_prepare(const struct be_enforcer *handle, struct operation *operat
 	operation->now_ns = enforcer_now(handle);
 }
 
+void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser)
+{
+	/* The environment itself may be open to write, by another handle of this process. */
+	if (!(handle->settings.flags & BE_OPEN_READ_ONLY))
+		counts_refusal(atomic_load(&handle->environment)->counts, status, refuser);
+}
+
 void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
 		      const struct result *result)
 {
@@ -264,6 +272,8 @@ enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *
 	    reaped > 0)
 		executor_run(environment, operation, result);
 	status = result->status;
+	if (asks)
+		enforcer_count(handle, status, result->refuser);
 	enforcer_observe(handle, operation, result);
 	return error_default(status);
 }

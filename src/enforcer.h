@@ -39,6 +39,9 @@ void enforcer_prepare(const struct be_enforcer *handle, struct operation *operat
 enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
 			    struct result *result);
 
+/* Counts a check, commit or extension that ended so, if it was refused: at the envelope that refused. */
+void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser);
+
 /* Tells the observer, if there is one. */
 void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
 		      const struct result *result);

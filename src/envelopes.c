@@ -2,6 +2,7 @@
 /* The public calls that make, steer, remove and show envelopes. */
 #include "envelopes.h"
 
+#include "counts.h"
 #include "enforcer.h"
 #include "error.h"
 #include "period.h"
@@ -193,6 +194,7 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category, 
 	if (status != BE_OK)
 		return error_default(status);
 	rules_describe_envelope(&envelope, &own);
+	counts_show(atomic_load(&handle->environment)->counts, &own);
 	sized_write(shown, &own, sizeof own);
 	return BE_OK;
 }

@@ -13,6 +13,7 @@
 #include "environment.h"
 
 #include "boot.h"
+#include "counts.h"
 #include "error.h"
 #include "group.h"
 #include "storage/lmdb.h"
@@ -81,6 +82,7 @@ static void release_inherited(struct environment *environment)
 		owners_abandon(environment->owners);
 	if (environment->group)
 		group_close(environment->group);
+	counts_close(environment->counts);
 	if (environment->lmdb)
 		lmdb_storage_abandon(environment->lmdb);
 	unlink_environment(environment);
@@ -167,6 +169,8 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
 		return status;
 	error_clear();
+	if (settings->path)
+		counts_remove(settings->path);
 	group_lock(environment->group, environment);
 	status = make_header(settings, environment);
 	group_unlock(environment->group);
@@ -279,6 +283,9 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 				    &environment->group);
 	if (status == BE_OK)
 		status = open_storage(settings, environment);
+	if (status == BE_OK)
+		environment->counts = environment->read_only ? counts_open_read_only(settings->path)
+							     : counts_open(settings->path, settings->mode);
 	if (!environment->read_only)
 		owners_opened(environment->owners);
 	if (status != BE_OK) {
@@ -407,6 +414,8 @@ static void close_path(struct environment *environment)
 	bool keep = environment->owners && holds_commits(environment);
 
 	close_group(environment);
+	counts_close(environment->counts);
+	environment->counts = NULL;
 	lmdb_storage_close(environment->lmdb);
 	environment->lmdb = NULL;
 	environment->storage = NULL;

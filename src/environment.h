@@ -15,6 +15,7 @@
 #include <budget_enforcer_storage.h>
 #include <stdatomic.h>
 
+struct counts;
 struct group;
 struct lmdb_storage;
 
@@ -23,6 +24,7 @@ struct environment {
 	struct lmdb_storage *lmdb; /* NULL: the storage is the caller's */
 	struct owners *owners;     /* NULL likewise, and when read-only and the pool has never run */
 	struct group *group;       /* NULL with owners, and when read-only */
+	struct counts *counts;     /* NULL with lmdb, and when its file cannot be used */
 	bool direct;               /* do without group commit */
 	bool read_only;
 	enum be_durability durability;

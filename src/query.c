@@ -4,6 +4,7 @@
  * the caller, who may take his time: a txn held open would keep LMDB from reusing the pages that every commit
  * frees. The next page begins behind the last key.
  */
+#include "counts.h"
 #include "enforcer.h"
 #include "error.h"
 #include "rules.h"
@@ -95,6 +96,7 @@ static int read_envelope(struct listing *listing, struct store *store, union row
 
 static bool show_envelope(struct listing *listing, union row *row)
 {
+	counts_show(listing->environment->counts, &row->envelope);
 	return listing->each_envelope(listing->context, &row->envelope);
 }
 

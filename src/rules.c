@@ -191,14 +191,15 @@ static enum be_status permit(const struct envelope *envelope, int64_t amount)
 
 /* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the one named.
  */
-static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct be_decision *decision)
+static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct result *result)
 {
 	for (uint32_t i = 0; i < chain->depth; i++) {
 		const struct envelope *envelope = &chain->envelopes[i];
 		enum be_status status = permit(envelope, amount);
 
 		if (status != BE_OK) {
-			decide(decision, status, &envelope->name, envelope);
+			decide(&result->decision, status, &envelope->name, envelope);
+			result->refuser = envelope->id;
 			return status;
 		}
 	}
@@ -207,7 +208,8 @@ static enum be_status chain_decide(const struct chain *chain, int64_t amount, st
 
 /* The same question for those who only ask: one envelope at a time, and no chain is put together. */
 enum be_status rules_check(struct store *store, const struct name *name, int64_t amount, int64_t now_ns,
-			   struct be_decision *decision, struct be_envelope *after, bool *has_envelope)
+			   struct be_decision *decision, uint64_t *refuser, struct be_envelope *after,
+			   bool *has_envelope)
 {
 	struct envelope envelope;
 	struct name parent;
@@ -237,6 +239,8 @@ enum be_status rules_check(struct store *store, const struct name *name, int64_t
 		status = permit(&envelope, amount);
 		if (decision && (status != BE_OK || depth == 0))
 			decide(decision, status, at, &envelope);
+		if (status != BE_OK)
+			*refuser = envelope.id;
 		if (status != BE_OK || envelope.parent.category_size == 0)
 			return status;
 		name_copy(&parent, &envelope.parent);
@@ -357,7 +361,7 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 		decide_no_envelope(decision, &operation->name);
 	if (status != BE_OK)
 		return status;
-	status = chain_decide(&chain, operation->amount, decision);
+	status = chain_decide(&chain, operation->amount, result);
 	if (status == BE_OK)
 		status = store_header(store);
 	if (status != BE_OK) {
@@ -505,7 +509,7 @@ static enum be_status apply_extend(struct store *store, const struct operation *
 	more = operation->amount - commit.amount; /* both are 0 or more */
 	decision->requested = operation->amount;
 	if (more > 0) {
-		status = chain_decide(&chain, more, decision);
+		status = chain_decide(&chain, more, result);
 		if (status != BE_OK) {
 			show_envelope(result, &chain.envelopes[0]);
 			return status;

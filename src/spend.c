@@ -48,9 +48,10 @@ static enum be_status check_observed(struct be_enforcer *handle, struct store *s
 
 	memset(&result, 0, sizeof result);
 	result.envelope.size = sizeof result.envelope;
-	result.status =
-		rules_check(store, name, amount, now_ns, decision, &result.envelope, &result.has_envelope);
+	result.status = rules_check(store, name, amount, now_ns, decision, &result.refuser, &result.envelope,
+				    &result.has_envelope);
 	store_abort(store);
+	enforcer_count(handle, result.status, result.refuser);
 	observe_check(handle, name, amount, now_ns, &result);
 	return result.status;
 }
@@ -61,6 +62,7 @@ static enum be_status check(struct be_enforcer *handle, const struct name *name,
 	struct environment *environment;
 	struct store store;
 	enum be_status status = enforcer_environment(handle, &environment);
+	uint64_t refuser = 0;
 	int64_t now_ns;
 
 	if (status != BE_OK)
@@ -71,8 +73,10 @@ static enum be_status check(struct be_enforcer *handle, const struct name *name,
 		return status;
 	if (handle->observe)
 		return check_observed(handle, &store, name, amount, now_ns, decision);
-	status = rules_check(&store, name, amount, now_ns, decision, NULL, NULL);
+	status = rules_check(&store, name, amount, now_ns, decision, &refuser, NULL, NULL);
 	store_abort(&store);
+	if (status != BE_OK)
+		enforcer_count(handle, status, refuser);
 	return status;
 }
 

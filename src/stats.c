@@ -4,6 +4,7 @@
  * of its own, so the figures are of moments that lie close together, not of one.
  */
 #include "boot.h"
+#include "counts.h"
 #include "enforcer.h"
 #include "error.h"
 #include "sized.h"
@@ -116,6 +117,7 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 		return error_default(status);
 	if (environment->owners)
 		owners_each(environment->owners, count_owner, &filled.owners);
+	filled.refused_no_envelope = counts_no_envelope(environment->counts);
 	sized_write(stats, &filled, sizeof filled);
 	return BE_OK;
 }
