@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bench/compare and bench/growth share: packages, the build, a directory that goes away, servers that go
+"""What the programs of bench/ share: packages, the build, a directory that goes away, servers that go
 down with it, drivers, progress, and a description of the machine.
 """
 import json
@@ -21,6 +21,8 @@ DRIVERS = ("enforcer", "lmdb", "sqlite", "redis", "postgres", "disk")
 PACKAGES_TO_BUILD = ["meson", "ninja-build", "gcc", "libc6-dev", "pkg-config", "liblmdb-dev",
                      "libsqlite3-dev", "libhiredis-dev", "libpq-dev"]
 PACKAGES_TO_SERVE = ["redis-server", "postgresql", "util-linux"]
+PACKAGES_FOR_TOOLS = ["libsmartcols-dev", "libjansson-dev", "libncurses-dev", "libyaml-dev"]
+TOOLS = ("be-inspect", "be-ctl")
 POLICY = "/usr/sbin/policy-rc.d"
 SERVER_PATIENCE_S = 30
 
@@ -72,15 +74,17 @@ def install_packages(packages, say):
             os.unlink(POLICY)
 
 
-def build(directory, say):
-    """Builds the drivers for speed; returns a function from a driver's name to its program."""
+def build(directory, say, tools=()):
+    """Builds the drivers, and the tools named, for speed; returns a function from a name to its program."""
     say(f"Building in {os.path.relpath(directory)}")
     again = ["--reconfigure"] if os.path.exists(os.path.join(directory, "build.ninja")) else []
+    enabled = "enabled" if tools else "disabled"
     run_quietly(["meson", "setup", *again, "-Dbuildtype=release", "-Dbench=enabled", "-Dtests=disabled",
-                 "-Dinspect=disabled", "-Dfuzz=disabled", directory, TOP])
-    targets = [f"bench/drive-{name}" for name in DRIVERS]
-    run_quietly(["ninja", "-C", directory, *targets])
-    return lambda name: os.path.join(directory, "bench", "drive-" + name)
+                 f"-Dinspect={enabled}", f"-Dctl={enabled}", "-Dfuzz=disabled", directory, TOP])
+    targets = {name: os.path.join("bench", "drive-" + name) for name in DRIVERS}
+    targets.update((name, os.path.join("tools", name, name)) for name in tools)
+    run_quietly(["ninja", "-C", directory, *targets.values()])
+    return lambda name: os.path.join(directory, targets[name])
 
 
 # ---- the machine
