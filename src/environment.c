@@ -4,7 +4,7 @@
  *
  * Locks: `table_lock` covers the table and every opening and closing. The fork handlers hold it across
  * fork(), so that a child finds the table whole. Within it the file be-owners has its opening lock, which
- * serialises openings between processes; LMDB's locks come last.
+ * lets one process make what is new; LMDB's locks come last.
  *
  * An environment of which the last handle is closed, while commits tied to this process are pending or
  * another thread holds the registration's hint, keeps its registration (its storage is closed): the process
@@ -286,13 +286,14 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 	if (status == BE_OK)
 		environment->counts = environment->read_only ? counts_open_read_only(settings->path)
 							     : counts_open(settings->path, settings->mode);
-	if (!environment->read_only)
-		owners_opened(environment->owners);
 	if (status != BE_OK) {
 		close_group(environment);
+		/* With the opening lock: what is half made must not count as in use. */
 		if (environment->owners && !kept && owners_close(environment->owners))
 			environment->owners = NULL;
 	}
+	if (!environment->read_only && environment->owners)
+		owners_opened(environment->owners);
 	return status;
 }
 

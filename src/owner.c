@@ -3,8 +3,8 @@
  * Liveness of owners; owner.h has the model.
  *
  * The file is mapped shared. Its words are changed by atomic operations only, but for those that are written
- * under the opening lock. Generations start from the time of the file's making and ascend, so that a file
- * made anew never gives out one that an old commit carries.
+ * by one who is alone with the opening lock. Generations start from the time of the file's making and ascend,
+ * so that a file made anew never gives out one that an old commit carries.
  */
 #include "owner.h"
 
@@ -140,8 +140,14 @@ static void initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
 	file->magic = OWNERS_MAGIC;
 }
 
+static enum be_status damaged(const struct owners *owners)
+{
+	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file", owners->path);
+}
+
 /* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it was at some
- * moment, and would give out generations that pending commits carry. */
+ * moment, and would give out generations that pending commits carry. Whoever shares the opening lock (is not
+ * alone) makes nothing. */
 static enum be_status accept_file(struct owners *owners, bool read_only)
 {
 	struct owners_file *file = owners->file;
@@ -151,17 +157,16 @@ static enum be_status accept_file(struct owners *owners, bool read_only)
 		error_clear(); /* then all files count as of one boot */
 	if (file->magic == OWNERS_MAGIC && strncmp(file->boot_id, id, sizeof id) == 0)
 		return BE_OK;
-	if (lock_is_held(owners->fd, 0, OWNER_SLOTS))
-		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
-				 owners->path);
+	if (read_only ? lock_is_held(owners->fd, 0, OWNER_SLOTS) : !owners->is_alone)
+		return damaged(owners);
 	if (read_only)
 		return BE_NOT_FOUND;
 	initialise(file, id);
 	return BE_OK;
 }
 
-/* Maps the file; under the opening lock when it may be written, so that one process makes it. To a reader, a
- * file that nobody uses and that would be made anew is BE_NOT_FOUND. */
+/* Maps the file; under the opening lock when it may be written. To a reader, a file that nobody uses and that
+ * would be made anew is BE_NOT_FOUND. */
 static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
 {
 	struct stat about;
@@ -175,6 +180,8 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 
 		if (read_only)
 			return BE_NOT_FOUND;
+		if (!owners->is_alone)
+			return damaged(owners);
 		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
 			return error_path(errno, owners->path);
 		/* Allocated for good: a mapped page that the disk has no room for would raise SIGBUS. */
@@ -234,13 +241,33 @@ static uint64_t own_pid_namespace(void)
 	return stat("/proc/self/ns/pid", &about) == 0 ? (uint64_t)about.st_ino : 0;
 }
 
+/* Takes the opening lock. One who finds the environment in use shares it, and only while he registers, since all
+ * that an opening makes is there. Else each of a crowd would sleep until the one before him had been given a
+ * processor, opened, and let go. */
+static enum be_status lock_opening(struct owners *owners)
+{
+	int rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
+
+	owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+	if (rc == 0 && owners->is_alone) {
+		/* Of two that kept their share and waited to be alone with it, neither would get it. */
+		lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
+		rc = lock_wait(owners->fd, F_WRLCK, OPENING_BYTE);
+		owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+		if (rc == 0 && !owners->is_alone)
+			rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
+	}
+	if (rc < 0)
+		return error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", owners->path);
+	return BE_OK;
+}
+
 /* What all who have the environment open must agree on. The first one decides. */
 static enum be_status agree(struct owners *owners, enum be_durability durability)
 {
 	struct owners_file *file = owners->file;
 	uint64_t pid_namespace = own_pid_namespace();
 
-	owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
 	if (owners->is_alone) {
 		file->pid_namespace = pid_namespace;
 		file->durability = (uint32_t)durability;
@@ -281,21 +308,32 @@ static enum be_status refuse_second_copy(struct owners *owners)
 			 owners->path);
 }
 
+static void raise_used(struct owners_file *file, uint32_t used)
+{
+	uint32_t old = file->used;
+
+	while (old < used && !atomic_compare_exchange_weak(&file->used, &old, used))
+		;
+}
+
 static enum be_status take_slot(struct owners *owners)
 {
 	struct owners_file *file = owners->file;
-	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
 
 	for (uint32_t i = 0; i < OWNER_SLOTS; i++) {
 		struct slot *slot = &file->slots[i];
 
 		if (slot->generation != 0 || !lock_try(owners->fd, i))
 			continue;
+		/* Another may have taken it, and died, since. */
+		if (slot->generation != 0) {
+			lock_wait(owners->fd, F_UNLCK, i);
+			continue;
+		}
 		owners->slot = i;
 		owners->generation = file->next_generation++;
 		slot->pid = owners->pid;
-		if (i >= used)
-			file->used = i + 1;
+		raise_used(file, i + 1);
 		hint_take(slot);
 		slot->generation = owners->generation;
 		owners->registered = true;
@@ -314,8 +352,7 @@ enum be_status owners_open(const char *directory, mode_t mode, enum be_durabilit
 	if (status != BE_OK)
 		return status;
 	made->pid = (uint32_t)getpid();
-	if (lock_wait(made->fd, F_WRLCK, OPENING_BYTE) < 0)
-		status = error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", made->path);
+	status = lock_opening(made);
 	if (status == BE_OK)
 		status = map_file(made, false, mode);
 	if (status == BE_OK)
@@ -328,6 +365,8 @@ enum be_status owners_open(const char *directory, mode_t mode, enum be_durabilit
 		owners_close(made); /* cannot fail: this thread holds the hint, if anybody does */
 		return status;      /* NOLINT(clang-analyzer-unix.Malloc): so it has freed it */
 	}
+	if (!made->is_alone)
+		owners_opened(made);
 	*owners = made;
 	return BE_OK;
 }
@@ -371,12 +410,11 @@ enum be_status owners_open_read_only(const char *directory, struct owners **owne
 
 enum be_status owners_reopen(struct owners *owners, enum be_durability durability)
 {
-	enum be_status status;
+	enum be_status status = lock_opening(owners);
 
-	if (lock_wait(owners->fd, F_WRLCK, OPENING_BYTE) < 0)
-		return error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", owners->path);
-	status = agree(owners, durability);
-	if (status != BE_OK)
+	if (status == BE_OK)
+		status = agree(owners, durability);
+	if (status != BE_OK || !owners->is_alone)
 		owners_opened(owners);
 	return status;
 }

@@ -15,9 +15,9 @@
  * A slot with a generation is given to nobody else until its owner's commits have been reaped and
  * owners_forget() has cleared it: so "some slot's owner is dead" is all that has to be watched for.
  *
- * A further byte is locked while a process opens the environment, which serialises openings. The first to
- * open an environment that nobody has open sets what must be the same for all: the pid namespace and the
- * durability.
+ * A further byte is locked while a process opens the environment: alone from the first step to the last by one
+ * who opens what nobody has open, and shared, only while they register, by those who come after him. So one
+ * process makes all files, and sets what must be the same for all: the pid namespace and the durability.
  */
 #ifndef OWNER_H
 #define OWNER_H
@@ -31,8 +31,8 @@
 
 struct owners;
 
-/* Opens the file in `directory`, making it where missing, takes the opening lock, and registers this process.
- * The opening lock is held on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,
+/* Opens the file in `directory`, making it where missing, and registers this process. One who was alone holds the
+ * opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,
  * OTHER_DURABILITY, SECOND_COPY, TOO_MANY_PROCESSES, PERMISSION, DISK_FULL, IO_ERROR. */
 enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
 			   struct owners **owners);
@@ -41,7 +41,7 @@ enum be_status owners_open(const char *directory, mode_t mode, enum be_durabilit
  * library in their process; *owners is NULL when the file is missing. Statuses as above. */
 enum be_status owners_open_read_only(const char *directory, struct owners **owners);
 
-/* For a registration that outlived the closing of its environment: takes the opening lock again. */
+/* For a registration that outlived the closing of its environment: otherwise the same. */
 enum be_status owners_reopen(struct owners *owners, enum be_durability durability);
 
 void owners_opened(struct owners *owners);
@@ -52,7 +52,8 @@ bool owners_exist(const char *directory);
 /* Is the open file the one in `directory`, or has that been removed or replaced? */
 bool owners_are_in(const struct owners *owners, const char *directory);
 
-/* True when no other process had the environment open when this one opened it. */
+/* True when no other process had the environment open when this one opened it; those who come wait until it has
+ * been opened. */
 bool owners_were_alone(const struct owners *owners);
 
 /* Commits may be pending for owners that a file which was made anew never knew. True for the one process that is
