@@ -117,14 +117,14 @@ static void read_tally(const struct counts *counts, uint64_t id, struct tally *t
 		*tally = (struct tally){0};
 }
 
-/* One whose maker was killed has no magic yet. */
+/* One that is being made, or whose maker was killed, has no magic yet. */
 static bool is_ours(const struct counts *counts, off_t size)
 {
 	struct tally first;
 
 	read_tally(counts, 0, &first);
 	return size == 0 || first.magic == COUNTS_MAGIC ||
-	       (size == CHUNK_SIZE && first.magic == 0 && first.no_envelope == 0);
+	       (size >= (off_t)sizeof first && first.magic == 0 && first.no_envelope == 0);
 }
 
 struct counts *counts_open(const char *directory, mode_t mode)

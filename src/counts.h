@@ -16,8 +16,8 @@
 
 struct counts;
 
-/* Opens the file in `directory`, making it where missing; NULL when it cannot be used. To be called under the
- * opening lock (owner.h). */
+/* Opens the file in `directory`, making it where missing; NULL when it cannot be used. Several may make it at
+ * once: each does the same. */
 struct counts *counts_open(const char *directory, mode_t mode);
 
 /* For those who only read; NULL when there is no such file. */
@@ -25,7 +25,7 @@ struct counts *counts_open_read_only(const char *directory);
 
 void counts_close(struct counts *counts);
 
-/* Removes the file, for an environment that begins: its ids begin anew, too. */
+/* Removes the file, for an environment that begins and that nobody else has open: its ids begin anew, too. */
 void counts_remove(const char *directory);
 
 /* Counts one refusal: EXCEEDS_BUDGET or SUSPENDED at the envelope that refused, NO_ENVELOPE for the environment as
