@@ -17,8 +17,8 @@ static void check_empty(const char *path)
 
 	inspect(&ending, path, NULL);
 	EXPECT_EQUAL(ending.status, 0);
-	EXPECT_TEXT(ending.output,
-		    "NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% PERIOD ENDS STATE PARENT\n");
+	EXPECT_TEXT(ending.output, "NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD "
+				   "ENDS STATE PARENT\n");
 	EXPECT_CONTAINS(ending.errors, "be-inspect: ");
 	EXPECT_CONTAINS(ending.errors, ": no envelopes\n");
 	ending_free(&ending);
@@ -44,10 +44,11 @@ static void check_columns(const char *path)
 		       " 0.00 2023-11-16T18:15:46.680Z       0        0 2023-11-16T18:15:46.680Z  1\n",
 		       "--output=utilization_percent,period_start,pending_commits,children,Created,iD", path);
 	EXPECT_PRINTED("llm        2.5\n", "-n", "-o", "category,limit", path);
-	EXPECT_PRINTED(
-		"NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% PERIOD ENDS STATE  PARENT ID\n"
-		"-         llm        2.5     0         0       2.5  0.00 total     - active -       1\n",
-		"-o", "+id", path);
+	EXPECT_PRINTED("NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD ENDS STATE  "
+		       "PARENT ID\n"
+		       "-         llm        2.5     0         0       2.5  0.00       0 total     - active "
+		       "-       1\n",
+		       "-o", "+id", path);
 }
 
 static void check_raw(const char *path)
@@ -57,6 +58,20 @@ static void check_raw(const char *path)
 		       "- llm - 0.1 -\n",
 		       "--raw", "-o", "namespace,category,commit,amount,description", path, "transactions");
 	EXPECT_PRINTED("llm 0.25\nllm 0.1\n", "-rn", "-o", "category,amount", path, "transactions");
+}
+
+static void check_refusals(struct be_enforcer *handle, const char *path)
+{
+	EXPECT_STATUS(be_check(handle, "llm", 3 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	EXPECT_OK(be_envelope_suspend(handle, "llm"));
+	for (int i = 0; i < 9; i++)
+		EXPECT_STATUS(be_check(handle, "llm", 3 * BE_UNIT, NULL), BE_SUSPENDED);
+	EXPECT_OK(be_envelope_create(handle, "a", BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	EXPECT_STATUS(be_check(handle, "a", 3 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	EXPECT_PRINTED("CATEGORY REFUSED REFUSED-BUDGET REFUSED-SUSPENDED\n"
+		       "llm           10              1                 9\n"
+		       "a              1              1                 0\n",
+		       "--sort=-refused", "-o", "category,refused,refused-budget,refused_suspended", path);
 }
 
 int main(int argc, char **argv)
@@ -73,6 +88,7 @@ int main(int argc, char **argv)
 	EXPECT_OK(be_record(handle, "llm", BE_UNIT / 4, "two words \\", NULL));
 	EXPECT_OK(be_record(handle, "llm", BE_UNIT / 10, NULL, NULL));
 	check_raw(path);
+	check_refusals(handle, path);
 	be_close(handle);
 	return 0;
 }

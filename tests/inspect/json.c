@@ -25,6 +25,10 @@ static void fill(struct be_enforcer *handle)
 	EXPECT_OK(be_commit(handle, "day", 1, "kept", &id));
 	EXPECT_OK(be_settle(handle, id, 0, NULL, NULL));
 	EXPECT_OK(be_record(handle, "total", 7, "direct", NULL));
+	EXPECT_STATUS(be_commit(handle, "day", 10 * BE_UNIT, NULL, &id), BE_EXCEEDS_BUDGET);
+	for (int i = 0; i < 2; i++)
+		EXPECT_STATUS(be_check(handle, "day", 10 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	EXPECT_STATUS(be_check(handle, "total", 1, NULL), BE_SUSPENDED);
 }
 
 /* The only array of the document, after a look at what is around it. */
@@ -52,7 +56,7 @@ static void check_envelopes(const char *path)
 	json_t *day = json_array_get(array, 0), *total = json_array_get(array, 1);
 	const char *start, *end;
 
-	EXPECT_EQUAL(json_object_size(day), 17);
+	EXPECT_EQUAL(json_object_size(day), 20);
 	EXPECT_JSON(day, "id", "1");
 	EXPECT_JSON(day, "namespace", "\"\"");
 	EXPECT_JSON(day, "category", "\"day\"");
@@ -66,6 +70,9 @@ static void check_envelopes(const char *path)
 	EXPECT_JSON(day, "parent", "null");
 	EXPECT_JSON(day, "pending_commits", "2");
 	EXPECT_JSON(day, "commits_granted", "3");
+	EXPECT_JSON(day, "refused", "3");
+	EXPECT_JSON(day, "refused_exceeds_budget", "3");
+	EXPECT_JSON(day, "refused_suspended", "0");
 	EXPECT_JSON(day, "children", "1");
 	EXPECT_JSON(day, "created", "\"" INSPECTED "\"");
 	start = json_string_value(json_object_get(day, "period_start"));
@@ -82,6 +89,9 @@ static void check_envelopes(const char *path)
 	EXPECT_JSON(total, "period_start", "\"" INSPECTED "\"");
 	EXPECT_JSON(total, "period_end", "null");
 	EXPECT_JSON(total, "suspended", "true");
+	EXPECT_JSON(total, "refused", "1");
+	EXPECT_JSON(total, "refused_exceeds_budget", "0");
+	EXPECT_JSON(total, "refused_suspended", "1");
 	EXPECT_JSON(total, "parent", "{\"namespace\":\"\",\"category\":\"day\"}");
 	json_decref(document);
 }

@@ -56,6 +56,10 @@ static void check_figures(struct be_enforcer *handle, const char *path)
 	EXPECT_VALUE("envelope_commits_granted_total", TOP, "3");
 	EXPECT_VALUE("envelope_commits_granted_total", BELOW, "2");
 	EXPECT_VALUE("envelope_suspended", TOP, "0");
+	EXPECT_VALUE("envelope_refusals_total", TOP ",reason=\"exceeds_budget\"", "2");
+	EXPECT_VALUE("envelope_refusals_total", TOP ",reason=\"suspended\"", "0");
+	EXPECT_VALUE("envelope_refusals_total", BELOW ",reason=\"exceeds_budget\"", "0");
+	EXPECT_VALUE("no_envelope_refusals_total", "", "1");
 	EXPECT_VALUE("transactions_total", "", "2");
 	EXPECT_VALUE("commits_total", "", "3");
 	EXPECT_VALUE("owners", "", "1");
@@ -68,13 +72,19 @@ static void check_figures(struct be_enforcer *handle, const char *path)
 
 	EXPECT_OK(be_commit(handle, "gone", 1, NULL, &id));
 	EXPECT_OK(be_release(handle, id));
+	EXPECT_STATUS(be_check(handle, "gone", 11 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
 	EXPECT_OK(be_envelope_suspend(handle, "below"));
+	EXPECT_STATUS(be_check(handle, "below", 11 * BE_UNIT, NULL), BE_SUSPENDED);
 	EXPECT_OK(be_envelope_remove(handle, "gone"));
 	make(handle, "gone", NULL);
 	text = inspect_text("--prometheus", path, NULL);
 	EXPECT_VALUE("envelope_suspended", BELOW, "1");
 	EXPECT_VALUE("commits_total", "", "4");
 	EXPECT_VALUE("envelope_commits_granted_total", ",namespace=\"\",category=\"gone\",id=\"4\"", "0");
+	EXPECT_VALUE("envelope_refusals_total",
+		     ",namespace=\"\",category=\"gone\",id=\"4\",reason=\"exceeds_budget\"", "0");
+	EXPECT_VALUE("envelope_refusals_total", BELOW ",reason=\"suspended\"", "1");
+	EXPECT_VALUE("envelope_refusals_total", TOP ",reason=\"exceeds_budget\"", "2");
 	EXPECT_LACKS(text, ",id=\"3\"");
 	free(text);
 }
@@ -138,6 +148,10 @@ int main(int argc, char **argv)
 	EXPECT_OK(be_commit(handle, "below", 1, NULL, &id));
 	EXPECT_OK(be_settle(handle, id, BE_UNIT / 4, NULL, NULL));
 	EXPECT_OK(be_commit(handle, "below", BE_UNIT / 2, NULL, &id));
+	/* Refused by the one above. */
+	EXPECT_STATUS(be_check(handle, "below", 9 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	EXPECT_STATUS(be_commit(handle, "below", 9 * BE_UNIT, NULL, &id), BE_EXCEEDS_BUDGET);
+	EXPECT_STATUS(be_check(handle, "none", 1, NULL), BE_NO_ENVELOPE);
 	check_figures(handle, path);
 	check_names(handle, path);
 	EXPECT_REFUSED(3, "/missing", "--prometheus", "/dev/shm/missing");

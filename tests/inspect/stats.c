@@ -22,12 +22,14 @@ int main(int argc, char **argv)
 	EXPECT_OK(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
 	EXPECT_OK(be_commit(handle, "llm", 1, NULL, &id));
 	EXPECT_OK(be_record(handle, "llm", 1, NULL, NULL));
+	EXPECT_STATUS(be_check(handle, "none", 1, NULL), BE_NO_ENVELOPE);
+	EXPECT_STATUS(be_commit(handle, "none", 1, NULL, &id), BE_NO_ENVELOPE);
 	snprintf(file, sizeof file, "%s/data.mdb", path);
 	EXPECT(stat(file, &about) == 0);
 
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
-	EXPECT_EQUAL(json_object_size(stats), 19);
+	EXPECT_EQUAL(json_object_size(stats), 20);
 	EXPECT_JSON(stats, "format_version", "1");
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
@@ -38,6 +40,7 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "next_commit_id", "2");
 	EXPECT_JSON(stats, "next_transaction_id", "2");
 	EXPECT_JSON(stats, "owners", "1");
+	EXPECT_JSON(stats, "refused_no_envelope", "2");
 	EXPECT_JSON(stats, "stale_readers", "0");
 	EXPECT_JSON(stats, "lagging_pid", "null");
 	json_decref(document);

@@ -24,6 +24,9 @@ static void fill(struct be_enforcer *handle, struct be_enforcer *task)
 	EXPECT_OK(be_record(handle, "day", 1, "one nano", NULL));
 	EXPECT_OK(be_commit(task, "tools", BE_UNIT / 2, "a tool, called", &id));
 	EXPECT_OK(be_commit_with(task, "tools", 1, NULL, &detached, &id, NULL));
+	for (int i = 0; i < 12; i++)
+		EXPECT_STATUS(be_check(handle, "day", 10 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	EXPECT_STATUS(be_check(task, "llm-inference", 1, NULL), BE_SUSPENDED);
 }
 
 static void check_envelopes(const char *path)
@@ -32,16 +35,16 @@ static void check_envelopes(const char *path)
 
 	EXPECT_TEXT(text, "NAMESPACE CATEGORY                       LIMIT       SPENT   COMMITTED            "
 			  "AVAILABLE USED% "
-			  "PERIOD ENDS STATE     PARENT\n"
+			  "REFUSED PERIOD ENDS STATE     PARENT\n"
 			  "task 7    tools                              3 0.333333333 0.500000001          "
 			  "2.166666666 27.77 "
-			  "total     - active    -\n"
+			  "      0 total     - active    -\n"
 			  "-         day                               10 0.000000001           0          "
 			  "9.999999999  0.00 "
-			  "total     - active    -\n"
+			  "     12 total     - active    -\n"
 			  "task 7    \u2514\u2500llm-inference 9223372036.854775807           0           0 "
 			  "9223372036.854775807  0.00 "
-			  "total     - suspended day\n");
+			  "      1 total     - suspended day\n");
 	free(text);
 }
 

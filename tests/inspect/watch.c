@@ -142,33 +142,34 @@ static void check_list(void)
 
 	snprintf(pid, sizeof pid, "%d:1", (int)getpid());
 	AWAIT("33 envelopes by need");
-	AWAIT_SCREEN("ENVELOPE              SPENT# COMMITTED=   USED%   AVAILABLE     /MIN   ENDS PEND\n"
-		     "over (suspended)      [################] 200.00           0        0      -    0\n"
-		     "llm                   [####========....]  75.00         2.5        0      -    1\n"
-		     "  task/\u65e5\u672c\u8a9e         [##########......]  62.50         1.5        0      "
+	AWAIT_SCREEN("ENVELOPE              SPENT# HELD=    USED% AVAILABLE     /MIN REF/S   ENDS PEND\n"
+		     "over (suspended)      [############] 200.00         0        0     0      -    0\n"
+		     "llm                   [###======...]  75.00       2.5        0     0      -    1\n"
+		     "  task/\u65e5\u672c\u8a9e         [#######.....]  62.50       1.5        0     0      "
 		     "-    0\n"
-		     "e-00                  [................]   0.00           1        0      -    0\n"
-		     "e-01                  [................]   0.00           1        0      -    0\n"
-		     "e-02                  [................]   0.00           1        0      -    0\n"
-		     "e-03                  [................]   0.00           1        0      -    0\n"
-		     "e-04                  [................]   0.00           1        0      -    0\n"
-		     "e-05                  [................]   0.00           1        0      -    0\n"
-		     "e-06                  [................]   0.00           1        0      -    0\n"
-		     "e-07                  [................]   0.00           1        0      -    0\n"
-		     "e-08                  [................]   0.00           1        0      -    0\n"
-		     "e-09                  [................]   0.00           1        0      -    0\n"
-		     "e-10                  [................]   0.00           1        0      -    0\n"
-		     "e-11                  [................]   0.00           1        0      -    0\n"
-		     "e-12                  [................]   0.00           1        0      -    0\n"
-		     "e-13                  [................]   0.00           1        0      -    0\n"
-		     "e-14                  [................]   0.00           1        0      -    0\n"
-		     "e-15                  [................]   0.00           1        0      -    0\n"
+		     "e-00                  [............]   0.00         1        0     0      -    0\n"
+		     "e-01                  [............]   0.00         1        0     0      -    0\n"
+		     "e-02                  [............]   0.00         1        0     0      -    0\n"
+		     "e-03                  [............]   0.00         1        0     0      -    0\n"
+		     "e-04                  [............]   0.00         1        0     0      -    0\n"
+		     "e-05                  [............]   0.00         1        0     0      -    0\n"
+		     "e-06                  [............]   0.00         1        0     0      -    0\n"
+		     "e-07                  [............]   0.00         1        0     0      -    0\n"
+		     "e-08                  [............]   0.00         1        0     0      -    0\n"
+		     "e-09                  [............]   0.00         1        0     0      -    0\n"
+		     "e-10                  [............]   0.00         1        0     0      -    0\n"
+		     "e-11                  [............]   0.00         1        0     0      -    0\n"
+		     "e-12                  [............]   0.00         1        0     0      -    0\n"
+		     "e-13                  [............]   0.00         1        0     0      -    0\n"
+		     "e-14                  [............]   0.00         1        0     0      -    0\n"
+		     "e-15                  [............]   0.00         1        0     0      -    0\n"
 		     "limit 1  spent 2  committed 0  available 0  total\n"
-		     "0/min  0 commits/min  0 pending\n"
+		     "0/min  0 commits/min  0 refusals/s  0 pending\n"
 		     "Enter open  s sort  r reverse  / search  Space pause  h help  q quit\n");
 	keys("Down");
 	snprintf(expected, sizeof expected,
-		 "limit 10  spent 2.5  committed 5  available 2.5  total\n0/min  0 commits/min  1 pending of "
+		 "limit 10  spent 2.5  committed 5  available 2.5  total\n0/min  0 commits/min  0 refusals/s "
+		 " 1 pending of "
 		 "%s\n",
 		 pid);
 	AWAIT(expected);
@@ -208,6 +209,26 @@ static void check_moving(void)
 	AWAIT("PEND\ntask/\u65e5\u672c\u8a9e ");
 	keys("Escape");
 	AWAIT("33 envelopes");
+}
+
+/* Refusals are seen as a rate, and sorted by it; they end when nobody is refused any more. */
+static void check_refusals(struct be_enforcer *handle)
+{
+	keys("s s s");
+	AWAIT("by window");
+	keys("s");
+	AWAIT("by refusals");
+	AWAIT("PEND\ne-00 ");
+	AWAIT(" 0 refusals/s");
+	EXPECT_STATUS(be_check(handle, "e-07", 2 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	AWAIT("PEND\ne-07                  [............]   0.00         1        0   0.");
+	AWAIT_GONE(" 0 refusals/s");
+	AWAIT("PEND\ne-00 ");
+	AWAIT(" 0 refusals/s");
+	keys("s");
+	AWAIT("by need");
+	keys("s s s");
+	AWAIT("by spent");
 }
 
 /* What the pool does is seen without a key, unless it was paused. */
@@ -276,13 +297,13 @@ static void check_sizes(void)
 	AWAIT("\ne-21 ");
 	EXPECT_EQUAL(tmux("resize-window -x 40 -y 8"), 0);
 	AWAIT_GONE("USED%");
-	AWAIT("ENVELOPE              SPENT# COMMITTED=\n");
+	AWAIT("ENVELOPE                  SPENT# HELD=\n");
 	EXPECT_EQUAL(tmux("resize-window -x 12 -y 3"), 0);
 	AWAIT_GONE("SPENT");
 	keys("Enter");
 	keys("Escape");
 	EXPECT_EQUAL(tmux("resize-window -x 80 -y 24"), 0);
-	AWAIT("   /MIN   ENDS PEND\n");
+	AWAIT("   /MIN REF/S   ENDS PEND\n");
 	AWAIT("q quit\n");
 }
 
@@ -311,6 +332,7 @@ int main(int argc, char **argv)
 	watch("--interval 0.2");
 	check_list();
 	check_moving();
+	check_refusals(handle);
 	check_changes(handle);
 	check_opened(handle);
 	check_sizes();

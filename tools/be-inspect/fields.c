@@ -28,6 +28,12 @@ static const struct field of_envelopes[] = {
 	{"AVAILABLE", "available", FIELD_AMOUNT, ENVELOPE(available), false, "what may still be committed"},
 	{"USED%", "utilization_percent", FIELD_PERCENT, ENVELOPE(utilization_ppm), false,
 	 "(spent + committed) / limit, rounded down"},
+	{"REFUSED", "refused", FIELD_REFUSED, 0, false,
+	 "checks, commits and extensions that it refused since it was created"},
+	{"REFUSED-BUDGET", "refused_exceeds_budget", FIELD_COUNT, ENVELOPE(refused_exceeds_budget), true,
+	 "those of them that would have exceeded its budget"},
+	{"REFUSED-SUSPENDED", "refused_suspended", FIELD_COUNT, ENVELOPE(refused_suspended), true,
+	 "those of them that came while it was suspended"},
 	{"PERIOD", "period", FIELD_PERIOD, ENVELOPE(period), false,
 	 "hourly, daily, weekly, monthly or total"},
 	{"STARTED", "period_start", FIELD_TIME, ENVELOPE(period_start_ns), true, "when this window began"},
@@ -107,6 +113,8 @@ static const struct field of_stats[] = {
 	{"NEXT-COMMIT", "next_commit_id", FIELD_COUNT, STATS(next_commit_id), false, "the same of commits"},
 	{"NEXT-TXN", "next_transaction_id", FIELD_COUNT, STATS(next_transaction_id), false,
 	 "the same of transactions"},
+	{"NO-ENVELOPE", "refused_no_envelope", FIELD_COUNT, STATS(refused_no_envelope), false,
+	 "checks and commits that named no envelope"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
 	{"READERS", "readers", FIELD_COUNT, STATS(readers), false, "slots of reading threads that are taken"},
@@ -166,6 +174,11 @@ static void parent_text(const struct be_envelope *envelope, char text[FIELD_TEXT
 			 envelope->parent_namespace[0] ? "/" : "", envelope->parent_category);
 }
 
+static uint64_t refusals(const struct be_envelope *envelope)
+{
+	return envelope->refused_exceeds_budget + envelope->refused_suspended;
+}
+
 static const char *owner_state(const struct be_commit_info *commit)
 {
 	return commit->owner_alive || commit->detached ? "pending" : "orphan";
@@ -219,6 +232,9 @@ void field_text(const struct field *field, const void *record, int64_t now_ns, c
 		break;
 	case FIELD_PARENT:
 		parent_text(record, text);
+		break;
+	case FIELD_REFUSED:
+		snprintf(text, FIELD_TEXT_SIZE, "%" PRIu64, refusals(record));
 		break;
 	case FIELD_OWNER_STATE:
 		strcpy(text, owner_state(record));
@@ -299,6 +315,8 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 	}
 	case FIELD_PARENT:
 		return json_of_parent(record);
+	case FIELD_REFUSED:
+		return json_integer((json_int_t)refusals(record));
 	case FIELD_AMOUNT:
 	case FIELD_PERCENT:
 	case FIELD_PERIOD:
@@ -357,6 +375,8 @@ int field_compare(const struct field *field, const void *a, const void *b)
 	case FIELD_YES:
 	case FIELD_SUSPENDED:
 		return COMPARE_AS(bool, first, second);
+	case FIELD_REFUSED:
+		return COMPARE(refusals(a), refusals(b));
 	case FIELD_PARENT:
 	case FIELD_OWNER_STATE:
 	case FIELD_REAP_POLICY:
@@ -376,6 +396,7 @@ bool field_is_figure(const struct field *field)
 	case FIELD_PID:
 	case FIELD_SMALL_COUNT:
 	case FIELD_PERCENT:
+	case FIELD_REFUSED:
 	case FIELD_TIME_LEFT:
 	case FIELD_AGE:
 		return true;

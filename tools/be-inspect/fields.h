@@ -26,6 +26,7 @@ enum field_kind {
 	FIELD_PERIOD,      /* enum be_period */
 	FIELD_SUSPENDED,   /* bool */
 	FIELD_PARENT,      /* of a struct be_envelope */
+	FIELD_REFUSED,     /* of a struct be_envelope: for all reasons */
 	FIELD_OWNER_STATE, /* of a struct be_commit_info */
 	FIELD_REAP_POLICY, /* enum be_reap_policy */
 	FIELD_KIND,        /* enum be_transaction_kind */

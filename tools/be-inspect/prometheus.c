@@ -9,94 +9,36 @@
  */
 #include "prometheus.h"
 
+#include "gathering.h"
 #include "tool.h"
 
 #include <err.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
 
 /* An envelope, and when the oldest commit pending in it or below it was made; 0: there is none. */
 struct series {
-	struct be_envelope envelope;
+	struct be_envelope envelope; /* first, as gathering.h wants it */
 	int64_t oldest_ns;
-	struct series *parent; /* NULL: none, or it is not among them */
 };
 
 struct metrics {
-	char *path;            /* absolute */
-	struct series *series; /* in the library's order */
-	size_t count;
-	size_t room;
+	char *path;                 /* absolute */
+	struct gathering envelopes; /* of struct series */
 	struct be_statistics stats;
 };
 
 /* ---- gathering */
 
-static bool add_envelope(void *context, const struct be_envelope *envelope)
+static void note_age(void *element, const struct be_commit_info *commit)
 {
-	struct metrics *metrics = context;
+	struct series *series = element;
 
-	if (metrics->count == metrics->room) {
-		metrics->room = metrics->room > 0 ? 2 * metrics->room : 64;
-		metrics->series = reallocarray(metrics->series, metrics->room, sizeof *metrics->series);
-		if (!metrics->series)
-			tool_out_of_memory();
-	}
-	metrics->series[metrics->count++] = (struct series){.envelope = *envelope};
-	return true;
-}
-
-struct name {
-	const char *namespace_name;
-	const char *category;
-};
-
-static int compare_name(const void *key, const void *element)
-{
-	const struct name *name = key;
-	const struct series *series = element;
-	int difference = strcmp(name->namespace_name, series->envelope.namespace_name);
-
-	return difference ? difference : strcmp(name->category, series->envelope.category);
-}
-
-static struct series *find(const struct metrics *metrics, const char *namespace_name, const char *category)
-{
-	struct name name = {namespace_name, category};
-
-	if (metrics->count == 0)
-		return NULL;
-	return bsearch(&name, metrics->series, metrics->count, sizeof *metrics->series, compare_name);
-}
-
-static void link_parents(struct metrics *metrics)
-{
-	size_t i;
-
-	for (i = 0; i < metrics->count; i++) {
-		struct series *series = &metrics->series[i];
-
-		if (series->envelope.has_parent)
-			series->parent = find(metrics, series->envelope.parent_namespace,
-					      series->envelope.parent_category);
-	}
-}
-
-static bool add_commit(void *context, const struct be_commit_info *commit)
-{
-	const struct metrics *metrics = context;
-	struct series *series = find(metrics, commit->namespace_name, commit->category);
-	int depth;
-
-	/* Bounded, since changes made while the envelopes were listed may have closed a circle. */
-	for (depth = 0; series && depth < BE_DEPTH_MAX; series = series->parent, depth++)
-		if (series->oldest_ns == 0 || commit->created_ns < series->oldest_ns)
-			series->oldest_ns = commit->created_ns;
-	return true;
+	if (series->oldest_ns == 0 || commit->created_ns < series->oldest_ns)
+		series->oldest_ns = commit->created_ns;
 }
 
 static enum be_status gather(const char *environment, struct metrics *metrics)
@@ -111,10 +53,9 @@ static enum be_status gather(const char *environment, struct metrics *metrics)
 		tool_complain(environment, be_last_error());
 		return status;
 	}
-	status = be_envelopes_each(handle, NULL, add_envelope, metrics);
-	link_parents(metrics);
+	status = gathering_fill(&metrics->envelopes, handle, NULL);
 	if (status == BE_OK)
-		status = be_commits_each(handle, NULL, add_commit, metrics);
+		status = gathering_add_commits(&metrics->envelopes, handle, note_age);
 	if (status == BE_OK)
 		status = be_stats(handle, &metrics->stats);
 	if (status != BE_OK)
@@ -165,22 +106,26 @@ enum value_kind {
 #define OF_ENVELOPE(member) offsetof(struct series, envelope.member)
 static const struct {
 	const char *name;
+	const char *reason; /* a label more; NULL: none */
 	const char *type;
 	enum value_kind kind;
 	size_t offset;
-	const char *help;
+	const char *help; /* NULL: of the same metric as the line before */
 } metrics_of_envelopes[] = {
-	{"limit", "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit), "What may be spent in a window."},
-	{"spent", "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent), "What was spent in the current window."},
-	{"committed", "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed), "What pending commits hold."},
-	{"available", "gauge", VALUE_AMOUNT, OF_ENVELOPE(available), "What may still be committed."},
-	{"suspended", "gauge", VALUE_FLAG, OF_ENVELOPE(suspended), "1 if an operator suspended it."},
-	{"pending_commits", "gauge", VALUE_COUNT, OF_ENVELOPE(pending_commits),
+	{"limit", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit), "What may be spent in a window."},
+	{"spent", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent), "What was spent in the current window."},
+	{"committed", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed), "What pending commits hold."},
+	{"available", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(available), "What may still be committed."},
+	{"suspended", NULL, "gauge", VALUE_FLAG, OF_ENVELOPE(suspended), "1 if an operator suspended it."},
+	{"pending_commits", NULL, "gauge", VALUE_COUNT, OF_ENVELOPE(pending_commits),
 	 "Pending commits, here and below."},
-	{"oldest_pending_commit_age_seconds", "gauge", VALUE_AGE, offsetof(struct series, oldest_ns),
+	{"oldest_pending_commit_age_seconds", NULL, "gauge", VALUE_AGE, offsetof(struct series, oldest_ns),
 	 "Age of the oldest pending commit, here and below; 0 when there is none."},
-	{"commits_granted_total", "counter", VALUE_COUNT, OF_ENVELOPE(commits_granted),
+	{"commits_granted_total", NULL, "counter", VALUE_COUNT, OF_ENVELOPE(commits_granted),
 	 "Commits granted since the envelope was created, here and below."},
+	{"refusals_total", "exceeds_budget", "counter", VALUE_COUNT, OF_ENVELOPE(refused_exceeds_budget),
+	 "Checks, commits and extensions that this envelope refused since it was created."},
+	{"refusals_total", "suspended", "counter", VALUE_COUNT, OF_ENVELOPE(refused_suspended), NULL},
 };
 
 static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
@@ -207,29 +152,40 @@ static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
 	}
 }
 
+static void put_series(const struct metrics *metrics, const char *name, size_t metric,
+		       const struct series *series, int64_t now_ns)
+{
+	printf("budget_enforcer_%s{", name);
+	put_label("environment", metrics->path);
+	putchar(',');
+	put_label("namespace", series->envelope.namespace_name);
+	putchar(',');
+	put_label("category", series->envelope.category);
+	printf(",id=\"%" PRIu64 "\"", series->envelope.id);
+	if (metrics_of_envelopes[metric].reason) {
+		putchar(',');
+		put_label("reason", metrics_of_envelopes[metric].reason);
+	}
+	fputs("} ", stdout);
+	put_number(metrics_of_envelopes[metric].kind,
+		   (const char *)series + metrics_of_envelopes[metric].offset, now_ns);
+	putchar('\n');
+}
+
 static void put_envelopes(const struct metrics *metrics, int64_t now_ns)
 {
+	const struct series *series = (const struct series *)metrics->envelopes.elements;
 	size_t metric, i;
 	char name[64];
 
+	if (metrics->envelopes.count == 0)
+		return;
 	for (metric = 0; metric < sizeof metrics_of_envelopes / sizeof *metrics_of_envelopes; metric++) {
 		snprintf(name, sizeof name, "envelope_%s", metrics_of_envelopes[metric].name);
-		if (metrics->count > 0)
+		if (metrics_of_envelopes[metric].help)
 			put_head(name, metrics_of_envelopes[metric].type, metrics_of_envelopes[metric].help);
-		for (i = 0; i < metrics->count; i++) {
-			const struct series *series = &metrics->series[i];
-
-			printf("budget_enforcer_%s{", name);
-			put_label("environment", metrics->path);
-			putchar(',');
-			put_label("namespace", series->envelope.namespace_name);
-			putchar(',');
-			put_label("category", series->envelope.category);
-			printf(",id=\"%" PRIu64 "\"} ", series->envelope.id);
-			put_number(metrics_of_envelopes[metric].kind,
-				   (const char *)series + metrics_of_envelopes[metric].offset, now_ns);
-			putchar('\n');
-		}
+		for (i = 0; i < metrics->envelopes.count; i++)
+			put_series(metrics, name, metric, &series[i], now_ns);
 	}
 }
 
@@ -241,6 +197,8 @@ static void put_environment(const struct metrics *metrics)
 		  "Transactions charged in the life of the environment.");
 	put_value(metrics, "commits_total", "counter", stats->next_commit_id - 1,
 		  "Commits granted in the life of the environment.");
+	put_value(metrics, "no_envelope_refusals_total", "counter", stats->refused_no_envelope,
+		  "Checks and commits that named no envelope, in the life of the environment.");
 	put_value(metrics, "write_txns_total", "counter", stats->changes,
 		  "Write txns so far, each of which may carry many changes.");
 	put_value(metrics, "owners", "gauge", stats->owners,
@@ -258,8 +216,7 @@ static void put_environment(const struct metrics *metrics)
 
 int prometheus_run(const struct arguments *arguments)
 {
-	struct metrics metrics = {.stats = BE_STATISTICS_INIT};
-
+	struct metrics metrics = {.envelopes.size = sizeof(struct series), .stats = BE_STATISTICS_INIT};
 	bool gathered = gather(arguments->environment, &metrics) == BE_OK;
 
 	/* Metrics of several environments of a machine are collected together. */
@@ -271,6 +228,6 @@ int prometheus_run(const struct arguments *arguments)
 		put_environment(&metrics);
 	}
 	free(metrics.path);
-	free(metrics.series);
+	free(metrics.envelopes.elements);
 	return gathered ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
 }

@@ -143,6 +143,7 @@ enum column {
 	COLUMN_USED,
 	COLUMN_AVAILABLE,
 	COLUMN_RATE,
+	COLUMN_REFUSED,
 	COLUMN_ENDS,
 	COLUMN_PENDING,
 	COLUMN_HOLDERS,
@@ -153,13 +154,10 @@ static const struct {
 	const char *heading;
 	int width;
 } list_columns[COLUMNS] = {
-	[COLUMN_BAR] = {"SPENT# COMMITTED=", 18},
-	[COLUMN_USED] = {"USED%", 6},
-	[COLUMN_AVAILABLE] = {"AVAILABLE", 11},
-	[COLUMN_RATE] = {"/MIN", 8},
-	[COLUMN_ENDS] = {"ENDS", 6},
-	[COLUMN_PENDING] = {"PEND", 4},
-	[COLUMN_HOLDERS] = {"OWNERS", 20},
+	[COLUMN_BAR] = {"SPENT# HELD=", 14},   [COLUMN_USED] = {"USED%", 6},
+	[COLUMN_AVAILABLE] = {"AVAILABLE", 9}, [COLUMN_RATE] = {"/MIN", 8},
+	[COLUMN_REFUSED] = {"REF/S", 5},       [COLUMN_ENDS] = {"ENDS", 6},
+	[COLUMN_PENDING] = {"PEND", 4},        [COLUMN_HOLDERS] = {"OWNERS", 20},
 };
 
 #define NAME_WIDTH_MIN 21
@@ -251,12 +249,17 @@ static void column_text(const struct watched *watched, int column, int64_t now_n
 		[COLUMN_ENDS] = "period_end",
 		[COLUMN_PENDING] = "pending_commits",
 	};
+	size_t width = (size_t)list_columns[column].width;
 
 	switch (column) {
 	case COLUMN_AVAILABLE:
+		amount_text(watched->envelope.available, width, text, FIELD_TEXT_SIZE);
+		break;
 	case COLUMN_RATE:
-		amount_text(column == COLUMN_RATE ? watched->spent_per_minute : watched->envelope.available,
-			    (size_t)list_columns[column].width, text, FIELD_TEXT_SIZE);
+		amount_text(watched->spent_per_minute, width, text, FIELD_TEXT_SIZE);
+		break;
+	case COLUMN_REFUSED:
+		amount_text(watched->refused_per_second, width, text, FIELD_TEXT_SIZE);
 		break;
 	case COLUMN_HOLDERS:
 		holders_text(watched, text, FIELD_TEXT_SIZE);
@@ -346,8 +349,10 @@ static void draw_figures(int y, const struct watched *watched, int64_t now_ns)
 	put_line(y, "limit %s  spent %s  committed %s  available %s  %s%s%s", amounts[0], amounts[1],
 		 amounts[2], amounts[3], be_period_name(envelope->period), *ends ? ", ends in " : "", ends);
 	amount_text(watched->spent_per_minute, BE_AMOUNT_TEXT_SIZE, amounts[0], sizeof amounts[0]);
-	put_line(y + 1, "%s/min  %" PRId64 " commits/min  %" PRIu64 " pending%s%s", amounts[0],
-		 watched->granted_per_minute, envelope->pending_commits, *holders ? " of " : "", holders);
+	amount_text(watched->refused_per_second, BE_AMOUNT_TEXT_SIZE, amounts[1], sizeof amounts[1]);
+	put_line(y + 1, "%s/min  %" PRId64 " commits/min  %s refusals/s  %" PRIu64 " pending%s%s", amounts[0],
+		 watched->granted_per_minute, amounts[1], envelope->pending_commits, *holders ? " of " : "",
+		 holders);
 }
 
 static void draw_last_line(const struct watch *watch, const char *keys)
@@ -479,7 +484,8 @@ static void draw_help(const struct watch *watch)
 		"q       quit",
 		"",
 		"In the bars # is spent, = is held by pending commits, . is available.",
-		"/MIN is what was spent in a minute, going by the last ten seconds.",
+		"/MIN is what was spent in a minute, going by the last ten seconds, and REF/S",
+		"how often the envelope itself refused in a second.",
 		"Red: all is used. Yellow: 80 % is. OWNERS are PID:COMMITS.",
 	};
 	size_t i;

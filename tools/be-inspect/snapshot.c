@@ -16,58 +16,19 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-const struct field spending_field = {
-	"/MIN",       "spent_per_minute",
-	FIELD_AMOUNT, offsetof(struct watched, spent_per_minute),
-	false,        "nanos spent in a minute, as in the last seconds",
+static const struct field of_rates[] = {
+	{"/MIN", "spent_per_minute", FIELD_AMOUNT, offsetof(struct watched, spent_per_minute), false,
+	 "what is spent in a minute, as in the last seconds"},
+	{"REF/S", "refused_per_second", FIELD_AMOUNT, offsetof(struct watched, refused_per_second), false,
+	 "how often it refuses in a second, as in the last seconds"},
 };
+const struct fields rate_fields = {of_rates, sizeof of_rates / sizeof *of_rates};
 
 /* ---- gathering */
 
-struct gathering {
-	struct watched *all;
-	size_t count;
-	size_t room;
-};
-
-static bool add_envelope(void *context, const struct be_envelope *envelope)
+static void add_holder(void *element, const struct be_commit_info *commit)
 {
-	struct gathering *gathering = context;
-
-	if (gathering->count == gathering->room) {
-		gathering->room = gathering->room > 0 ? 2 * gathering->room : 64;
-		gathering->all = reallocarray(gathering->all, gathering->room, sizeof *gathering->all);
-		if (!gathering->all)
-			tool_out_of_memory();
-	}
-	gathering->all[gathering->count++] = (struct watched){.envelope = *envelope};
-	return true;
-}
-
-struct name {
-	const char *namespace_name;
-	const char *category;
-};
-
-static int compare_name(const void *key, const void *element)
-{
-	const struct name *name = key;
-	const struct be_envelope *envelope = &((const struct watched *)element)->envelope;
-	int difference = strcmp(name->namespace_name, envelope->namespace_name);
-
-	return difference ? difference : strcmp(name->category, envelope->category);
-}
-
-static struct watched *find(struct watched *all, size_t count, const char *namespace_name,
-			    const char *category)
-{
-	struct name name = {namespace_name, category};
-
-	return count > 0 ? bsearch(&name, all, count, sizeof *all, compare_name) : NULL;
-}
-
-static void add_holder(struct watched *watched, const struct be_commit_info *commit)
-{
+	struct watched *watched = element;
 	struct holder *holder;
 	size_t i;
 
@@ -86,24 +47,6 @@ static void add_holder(struct watched *watched, const struct be_commit_info *com
 	watched->holder_count++;
 }
 
-static bool add_commit(void *context, const struct be_commit_info *commit)
-{
-	const struct gathering *gathering = context;
-	struct watched *watched =
-		find(gathering->all, gathering->count, commit->namespace_name, commit->category);
-	int depth;
-
-	/* Bounded, since changes made while the envelopes were listed may have closed a circle. */
-	for (depth = 0; watched && depth < BE_DEPTH_MAX; depth++) {
-		add_holder(watched, commit);
-		watched = watched->envelope.has_parent
-				  ? find(gathering->all, gathering->count, watched->envelope.parent_namespace,
-					 watched->envelope.parent_category)
-				  : NULL;
-	}
-	return true;
-}
-
 /* ---- rates */
 
 static int64_t monotonic_ns(void)
@@ -120,6 +63,14 @@ static double per_minute(double difference, int64_t elapsed_ns)
 	return elapsed_ns > 0 ? difference * 60e9 / (double)elapsed_ns : 0;
 }
 
+/* Nanos of refusals in a second, to one decimal; what is not nothing is seen. */
+static int64_t refusals_per_second(uint64_t refusals, int64_t elapsed_ns)
+{
+	double tenths = per_minute((double)refusals, elapsed_ns) / 6;
+
+	return ((int64_t)tenths + (tenths > (double)(int64_t)tenths)) * 100000000;
+}
+
 /* A rate of spending is no exact amount: three decimals, unless that is nothing. */
 static int64_t rounded(double nanos)
 {
@@ -130,7 +81,8 @@ static int64_t rounded(double nanos)
  * begins with a sample of its own. */
 static void sample(struct watched *watched, const struct watched *before, int64_t now_ns)
 {
-	struct sample now = {now_ns, watched->envelope.spent, watched->envelope.commits_granted};
+	struct sample now = {now_ns, watched->envelope.spent, watched->envelope.commits_granted,
+			     watched->envelope.refused_exceeds_budget + watched->envelope.refused_suspended};
 	const struct sample *first = watched->samples, *last;
 
 	if (before && before->envelope.id == watched->envelope.id &&
@@ -150,33 +102,33 @@ static void sample(struct watched *watched, const struct watched *before, int64_
 		rounded(per_minute((double)(now.spent - first->spent), now_ns - first->at_ns));
 	watched->granted_per_minute =
 		(int64_t)per_minute((double)(now.granted - first->granted), now_ns - first->at_ns);
+	watched->refused_per_second =
+		refusals_per_second(now.refused - first->refused, now_ns - first->at_ns);
 }
 
 enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
 			     const struct be_filter *filter)
 {
-	struct gathering gathering = {0};
+	struct gathering taken = {.size = sizeof(struct watched)};
 	int64_t now_ns = monotonic_ns();
-	enum be_status status = be_envelopes_each(handle, filter, add_envelope, &gathering);
+	enum be_status status = gathering_fill(&taken, handle, filter);
+	struct watched *all;
 	size_t i;
 
 	if (status == BE_OK)
-		status = be_commits_each(handle, NULL, add_commit, &gathering);
+		status = gathering_add_commits(&taken, handle, add_holder);
 	if (status != BE_OK) {
-		free(gathering.all);
+		free(taken.elements);
 		return status;
 	}
-	for (i = 0; i < gathering.count; i++) {
-		struct watched *watched = &gathering.all[i];
-
-		sample(watched,
-		       find(snapshot->all, snapshot->all_count, watched->envelope.namespace_name,
-			    watched->envelope.category),
+	all = (struct watched *)taken.elements;
+	for (i = 0; i < taken.count; i++)
+		sample(&all[i],
+		       gathering_find(&snapshot->all, all[i].envelope.namespace_name,
+				      all[i].envelope.category),
 		       now_ns);
-	}
-	free(snapshot->all);
-	snapshot->all = gathering.all;
-	snapshot->all_count = gathering.count;
+	free(snapshot->all.elements);
+	snapshot->all = taken;
 	snapshot->at_ns = moment_now_ns();
 	return BE_OK;
 }
@@ -193,17 +145,18 @@ static bool matches(const struct be_envelope *envelope, const char *search)
 
 void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments, const char *search)
 {
+	const struct watched *all = (const struct watched *)snapshot->all.elements;
 	struct rows *rows = rows_create(sizeof(struct watched));
 	struct row *row;
 	size_t i;
 
-	for (i = 0; i < snapshot->all_count; i++)
-		if (matches(&snapshot->all[i].envelope, search))
-			rows_add(rows, &snapshot->all[i]);
+	for (i = 0; i < snapshot->all.count; i++)
+		if (matches(&all[i].envelope, search))
+			rows_add(rows, &all[i]);
 	rows_link(rows);
 	rows_sort(rows, arguments);
 	free(snapshot->lines);
-	snapshot->lines = calloc(snapshot->all_count + 1, sizeof *snapshot->lines);
+	snapshot->lines = calloc(snapshot->all.count + 1, sizeof *snapshot->lines);
 	if (!snapshot->lines)
 		tool_out_of_memory();
 	snapshot->line_count = 0;
@@ -220,16 +173,17 @@ void snapshot_arrange(struct snapshot *snapshot, const struct arguments *argumen
 
 const struct watched *snapshot_find(const struct snapshot *snapshot, uint64_t id)
 {
+	const struct watched *all = (const struct watched *)snapshot->all.elements;
 	size_t i;
 
-	for (i = 0; i < snapshot->all_count; i++)
-		if (snapshot->all[i].envelope.id == id)
-			return &snapshot->all[i];
+	for (i = 0; i < snapshot->all.count; i++)
+		if (all[i].envelope.id == id)
+			return &all[i];
 	return NULL;
 }
 
 void snapshot_free(struct snapshot *snapshot)
 {
-	free(snapshot->all);
+	free(snapshot->all.elements);
 	free(snapshot->lines);
 }

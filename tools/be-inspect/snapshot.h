@@ -4,6 +4,7 @@
 #define SNAPSHOT_H
 
 #include "arguments.h"
+#include "gathering.h"
 
 /* Rates are over as many seconds, or as many as there have been. */
 #define RATE_SECONDS 10
@@ -14,6 +15,7 @@ struct sample {
 	int64_t at_ns; /* of a clock that never steps back */
 	int64_t spent;
 	uint64_t granted;
+	uint64_t refused;
 };
 
 struct holder {
@@ -23,9 +25,10 @@ struct holder {
 };
 
 struct watched {
-	struct be_envelope envelope; /* first, so that fields of envelopes are found */
+	struct be_envelope envelope; /* first, so that fields of envelopes are found, and for gathering.h */
 	int64_t spent_per_minute;    /* nanos */
 	int64_t granted_per_minute;
+	int64_t refused_per_second;     /* nanos: 500000000 is one in two seconds */
 	struct holder holders[HOLDERS]; /* of what is pending here and below */
 	size_t holder_count;
 	bool more_holders;
@@ -40,15 +43,14 @@ struct line {
 };
 
 struct snapshot {
-	struct watched *all; /* in the library's order */
-	size_t all_count;
-	struct line *lines; /* those that pass the search, in the order asked for */
+	struct gathering all; /* of struct watched */
+	struct line *lines;   /* those that pass the search, in the order asked for */
 	size_t line_count;
 	int64_t at_ns; /* 0: never taken */
 };
 
-/* A column of the live view only: nanos spent per minute. */
-extern const struct field spending_field;
+/* Columns of the live view only. */
+extern const struct fields rate_fields;
 
 /* Reads the environment anew. On failure the snapshot stays as it was. */
 enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,

@@ -29,7 +29,7 @@ static const struct {
 	{"need", "utilization_percent", true}, {"name", "category", false},
 	{"available", "available", false},     {"spent", "spent", true},
 	{"committed", "committed", true},      {"spending", "spent_per_minute", true},
-	{"window", "period_end", false},
+	{"window", "period_end", false},       {"refusals", "refused_per_second", true},
 };
 
 /* ---- data */
@@ -104,9 +104,8 @@ static void choose_order(struct watch *watch, const char *name)
 	watch->order_name = orders[next].name;
 	watch->order.by_need = next == 0;
 	watch->order.descending = orders[next].descending;
-	if (strcmp(orders[next].key, spending_field.key) == 0)
-		watch->order.sort = &spending_field;
-	else
+	watch->order.sort = fields_find(&rate_fields, orders[next].key, strlen(orders[next].key));
+	if (!watch->order.sort)
 		watch->order.sort = fields_find(&envelope_fields, orders[next].key, strlen(orders[next].key));
 	arrange_anew(watch);
 }
