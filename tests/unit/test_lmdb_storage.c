@@ -697,6 +697,29 @@ Test(lmdb, a_dead_readers_slot_with_our_own_pid_is_cleared_by_opening)
 	expect_cleared_by_opening(true);
 }
 
+/* Ends without closing, as many programs do. */
+static int open_and_end(int index, void *context)
+{
+	struct lmdb_storage *storage;
+
+	(void)index;
+	(void)context;
+	return lmdb_storage_open(&usual, &storage) == BE_OK ? 0 : 1;
+}
+
+Test(lmdb, slots_of_those_who_ended_outside_a_txn_stay_few)
+{
+	struct lmdb_storage *storage = open_storage();
+	struct lmdb_figures figures;
+
+	for (int i = 0; i < 200; i++)
+		cr_assert_eq(child_wait(child_start(open_and_end, 0, NULL)), 0);
+	cr_assert_eq(lmdb_storage_measure(storage, &figures), BE_OK);
+	printf("%d slots of 200 were left\n", (int)figures.stale_readers);
+	cr_assert_lt(figures.stale_readers, 64);
+	lmdb_storage_close(storage);
+}
+
 /* Holds the lock that LMDB takes on the byte of a process's pid, as a process of another container would. */
 static int hold_pid_byte(int index, void *context)
 {
