@@ -157,16 +157,28 @@ static const struct field decision_fields[] = {
 };
 
 static const struct field envelope_fields[] = {
-	FIELD(be_envelope, size, FIELD_UINT32),           FIELD(be_envelope, namespace_name, FIELD_TEXT),
-	FIELD(be_envelope, category, FIELD_TEXT),         FIELD(be_envelope, id, FIELD_UINT64),
-	FIELD(be_envelope, period, FIELD_ENUM),           FIELD(be_envelope, period_start_ns, FIELD_INT64),
-	FIELD(be_envelope, period_end_ns, FIELD_INT64),   FIELD(be_envelope, created_ns, FIELD_INT64),
-	FIELD(be_envelope, limit, FIELD_INT64),           FIELD(be_envelope, spent, FIELD_INT64),
-	FIELD(be_envelope, committed, FIELD_INT64),       FIELD(be_envelope, available, FIELD_INT64),
-	FIELD(be_envelope, utilization_ppm, FIELD_INT64), FIELD(be_envelope, pending_commits, FIELD_UINT64),
-	FIELD(be_envelope, children, FIELD_UINT64),       FIELD(be_envelope, suspended, FIELD_BOOL),
-	FIELD(be_envelope, has_parent, FIELD_BOOL),       FIELD(be_envelope, parent_namespace, FIELD_TEXT),
-	FIELD(be_envelope, parent_category, FIELD_TEXT),  FIELD(be_envelope, commits_granted, FIELD_UINT64),
+	FIELD(be_envelope, size, FIELD_UINT32),
+	FIELD(be_envelope, namespace_name, FIELD_TEXT),
+	FIELD(be_envelope, category, FIELD_TEXT),
+	FIELD(be_envelope, id, FIELD_UINT64),
+	FIELD(be_envelope, period, FIELD_ENUM),
+	FIELD(be_envelope, period_start_ns, FIELD_INT64),
+	FIELD(be_envelope, period_end_ns, FIELD_INT64),
+	FIELD(be_envelope, created_ns, FIELD_INT64),
+	FIELD(be_envelope, limit, FIELD_INT64),
+	FIELD(be_envelope, spent, FIELD_INT64),
+	FIELD(be_envelope, committed, FIELD_INT64),
+	FIELD(be_envelope, available, FIELD_INT64),
+	FIELD(be_envelope, utilization_ppm, FIELD_INT64),
+	FIELD(be_envelope, pending_commits, FIELD_UINT64),
+	FIELD(be_envelope, children, FIELD_UINT64),
+	FIELD(be_envelope, suspended, FIELD_BOOL),
+	FIELD(be_envelope, has_parent, FIELD_BOOL),
+	FIELD(be_envelope, parent_namespace, FIELD_TEXT),
+	FIELD(be_envelope, parent_category, FIELD_TEXT),
+	FIELD(be_envelope, commits_granted, FIELD_UINT64),
+	FIELD(be_envelope, refused_exceeds_budget, FIELD_UINT64),
+	FIELD(be_envelope, refused_suspended, FIELD_UINT64),
 };
 
 static const struct field commit_fields[] = {

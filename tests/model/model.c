@@ -278,10 +278,12 @@ static int play_seeds(const struct settings *settings, struct step *steps)
 /* Returns in how many operations the mistake was found, 0 if it was not. */
 static uint64_t find_mistake(enum mistake mistake, struct step *steps, size_t *left)
 {
+	enum library_storage storage =
+		mistake < MISTAKE_REFUSAL_COUNTS_AT_LEAF ? LIBRARY_MEMORY : LIBRARY_LMDB;
 	struct failure failure;
 
 	for (uint64_t seed = 1; seed <= MISTAKE_SEEDS; seed++) {
-		struct rules_of_game rules = rules_for(LIBRARY_MEMORY, seed, mistake);
+		struct rules_of_game rules = rules_for(storage, seed, mistake);
 		uint64_t found;
 
 		steps_generate(seed, steps, STEPS_PER_SEED);

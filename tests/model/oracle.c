@@ -22,6 +22,7 @@ struct account {
 	bool suspended;
 	enum be_period period;
 	int64_t limit;
+	uint64_t refused_exceeds_budget, refused_suspended;
 	int64_t created_ns;
 	int64_t window_ns;  /* when the last window that somebody wrote down began, */
 	size_t counts_from; /* and the first charge that counts for it */
@@ -113,6 +114,8 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_ONE_TOO_DEEP] = "a chain may be one envelope longer",
 	[MISTAKE_OVERFLOW_SATURATES] = "an overflow stops at the largest number",
 	[MISTAKE_UTILIZATION_ROUNDS_UP] = "the utilization is rounded up",
+	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
+	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
 };
 
 static bool makes(const struct oracle *oracle, enum mistake mistake)
@@ -340,6 +343,8 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	envelope->pending_commits = account->pending;
 	envelope->children = account->children;
 	envelope->commits_granted = account->granted;
+	envelope->refused_exceeds_budget = account->refused_exceeds_budget;
+	envelope->refused_suspended = account->refused_suspended;
 	envelope->suspended = account->suspended;
 	strcpy(envelope->namespace_name, account->namespace_name);
 	strcpy(envelope->category, account->category);
@@ -525,6 +530,24 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 	return BE_OK;
 }
 
+/* Counts a refusal at the envelope that the decision names. A storage that only one process knows has no counts. */
+static enum be_status count(struct oracle *oracle, enum be_status status, int leaf,
+			    const struct be_decision *decision)
+{
+	struct account *account;
+
+	if (!oracle->sees_deaths || (status != BE_EXCEEDS_BUDGET && status != BE_SUSPENDED))
+		return status;
+	if (!makes(oracle, MISTAKE_REFUSAL_COUNTS_AT_LEAF))
+		leaf = find(oracle, decision->namespace_name, decision->category);
+	account = &oracle->accounts[leaf];
+	if (status == BE_SUSPENDED)
+		account->refused_suspended++;
+	else
+		account->refused_exceeds_budget++;
+	return status;
+}
+
 static enum be_status check_name(const struct call *call)
 {
 	if (!call->category)
@@ -559,7 +582,8 @@ static enum be_status answer_check(struct oracle *oracle, const struct call *cal
 	leaf = find_to_spend(oracle, call, &answer->decision);
 	if (leaf == NONE)
 		return BE_NO_ENVELOPE;
-	return ask(oracle, leaf, call->amount, &answer->decision);
+	status = ask(oracle, leaf, call->amount, &answer->decision);
+	return count(oracle, status, leaf, &answer->decision);
 }
 
 /* A deadline of 0 is none; false when it would lie beyond all times. */
@@ -638,10 +662,12 @@ static enum be_status answer_commit(struct oracle *oracle, const struct call *ca
 		return status;
 	status = try_commit(oracle, call, owner, deadline_ns, answer);
 	if (reap_for(oracle, status)) {
+		if (makes(oracle, MISTAKE_FIRST_TRY_COUNTS))
+			count(oracle, status, find_named(oracle, call), &answer->decision);
 		answer->decision = (struct be_decision)BE_DECISION_INIT;
 		status = try_commit(oracle, call, owner, deadline_ns, answer);
 	}
-	return status;
+	return count(oracle, status, find_named(oracle, call), &answer->decision);
 }
 
 /* The answer is that to the last of the commits. */
@@ -800,7 +826,11 @@ static enum be_status answer_extend(struct oracle *oracle, const struct call *ca
 		return BE_AMOUNT_NEGATIVE;
 	status = try_extend(oracle, call, deadline_ns, answer);
 	/* Reaping may have ended the very commit that is to be extended. */
-	return reap_for(oracle, status) ? try_extend(oracle, call, deadline_ns, answer) : status;
+	if (reap_for(oracle, status))
+		status = try_extend(oracle, call, deadline_ns, answer);
+	if (status == BE_NO_COMMIT)
+		return status;
+	return count(oracle, status, find_hold(oracle, call->id)->account, &answer->decision);
 }
 
 /* ---- envelopes */
