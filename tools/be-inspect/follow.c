@@ -13,7 +13,7 @@
 
 #define POLL_NS 200000000
 
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 #define ENDING_SIGNALS (sizeof ending_signals / sizeof ending_signals[0])
 
 static volatile sig_atomic_t received;

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* From now on SIGINT, SIGTERM and SIGHUP only end the functions that wait. */
+/* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT only end the functions that wait. */
 void follow_begin(void);
 
 /* Waits until there is something to read from `fd`, or for that long. False when a signal came, or nobody is

@@ -6,11 +6,12 @@
 #include "screen.h"
 
 #include "moment.h"
+#include "terminal.h"
 #include "text.h"
-#include "tool.h"
 
 #include <curses.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -30,12 +31,66 @@ enum colour {
 
 /* ---- the terminal */
 
+static volatile sig_atomic_t stop_wanted, continued;
+
+static void note_signal(int signal_number)
+{
+	if (signal_number == SIGTSTP)
+		stop_wanted = 1;
+	else
+		continued = 1;
+}
+
+/* ncurses would handle SIGTSTP, but lose one that comes while it draws. Here it is blocked then: only waiting lets
+ * it through. */
+static void prepare_to_stop(void)
+{
+	struct sigaction action;
+	sigset_t stops;
+
+	signal(SIGCONT, note_signal);
+	sigaction(SIGTSTP, NULL, &action);
+	if (action.sa_handler != SIG_DFL)
+		return;
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTSTP);
+	sigprocmask(SIG_BLOCK, &stops, NULL);
+	signal(SIGTSTP, note_signal);
+}
+
+/* Gives the terminal back, and stops until somebody continues it. */
+static void stop(void)
+{
+	sigset_t stops;
+
+	stop_wanted = 0;
+	endwin();
+	signal(SIGTSTP, SIG_DFL);
+	raise(SIGTSTP);
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &stops, NULL);
+	sigprocmask(SIG_BLOCK, &stops, NULL);
+	signal(SIGTSTP, note_signal);
+}
+
+/* Others have had the terminal meanwhile. After SIGSTOP, too, of which nobody hears. */
+static void take_over_again(void)
+{
+	continued = 0;
+	reset_prog_mode();
+	clearok(curscr, TRUE);
+}
+
 bool screen_begin(void)
 {
 	const char *no_colour = getenv("NO_COLOR");
 
+	terminal_note_modes();
+	prepare_to_stop();
 	if (!newterm(NULL, stdout, stdin))
 		return false;
+	terminal_restore_at_crash();
 	set_escdelay(25);
 	cbreak();
 	noecho();
@@ -57,6 +112,7 @@ bool screen_begin(void)
 void screen_end(void)
 {
 	endwin();
+	terminal_is_restored();
 }
 
 /* Without colours this is the ordinary attribute. */
@@ -498,6 +554,10 @@ static void draw_help(const struct watch *watch)
 
 void screen_draw(struct watch *watch)
 {
+	if (stop_wanted)
+		stop();
+	if (continued)
+		take_over_again();
 	erase();
 	switch (watch->mode) {
 	case WATCH_LIST:

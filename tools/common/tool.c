@@ -24,6 +24,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static void (*restore)(void);
+
+void tool_restore_with(void (*function)(void))
+{
+	restore = function;
+}
+
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 
 /* Only what a signal handler may do. The name and the text are two writes, and neither matters more than to
@@ -35,6 +42,8 @@ static void end_crashed(int signal_number)
 		"restore a backup\n";
 
 	(void)signal_number;
+	if (restore)
+		restore();
 	if (write(STDERR_FILENO, program_invocation_short_name, strlen(program_invocation_short_name)) < 0 ||
 	    write(STDERR_FILENO, text, sizeof text - 1) < 0)
 		_exit(TOOL_EXIT_FAULT);
@@ -110,5 +119,7 @@ void tool_complain(const char *subject, const char *sentence)
 
 void tool_out_of_memory(void)
 {
+	if (restore)
+		restore();
 	errx(TOOL_EXIT_FAULT, "out of memory");
 }

@@ -28,6 +28,10 @@ void tool_close_output(void);
  * left out when the sentence begins with it. */
 void tool_complain(const char *subject, const char *sentence);
 
+/* What puts the terminal right before the sentence of a crash, or of no memory; NULL for nothing. It is called in a
+ * signal handler, and may do only what one may. */
+void tool_restore_with(void (*function)(void));
+
 /* Ends the process with TOOL_EXIT_FAULT, saying that there is no memory left. */
 _Noreturn void tool_out_of_memory(void);
 
