@@ -351,6 +351,25 @@ static void write_counts(const void *bytes, size_t size)
 	close(fd);
 }
 
+LMDB_TEST(counts, a_backup_has_none)
+{
+	char backup[128], restored[128];
+	struct be_enforcer *other;
+
+	fixture_create(budget, "llm", 10);
+	assert_status(be_check(budget, "llm", 11, NULL), BE_EXCEEDS_BUDGET);
+	snprintf(backup, sizeof backup, "%s/backup", fixture.directory);
+	snprintf(restored, sizeof restored, "%s/restored", fixture.directory);
+	assert_ok(be_backup(budget, backup));
+	assert_ok(be_restore(backup, restored));
+	assert_ok(be_open(restored, NULL, &other));
+	assert_counts(other, "llm", 0, 0);
+	assert_status(be_check(other, "llm", 11, NULL), BE_EXCEEDS_BUDGET);
+	assert_counts(other, "llm", 1, 0);
+	be_close(other);
+	assert_counts(budget, "llm", 1, 0);
+}
+
 LMDB_TEST(counts, a_missing_file_is_made_anew)
 {
 	struct be_options options = fixture_options();
@@ -368,6 +387,28 @@ LMDB_TEST(counts, a_missing_file_is_made_anew)
 	counts_path(path);
 	cr_assert(stat(path, &about) == 0);
 	assert_number(about.st_mode, S_IFREG | 0600);
+}
+
+/* Ids begin anew with the data, and so do the counts. */
+LMDB_TEST(counts, what_an_earlier_environment_left_is_not_counted)
+{
+	static const char *const names[] = {"data.mdb", "lock.mdb"};
+	char path[128];
+
+	fixture_create(budget, "llm", 10);
+	assert_status(be_check(budget, "llm", 11, NULL), BE_EXCEEDS_BUDGET);
+	assert_status(be_check(budget, "none", 11, NULL), BE_NO_ENVELOPE);
+	fixture_close(budget);
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof path, "%s/%s", fixture.path, names[i]);
+		cr_assert(unlink(path) == 0);
+	}
+	budget = fixture_open("");
+	fixture_create(budget, "llm", 10);
+	assert_counts(budget, "llm", 0, 0);
+	assert_number(no_envelope(budget), 0);
+	assert_status(be_check(budget, "llm", 11, NULL), BE_EXCEEDS_BUDGET);
+	assert_counts(budget, "llm", 1, 0);
 }
 
 LMDB_TEST(counts, an_empty_file_begins_anew)

@@ -107,6 +107,7 @@ static int look(int flags, void *context)
 	}
 	EXPECT_VERIFIED(handle);
 	EXPECT_BALANCE(handle, "llm", RECORDS, 0);
+	EXPECT_STATUS(be_check(handle, "llm", 2000 * BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
 	if (!(flags & BE_OPEN_READ_ONLY)) {
 		EXPECT_OK(be_record(handle, "llm", 1, "", NULL));
 		EXPECT_VERIFIED(handle);
@@ -237,5 +238,6 @@ int main(int argc, char **argv)
 	spoil_beside("lock.mdb", 50, &random);
 	spoil_beside("be-owners", 50, &random);
 	spoil_beside("be-group", 50, &random);
+	spoil_beside("be-counts", 50, &random);
 	return 0;
 }

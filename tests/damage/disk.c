@@ -26,7 +26,7 @@
 #define EVENTS_MAX ((size_t)1 << 16)
 #define BYTES_MAX ((size_t)1 << 28)
 
-const char *const disk_mapped[DISK_MAPPED_FILES] = {"be-owners", "be-group", "lock.mdb"};
+const char *const disk_mapped[DISK_MAPPED_FILES] = {"be-owners", "be-group", "be-counts", "lock.mdb"};
 
 static struct log {
 	atomic_bool on;

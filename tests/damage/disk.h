@@ -38,7 +38,7 @@ struct disk_event {
 };
 
 /* The files beside data.mdb, which are mapped rather than written. */
-#define DISK_MAPPED_FILES 3
+#define DISK_MAPPED_FILES 4
 extern const char *const disk_mapped[DISK_MAPPED_FILES];
 
 /* From now on what this process and its children do with `environment`, which must not exist yet, is logged.

@@ -258,6 +258,26 @@ static void set_modes(const char *directory, const struct modes *modes)
 	set_mode(directory, ".", modes->directory);
 }
 
+/* The counts of refusals hinder nobody, whoever may not write them. */
+static int spend_without_counts(int index, void *context)
+{
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+	struct be_enforcer *handle;
+	uint64_t id;
+
+	(void)index;
+	if (geteuid() == 0)
+		EXPECT(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+	EXPECT_OK(be_open(context, NULL, &handle));
+	EXPECT_OK(be_envelope_ensure(handle, "nobody's", 10, BE_PERIOD_TOTAL, NULL));
+	EXPECT_OK(be_commit(handle, "nobody's", 1, NULL, &id));
+	EXPECT_STATUS(be_commit(handle, "nobody's", 10, NULL, &id), BE_EXCEEDS_BUDGET);
+	EXPECT_OK(be_utilization(handle, "nobody's", &envelope));
+	EXPECT_EQUAL(envelope.refused_exceeds_budget, 0);
+	be_close(handle);
+	return 0;
+}
+
 static int look_as_nobody(int index, void *context)
 {
 	(void)index;
@@ -283,6 +303,7 @@ static void test_permissions(void)
 		{{0555, 0444, 0444, 0444}, true, "/lock.mdb"}, /* readers write to it, too */
 	};
 	static const struct modes usual = {0700, 0600, 0600, 0600};
+	static const struct modes without_counts = {0777, 0666, 0666, 0666};
 	struct attempt attempt;
 	char path[PATH_MAX];
 	size_t i;
@@ -307,6 +328,11 @@ static void test_permissions(void)
 	EXPECT_EQUAL(child_wait(child_start(expect_permission, false, &attempt)), 0);
 	set_modes(path, &usual);
 	expect_unchanged(__FILE__, __LINE__, "a forbidden opening");
+	set_modes(path, &without_counts);
+	set_mode(path, "be-counts", 0444);
+	EXPECT_EQUAL(child_wait(child_start(spend_without_counts, 0, path)), 0);
+	set_mode(path, "be-counts", 0600);
+	set_modes(path, &usual);
 	be_close(test_open(path, BE_DURABILITY_FULL));
 	watched.size = 0;
 }
