@@ -90,6 +90,7 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 		free(made);
 		return status;
 	}
+	record_key_envelope(&made->prefix, &made->name);
 	made->now = options->now;
 	made->now_context = options->now_context;
 	made->observe = options->observe;
@@ -186,6 +187,16 @@ enum be_status enforcer_name(const struct be_enforcer *handle, const char *categ
 	name->namespace_size = handle->name.namespace_size;
 	memcpy(name->namespace_name, handle->name.namespace_name, handle->name.namespace_size + 1U);
 	return name_set_category(name, category);
+}
+
+bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key)
+{
+	size_t size = strnlen(category, BE_NAME_SIZE);
+
+	memcpy(key->bytes, handle->prefix.bytes, handle->prefix.size);
+	memcpy(key->bytes + handle->prefix.size, category, size);
+	key->size = (uint16_t)(handle->prefix.size + size);
+	return size > 0 && size < BE_NAME_SIZE;
 }
 
 void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind)

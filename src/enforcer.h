@@ -4,7 +4,7 @@
 #define ENFORCER_H
 
 #include "environment.h"
-#include "operation.h"
+#include "record.h"
 
 /* Address space for an environment, when nobody says otherwise. */
 #define ENFORCER_DEFAULT_MAP_SIZE (UINT64_C(64) << 30)
@@ -14,6 +14,7 @@ struct be_enforcer {
 	_Atomic(struct environment *) environment;
 	struct environment_settings settings; /* to open it again */
 	struct name name;                     /* its namespace; the category is empty */
+	struct record_key prefix;             /* how the keys of its envelopes begin */
 	int64_t (*now)(void *context);
 	void *now_context;
 	void (*observe)(void *context, const struct be_event *event);
@@ -30,6 +31,10 @@ int64_t enforcer_now_coarse(const struct be_enforcer *handle);
 
 /* The handle's namespace with this category (not NULL). */
 enum be_status enforcer_name(const struct be_enforcer *handle, const char *category, struct name *name);
+
+/* The key of that envelope, for asking only: whether the name is valid has not been looked at. False: it is empty or too
+ * long. */
+bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key);
 
 /* Clears an operation, its description excepted, and sets its kind and time. */
 void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind);

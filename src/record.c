@@ -195,11 +195,6 @@ void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t i
 	key->size = 17;
 }
 
-struct be_bytes record_key_bytes(const struct record_key *key)
-{
-	return (struct be_bytes){key->bytes, key->size};
-}
-
 bool record_parse_envelope_key(struct be_bytes key, struct name *name)
 {
 	const char *bytes = key.data;

@@ -109,7 +109,10 @@ void record_key_header(struct record_key *key);
 void record_key_envelope(struct record_key *key, const struct name *name);
 void record_key_id(struct record_key *key, enum record_type type, uint64_t id);
 void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t id);
-struct be_bytes record_key_bytes(const struct record_key *key);
+static inline struct be_bytes record_key_bytes(const struct record_key *key)
+{
+	return (struct be_bytes){key->bytes, key->size};
+}
 
 /* Each false when the key is not of that form. */
 bool record_parse_envelope_key(struct be_bytes key, struct name *name);

@@ -160,23 +160,21 @@ static enum be_status chain_spend(struct chain *chain, int64_t amount)
 
 /* ---- decisions */
 
-static void decide(struct be_decision *decision, enum be_status status, const struct name *name,
-		   const struct envelope *envelope)
+static void decide_name(struct be_decision *decision, enum be_status status, const struct name *name)
 {
 	decision->status = status;
-	decision->limit = envelope->limit;
-	decision->spent = envelope->spent;
-	decision->committed = envelope->committed;
-	decision->available = amount_available(envelope->limit, envelope->spent, envelope->committed);
 	memcpy(decision->namespace_name, name->namespace_name, name->namespace_size + 1U);
 	memcpy(decision->category, name->category, name->category_size + 1U);
 }
 
-static void decide_no_envelope(struct be_decision *decision, const struct name *name)
+static void decide(struct be_decision *decision, enum be_status status, const struct name *name,
+		   const struct envelope *envelope)
 {
-	decision->status = BE_NO_ENVELOPE;
-	memcpy(decision->namespace_name, name->namespace_name, name->namespace_size + 1U);
-	memcpy(decision->category, name->category, name->category_size + 1U);
+	decide_name(decision, status, name);
+	decision->limit = envelope->limit;
+	decision->spent = envelope->spent;
+	decision->committed = envelope->committed;
+	decision->available = amount_available(envelope->limit, envelope->spent, envelope->committed);
 }
 
 /* May `amount` more be committed in this envelope, whatever its ancestors say? */
@@ -206,48 +204,58 @@ static enum be_status chain_decide(const struct chain *chain, int64_t amount, st
 	return BE_OK;
 }
 
-/* The same question for those who only ask: one envelope at a time, and no chain is put together. */
-enum be_status rules_check(struct store *store, const struct name *name, int64_t amount, int64_t now_ns,
-			   struct be_decision *decision, uint64_t *refuser, struct be_envelope *after,
-			   bool *has_envelope)
+static int64_t now_at(struct rules_moment *moment)
+{
+	if (moment->read) {
+		moment->now_ns = moment->read(moment->context);
+		moment->read = NULL;
+	}
+	return moment->now_ns;
+}
+
+/* The same question for those who only ask: one envelope at a time, no chain is put together, and of names only the
+ * keys are handled until somebody wants to be told. */
+enum be_status rules_check(struct store *store, const struct record_key *key, int64_t amount,
+			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
+			   struct be_envelope *after, bool *has_envelope)
 {
 	struct envelope envelope;
-	struct name parent;
-	const struct name *at = name;
+	struct record_key parent;
 
 	if (decision)
 		decision->requested = amount;
 	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
-		int found = store_envelope_find(store, at, &envelope);
+		int found = store_envelope_find(store, key, &envelope);
 		enum be_status status;
 
 		if (found < 0)
 			return (enum be_status)found;
 		if (found == STORE_NONE && depth > 0)
-			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing", name->category);
+			return error_set(BE_DAMAGED, "the parent of an envelope is missing");
 		if (found == STORE_NONE) {
-			if (decision)
-				decide_no_envelope(decision, name);
+			if (decision && record_parse_envelope_key(record_key_bytes(key), &envelope.name))
+				decide_name(decision, BE_NO_ENVELOPE, &envelope.name);
 			return BE_NO_ENVELOPE;
 		}
-		rules_roll_over(&envelope, now_ns, 1);
+		if ((decision || after) && !record_parse_envelope_key(record_key_bytes(key), &envelope.name))
+			return error_set(BE_DAMAGED, "an envelope lies under a key that names none");
+		if (envelope.period != BE_PERIOD_TOTAL)
+			rules_roll_over(&envelope, now_at(moment), 1);
 		if (after && depth == 0) {
-			name_copy(&envelope.name, name);
 			rules_describe_envelope(&envelope, after);
 			*has_envelope = true;
 		}
 		status = permit(&envelope, amount);
 		if (decision && (status != BE_OK || depth == 0))
-			decide(decision, status, at, &envelope);
+			decide(decision, status, &envelope.name, &envelope);
 		if (status != BE_OK)
 			*refuser = envelope.id;
 		if (status != BE_OK || envelope.parent.category_size == 0)
 			return status;
-		name_copy(&parent, &envelope.parent);
-		at = &parent;
+		record_key_envelope(&parent, &envelope.parent);
+		key = &parent;
 	}
-	return error_set(BE_DAMAGED, "the envelope \"%s\" has more than %d ancestors", name->category,
-			 BE_DEPTH_MAX - 1);
+	return error_set(BE_DAMAGED, "an envelope has more than %d ancestors", BE_DEPTH_MAX - 1);
 }
 
 /* ---- what the rules below share */
@@ -358,7 +366,7 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 
 	decision->requested = operation->amount;
 	if (status == BE_NO_ENVELOPE)
-		decide_no_envelope(decision, &operation->name);
+		decide_name(decision, BE_NO_ENVELOPE, &operation->name);
 	if (status != BE_OK)
 		return status;
 	status = chain_decide(&chain, operation->amount, result);

@@ -16,12 +16,20 @@
  */
 enum be_status rules_apply(struct store *store, const struct operation *operation, struct result *result);
 
-/* Would a commit of `amount` be granted? For a read txn. `decision` may be NULL; its size is left alone, and
- * on a fault what it holds is undefined. *refuser is the id of the envelope that refused, if one did. When
- * `after` is not NULL it receives the envelope asked about, if *has_envelope says so. */
-enum be_status rules_check(struct store *store, const struct name *name, int64_t amount, int64_t now_ns,
-			   struct be_decision *decision, uint64_t *refuser, struct be_envelope *after,
-			   bool *has_envelope);
+/* The time of a check, which is not read unless an envelope with a period is met. */
+struct rules_moment {
+	int64_t (*read)(const void *context); /* NULL: now_ns it is */
+	const void *context;
+	int64_t now_ns;
+};
+
+/* Would a commit of `amount` be granted in the envelope with this key? For a read txn. `decision` may be NULL; its
+ * size is left alone, and on a fault what it holds is undefined. *refuser is the id of the envelope that refused, if
+ * one did. When `after` is not NULL it receives the envelope asked about, if *has_envelope says so. For the key of a
+ * name that is not valid the answer is BE_NO_ENVELOPE, and the decision names none. */
+enum be_status rules_check(struct store *store, const struct record_key *key, int64_t amount,
+			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
+			   struct be_envelope *after, bool *has_envelope);
 
 /* Brings an envelope to the window that `now_ns` lies in; transactions count for it from
  * `next_transaction_id` on. A clock that stands before the window changes nothing. */

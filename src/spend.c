@@ -25,7 +25,20 @@ static enum be_status check_amount(int64_t amount)
 	return BE_OK;
 }
 
-/* ---- check */
+/* ---- check
+ *
+ * Most checks are of an envelope that is there. So a category goes into the key as it is given, and whether it is a
+ * valid one is looked at when there is no such envelope, or when an observer is to be told of it.
+ */
+
+static __attribute__((noinline)) enum be_status check_arguments(const struct be_enforcer *handle,
+								const char *category, int64_t amount)
+{
+	struct name name;
+	enum be_status status = enforcer_name(handle, category, &name);
+
+	return status == BE_OK ? check_amount(amount) : status;
+}
 
 static void observe_check(struct be_enforcer *handle, const struct name *name, int64_t amount, int64_t now_ns,
 			  struct result *result)
@@ -41,40 +54,55 @@ static void observe_check(struct be_enforcer *handle, const struct name *name, i
 }
 
 /* For handles with an observer, which is shown the envelope. */
-static enum be_status check_observed(struct be_enforcer *handle, struct store *store, const struct name *name,
-				     int64_t amount, int64_t now_ns, struct be_decision *decision)
+static __attribute__((noinline)) enum be_status
+check_observed(struct be_enforcer *handle, struct store *store, const struct record_key *key, int64_t amount,
+	       struct rules_moment *moment, struct be_decision *decision)
 {
 	struct result result;
+	struct name name;
 
+	(void)record_parse_envelope_key(record_key_bytes(key), &name); /* it has been looked at */
 	memset(&result, 0, sizeof result);
 	result.envelope.size = sizeof result.envelope;
-	result.status = rules_check(store, name, amount, now_ns, decision, &result.refuser, &result.envelope,
+	result.status = rules_check(store, key, amount, moment, decision, &result.refuser, &result.envelope,
 				    &result.has_envelope);
 	store_abort(store);
 	enforcer_count(handle, result.status, result.refuser);
-	observe_check(handle, name, amount, now_ns, &result);
+	observe_check(handle, &name, amount, moment->now_ns, &result);
 	return result.status;
 }
 
-static enum be_status check(struct be_enforcer *handle, const struct name *name, int64_t amount,
-			    struct be_decision *decision)
+static int64_t read_clock(const void *handle)
+{
+	return enforcer_now_coarse(handle);
+}
+
+static enum be_status check(struct be_enforcer *handle, const char *category, const struct record_key *key,
+			    int64_t amount, struct be_decision *decision)
 {
 	struct environment *environment;
 	struct store store;
 	enum be_status status = enforcer_environment(handle, &environment);
+	struct rules_moment moment = {.read = read_clock, .context = handle};
 	uint64_t refuser = 0;
-	int64_t now_ns;
 
 	if (status != BE_OK)
 		return status;
-	now_ns = enforcer_now_coarse(handle); /* the caller's clock is no business of a txn's */
+	if (handle->now || handle->observe) /* the caller's clock is no business of a txn's */
+		moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
 	status = store_begin(&store, environment->storage, false);
 	if (status != BE_OK)
 		return status;
 	if (handle->observe)
-		return check_observed(handle, &store, name, amount, now_ns, decision);
-	status = rules_check(&store, name, amount, now_ns, decision, &refuser, NULL, NULL);
+		return check_observed(handle, &store, key, amount, &moment, decision);
+	status = rules_check(&store, key, amount, &moment, decision, &refuser, NULL, NULL);
 	store_abort(&store);
+	if (status == BE_NO_ENVELOPE) {
+		enum be_status wrong = check_arguments(handle, category, amount);
+
+		if (wrong != BE_OK)
+			return wrong;
+	}
 	if (status != BE_OK)
 		enforcer_count(handle, status, refuser);
 	return status;
@@ -85,17 +113,15 @@ enum be_status be_check(struct be_enforcer *handle, const char *category, int64_
 {
 	struct be_decision own;
 	struct be_decision *filled = decision;
-	struct name name;
+	struct record_key key;
 	enum be_status status;
 
 	error_clear();
 	status = sized_clear(decision);
 	if (!handle || !category)
 		return missing(handle ? "category" : "handle");
-	if (status == BE_OK)
-		status = enforcer_name(handle, category, &name);
-	if (status == BE_OK)
-		status = check_amount(amount);
+	if (status == BE_OK && (!enforcer_key(handle, category, &key) || amount < 0 || handle->observe))
+		status = check_arguments(handle, category, amount);
 	if (status != BE_OK)
 		return status;
 	/* A structure of another version's size is filled through one of ours. */
@@ -103,7 +129,7 @@ enum be_status be_check(struct be_enforcer *handle, const char *category, int64_
 		own = (struct be_decision)BE_DECISION_INIT;
 		filled = &own;
 	}
-	status = check(handle, &name, amount, filled);
+	status = check(handle, category, &key, amount, filled);
 	if (filled != decision && (status == BE_OK || be_status_is_refusal(status)))
 		sized_write(decision, &own, sizeof own);
 	else if (status != BE_OK && !be_status_is_refusal(status))

@@ -178,19 +178,16 @@ enum be_status store_initialise(struct store *store, int64_t now_ns)
 
 /* ---- envelopes */
 
-int store_envelope_find(struct store *store, const struct name *name, struct envelope *envelope)
+int store_envelope_find(struct store *store, const struct record_key *key, struct envelope *envelope)
 {
-	struct record_key key;
 	struct be_bytes value;
 	enum be_status status;
-	int found;
+	int found = find(store, key, &value);
 
-	record_key_envelope(&key, name);
-	found = find(store, &key, &value);
 	if (found != 0)
 		return found;
 	status = record_decode_envelope(value, envelope);
-	if (status == BE_OK && !sound(store, record_key_bytes(&key), value))
+	if (status == BE_OK && !sound(store, record_key_bytes(key), value))
 		status = BE_DAMAGED;
 	if (status != BE_OK)
 		return (int)damaged("an envelope's record", status);
@@ -199,8 +196,11 @@ int store_envelope_find(struct store *store, const struct name *name, struct env
 
 int store_envelope_get(struct store *store, const struct name *name, struct envelope *envelope)
 {
-	int found = store_envelope_find(store, name, envelope);
+	struct record_key key;
+	int found;
 
+	record_key_envelope(&key, name);
+	found = store_envelope_find(store, &key, envelope);
 	if (found == 0)
 		name_copy(&envelope->name, name);
 	return found;
