@@ -664,9 +664,10 @@ BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_n
 /* Copies the whole environment, as it is at one moment, to the file `path`, while the pool works. The file must
  * not exist (ALREADY_THERE), appears under its name only when it is whole, and is flushed. A read txn is open
  * for as long as that takes, so the data file may grow meanwhile. Pending commits are copied, too; where the
- * copy is restored their owners count as dead. The file has mode 0600. Whoever is killed while he makes it
- * leaves a file named `path`, a point and six characters more, which is of no use. INVALID_ARGUMENT for a
- * storage that was given as a value. */
+ * copy is restored their owners count as dead. The file has mode 0600. Until it is whole it has no name, so that
+ * whoever is killed while he makes it leaves nothing; only on file systems that have no such files does he leave
+ * one named `path`, a point and six characters more, which is of no use. INVALID_ARGUMENT for a storage that was
+ * given as a value. */
 BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *path);
 
 /* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is

@@ -2,8 +2,9 @@
 /*
  * be_backup() and be_restore(): an environment as one file, and back.
  *
- * Both make what they make under another name and give it its own when it is whole and flushed, so that whoever is
- * killed in the middle leaves nothing that looks finished, and nothing that exists is written over.
+ * Both give what they make its name when it is whole and flushed: a file that has none until then, or something under
+ * another name. Whoever is killed in the middle leaves nothing that looks finished, and nothing that exists is
+ * written over.
  */
 #include "enforcer.h"
 #include "error.h"
@@ -38,15 +39,12 @@ static enum be_status name_beside(char beside[PATH_MAX], const char *path, const
 	return BE_OK;
 }
 
-/* Flushes the directory that `path` is in, so that its name is there after the loss of power. */
-static enum be_status flush_directory_of(const char *path)
+/* The directory that `path` is in. */
+static enum be_status find_directory(char directory[PATH_MAX], const char *path)
 {
-	char directory[PATH_MAX];
 	char *slash;
-	int fd;
-	enum be_status status = BE_OK;
 
-	if (strlen(path) >= sizeof directory)
+	if (strlen(path) >= PATH_MAX)
 		return error_set(BE_INVALID_ARGUMENT, "the path is too long");
 	strcpy(directory, path);
 	slash = strrchr(directory, '/');
@@ -54,6 +52,18 @@ static enum be_status flush_directory_of(const char *path)
 		strcpy(directory, ".");
 	else
 		slash[slash == directory ? 1 : 0] = '\0';
+	return BE_OK;
+}
+
+/* Flushes the directory that `path` is in, so that its name is there after the loss of power. */
+static enum be_status flush_directory_of(const char *path)
+{
+	char directory[PATH_MAX];
+	int fd;
+	enum be_status status = find_directory(directory, path);
+
+	if (status != BE_OK)
+		return status;
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return failed(directory);
@@ -88,24 +98,65 @@ static enum be_status publish_directory(const char *made, const char *path)
 
 /* ---- backup */
 
-static enum be_status copy_out(struct lmdb_storage *lmdb, const char *part, int fd)
-{
-	enum be_status status = lmdb_storage_copy(lmdb, fd);
+/* A file being made. Most file systems make it without a name, so that whoever is killed takes it along; elsewhere it
+ * lies beside, under a name of its own. */
+struct part {
+	int fd;
+	bool is_named;
+	char path[PATH_MAX]; /* as long as it has no other name */
+};
 
-	if (status == BE_OK && fsync(fd) < 0)
-		status = failed(part);
-	if (close(fd) < 0 && status == BE_OK)
-		status = failed(part);
+static enum be_status part_make(struct part *part, const char *path)
+{
+	char directory[PATH_MAX];
+	enum be_status status = find_directory(directory, path);
+
+	if (status == BE_OK)
+		status = name_beside(part->path, path, ".XXXXXX");
+	if (status != BE_OK)
+		return status;
+	/* It is named through /proc, where that is. */
+	part->fd = -1;
+	if (access("/proc/self/fd", X_OK) == 0)
+		part->fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	part->is_named = part->fd < 0;
+	if (part->is_named)
+		part->fd = mkostemp(part->path, O_CLOEXEC);
+	else
+		snprintf(part->path, sizeof part->path, "/proc/self/fd/%d", part->fd);
+	return part->fd < 0 ? failed(path) : BE_OK;
+}
+
+static enum be_status part_publish(const struct part *part, const char *path)
+{
+	if (part->is_named)
+		return publish_file(part->path, path);
+	if (linkat(AT_FDCWD, part->path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
+		return failed(path);
+	return flush_directory_of(path);
+}
+
+static enum be_status copy_out(struct lmdb_storage *lmdb, const struct part *part, const char *path)
+{
+	enum be_status status = lmdb_storage_copy(lmdb, part->fd);
+
+	if (status == BE_OK && fsync(part->fd) < 0)
+		status = failed(path);
+	if (status == BE_OK)
+		status = part_publish(part, path);
+	if (close(part->fd) < 0 && status == BE_OK)
+		status = failed(path);
+	if (status != BE_OK && part->is_named)
+		unlink(part->path);
 	return status;
 }
 
 static enum be_status backup(struct environment *environment, const char *path)
 {
-	char part[PATH_MAX];
+	struct part part;
 	struct stat about;
 	enum be_status status;
 	int cancel_state;
-	int fd;
 
 	if (!environment->lmdb)
 		return error_set(BE_INVALID_ARGUMENT, "only an environment in a directory can be backed up");
@@ -113,16 +164,10 @@ static enum be_status backup(struct environment *environment, const char *path)
 		errno = EEXIST;
 		return failed(path);
 	}
-	status = name_beside(part, path, ".XXXXXX");
-	if (status != BE_OK)
-		return status;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	fd = mkostemp(part, O_CLOEXEC);
-	status = fd < 0 ? failed(path) : copy_out(environment->lmdb, part, fd);
+	status = part_make(&part, path);
 	if (status == BE_OK)
-		status = publish_file(part, path);
-	if (status != BE_OK && fd >= 0)
-		unlink(part);
+		status = copy_out(environment->lmdb, &part, path);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
 }

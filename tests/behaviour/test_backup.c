@@ -112,13 +112,17 @@ LMDB_TEST(backup, no_file_beside_the_copy_is_touched)
 	close(fd);
 }
 
-/* From now on this process's renameat2() answers as that of NFS does. */
-static void forbid_flags_of_renames(void)
+/* From now on files without names, and flags of renameat2(), are answered as NFS does. */
+static void forbid_what_is_local(void)
 {
 	struct sock_filter steps[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 1, 2),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {sizeof steps / sizeof *steps, steps};
@@ -132,7 +136,7 @@ LMDB_TEST(backup, a_copy_may_go_to_a_network_file_system)
 	char copy[128], directory[128];
 
 	spend(budget);
-	forbid_flags_of_renames();
+	forbid_what_is_local();
 	assert_ok(be_backup(budget, beside(copy, "copy")));
 	assert_status(be_backup(budget, copy), BE_ALREADY_THERE);
 	assert_ok(be_restore(copy, beside(directory, "restored")));
