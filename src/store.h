@@ -40,8 +40,8 @@ enum be_status store_read_header(const struct be_storage *storage, bool write, s
 /* Writes a new header into a storage that holds nothing; BE_NOT_AN_ENVIRONMENT if it holds something. */
 enum be_status store_initialise(struct store *store, int64_t now_ns);
 
-/* `find` leaves envelope->name alone, for those who have the name and are in a hurry. */
-int store_envelope_find(struct store *store, const struct name *name, struct envelope *envelope);
+/* `find` leaves envelope->name alone, for those who have the key and are in a hurry. */
+int store_envelope_find(struct store *store, const struct record_key *key, struct envelope *envelope);
 int store_envelope_get(struct store *store, const struct name *name, struct envelope *envelope);
 enum be_status store_envelope_put(struct store *store, const struct envelope *envelope);
 enum be_status store_envelope_del(struct store *store, const struct name *name);
