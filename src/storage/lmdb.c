@@ -12,8 +12,8 @@
  *
  * Writes. LMDB lets one write txn exist at a time, so one struct per environment suffices; it is filled
  * after mdb_txn_begin() and emptied before the call that lets the next writer in. A thread that ended in
- * a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so cancellation is
- * disabled from begin to the end.
+ * a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so callers have
+ * cancellation disabled from begin to the end (executor.c).
  *
  * Opening. A flock() on data.mdb, of which LMDB knows nothing, keeps others from looking at the file
  * while the first process writes its first pages. lock.mdb is opened by this file only when it makes it,
@@ -30,7 +30,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <lmdb.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +63,6 @@ struct lmdb_txn {
 	bool write;
 	bool pooled;
 	bool cursor_renewed; /* the cursor is of this read txn, not of one before */
-	int cancel_state;    /* of the thread, before begin(write) */
 	MDB_txn *txn;
 	MDB_cursor *cursor;
 };
@@ -274,23 +272,18 @@ static int begin_write(struct lmdb_storage *storage, void **txn)
 {
 	unsigned count = atomic_fetch_add_explicit(&storage->writes, 1, memory_order_relaxed);
 	struct lmdb_txn *writer = &storage->writer;
-	int cancel_state;
 	MDB_txn *begun;
 	int rc;
 
 	if (storage->read_only)
 		return error_set(BE_READ_ONLY, "%s: opened read-only", storage->path);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	/* That nothing could be cleared is no reason to refuse the write. */
 	if (count % WRITES_PER_READER_CHECK == WRITES_PER_READER_CHECK - 1)
 		(void)mdb_reader_check(storage->env, NULL);
 	rc = mdb_txn_begin(storage->env, NULL, 0, &begun);
-	if (rc) {
-		pthread_setcancelstate(cancel_state, NULL);
+	if (rc)
 		return storage_failed(storage, rc);
-	}
 	writer->txn = begun;
-	writer->cancel_state = cancel_state;
 	*txn = writer;
 	return 0;
 }
@@ -305,13 +298,11 @@ static int lmdb_commit(void *self, void *txn)
 	struct lmdb_storage *storage = self;
 	struct lmdb_txn *writer = txn;
 	MDB_txn *ending = writer->txn;
-	int cancel_state = writer->cancel_state;
 	int rc;
 
 	/* The next writer may fill the struct as soon as LMDB is called. */
 	writer->txn = NULL;
 	rc = mdb_txn_commit(ending);
-	pthread_setcancelstate(cancel_state, NULL);
 	return rc ? storage_failed(storage, rc) : 0;
 }
 
@@ -319,14 +310,11 @@ static void lmdb_abort(void *self, void *txn)
 {
 	struct lmdb_txn *ending = txn;
 	MDB_txn *inner = ending->txn;
-	int cancel_state;
 
 	(void)self;
 	if (ending->write) {
-		cancel_state = ending->cancel_state;
 		ending->txn = NULL;
 		mdb_txn_abort(inner);
-		pthread_setcancelstate(cancel_state, NULL);
 		return;
 	}
 	ending->cursor_renewed = false;

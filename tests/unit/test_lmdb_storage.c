@@ -819,51 +819,6 @@ Test(lmdb, one_thread_may_hold_many_read_txns_of_different_states)
 	lmdb_storage_close(storage);
 }
 
-struct cancelled {
-	struct lmdb_storage *storage;
-	pthread_barrier_t begun;
-	pthread_barrier_t cancelled;
-	atomic_bool committed;
-};
-
-/* Is cancelled inside its write txn, and lives until it has ended. */
-static void *write_while_cancelled(void *context)
-{
-	struct cancelled *c = context;
-	const struct be_storage_ops *ops = lmdb_storage_interface(c->storage)->ops;
-	void *txn;
-
-	if (ops->begin(c->storage, true, &txn) != 0)
-		return context;
-	pthread_barrier_wait(&c->begun);
-	pthread_barrier_wait(&c->cancelled);
-	pthread_testcancel();
-	if (ops->put(c->storage, txn, text("key"), text("value")) == 0 && ops->commit(c->storage, txn) == 0)
-		atomic_store(&c->committed, true);
-	pthread_testcancel();
-	return context;
-}
-
-Test(lmdb, a_thread_cancelled_in_a_write_txn_ends_it_first)
-{
-	struct cancelled c = {.storage = open_storage()};
-	pthread_t thread;
-	void *result;
-
-	cr_assert_eq(pthread_barrier_init(&c.begun, NULL, 2), 0);
-	cr_assert_eq(pthread_barrier_init(&c.cancelled, NULL, 2), 0);
-	cr_assert_eq(pthread_create(&thread, NULL, write_while_cancelled, &c), 0);
-	pthread_barrier_wait(&c.begun);
-	cr_assert_eq(pthread_cancel(thread), 0);
-	pthread_barrier_wait(&c.cancelled);
-	cr_assert_eq(pthread_join(thread, &result), 0);
-	cr_assert(atomic_load(&c.committed));
-	cr_assert_eq(result, PTHREAD_CANCELED, "the request to end was lost");
-	cr_assert_eq(store(c.storage, "key", "again"), 0, "%s", be_last_error());
-	cr_assert(holds(c.storage, "key", "again"));
-	lmdb_storage_close(c.storage);
-}
-
 /* ---------------------------------------------------------------------- fork */
 
 static int use_in_child(int index, void *context)
