@@ -47,10 +47,10 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "--interval goes with --watch", "/nowhere", "--interval", "1");
 	EXPECT_REFUSED(2, "--follow has neither --sort nor --until", "/nowhere", "transactions", "--follow",
 		       "--sort", "id");
-	EXPECT_REFUSED(2, "--sort: commits has no column 'limit'; --help", "/nowhere", "commits", "--sort",
+	EXPECT_REFUSED(2, "--sort: commits has no column 'limit'; it has ", "/nowhere", "commits", "--sort",
 		       "-limit");
-	EXPECT_REFUSED(2, "--sort: envelopes has no column ''; --help", "/nowhere", "--sort", "");
-	EXPECT_REFUSED(2, "--output: envelopes has no column 'held'; --help", "--output", "limit,held,id",
+	EXPECT_REFUSED(2, "--sort: envelopes has no column ''; it has ", "/nowhere", "--sort", "");
+	EXPECT_REFUSED(2, "--output: envelopes has no column 'held'; it has ", "--output", "limit,held,id",
 		       "/nowhere");
 	EXPECT_REFUSED(2, "--output: commits has no column ''", "--output", "id,", "/nowhere", "commits");
 	EXPECT_REFUSED(2, "--output: commits has no column ''", "--output", "", "/nowhere", "commits");

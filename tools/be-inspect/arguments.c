@@ -104,6 +104,9 @@ static const char help[] =
 	"@SECONDS since 1970; or how long ago: 90s, 30m, 1h, 7d, 2w. AMOUNT is a decimal "
 	"number such as 0.40.\n"
 	"\n"
+	"On a terminal that is too narrow, envelopes are shown without PARENT, PERIOD, ENDS and REFUSED, in "
+	"this order, and long descriptions are cut; a pipe gets all, and so does who names columns.\n"
+	"\n"
 	"Exit status: 0 all went well, 1 verify found a difference or damage, 2 the "
 	"command line is wrong, 3 the "
 	"environment cannot be read or the output cannot be written.\n"
@@ -198,6 +201,27 @@ static void add_default_columns(struct arguments *arguments, const struct fields
 			add_column(arguments, &fields->first[i]);
 }
 
+/* Ends the process, naming the columns there are. */
+static void refuse_column(struct argp_state *state, const char *option, enum view view, const char *name,
+			  size_t size)
+{
+	char *whole = strndup(name, size), *safe, *known;
+	size_t known_size, i;
+	FILE *stream = open_memstream(&known, &known_size);
+
+	if (!whole || !stream)
+		tool_out_of_memory();
+	safe = text_escape(whole);
+	for (i = 0; i < views[view].fields->count; i++)
+		fprintf(stream, "%s%s", i > 0 ? ", " : "", views[view].fields->first[i].heading);
+	if (fclose(stream) != 0)
+		tool_out_of_memory();
+	argp_error(state, "%s: %s has no column '%s'; it has %s", option, view_name(view), safe, known);
+	free(known);
+	free(safe);
+	free(whole);
+}
+
 static void add_columns(struct argp_state *state, struct parser *parser, const struct fields *fields)
 {
 	const char *name = parser->columns, *end;
@@ -211,13 +235,8 @@ static void add_columns(struct argp_state *state, struct parser *parser, const s
 
 		end = strchrnul(name, ',');
 		field = fields_find(fields, name, (size_t)(end - name));
-		if (!field) {
-			char *safe = text_escape(name);
-
-			argp_error(state, "--output: %s has no column '%.*s'; --help lists them",
-				   view_name(parser->arguments->view), (int)strcspn(safe, ","), safe);
-			free(safe);
-		}
+		if (!field)
+			refuse_column(state, "--output", parser->arguments->view, name, (size_t)(end - name));
 		add_column(parser->arguments, field);
 		if (*end == '\0')
 			return;
@@ -228,7 +247,6 @@ static void take_sort(struct argp_state *state, struct parser *parser, const str
 {
 	struct arguments *arguments = parser->arguments;
 	const char *name = parser->sort;
-	char *safe;
 
 	if (!name) {
 		arguments->by_need = arguments->view == VIEW_ENVELOPES && arguments->form <= FORM_RAW;
@@ -242,10 +260,7 @@ static void take_sort(struct argp_state *state, struct parser *parser, const str
 	arguments->sort = fields_find(fields, name, strlen(name));
 	if (!parser->sort || arguments->sort)
 		return;
-	safe = text_escape(name);
-	argp_error(state, "--sort: %s has no column '%s'; --help lists them", view_name(arguments->view),
-		   safe);
-	free(safe);
+	refuse_column(state, "--sort", arguments->view, name, strlen(name));
 }
 
 /* ---- all together */
@@ -341,6 +356,7 @@ static void check_combination(struct argp_state *state, struct parser *parser)
 		arguments->limit = FOLLOW_LINES;
 	if (!fields)
 		return;
+	arguments->columns_chosen = parser->columns != NULL;
 	if (parser->columns)
 		add_columns(state, parser, fields);
 	else

@@ -39,6 +39,7 @@ struct arguments {
 	uint64_t limit;               /* 0: all */
 	const struct field **columns; /* `column_count` of them, in the order to show; none for verify */
 	size_t column_count;
+	bool columns_chosen;      /* by --output */
 	const struct field *sort; /* NULL: the library's order */
 	bool descending;
 	bool by_need; /* envelopes: the most constrained first, and a tree where its most constrained one is */

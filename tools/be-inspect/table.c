@@ -27,11 +27,17 @@
 #define NEARLY_USED_PPM 800000
 #define ALL_USED_PPM 1000000
 
+/* Columns that are left out, one after the other, where a terminal is too narrow for all of the usual ones: those that
+ * say what a tree shows, or what changes least. */
+static const char *const dispensable[] = {"parent", "period", "period_end", "refused"};
+
 struct table {
 	const struct arguments *arguments;
 	struct libscols_table *table;
 	size_t waiting; /* rows of this chunk */
 	bool begun;     /* headings were printed, or are not wanted */
+	uint64_t
+		hidden; /* a bit for each column; with --output there may be more columns, and none is hidden */
 };
 
 /* libsmartcols says -ENOMEM, and -EINVAL to what never happens here. */
@@ -50,10 +56,22 @@ static bool wants_colours(const struct arguments *arguments)
 	       terminal && strcmp(terminal, "dumb") != 0;
 }
 
-static int column_flags(const struct field *field, bool tree)
+static bool is_hidden(const struct table *table, size_t column)
 {
+	return column < 64 && (table->hidden >> column & 1);
+}
+
+static int column_flags(const struct table *table, size_t column, bool tree)
+{
+	const struct field *field = table->arguments->columns[column];
+
+	if (is_hidden(table, column))
+		return SCOLS_FL_HIDDEN;
 	if (tree && strcmp(field->key, "category") == 0)
 		return SCOLS_FL_TREE;
+	/* On a terminal only; what is not shown on a line of its own is shown by its beginning. */
+	if (strcmp(field->key, "description") == 0 || strcmp(field->key, "command") == 0)
+		return SCOLS_FL_TRUNC;
 	return field_is_figure(field) ? SCOLS_FL_RIGHT : 0;
 }
 
@@ -73,7 +91,7 @@ struct table *table_create(const struct arguments *arguments, bool tree)
 	for (i = 0; i < arguments->column_count; i++) {
 		const struct field *field = arguments->columns[i];
 
-		if (!scols_table_new_column(table->table, field->heading, 0, column_flags(field, tree)))
+		if (!scols_table_new_column(table->table, field->heading, 0, column_flags(table, i, tree)))
 			tool_out_of_memory();
 	}
 	return table;
@@ -93,14 +111,55 @@ static void keep_widths(struct table *table)
 		widths[i] = (double)scols_column_get_width(scols_table_get_column(table->table, i));
 	must(scols_table_remove_columns(table->table));
 	for (i = 0; i < arguments->column_count; i++)
-		if (!scols_table_new_column(table->table, NULL, widths[i],
-					    column_flags(arguments->columns[i], false)))
+		if (!scols_table_new_column(table->table, NULL, widths[i], column_flags(table, i, false)))
 			tool_out_of_memory();
 	free(widths);
 }
 
+static size_t width_of(const struct table *table, size_t column)
+{
+	return is_hidden(table, column)
+		       ? 0
+		       : scols_column_get_width(scols_table_get_column(table->table, column)) + 1;
+}
+
+static void hide(struct table *table, const char *key)
+{
+	for (size_t i = 0; i < table->arguments->column_count; i++)
+		if (strcmp(table->arguments->columns[i]->key, key) == 0) {
+			table->hidden |= UINT64_C(1) << i;
+			must(scols_column_set_flags(scols_table_get_column(table->table, i),
+						    SCOLS_FL_HIDDEN));
+		}
+}
+
+/* Only what was not asked for is left out, and only where somebody looks. */
+static void fit(struct table *table)
+{
+	const struct arguments *arguments = table->arguments;
+	size_t room = scols_table_get_termwidth(table->table), i, gone = 0;
+	char *trial;
+
+	if (arguments->form == FORM_RAW || arguments->columns_chosen || !isatty(STDOUT_FILENO))
+		return;
+	/* The widths are known after printing. */
+	must(scols_print_table_to_string(table->table, &trial));
+	free(trial);
+	for (;;) {
+		size_t width = 0;
+
+		for (i = 0; i < arguments->column_count; i++)
+			width += width_of(table, i);
+		if (width <= room + 1 || gone == sizeof dispensable / sizeof *dispensable)
+			return;
+		hide(table, dispensable[gone++]);
+	}
+}
+
 static bool print_chunk(struct table *table)
 {
+	if (!table->begun)
+		fit(table);
 	must(scols_print_table(table->table));
 	scols_table_remove_lines(table->table);
 	table->waiting = 0;
