@@ -10,7 +10,7 @@ packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-d
 	libsmartcols-dev libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
 packages_to_test=(libcriterion-dev g++ clang clang-format clang-tidy libclang-rt-dev valgrind strace tmux
-	prometheus mandoc zsh)
+	prometheus mandoc zsh python3-jsonschema)
 
 say() {
 	printf '\n== %s\n' "$*"
