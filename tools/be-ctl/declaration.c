@@ -407,7 +407,7 @@ int declaration_read(struct declaration *declaration, const char *file)
 	if (text)
 		load(declaration, text, size);
 	else
-		tool_complain(declaration->file, strerror(errno));
+		tool_complain_of_file(declaration->file, false);
 	if (stream && !is_input)
 		fclose(stream);
 	if (!text)

@@ -58,8 +58,10 @@ static int open_cost(const struct request *request)
 		fd = open(request->cost_file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	else
 		return -1;
-	if (fd < 0)
-		tool_complain(request->cost_file ? request->cost_file : "--cost-fd", strerror(errno));
+	if (fd < 0 && request->cost_file)
+		tool_complain_of_file(request->cost_file, true);
+	else if (fd < 0)
+		tool_complain("--cost-fd", strerror(errno));
 	return fd;
 }
 

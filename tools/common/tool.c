@@ -117,6 +117,23 @@ void tool_complain(const char *subject, const char *sentence)
 	free(safe_sentence);
 }
 
+void tool_complain_of_file(const char *path, bool for_writing)
+{
+	const char *sentence = strerror(errno);
+
+	if (errno == EACCES) {
+		if (access(path, F_OK) == 0)
+			sentence = for_writing ? "write permission on it is missing"
+					       : "read permission on it is missing";
+		else
+			sentence = errno == ENOENT
+					   ? "it has to be made, and write permission on the directory "
+					     "above it is missing"
+					   : "search (x) permission on a directory above it is missing";
+	}
+	tool_complain(path, sentence);
+}
+
 void tool_out_of_memory(void)
 {
 	if (restore)
