@@ -6,7 +6,8 @@
  *
  * The map is as long as the file can become, far beyond its end. A page behind the end, or one for which the disk
  * has no room, would be SIGBUS; so before this process first touches a chunk of the file it has the system allocate
- * it, and remembers that. The file is never cut. Whoever has not allocated a chunk reads it by pread().
+ * it, and remembers that. The file is never cut. Whoever has not allocated a chunk reads it by pread(), a page at a
+ * time.
  *
  * After opening all is changed by atomic operations, and no lock is taken.
  */
@@ -18,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,13 +31,6 @@
 #define MAP_SIZE_MAX ((size_t)1 << 32)
 #define CHUNKS_MAX (MAP_SIZE_MAX / CHUNK_SIZE)
 
-struct tally {
-	_Atomic uint64_t magic; /* of tally 0, written last; the others have none */
-	_Atomic uint64_t exceeds_budget;
-	_Atomic uint64_t suspended;
-	_Atomic uint64_t no_envelope; /* of tally 0 */
-};
-
 _Static_assert(sizeof(struct tally) == 32 && CHUNK_SIZE % sizeof(struct tally) == 0, "layout of be-counts");
 
 struct counts {
@@ -46,6 +41,11 @@ struct counts {
 };
 
 /* ---- chunks */
+
+static size_t chunk_of(uint64_t id)
+{
+	return (size_t)id * sizeof(struct tally) / CHUNK_SIZE;
+}
 
 static bool is_allocated(const struct counts *counts, size_t chunk)
 {
@@ -60,7 +60,7 @@ static bool allocate(struct counts *counts, uint64_t id)
 
 	if (id >= counts->map_size / sizeof(struct tally))
 		return false;
-	chunk = (size_t)id * sizeof(struct tally) / CHUNK_SIZE;
+	chunk = chunk_of(id);
 	if (is_allocated(counts, chunk))
 		return true;
 	do
@@ -108,23 +108,26 @@ static bool map_file(struct counts *counts)
 	return false;
 }
 
-/* The tally of an id, read where this process need not have allocated it; zeros behind the end. */
-static void read_tally(const struct counts *counts, uint64_t id, struct tally *tally)
+/* Zeros where nothing is. */
+static void read_page(const struct counts *counts, uint64_t number, struct counts_page *page)
 {
-	*tally = (struct tally){0};
-	if (id <= INT64_MAX / sizeof *tally &&
-	    pread(counts->fd, tally, sizeof *tally, (off_t)(id * sizeof *tally)) != (ssize_t)sizeof *tally)
-		*tally = (struct tally){0};
+	memset(page->tallies, 0, sizeof page->tallies);
+	page->number = number + 1;
+	if (number <= INT64_MAX / sizeof page->tallies &&
+	    pread(counts->fd, page->tallies, sizeof page->tallies, (off_t)(number * sizeof page->tallies)) <
+		    0)
+		memset(page->tallies, 0, sizeof page->tallies);
 }
 
 /* One that is being made, or whose maker was killed, has no magic yet. */
 static bool is_ours(const struct counts *counts, off_t size)
 {
-	struct tally first;
+	struct counts_page page;
+	const struct tally *first = &page.tallies[0];
 
-	read_tally(counts, 0, &first);
-	return size == 0 || first.magic == COUNTS_MAGIC ||
-	       (size >= (off_t)sizeof first && first.magic == 0 && first.no_envelope == 0);
+	read_page(counts, 0, &page);
+	return size == 0 || first->magic == COUNTS_MAGIC ||
+	       (size >= (off_t)sizeof *first && first->magic == 0 && first->no_envelope == 0);
 }
 
 struct counts *counts_open(const char *directory, mode_t mode)
@@ -195,31 +198,31 @@ void counts_refusal(struct counts *counts, enum be_status status, uint64_t envel
 	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
-static const struct tally *find_tally(const struct counts *counts, uint64_t id, struct tally *read)
+static const struct tally *find_tally(const struct counts *counts, uint64_t id, struct counts_page *page)
 {
-	if (id < counts->map_size / sizeof *read &&
-	    is_allocated(counts, (size_t)id * sizeof *read / CHUNK_SIZE))
+	if (id < counts->map_size / sizeof(struct tally) && is_allocated(counts, chunk_of(id)))
 		return &counts->tallies[id];
-	read_tally(counts, id, read);
-	return read;
+	if (page->number != id / COUNTS_PAGE + 1)
+		read_page(counts, id / COUNTS_PAGE, page);
+	return &page->tallies[id % COUNTS_PAGE];
 }
 
-void counts_show(const struct counts *counts, struct be_envelope *envelope)
+void counts_show(const struct counts *counts, struct counts_page *page, struct be_envelope *envelope)
 {
 	const struct tally *tally;
-	struct tally read;
 
 	if (!counts)
 		return;
-	tally = find_tally(counts, envelope->id, &read);
+	tally = find_tally(counts, envelope->id, page);
 	envelope->refused_exceeds_budget = atomic_load_explicit(&tally->exceeds_budget, memory_order_relaxed);
 	envelope->refused_suspended = atomic_load_explicit(&tally->suspended, memory_order_relaxed);
 }
 
 uint64_t counts_no_envelope(const struct counts *counts)
 {
-	struct tally read;
+	struct counts_page page = {.number = 0};
 
-	return counts ? atomic_load_explicit(&find_tally(counts, 0, &read)->no_envelope, memory_order_relaxed)
-		      : 0;
+	if (!counts)
+		return 0;
+	return atomic_load_explicit(&find_tally(counts, 0, &page)->no_envelope, memory_order_relaxed);
 }

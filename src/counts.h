@@ -12,9 +12,27 @@
 #define COUNTS_H
 
 #include <budget_enforcer.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct counts;
+
+/* The counts of one envelope; counts.c says how they lie in the file. */
+struct tally {
+	_Atomic uint64_t magic; /* of the first one, written last; the others have none */
+	_Atomic uint64_t exceeds_budget;
+	_Atomic uint64_t suspended;
+	_Atomic uint64_t no_envelope; /* of the first one: the environment's */
+};
+
+#define COUNTS_PAGE 128
+
+/* Tallies read together, so that a listing need not ask the system about each envelope. Begins zeroed, and is used
+ * for one listing, since what was read is not read again. */
+struct counts_page {
+	uint64_t number; /* plus 1; 0: nothing was read */
+	struct tally tallies[COUNTS_PAGE];
+};
 
 /* Opens the file in `directory`, making it where missing; NULL when it cannot be used. Several may make it at
  * once: each does the same. */
@@ -34,7 +52,7 @@ void counts_remove(const char *directory);
 void counts_refusal(struct counts *counts, enum be_status status, uint64_t envelope_id);
 
 /* Fills in the figures of the envelope whose id is set. */
-void counts_show(const struct counts *counts, struct be_envelope *envelope);
+void counts_show(const struct counts *counts, struct counts_page *page, struct be_envelope *envelope);
 
 uint64_t counts_no_envelope(const struct counts *counts);
 

@@ -176,6 +176,7 @@ static enum be_status look_up(struct be_enforcer *handle, const struct name *nam
 enum be_status be_utilization(struct be_enforcer *handle, const char *category, struct be_envelope *shown)
 {
 	struct be_envelope own = BE_ENVELOPE_INIT;
+	struct counts_page counts;
 	struct envelope envelope;
 	struct name name;
 	enum be_status status;
@@ -194,7 +195,8 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category, 
 	if (status != BE_OK)
 		return error_default(status);
 	rules_describe_envelope(&envelope, &own);
-	counts_show(atomic_load(&handle->environment)->counts, &own);
+	counts.number = 0; /* what is behind that is zeroed by whoever reads it, if anybody does */
+	counts_show(atomic_load(&handle->environment)->counts, &counts, &own);
 	sized_write(shown, &own, sizeof own);
 	return BE_OK;
 }

@@ -35,6 +35,7 @@ struct listing {
 	int64_t now_ns;
 	uint64_t shown;
 	struct cursor cursor;
+	struct counts_page counts; /* of refusals, read so far */
 
 	/* Reads the next record and moves on: 0 and *matches, STORE_NONE, or a fault. */
 	int (*read)(struct listing *listing, struct store *store, union row *row, bool *matches);
@@ -96,7 +97,7 @@ static int read_envelope(struct listing *listing, struct store *store, union row
 
 static bool show_envelope(struct listing *listing, union row *row)
 {
-	counts_show(listing->environment->counts, &row->envelope);
+	counts_show(listing->environment->counts, &listing->counts, &row->envelope);
 	return listing->each_envelope(listing->context, &row->envelope);
 }
 
