@@ -392,15 +392,15 @@ enum be_status environment_open(const struct environment_settings *settings, str
 /* Is a commit pending that this process made? Even a detached one asks whether its owner lives. */
 static bool holds_commits(struct environment *environment)
 {
-	struct commit commit = {.id = 0};
+	struct owner self = owners_self(environment->owners);
+	uint64_t first = owners_first_commit(environment->owners, &self);
+	struct commit commit = {.id = first - 1};
 	struct store store;
-	struct owner self;
 	bool holds = false;
 	int found;
 
-	if (!environment->has_committed)
+	if (first == 0)
 		return false;
-	self = owners_self(environment->owners);
 	if (store_begin(&store, environment->storage, false) != BE_OK)
 		return true;
 	while (!holds && (found = store_commit_next(&store, commit.id + 1, &commit)) != STORE_NONE)
@@ -412,7 +412,7 @@ static bool holds_commits(struct environment *environment)
 
 static void close_path(struct environment *environment)
 {
-	bool keep = environment->owners && holds_commits(environment);
+	bool keep = environment->owners && !environment->read_only && holds_commits(environment);
 
 	close_group(environment);
 	counts_close(environment->counts);

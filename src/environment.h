@@ -30,7 +30,6 @@ struct environment {
 	enum be_durability durability;
 	bool is_given; /* the storage is the caller's: not in the table, and fork is his affair */
 	uint64_t fork_generation;
-	_Atomic bool has_committed; /* this process has made a commit */
 
 	/* The table's, under its lock. */
 	unsigned references;

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define OWNERS_FILE "be-owners"
-#define OWNERS_MAGIC UINT64_C(0x31736e776f2d6562) /* "be-owns1" */
+#define OWNERS_MAGIC UINT64_C(0x32736e776f2d6562) /* "be-owns2" */
 #define OPENING_BYTE ((off_t)1 << 30)
 #define PROCESS_BYTES ((off_t)1 << 31) /* and the pid: held by those who only look */
 
@@ -33,8 +33,8 @@ struct slot {
 	_Atomic uint64_t generation; /* 0: free */
 	_Atomic uint32_t pid;
 	uint32_t reserved;
-	pthread_mutex_t alive; /* robust, shared; the hint */
-	uint8_t padding[64 - 16 - sizeof(pthread_mutex_t)];
+	pthread_mutex_t alive;         /* robust, shared; the hint */
+	_Atomic uint64_t first_commit; /* see owners_first_commit() */
 };
 
 struct owners_file {
@@ -333,6 +333,7 @@ static enum be_status take_slot(struct owners *owners)
 		owners->slot = i;
 		owners->generation = file->next_generation++;
 		slot->pid = owners->pid;
+		slot->first_commit = 0;
 		raise_used(file, i + 1);
 		hint_take(slot);
 		slot->generation = owners->generation;
@@ -456,7 +457,11 @@ bool owners_claim_unknown(struct owners *owners)
 {
 	uint32_t no = 0;
 
-	return !owners->file->claimed && atomic_compare_exchange_strong(&owners->file->claimed, &no, 1);
+	if (owners->file->claimed || !atomic_compare_exchange_strong(&owners->file->claimed, &no, 1))
+		return false;
+	/* Whoever finds this process dead is to look at all commits. */
+	owners->file->slots[owners->slot].first_commit = 1;
+	return true;
 }
 
 void owners_leave_unknown(struct owners *owners)
@@ -485,6 +490,20 @@ struct owner owners_self(struct owners *owners)
 
 	hint_take(slot); /* held already, but for the first commit after the thread that held it ended */
 	return (struct owner){owners->generation, owners->slot, owners->pid};
+}
+
+void owners_commits_from(struct owners *owners, uint64_t id)
+{
+	uint64_t none = 0;
+
+	atomic_compare_exchange_strong(&owners->file->slots[owners->slot].first_commit, &none, id);
+}
+
+uint64_t owners_first_commit(struct owners *owners, const struct owner *owner)
+{
+	uint64_t first = owners->file->slots[owner->slot].first_commit;
+
+	return owners_registered(owners, owner) ? first : 0;
 }
 
 bool owners_registered(struct owners *owners, const struct owner *owner)

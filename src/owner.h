@@ -65,6 +65,13 @@ void owners_leave_unknown(struct owners *owners);
 /* This process, as it goes into its commits. */
 struct owner owners_self(struct owners *owners);
 
+/* To be called before this process makes its first commit, with an id that none of its commits will be below. */
+void owners_commits_from(struct owners *owners, uint64_t id);
+
+/* Where to look for the commits of a registered owner: they have this id or later ones. 0: it has made none, or it is
+ * registered no longer. */
+uint64_t owners_first_commit(struct owners *owners, const struct owner *owner);
+
 /* The kernel's word: does the process that made a commit live? */
 bool owners_alive(struct owners *owners, const struct owner *owner);
 

@@ -125,9 +125,24 @@ static bool is_dead(struct reaper *reaper, const struct owner *owner, bool thoro
 	return !owners_registered(owners, owner);
 }
 
-static enum be_status reap_orphans(struct reaper *reaper, bool thorough)
+/* The first commit that can be one of the dead owners'; 0: none is. */
+static uint64_t first_commit(struct reaper *reaper)
 {
-	struct commit commit = {.id = 0};
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < reaper->dead_count; i++) {
+		uint64_t own = owners_first_commit(reaper->environment->owners, &reaper->dead[i]);
+
+		if (own != 0 && (first == 0 || own < first))
+			first = own;
+	}
+	return first;
+}
+
+/* Ends the orphans from the commit `first` on. */
+static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool thorough)
+{
+	struct commit commit = {.id = first - 1};
 	enum be_status status = BE_OK;
 	int found = 0;
 
@@ -164,6 +179,7 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 {
 	struct environment *environment = reaper->environment;
 	enum be_status status = BE_OK;
+	uint64_t first;
 	size_t forgotten;
 
 	do {
@@ -172,10 +188,11 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 		memset(reaper->keep, 0, sizeof reaper->keep);
 		for (size_t i = 0; i < reaper->dead_count && environment->group; i++)
 			group_purge(environment->group, environment, &reaper->dead[i]);
-		if (reaper->dead_count > 0 || thorough)
+		first = thorough ? 1 : first_commit(reaper);
+		if (first != 0)
 			status = come_as_writer(reaper);
-		if (status == BE_OK && (reaper->dead_count > 0 || thorough))
-			status = reap_orphans(reaper, thorough);
+		if (status == BE_OK && first != 0)
+			status = reap_orphans(reaper, first, thorough);
 		for (size_t i = 0; i < reaper->dead_count && status == BE_OK; i++) {
 			if (reaper->keep[i])
 				continue;

@@ -9,8 +9,6 @@
 #include "rules.h"
 #include "sized.h"
 
-#include <stdatomic.h>
-
 #define NS_PER_MS INT64_C(1000000)
 
 static enum be_status missing(const char *what)
@@ -171,6 +169,18 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
 }
 
+/* Commits will be looked for from the next id on when this process is dead. One that a reader sees may be old, and is
+ * then the lower. */
+static enum be_status announce(struct environment *environment)
+{
+	struct header header;
+	enum be_status status = store_read_header(environment->storage, false, &header);
+
+	if (status == BE_OK)
+		owners_commits_from(environment->owners, header.next_commit_id);
+	return status;
+}
+
 /* Says who holds the commit, where owners are known. */
 static enum be_status own(struct be_enforcer *handle, struct operation *operation)
 {
@@ -180,8 +190,9 @@ static enum be_status own(struct be_enforcer *handle, struct operation *operatio
 	if (status != BE_OK || !environment->owners || environment->read_only)
 		return status;
 	operation->owner = owners_self(environment->owners);
-	atomic_store_explicit(&environment->has_committed, true, memory_order_relaxed);
-	return BE_OK;
+	if (owners_first_commit(environment->owners, &operation->owner) == 0)
+		status = announce(environment);
+	return status;
 }
 
 static void show_decision(struct be_decision *decision, const struct result *result)
