@@ -614,6 +614,7 @@ struct be_statistics {
 	                        out of use: a large lag that lasts is a process stopped while it read */
 	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
 	uint64_t refused_no_envelope; /* checks and commits so far that named no envelope: see COUNTS OF REFUSALS */
+	bool refusals_known; /* false: be-counts is missing or cannot be used, and all counts of refusals are 0 */
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while it

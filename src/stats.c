@@ -118,6 +118,7 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 	if (environment->owners)
 		owners_each(environment->owners, count_owner, &filled.owners);
 	filled.refused_no_envelope = counts_no_envelope(environment->counts);
+	filled.refusals_known = environment->counts != NULL;
 	sized_write(stats, &filled, sizeof filled);
 	return BE_OK;
 }

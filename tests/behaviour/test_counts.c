@@ -18,6 +18,7 @@ static uint64_t no_envelope(struct be_enforcer *handle)
 	struct be_statistics stats = BE_STATISTICS_INIT;
 
 	assert_ok(be_stats(handle, &stats));
+	cr_assert(stats.refusals_known || stats.refused_no_envelope == 0);
 	return stats.refused_no_envelope;
 }
 
@@ -342,6 +343,7 @@ static void counts_path(char path[128])
 /* Spends as if all were well, twice, the second time from another process; what is counted is `wanted`. */
 static void spend_with(int64_t wanted)
 {
+	struct be_statistics stats = BE_STATISTICS_INIT;
 	struct be_enforcer *budget = fixture_open("");
 	uint64_t id = fixture_commit(budget, "llm", 4);
 
@@ -350,6 +352,8 @@ static void spend_with(int64_t wanted)
 	in_child(budget, refuse_and_die, SIGKILL);
 	assert_counts(budget, "llm", 3 * wanted, 0);
 	assert_number(no_envelope(budget), 2 * wanted);
+	assert_ok(be_stats(budget, &stats));
+	assert_number(stats.refusals_known, wanted);
 	assert_balance(budget, "llm", 0, 4);
 	assert_ok(be_verify(budget, NULL, NULL, NULL));
 	fixture_close(budget);

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
-	EXPECT_EQUAL(json_object_size(stats), 20);
+	EXPECT_EQUAL(json_object_size(stats), 21);
 	EXPECT_JSON(stats, "format_version", "1");
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
@@ -41,6 +41,7 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "next_transaction_id", "2");
 	EXPECT_JSON(stats, "owners", "1");
 	EXPECT_JSON(stats, "refused_no_envelope", "2");
+	EXPECT_JSON(stats, "refusals_known", "true");
 	EXPECT_JSON(stats, "stale_readers", "0");
 	EXPECT_JSON(stats, "lagging_pid", "null");
 	json_decref(document);
@@ -54,5 +55,11 @@ int main(int argc, char **argv)
 	EXPECT_TEXT(text, "records,durability,lagging_pid\r\n4,full,\r\n");
 	free(text);
 	be_close(handle);
+	snprintf(file, sizeof file, "%s/be-counts", path);
+	EXPECT_EQUAL(unlink(file), 0);
+	text = inspect_text(path, "stats", "-o", "refused_no_envelope,refusals_known", NULL);
+	EXPECT_TEXT(text, "refused_no_envelope  0\n"
+			  "refusals_known       no\n");
+	free(text);
 	return 0;
 }

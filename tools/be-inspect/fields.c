@@ -115,6 +115,8 @@ static const struct field of_stats[] = {
 	 "the same of transactions"},
 	{"NO-ENVELOPE", "refused_no_envelope", FIELD_COUNT, STATS(refused_no_envelope), false,
 	 "checks and commits that named no envelope"},
+	{"REFUSALS-KNOWN", "refusals_known", FIELD_YES, STATS(refusals_known), false,
+	 "no: be-counts is missing or cannot be used, and all counts of refusals are 0"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
 	{"READERS", "readers", FIELD_COUNT, STATS(readers), false, "slots of reading threads that are taken"},
