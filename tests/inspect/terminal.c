@@ -149,10 +149,9 @@ static void expect_restored(const char *after)
 
 /* ---- tests */
 
-static pid_t begin(void)
+static pid_t start(void)
 {
 	struct winsize size = {.ws_row = 24, .ws_col = 80};
-	pid_t leader;
 
 	EXPECT(openpty(&terminal, &inside, NULL, NULL, &size) == 0);
 	EXPECT(fcntl(terminal, F_SETFD, FD_CLOEXEC) == 0 && fcntl(inside, F_SETFD, FD_CLOEXEC) == 0);
@@ -160,11 +159,26 @@ static pid_t begin(void)
 	shared->status = -1;
 	shared->over = false;
 	start_reading();
-	leader = child_start(lead, 0, NULL);
+	return child_start(lead, 0, NULL);
+}
+
+static pid_t begin(void)
+{
+	pid_t leader = start();
+
 	await_drawn(KEY_LINE);
 	EXPECT_CONTAINS(drawn, ENTER);
 	EXPECT(!has_modes_of_before());
 	return leader;
+}
+
+static void close_after(pid_t leader, int status)
+{
+	EXPECT_EQUAL(shared->status, status);
+	shared->over = true;
+	EXPECT_EQUAL(child_wait(leader), 0);
+	close(terminal);
+	close(inside);
 }
 
 static void expect_end(pid_t leader, int status, const char *message)
@@ -172,11 +186,22 @@ static void expect_end(pid_t leader, int status, const char *message)
 	while (shared->status < 0)
 		take_drawn(1);
 	expect_restored(message);
-	EXPECT_EQUAL(shared->status, status);
-	shared->over = true;
-	EXPECT_EQUAL(child_wait(leader), 0);
-	close(terminal);
-	close(inside);
+	close_after(leader, status);
+}
+
+/* One that writes lines only. */
+static void check_no_screen(void)
+{
+	pid_t leader;
+
+	setenv("TERM", "dumb", 1);
+	leader = start();
+	while (shared->status < 0)
+		take_drawn(1);
+	await_drawn("TERM=dumb) is not known, or can only print lines");
+	EXPECT(has_modes_of_before());
+	close_after(leader, 3);
+	setenv("TERM", "xterm", 1);
 }
 
 static void press(char key)
@@ -242,6 +267,7 @@ int main(int argc, char **argv)
 	shared = shared_make(sizeof *shared);
 	setenv("TERM", "xterm", 1);
 
+	check_no_screen();
 	expect_end_by_key('q', 0);
 	expect_end_by_key('\003', 128 + SIGINT);
 	expect_end_by_key('\034', 128 + SIGQUIT);

@@ -90,6 +90,10 @@ bool screen_begin(void)
 	prepare_to_stop();
 	if (!newterm(NULL, stdout, stdin))
 		return false;
+	if (!terminal_is_a_screen()) {
+		endwin();
+		return false;
+	}
 	terminal_restore_at_crash();
 	set_escdelay(25);
 	cbreak();

@@ -35,6 +35,11 @@ void terminal_note_modes(void)
 	tcgetattr(STDIN_FILENO, &modes);
 }
 
+bool terminal_is_a_screen(void)
+{
+	return cursor_address != NULL;
+}
+
 void terminal_restore_at_crash(void)
 {
 	const char *const capabilities[] = {exit_attribute_mode, orig_pair, keypad_local, cursor_normal,

@@ -296,7 +296,9 @@ int watch_run(const struct arguments *arguments)
 	}
 	follow_begin();
 	if (!screen_begin()) {
-		warnx("this terminal (TERM=%s) is not known; without --watch nothing of it is needed",
+		warnx("this terminal (TERM=%s) is not known, or can only print lines; without --watch "
+		      "nothing "
+		      "more is needed",
 		      getenv("TERM") ? getenv("TERM") : "");
 		goto out;
 	}
