@@ -38,15 +38,15 @@ int main(int argc, char **argv)
 	expect_usage("--limit", "", "--limit: '': ");
 	expect_usage("--limit", "0", "--limit: it must be more than 0");
 	expect_usage("--limit", "0.0000000001", "--limit: '0.0000000001': ");
-	expect_usage("--period", "yearly", "--period: 'yearly' is none of total");
-	expect_usage("--speed", "-1", "--speed: '-1' is no number from 0 to 1000000");
-	expect_usage("--speed", "inf", "--speed: 'inf' is no number");
-	expect_usage("--speed", "1.2.3", "--speed: '1.2.3' is no number");
-	expect_usage("--speed", ".", "--speed: '.' is no number");
-	expect_usage("--speed", "1000001", "no number from 0 to 1000000");
-	expect_usage("--durability", "some", "--durability: 'some' is neither full nor process");
+	expect_usage("--period", "yearly", "--period: 'yearly': the periods are hourly, ");
+	expect_usage("--speed", "-1", "--speed: '-1': a number from 0 to 1000000 is needed");
+	expect_usage("--speed", "inf", "--speed: 'inf': a number");
+	expect_usage("--speed", "1.2.3", "--speed: '1.2.3': a number");
+	expect_usage("--speed", ".", "--speed: '.': a number");
+	expect_usage("--speed", "1000001", "a number from 0 to 1000000");
+	expect_usage("--durability", "some", "--durability: 'some': it is full or process");
 	expect_usage("--colour", "red", "unrecognized option");
-	expect_usage("one", "two", "more than one DIR");
+	expect_usage("one", "t\033wo", "DIR: 't\\x1bwo': there is one already");
 
 	run_start(&run, -1, "--json", NULL);
 	EXPECT_EQUAL(run_wait(&run), 2);

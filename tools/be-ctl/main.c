@@ -22,11 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_OF(number) #number
-#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-
-const char *argp_program_version =
-	"be-ctl " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
+const char *argp_program_version = TOOL_VERSION("be-ctl");
 
 static const char help[] =
 	"Steers the budgets in ENVIRONMENT, a directory that a pool of workers shares, and lets shell "

@@ -8,7 +8,6 @@
 #include "answer.h"
 #include "argument.h"
 #include "moment.h"
-#include "text.h"
 #include "tool.h"
 
 #include <argp.h>
@@ -81,33 +80,16 @@ static const char *const operand_texts[] = {
 
 /* ---- values */
 
-static void refuse(const struct argp_state *state, const char *option, const char *text, const char *reason)
-{
-	char *safe = text_escape(text);
-
-	argp_error(state, "%s: '%s': %s", option, safe, reason);
-	free(safe);
-}
-
 static uint32_t parse_mode(const struct argp_state *state, const char *text)
 {
 	char *end;
 	unsigned long mode = strtoul(text, &end, 8);
 
 	if (*text < '0' || *text > '7' || *end || mode & ~0666UL || (mode & 0600) != 0600)
-		refuse(state, "--mode", text,
-		       "octal permissions of files that the owner may read and write are "
-		       "needed: 600, 640, 660, 664");
+		argument_refuse(state, "--mode", text,
+				"octal permissions of files that the owner may read and write are "
+				"needed: 600, 640, 660, 664");
 	return (uint32_t)mode;
-}
-
-static enum be_durability parse_durability(const struct argp_state *state, const char *text)
-{
-	if (strcmp(text, "process") == 0)
-		return BE_DURABILITY_PROCESS;
-	if (strcmp(text, "full") != 0)
-		refuse(state, "--durability", text, "it is full or process");
-	return BE_DURABILITY_FULL;
 }
 
 static uint64_t parse_ttl(const struct argp_state *state, const char *text)
@@ -119,7 +101,7 @@ static uint64_t parse_ttl(const struct argp_state *state, const char *text)
 	ttl_ns = argument_duration(state, "--ttl", text);
 	/* No time at all would mean for ever. */
 	if (ttl_ns == 0)
-		refuse(state, "--ttl", text, "it would have expired at once");
+		argument_refuse(state, "--ttl", text, "it would have expired at once");
 	return (uint64_t)(ttl_ns / NS_PER_MS);
 }
 
@@ -128,18 +110,9 @@ static int64_t parse_limit(const struct argp_state *state, const char *text)
 	int64_t limit = argument_amount(state, "--limit", text);
 
 	if (limit == 0)
-		refuse(state, "--limit", text,
-		       "a limit must be more than 0; be-ctl suspend stops an envelope");
+		argument_refuse(state, "--limit", text,
+				"a limit must be more than 0; be-ctl suspend stops an envelope");
 	return limit;
-}
-
-static enum be_period parse_period(const struct argp_state *state, const char *text)
-{
-	enum be_period period;
-
-	if (be_period_parse(text, &period) != BE_OK)
-		refuse(state, "--period", text, "the periods are hourly, daily, weekly, monthly and total");
-	return period;
 }
 
 static void take_amount(const struct argp_state *state, const char *option, const char *text,
@@ -164,7 +137,7 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		request->limit = parse_limit(state, text);
 		break;
 	case OPTION_PERIOD:
-		request->period = parse_period(state, text);
+		request->period = argument_period(state, "--period", text);
 		break;
 	case OPTION_PARENT:
 		request->parent_category = text;
@@ -210,7 +183,7 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		request->prune = true;
 		break;
 	case OPTION_DURABILITY:
-		request->durability = parse_durability(state, text);
+		request->durability = argument_durability(state, "--durability", text);
 		break;
 	case OPTION_MODE:
 		request->mode = parse_mode(state, text);

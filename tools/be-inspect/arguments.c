@@ -14,14 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_OF(number) #number
-#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-
 /* As many as tail -f shows before it waits. */
 #define FOLLOW_LINES 10
 
-const char *argp_program_version =
-	"be-inspect " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
+const char *argp_program_version = TOOL_VERSION("be-inspect");
 
 enum option_key {
 	KEY_JSON = 'J',

@@ -22,11 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TEXT_OF(number) #number
-#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-
-const char *argp_program_version =
-	"be-replay " VERSION_TEXT(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH);
+const char *argp_program_version = TOOL_VERSION("be-replay");
 
 /* An exit status beside those of every tool (tool.h), as shells have it for what SIGINT ended. */
 #define EXIT_INTERRUPTED 130
@@ -107,17 +103,8 @@ static double parse_speed(struct argp_state *state, const char *text)
 	if (length > 0 && text[length] == '\0')
 		speed = strtod(text, &end);
 	if (!end || *end || speed > 1e6)
-		argp_error(state, "--speed: '%s' is no number from 0 to 1000000", text);
+		argument_refuse(state, "--speed", text, "a number from 0 to 1000000 is needed");
 	return speed;
-}
-
-static enum be_durability parse_durability(struct argp_state *state, const char *text)
-{
-	if (strcmp(text, "full") == 0)
-		return BE_DURABILITY_FULL;
-	if (strcmp(text, "process") != 0)
-		argp_error(state, "--durability: '%s' is neither full nor process", text);
-	return BE_DURABILITY_PROCESS;
 }
 
 static error_t parse_option(int key, char *text, struct argp_state *state)
@@ -147,9 +134,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			argp_error(state, "--limit: it must be more than 0");
 		break;
 	case KEY_PERIOD:
-		if (be_period_parse(text, &settings->period) != BE_OK)
-			argp_error(state, "--period: '%s' is none of total, hourly, daily, weekly, monthly",
-				   text);
+		settings->period = argument_period(state, "--period", text);
 		settings->period_given = true;
 		break;
 	case KEY_NAMESPACE:
@@ -162,14 +147,14 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		settings->speed = parse_speed(state, text);
 		break;
 	case KEY_DURABILITY:
-		settings->durability = parse_durability(state, text);
+		settings->durability = argument_durability(state, "--durability", text);
 		break;
 	case KEY_JSON:
 		settings->json = true;
 		break;
 	case ARGP_KEY_ARG:
 		if (settings->directory)
-			argp_error(state, "more than one DIR: '%s'", text);
+			argument_refuse(state, "DIR", text, "there is one already");
 		settings->directory = text;
 		break;
 	case ARGP_KEY_END:

@@ -9,11 +9,11 @@
 #include "moment.h"
 #include "text.h"
 
-#include <budget_enforcer.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
-static void refuse(const struct argp_state *state, const char *option, const char *text, const char *reason)
+void argument_refuse(const struct argp_state *state, const char *option, const char *text, const char *reason)
 {
 	char *safe = text_escape(text);
 
@@ -28,7 +28,7 @@ int64_t argument_amount(const struct argp_state *state, const char *option, cons
 
 	status = be_amount_parse(text, &amount);
 	if (status != BE_OK)
-		refuse(state, option, text, be_status_text(status));
+		argument_refuse(state, option, text, be_status_text(status));
 	return amount;
 }
 
@@ -46,7 +46,7 @@ uint64_t argument_count(const struct argp_state *state, const char *option, cons
 	if (digit == text || *digit != '\0' || count < least || count > most) {
 		snprintf(reason, sizeof reason, "a whole number from %" PRIu64 " to %" PRIu64 " is needed",
 			 least, most);
-		refuse(state, option, text, reason);
+		argument_refuse(state, option, text, reason);
 	}
 	return count;
 }
@@ -56,7 +56,7 @@ int64_t argument_duration(const struct argp_state *state, const char *option, co
 	int64_t duration_ns = 0;
 
 	if (!duration_parse(text, &duration_ns))
-		refuse(state, option, text, "a duration is needed: 90s, 30m, 1h, 7d, 2w");
+		argument_refuse(state, option, text, "a duration is needed: 90s, 30m, 1h, 7d, 2w");
 	return duration_ns;
 }
 
@@ -65,9 +65,28 @@ int64_t argument_moment(const struct argp_state *state, const char *option, cons
 	int64_t moment_ns = 0;
 
 	if (!moment_parse(text, now_ns, &moment_ns))
-		refuse(state, option, text,
-		       "a time is needed: 2023-11-16, '2023-11-16 18:15:46', 2023-11-16T18:15:46Z, "
-		       "@1700158546, or "
-		       "90s, 30m, 1h, 7d, 2w ago");
+		argument_refuse(state, option, text,
+				"a time is needed: 2023-11-16, '2023-11-16 18:15:46', 2023-11-16T18:15:46Z, "
+				"@1700158546, or "
+				"90s, 30m, 1h, 7d, 2w ago");
 	return moment_ns;
+}
+
+enum be_durability argument_durability(const struct argp_state *state, const char *option, const char *text)
+{
+	if (strcmp(text, "process") == 0)
+		return BE_DURABILITY_PROCESS;
+	if (strcmp(text, "full") != 0)
+		argument_refuse(state, option, text, "it is full or process");
+	return BE_DURABILITY_FULL;
+}
+
+enum be_period argument_period(const struct argp_state *state, const char *option, const char *text)
+{
+	enum be_period period;
+
+	if (be_period_parse(text, &period) != BE_OK)
+		argument_refuse(state, option, text,
+				"the periods are hourly, daily, weekly, monthly and total");
+	return period;
 }

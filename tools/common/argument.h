@@ -5,6 +5,7 @@
 #define ARGUMENT_H
 
 #include <argp.h>
+#include <budget_enforcer.h>
 #include <stdint.h>
 
 /* A decimal amount such as 0.40, in nanos. */
@@ -19,5 +20,15 @@ int64_t argument_duration(const struct argp_state *state, const char *option, co
 
 /* A moment; see moment_parse() for what it may look like. */
 int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns);
+
+/* full or process. */
+enum be_durability argument_durability(const struct argp_state *state, const char *option, const char *text);
+
+/* hourly, daily, weekly, monthly or total. */
+enum be_period argument_period(const struct argp_state *state, const char *option, const char *text);
+
+/* Only the end: for values that one tool alone has. */
+void argument_refuse(const struct argp_state *state, const char *option, const char *text,
+		     const char *reason);
 
 #endif

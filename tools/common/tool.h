@@ -3,6 +3,7 @@
 #ifndef TOOL_H
 #define TOOL_H
 
+#include <budget_enforcer.h>
 #include <stdbool.h>
 
 /* 0 is success and 1 is what each tool documents: a difference, a refusal. */
@@ -10,6 +11,11 @@ enum {
 	TOOL_EXIT_USAGE = 2,
 	TOOL_EXIT_FAULT = 3,
 };
+
+/* For argp_program_version: TOOL_VERSION("be-ctl"). */
+#define TOOL_TEXT(number) #number
+#define TOOL_NUMBERS(major, minor, patch) TOOL_TEXT(major) "." TOOL_TEXT(minor) "." TOOL_TEXT(patch)
+#define TOOL_VERSION(name) name " " TOOL_NUMBERS(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH)
 
 /* The first call of main(). The locale is the user's, but its characters are UTF-8, as names are; a
  * closed pipe ends the process quietly, and a crash with a sentence and TOOL_EXIT_FAULT (a child's by
