@@ -37,7 +37,7 @@
 #include <unistd.h>
 
 #define GROUP_FILE "be-group"
-#define GROUP_MAGIC UINT64_C(0x317072672d2d6562) /* "be--grp1" */
+#define GROUP_MAGIC UINT64_C(0x327072672d2d6562) /* "be--grp2" */
 #define SLOTS 512
 #define WORDS (SLOTS / 64)
 /* Operations in one txn, at most: it bounds how long a batch takes, and with it how long anybody waits. */

@@ -213,6 +213,28 @@ static int64_t now_at(struct rules_moment *moment)
 	return moment->now_ns;
 }
 
+/* Finds one envelope of a chain; with its name if somebody is to be told of it. */
+static int find_in_chain(struct store *store, const struct record_key *key, int depth, bool named,
+			 struct envelope *envelope)
+{
+	int found = store_envelope_find(store, key, envelope);
+
+	if (found == STORE_NONE && depth > 0)
+		return (int)error_set(BE_DAMAGED, "the parent of an envelope is missing");
+	if (found == 0 && named && !record_parse_envelope_key(record_key_bytes(key), &envelope->name))
+		return (int)error_set(BE_DAMAGED, "an envelope lies under a key that names none");
+	return found;
+}
+
+static enum be_status check_no_envelope(const struct record_key *key, struct be_decision *decision)
+{
+	struct name name;
+
+	if (decision && record_parse_envelope_key(record_key_bytes(key), &name))
+		decide_name(decision, BE_NO_ENVELOPE, &name);
+	return BE_NO_ENVELOPE;
+}
+
 /* The same question for those who only ask: one envelope at a time, no chain is put together, and of names only the
  * keys are handled until somebody wants to be told. */
 enum be_status rules_check(struct store *store, const struct record_key *key, int64_t amount,
@@ -225,20 +247,13 @@ enum be_status rules_check(struct store *store, const struct record_key *key, in
 	if (decision)
 		decision->requested = amount;
 	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
-		int found = store_envelope_find(store, key, &envelope);
+		int found = find_in_chain(store, key, depth, decision || after, &envelope);
 		enum be_status status;
 
 		if (found < 0)
 			return (enum be_status)found;
-		if (found == STORE_NONE && depth > 0)
-			return error_set(BE_DAMAGED, "the parent of an envelope is missing");
-		if (found == STORE_NONE) {
-			if (decision && record_parse_envelope_key(record_key_bytes(key), &envelope.name))
-				decide_name(decision, BE_NO_ENVELOPE, &envelope.name);
-			return BE_NO_ENVELOPE;
-		}
-		if ((decision || after) && !record_parse_envelope_key(record_key_bytes(key), &envelope.name))
-			return error_set(BE_DAMAGED, "an envelope lies under a key that names none");
+		if (found == STORE_NONE)
+			return check_no_envelope(key, decision);
 		if (envelope.period != BE_PERIOD_TOTAL)
 			rules_roll_over(&envelope, now_at(moment), 1);
 		if (after && depth == 0) {
