@@ -673,7 +673,9 @@ BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *pat
 
 /* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is
  * written over, and a live environment least of all. It appears when it is whole, and flushed; the directory
- * has mode 0700, its file 0600. Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED or NEWER_FORMAT say what is wrong with the backup. */
+ * has mode 0700, its file 0600. Whoever is killed while he makes it leaves a directory named `directory`, a point
+ * and six characters more, which is of no use. Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED or
+ * NEWER_FORMAT say what is wrong with the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
 /* ------------------------------------------------------------ initialisers */
