@@ -96,6 +96,9 @@ static int act(const struct request *request)
 	if (status == BE_OK)
 		status = request->verb->act(request, handle, &answer);
 	result = answer_finish(&answer, status);
+	fflush(stdout);
+	if (!tool_output_is_sound() && answer.commit_id != 0 && be_release(handle, answer.commit_id) != BE_OK)
+		tool_complain(request->environment, be_last_error());
 	be_close(handle);
 	return result;
 }

@@ -114,6 +114,7 @@ static enum be_status commit(const struct request *request, struct be_enforcer *
 				&id, &answer->decision);
 	if (status == BE_OK)
 		set_number(answer, "id", id);
+	answer->commit_id = id;
 	return status;
 }
 
