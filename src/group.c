@@ -46,7 +46,7 @@
 #define WAIT_NS 5000000L
 /* A leader waits for those who were in the last batch to come back, for this part of what the last batch
  * took, since a batch costs the same flushes however many it carries. */
-#define GATHER_PART 3
+#define GATHER_PART 8
 #define GATHER_MAX_NS 200000
 
 enum slot_state {
