@@ -15,6 +15,10 @@
 #include <time.h>
 
 #define SECOND_NS INT64_C(1000000000)
+/* Who holds what is pending is found by going through all that is pending. Where that is much, it is done so rarely
+ * that it takes one part in so many of a processor's time, but at least every minute. */
+#define HOLDERS_PART 400
+#define HOLDERS_MOST_NS (60 * SECOND_NS)
 
 static const struct field of_rates[] = {
 	{"/MIN", "spent_per_minute", FIELD_AMOUNT, offsetof(struct watched, spent_per_minute), false,
@@ -47,13 +51,22 @@ static void add_holder(void *element, const struct be_commit_info *commit)
 	watched->holder_count++;
 }
 
+static void keep_holders(struct watched *watched, const struct watched *before)
+{
+	if (!before || before->envelope.id != watched->envelope.id)
+		return;
+	memcpy(watched->holders, before->holders, sizeof watched->holders);
+	watched->holder_count = before->holder_count;
+	watched->more_holders = before->more_holders;
+}
+
 /* ---- rates */
 
-static int64_t monotonic_ns(void)
+static int64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
@@ -106,27 +119,45 @@ static void sample(struct watched *watched, const struct watched *before, int64_
 		refusals_per_second(now.refused - first->refused, now_ns - first->at_ns);
 }
 
+/* Finds the holders, and says when to do so again. */
+static enum be_status find_holders(struct snapshot *snapshot, const struct gathering *taken,
+				   struct be_enforcer *handle)
+{
+	int64_t took_ns = -read_clock(CLOCK_PROCESS_CPUTIME_ID);
+	enum be_status status = gathering_add_commits(taken, handle, add_holder);
+
+	took_ns += read_clock(CLOCK_PROCESS_CPUTIME_ID);
+	if (took_ns > HOLDERS_MOST_NS / HOLDERS_PART)
+		took_ns = HOLDERS_MOST_NS / HOLDERS_PART;
+	snapshot->holders_due_ns = read_clock(CLOCK_MONOTONIC) + took_ns * HOLDERS_PART;
+	return status;
+}
+
 enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
 			     const struct be_filter *filter)
 {
 	struct gathering taken = {.size = sizeof(struct watched)};
-	int64_t now_ns = monotonic_ns();
+	int64_t now_ns = read_clock(CLOCK_MONOTONIC);
+	bool due = now_ns >= snapshot->holders_due_ns;
 	enum be_status status = gathering_fill(&taken, handle, filter);
 	struct watched *all;
 	size_t i;
 
-	if (status == BE_OK)
-		status = gathering_add_commits(&taken, handle, add_holder);
+	if (status == BE_OK && due)
+		status = find_holders(snapshot, &taken, handle);
 	if (status != BE_OK) {
 		free(taken.elements);
 		return status;
 	}
 	all = (struct watched *)taken.elements;
-	for (i = 0; i < taken.count; i++)
-		sample(&all[i],
-		       gathering_find(&snapshot->all, all[i].envelope.namespace_name,
-				      all[i].envelope.category),
-		       now_ns);
+	for (i = 0; i < taken.count; i++) {
+		const struct watched *before = gathering_find(&snapshot->all, all[i].envelope.namespace_name,
+							      all[i].envelope.category);
+
+		sample(&all[i], before, now_ns);
+		if (!due)
+			keep_holders(&all[i], before);
+	}
 	free(snapshot->all.elements);
 	snapshot->all = taken;
 	snapshot->at_ns = moment_now_ns();

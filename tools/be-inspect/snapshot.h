@@ -47,6 +47,7 @@ struct snapshot {
 	struct line *lines;   /* those that pass the search, in the order asked for */
 	size_t line_count;
 	int64_t at_ns; /* 0: never taken */
+	int64_t holders_due_ns;
 };
 
 /* Columns of the live view only. */
