@@ -457,11 +457,11 @@ bool owners_claim_unknown(struct owners *owners)
 {
 	uint32_t no = 0;
 
-	if (owners->file->claimed || !atomic_compare_exchange_strong(&owners->file->claimed, &no, 1))
+	if (owners->file->claimed)
 		return false;
-	/* Whoever finds this process dead is to look at all commits. */
+	/* Whoever finds this process dead is to look at all commits. Before the claim, after which it may die at once. */
 	owners->file->slots[owners->slot].first_commit = 1;
-	return true;
+	return atomic_compare_exchange_strong(&owners->file->claimed, &no, 1);
 }
 
 void owners_leave_unknown(struct owners *owners)
