@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives LMDB alone: what the same operations cost at least, on records of the same sizes under the same keys
- * (src/record.h), with nothing checked, encoded or summed up, nobody's death noticed and no work shared.
+ * (src/records/record.h), with nothing checked, encoded or summed up, nobody's death noticed and no work shared.
  * Since the keys are the same, `check` can be run on an environment that the enforcer made.
  *
  * Modes: sync, LMDB's default flags, with two flushes to each txn; nosync, with none.

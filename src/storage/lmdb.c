@@ -23,7 +23,7 @@
  */
 #include "storage/lmdb.h"
 
-#include "error.h"
+#include "base/error.h"
 #include "storage/preflight.h"
 
 #include <errno.h>

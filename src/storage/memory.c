@@ -11,7 +11,7 @@
  * for threads that read in a loop would keep it waiting for ever. At a fork all locks are taken, so that
  * the child's copy of each map is a whole one.
  */
-#include "error.h"
+#include "base/error.h"
 
 #include <budget_enforcer_storage.h>
 

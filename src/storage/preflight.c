@@ -10,7 +10,7 @@
  */
 #include "storage/preflight.h"
 
-#include "error.h"
+#include "base/error.h"
 #include "storage/pages.h"
 
 #include <errno.h>

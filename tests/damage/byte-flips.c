@@ -9,8 +9,8 @@
 #include "support.h"
 #include "tmpfs.h"
 
-#include "enforcer.h"
-#include "store.h"
+#include "api/enforcer.h"
+#include "records/ledger.h"
 
 #include <errno.h>
 #include <fcntl.h>

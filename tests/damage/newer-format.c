@@ -6,7 +6,7 @@
  */
 #include "support.h"
 
-#include "record.h"
+#include "records/record.h"
 #include "storage/lmdb.h"
 
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * bit by bit, and then asks whether it may be there and was written in the shortest way.
  */
 #include "fuzz.h"
-#include "name.h"
+#include "rules/name.h"
 
 #include <stdbool.h>
 

@@ -6,7 +6,7 @@
  */
 #include "fuzz.h"
 
-#include "error.h"
+#include "base/error.h"
 #include "storage/pages.h"
 #include "storage/preflight.h"
 

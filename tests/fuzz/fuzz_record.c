@@ -7,7 +7,7 @@
  */
 #include "fuzz.h"
 
-#include "record.h"
+#include "records/record.h"
 
 /* Bytes in an allocation of their own, so that a read behind them is seen. */
 static struct be_bytes copy(const uint8_t *data, size_t size)

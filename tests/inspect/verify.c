@@ -3,7 +3,7 @@
  * cut short, and pages that point outside of it. */
 #include "inspects.h"
 
-#include "record.h"
+#include "records/record.h"
 #include "storage/lmdb.h"
 
 #include <fcntl.h>

@@ -9,8 +9,8 @@
  */
 #include "library.h"
 
-#include "enforcer.h"
-#include "executor.h"
+#include "api/enforcer.h"
+#include "executor/executor.h"
 #include "support.h"
 
 #include <budget_enforcer_storage.h>

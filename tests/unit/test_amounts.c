@@ -3,7 +3,7 @@
  * Amounts: text to nanos and back is exact or refused, each refusal says why, and the arithmetic of
  * balances never leaves the range of int64_t.
  */
-#include "amount.h"
+#include "rules/amount.h"
 #include "support.h"
 
 #include <criterion/criterion.h>

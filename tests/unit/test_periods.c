@@ -3,7 +3,7 @@
  * Periods: names and lengths, and windows that follow each other without drift for every start and
  * every time, at the ends of int64_t too.
  */
-#include "period.h"
+#include "rules/period.h"
 #include "support.h"
 
 #include <criterion/criterion.h>

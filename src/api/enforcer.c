@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handle: opening, closing, its clock and observer, and the way of every operation through it.
+ *
+ * A handle is read by any number of threads without a lock. Its environment pointer changes only in a fork
+ * child, once, by environment_renew().
+ */
+#include "api/enforcer.h"
+
+#include "api/sized.h"
+#include "base/error.h"
+#include "executor/executor.h"
+#include "executor/reap.h"
+#include "sharing/counts.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define DEFAULT_MODE 0600
+
+/* ---- the clock */
+
+static int64_t read_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * BE_UNIT + now.tv_nsec;
+}
+
+int64_t enforcer_now(const struct be_enforcer *handle)
+{
+	return handle->now ? handle->now(handle->now_context) : read_clock(CLOCK_REALTIME);
+}
+
+int64_t enforcer_now_coarse(const struct be_enforcer *handle)
+{
+	return handle->now ? handle->now(handle->now_context) : read_clock(CLOCK_REALTIME_COARSE);
+}
+
+/* ---- opening and closing */
+
+static enum be_status read_options(const struct be_options *given, const char *path,
+				   struct be_options *options)
+{
+	enum be_status status = sized_read(given, options, sizeof *options);
+
+	if (status != BE_OK)
+		return status;
+	if (options->flags & ~(uint32_t)(BE_OPEN_EXISTING | BE_OPEN_READ_ONLY | BE_OPEN_DIRECT))
+		return error_set(BE_INVALID_ARGUMENT, "options.flags has an unknown bit");
+	if (options->durability != BE_DURABILITY_FULL && options->durability != BE_DURABILITY_PROCESS)
+		return error_set(BE_INVALID_ARGUMENT, "options.durability is neither full nor process");
+	if (options->mode & ~0666U)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.mode may have permission bits of files only: 0660, say");
+	if (options->mode != 0 && (options->mode & 0600) != 0600)
+		return error_set(BE_INVALID_ARGUMENT, "options.mode must let the owner read and write");
+	if (!path == !options->storage)
+		return error_set(BE_INVALID_ARGUMENT, path ? "a path and a storage were given: give one"
+							   : "neither a path nor a storage was given");
+	if (options->storage &&
+	    (!options->storage->ops || options->storage->ops->size < sizeof(struct be_storage_ops)))
+		return error_set(BE_INVALID_ARGUMENT, "options.storage has no functions, or too few");
+	if (path && !*path)
+		return error_set(BE_NOT_FOUND, "the path of the environment is empty");
+	return BE_OK;
+}
+
+static enum be_status make_handle(const char *path, const struct be_options *options,
+				  struct be_enforcer **handle)
+{
+	size_t path_size = path ? PATH_MAX : 1;
+	struct be_enforcer *made = calloc(1, sizeof *made + path_size);
+	enum be_status status = BE_OK;
+
+	if (!made)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	if (path && strlen(path) >= path_size)
+		status = error_set(BE_NOT_FOUND, "the path of the environment is too long");
+	else
+		strcpy(made->path, path ? path : "");
+	if (status == BE_OK)
+		status = name_set_namespace(&made->name,
+					    options->namespace_name ? options->namespace_name : "");
+	if (status != BE_OK) {
+		free(made);
+		return status;
+	}
+	record_key_envelope(&made->prefix, &made->name);
+	made->now = options->now;
+	made->now_context = options->now_context;
+	made->observe = options->observe;
+	made->observe_context = options->observe_context;
+	made->settings = (struct environment_settings){
+		.path = path ? made->path : NULL,
+		.storage = options->storage,
+		.flags = options->flags,
+		.durability = options->durability,
+		.mode = options->mode ? options->mode : DEFAULT_MODE,
+		.map_size = options->map_size ? options->map_size : ENFORCER_DEFAULT_MAP_SIZE,
+		.now_ns = enforcer_now(made),
+	};
+	*handle = made;
+	return BE_OK;
+}
+
+static enum be_status reap_at_opening(struct be_enforcer *handle, struct owners *owners)
+{
+	bool thorough = owners && owners_claim_unknown(owners);
+	uint64_t reaped;
+	enum be_status status = enforcer_reap(handle, thorough, &reaped);
+
+	if (status != BE_OK && thorough)
+		owners_leave_unknown(owners);
+	return status;
+}
+
+enum be_status be_open(const char *path, const struct be_options *given, struct be_enforcer **handle)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct environment *environment;
+	struct be_enforcer *made = NULL;
+	enum be_status status;
+
+	error_clear();
+	if (!handle)
+		return error_set(BE_INVALID_ARGUMENT, "no place for the handle was given");
+	*handle = NULL;
+	status = read_options(given, path, &options);
+	if (status == BE_OK)
+		status = make_handle(path, &options, &made);
+	if (status != BE_OK)
+		return error_default(status);
+	status = environment_open(&made->settings, &environment);
+	if (status != BE_OK) {
+		free(made);
+		return error_default(status);
+	}
+	atomic_store(&made->environment, environment);
+	/* A fork child may have another working directory when it opens the environment again. */
+	if (path) {
+		char *absolute = realpath(path, NULL);
+
+		if (absolute && strlen(absolute) < PATH_MAX)
+			strcpy(made->path, absolute);
+		free(absolute);
+	}
+	if (!(options.flags & BE_OPEN_READ_ONLY))
+		status = reap_at_opening(made, environment->owners);
+	if (status != BE_OK) {
+		be_close(made);
+		return error_default(status);
+	}
+	*handle = made;
+	return BE_OK;
+}
+
+void be_close(struct be_enforcer *handle)
+{
+	error_clear();
+	if (!handle)
+		return;
+	environment_close(atomic_load(&handle->environment));
+	free(handle);
+}
+
+enum be_status enforcer_environment(struct be_enforcer *handle, struct environment **environment)
+{
+	enum be_status status;
+
+	*environment = atomic_load_explicit(&handle->environment, memory_order_acquire);
+	if (__builtin_expect(environment_is_ours(*environment), true))
+		return BE_OK;
+	status = environment_renew(&handle->settings, &handle->environment);
+	*environment = atomic_load(&handle->environment);
+	return status;
+}
+
+/* ---- operations */
+
+enum be_status enforcer_name(const struct be_enforcer *handle, const char *category, struct name *name)
+{
+	name->namespace_size = handle->name.namespace_size;
+	memcpy(name->namespace_name, handle->name.namespace_name, handle->name.namespace_size + 1U);
+	return name_set_category(name, category);
+}
+
+bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key)
+{
+	size_t size = strnlen(category, BE_NAME_SIZE);
+
+	memcpy(key->bytes, handle->prefix.bytes, handle->prefix.size);
+	memcpy(key->bytes + handle->prefix.size, category, size);
+	key->size = (uint16_t)(handle->prefix.size + size);
+	return size > 0 && size < BE_NAME_SIZE;
+}
+
+void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind)
+{
+	memset(operation, 0, offsetof(struct operation, description));
+	operation->description[0] = '\0';
+	operation->kind = kind;
+	operation->now_ns = enforcer_now(handle);
+}
+
+void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser)
+{
+	/* The environment itself may be open to write, by another handle of this process. */
+	if (!(handle->settings.flags & BE_OPEN_READ_ONLY))
+		counts_refusal(atomic_load(&handle->environment)->counts, status, refuser);
+}
+
+void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
+		      const struct result *result)
+{
+	struct be_event event = {
+		.size = sizeof event,
+		.operation = operation->kind,
+		.status = result->status,
+		.commit_id = result->commit_id ? result->commit_id : operation->id,
+		.transaction_id = result->transaction.id,
+		/* Releasing and reaping are asked for by id alone. */
+		.amount = result->held ? result->held : operation->amount,
+		.at_ns = operation->now_ns,
+		.namespace_name = operation->name.namespace_name,
+		.category = operation->name.category,
+		.envelope = result->has_envelope ? &result->envelope : NULL,
+	};
+	char saved[ERROR_TEXT_SIZE];
+
+	if (!handle->observe)
+		return;
+	if (operation->id != 0) {
+		event.namespace_name = result->has_envelope ? result->envelope.namespace_name : "";
+		event.category = result->has_envelope ? result->envelope.category : "";
+	}
+	error_save(saved);
+	handle->observe(handle->observe_context, &event);
+	error_restore(saved);
+}
+
+static void tell_reaped(void *context, const struct operation *operation, const struct result *result)
+{
+	enforcer_observe(context, operation, result);
+}
+
+enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t *reaped)
+{
+	struct reap_listener listener = {tell_reaped, handle};
+	struct environment *environment;
+	enum be_status status = enforcer_environment(handle, &environment);
+
+	*reaped = 0;
+	if (status != BE_OK)
+		return status;
+	/* The environment itself may be open to write, by another handle of this process. */
+	if (handle->settings.flags & BE_OPEN_READ_ONLY)
+		return error_set(BE_READ_ONLY, "the handle was opened read-only");
+	return reap_run(environment, enforcer_now(handle), thorough, &listener, reaped);
+}
+
+enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
+			    struct result *result)
+{
+	bool asks = operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
+	struct environment *environment;
+	enum be_status status = enforcer_environment(handle, &environment);
+	uint64_t reaped;
+
+	if (status == BE_OK && (handle->settings.flags & BE_OPEN_READ_ONLY))
+		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
+	if (status == BE_OK)
+		executor_run(environment, operation, result);
+	else {
+		memset(result, 0, sizeof *result);
+		result->status = status;
+	}
+	if (asks && result->status == BE_EXCEEDS_BUDGET && enforcer_reap(handle, false, &reaped) == BE_OK &&
+	    reaped > 0)
+		executor_run(environment, operation, result);
+	status = result->status;
+	if (asks)
+		enforcer_count(handle, status, result->refuser);
+	enforcer_observe(handle, operation, result);
+	return error_default(status);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handle, and what the public calls (spend.c, envelopes.c, query.c, verify.c) share. */
+#ifndef ENFORCER_H
+#define ENFORCER_H
+
+#include "environment/environment.h"
+#include "records/record.h"
+
+/* Address space for an environment, when nobody says otherwise. */
+#define ENFORCER_DEFAULT_MAP_SIZE (UINT64_C(64) << 30)
+
+/* Fixed after be_open(), but for the environment, which is replaced in a fork child. */
+struct be_enforcer {
+	_Atomic(struct environment *) environment;
+	struct environment_settings settings; /* to open it again */
+	struct name name;                     /* its namespace; the category is empty */
+	struct record_key prefix;             /* how the keys of its envelopes begin */
+	int64_t (*now)(void *context);
+	void *now_context;
+	void (*observe)(void *context, const struct be_event *event);
+	void *observe_context;
+	char path[]; /* absolute */
+};
+
+/* The environment, opened anew if this is a fork child that has not used the handle yet. */
+enum be_status enforcer_environment(struct be_enforcer *handle, struct environment **environment);
+
+/* For writes: exact. For reads: good to a few milliseconds, and without a system call. */
+int64_t enforcer_now(const struct be_enforcer *handle);
+int64_t enforcer_now_coarse(const struct be_enforcer *handle);
+
+/* The handle's namespace with this category (not NULL). */
+enum be_status enforcer_name(const struct be_enforcer *handle, const char *category, struct name *name);
+
+/* The key of that envelope, for asking only: whether the name is valid has not been looked at. False: it is empty or too
+ * long. */
+bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key);
+
+/* Clears an operation, its description excepted, and sets its kind and time. */
+void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind);
+
+/* Runs one operation, tells the observer, and returns the result's status with an error text. A commit that
+ * is refused for lack of budget is tried again when reaping freed something. */
+enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
+			    struct result *result);
+
+/* Counts a check, commit or extension that ended so, if it was refused: at the envelope that refused. */
+void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser);
+
+/* Tells the observer, if there is one. */
+void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
+		      const struct result *result);
+
+/* reap_run() with the handle's clock and observer. */
+enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t *reaped);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public calls that make, steer, remove and show envelopes. */
+#include "api/envelopes.h"
+
+#include "api/enforcer.h"
+#include "api/sized.h"
+#include "base/error.h"
+#include "rules/period.h"
+#include "rules/rules.h"
+#include "sharing/counts.h"
+
+static enum be_status check_limit(int64_t limit)
+{
+	if (limit <= 0)
+		return error_set(BE_INVALID_LIMIT,
+				 "a limit must be more than 0; suspend an envelope to stop it");
+	return BE_OK;
+}
+
+static enum be_status set_parent(const struct be_envelope_options *options, struct operation *operation)
+{
+	const char *namespace_name = options->parent_namespace;
+	enum be_status status;
+
+	if (!options->parent_category) {
+		if (namespace_name)
+			return error_set(BE_INVALID_ARGUMENT,
+					 "a parent's namespace was given without its category");
+		return BE_OK;
+	}
+	status = name_set_namespace(&operation->parent,
+				    namespace_name ? namespace_name : operation->name.namespace_name);
+	return status == BE_OK ? name_set_category(&operation->parent, options->parent_category) : status;
+}
+
+/* What only create and ensure have. */
+static enum be_status prepare_new(const struct be_envelope_change *change,
+				  const struct be_envelope_options *options, struct operation *operation)
+{
+	enum be_status status = set_parent(options, operation);
+
+	if (status == BE_OK)
+		status = check_limit(change->limit);
+	if (status != BE_OK)
+		return status;
+	if (!period_is_known(change->period))
+		return error_set(BE_INVALID_PERIOD, "%d is no period", (int)change->period);
+	if (options->period_start_ns < 0)
+		return error_set(BE_INVALID_PERIOD, "a window cannot begin before 1970");
+	if (options->period_start_ns > operation->now_ns)
+		return error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
+	operation->amount = change->limit;
+	operation->period = change->period;
+	operation->suspended = options->suspended;
+	operation->period_start_ns = options->period_start_ns;
+	return BE_OK;
+}
+
+enum be_status envelopes_prepare(const struct be_enforcer *handle, const struct be_envelope_change *change,
+				 struct operation *operation)
+{
+	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
+	enum be_status status;
+
+	if (!handle || !change->category)
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "category" : "handle");
+	status = sized_read(change->options, &options, sizeof options);
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, operation, change->operation);
+	status = enforcer_name(handle, change->category, &operation->name);
+	if (status == BE_OK && change->namespace_name)
+		status = name_set_namespace(&operation->name, change->namespace_name);
+	if (status != BE_OK)
+		return status;
+	switch (change->operation) {
+	case BE_OPERATION_CREATE:
+	case BE_OPERATION_ENSURE:
+		return prepare_new(change, &options, operation);
+	case BE_OPERATION_SET_LIMIT:
+		operation->amount = change->limit;
+		return check_limit(change->limit);
+	case BE_OPERATION_SUSPEND:
+	case BE_OPERATION_RESUME:
+	case BE_OPERATION_RESET:
+	case BE_OPERATION_REMOVE:
+		return BE_OK;
+	default:
+		return error_set(BE_INVALID_ARGUMENT, "%s changes no envelope",
+				 be_operation_name(change->operation));
+	}
+}
+
+static enum be_status run(struct be_enforcer *handle, const struct be_envelope_change *change)
+{
+	struct operation operation;
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	status = envelopes_prepare(handle, change, &operation);
+	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
+}
+
+enum be_status be_envelope_create(struct be_enforcer *handle, const char *category, int64_t limit,
+				  enum be_period period, const struct be_envelope_options *options)
+{
+	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_CREATE,
+							.category = category,
+							.limit = limit,
+							.period = period,
+							.options = options});
+}
+
+enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *category, int64_t limit,
+				  enum be_period period, const struct be_envelope_options *options)
+{
+	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_ENSURE,
+							.category = category,
+							.limit = limit,
+							.period = period,
+							.options = options});
+}
+
+enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category, int64_t limit)
+{
+	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_SET_LIMIT,
+							.category = category,
+							.limit = limit});
+}
+
+static enum be_status steer(struct be_enforcer *handle, const char *category, enum be_operation operation)
+{
+	return run(handle, &(struct be_envelope_change){.operation = operation, .category = category});
+}
+
+enum be_status be_envelope_suspend(struct be_enforcer *handle, const char *category)
+{
+	return steer(handle, category, BE_OPERATION_SUSPEND);
+}
+
+enum be_status be_envelope_resume(struct be_enforcer *handle, const char *category)
+{
+	return steer(handle, category, BE_OPERATION_RESUME);
+}
+
+enum be_status be_envelope_reset(struct be_enforcer *handle, const char *category)
+{
+	return steer(handle, category, BE_OPERATION_RESET);
+}
+
+enum be_status be_envelope_remove(struct be_enforcer *handle, const char *category)
+{
+	return steer(handle, category, BE_OPERATION_REMOVE);
+}
+
+static enum be_status look_up(struct be_enforcer *handle, const struct name *name, struct envelope *envelope)
+{
+	struct environment *environment;
+	struct store store;
+	enum be_status status = enforcer_environment(handle, &environment);
+	int found;
+
+	if (status == BE_OK)
+		status = store_begin(&store, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	found = store_envelope_get(&store, name, envelope);
+	store_abort(&store);
+	if (found != 0)
+		return found == STORE_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
+	rules_roll_over(envelope, enforcer_now_coarse(handle), 1);
+	return BE_OK;
+}
+
+enum be_status be_utilization(struct be_enforcer *handle, const char *category, struct be_envelope *shown)
+{
+	struct be_envelope own = BE_ENVELOPE_INIT;
+	struct counts_page counts;
+	struct envelope envelope;
+	struct name name;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(shown);
+	if (!handle || !category || !shown)
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 !handle     ? "handle"
+				 : !category ? "category"
+					     : "place for the envelope");
+	if (status == BE_OK)
+		status = enforcer_name(handle, category, &name);
+	if (status == BE_OK)
+		status = look_up(handle, &name, &envelope);
+	if (status != BE_OK)
+		return error_default(status);
+	rules_describe_envelope(&envelope, &own);
+	counts.number = 0; /* what is behind that is zeroed by whoever reads it, if anybody does */
+	counts_show(atomic_load(&handle->environment)->counts, &counts, &own);
+	sized_write(shown, &own, sizeof own);
+	return BE_OK;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The listings. Each reads a page of records in one short read txn, ends the txn, and only then shows them to
+ * the caller, who may take his time: a txn held open would keep LMDB from reusing the pages that every commit
+ * frees. The next page begins behind the last key.
+ */
+#include "api/enforcer.h"
+#include "api/sized.h"
+#include "base/error.h"
+#include "records/ledger.h"
+#include "rules/rules.h"
+#include "sharing/counts.h"
+
+#include <stdlib.h>
+
+#define PAGE 64
+/* Records looked at in one txn, whether or not they pass the filter. */
+#define LOOKS 1024
+
+union row {
+	struct be_envelope envelope;
+	struct be_commit_info commit;
+	struct be_transaction transaction;
+};
+
+/* Where a listing stands. */
+struct cursor {
+	struct record_key key; /* envelopes */
+	uint64_t id;           /* commits, transactions */
+};
+
+struct listing {
+	struct environment *environment;
+	struct be_filter filter;
+	int64_t now_ns;
+	uint64_t shown;
+	struct cursor cursor;
+	struct counts_page counts; /* of refusals, read so far */
+
+	/* Reads the next record and moves on: 0 and *matches, STORE_NONE, or a fault. */
+	int (*read)(struct listing *listing, struct store *store, union row *row, bool *matches);
+	bool (*show)(struct listing *listing, union row *row);
+
+	bool (*each_envelope)(void *context, const struct be_envelope *envelope);
+	bool (*each_commit)(void *context, const struct be_commit_info *commit);
+	bool (*each_transaction)(void *context, const struct be_transaction *transaction);
+	void *context;
+	union row rows[PAGE];
+};
+
+/* ---- filters */
+
+static bool names_match(const struct be_filter *filter, const struct name *name)
+{
+	if (filter->namespace_name && strcmp(filter->namespace_name, name->namespace_name) != 0)
+		return false;
+	return !filter->category || strcmp(filter->category, name->category) == 0;
+}
+
+static bool figures_match(const struct be_filter *filter, int64_t at_ns, int64_t amount)
+{
+	if (filter->since_ns != 0 && at_ns < filter->since_ns)
+		return false;
+	if (filter->until_ns != 0 && at_ns >= filter->until_ns)
+		return false;
+	if (amount < filter->min_amount)
+		return false;
+	return filter->max_amount == 0 || amount <= filter->max_amount;
+}
+
+/* ---- envelopes */
+
+/* The first key behind `key`: the same with a zero byte after it. */
+static void step_over(struct record_key *key, const struct name *name)
+{
+	record_key_envelope(key, name);
+	key->bytes[key->size++] = 0;
+}
+
+static int read_envelope(struct listing *listing, struct store *store, union row *row, bool *matches)
+{
+	struct envelope envelope;
+	int found = store_envelope_next(store, &listing->cursor.key, &envelope);
+
+	if (found != 0)
+		return found;
+	step_over(&listing->cursor.key, &envelope.name);
+	*matches = names_match(&listing->filter, &envelope.name) &&
+		   figures_match(&listing->filter, envelope.created_ns, envelope.limit);
+	if (!*matches)
+		return 0;
+	rules_roll_over(&envelope, listing->now_ns, 1);
+	row->envelope.size = sizeof row->envelope;
+	rules_describe_envelope(&envelope, &row->envelope);
+	return 0;
+}
+
+static bool show_envelope(struct listing *listing, union row *row)
+{
+	counts_show(listing->environment->counts, &listing->counts, &row->envelope);
+	return listing->each_envelope(listing->context, &row->envelope);
+}
+
+/* ---- commits */
+
+static bool owner_lives(struct environment *environment, const struct commit *commit)
+{
+	return commit->owner.generation == 0 || !environment->owners ||
+	       owners_alive(environment->owners, &commit->owner);
+}
+
+static int read_commit(struct listing *listing, struct store *store, union row *row, bool *matches)
+{
+	struct be_commit_info *info = &row->commit;
+	struct commit commit;
+	int found = store_commit_next(store, listing->cursor.id, &commit);
+
+	if (found != 0)
+		return found;
+	listing->cursor.id = commit.id + 1;
+	*matches = names_match(&listing->filter, &commit.name) &&
+		   figures_match(&listing->filter, commit.created_ns, commit.amount);
+	if (!*matches)
+		return 0;
+	memset(info, 0, sizeof *info);
+	info->size = sizeof *info;
+	info->state = commit.state;
+	info->reap_policy = commit.reap_policy;
+	info->owner_pid = commit.owner.pid;
+	info->id = commit.id;
+	info->amount = commit.amount;
+	info->created_ns = commit.created_ns;
+	info->deadline_ns = commit.deadline_ns;
+	info->detached = commit.detached;
+	info->owner_alive = owner_lives(listing->environment, &commit);
+	memcpy(info->namespace_name, commit.name.namespace_name, commit.name.namespace_size);
+	memcpy(info->category, commit.name.category, commit.name.category_size);
+	memcpy(info->description, commit.description, commit.description_size);
+	return 0;
+}
+
+static bool show_commit(struct listing *listing, union row *row)
+{
+	return listing->each_commit(listing->context, &row->commit);
+}
+
+/* ---- transactions */
+
+static int read_transaction(struct listing *listing, struct store *store, union row *row, bool *matches)
+{
+	struct be_transaction *shown = &row->transaction;
+	struct transaction transaction;
+	int found = store_transaction_next(store, listing->cursor.id, &transaction);
+
+	if (found != 0)
+		return found;
+	listing->cursor.id = transaction.id + 1;
+	*matches = names_match(&listing->filter, &transaction.name) &&
+		   figures_match(&listing->filter, transaction.at_ns, transaction.amount);
+	if (!*matches)
+		return 0;
+	memset(shown, 0, sizeof *shown);
+	shown->size = sizeof *shown;
+	shown->kind = transaction.kind;
+	shown->id = transaction.id;
+	shown->commit_id = transaction.commit_id;
+	shown->amount = transaction.amount;
+	shown->held = transaction.held;
+	shown->at_ns = transaction.at_ns;
+	shown->late = transaction.late;
+	memcpy(shown->namespace_name, transaction.name.namespace_name, transaction.name.namespace_size);
+	memcpy(shown->category, transaction.name.category, transaction.name.category_size);
+	memcpy(shown->description, transaction.description, transaction.description_size);
+	return 0;
+}
+
+static bool show_transaction(struct listing *listing, union row *row)
+{
+	return listing->each_transaction(listing->context, &row->transaction);
+}
+
+/* ---- pages */
+
+static enum be_status read_page(struct listing *listing, size_t *count, bool *more)
+{
+	struct store store;
+	enum be_status status = store_begin(&store, listing->environment->storage, false);
+	size_t wanted = PAGE;
+	int found = 0;
+
+	if (status != BE_OK)
+		return status;
+	if (listing->filter.limit != 0 && listing->filter.limit - listing->shown < wanted)
+		wanted = (size_t)(listing->filter.limit - listing->shown);
+	*count = 0;
+	for (int looks = 0; found == 0 && *count < wanted && looks < LOOKS; looks++) {
+		bool matches = false;
+
+		found = listing->read(listing, &store, &listing->rows[*count], &matches);
+		if (found == 0 && matches)
+			(*count)++;
+	}
+	store_abort(&store);
+	*more = found == 0;
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+static enum be_status list(struct listing *listing)
+{
+	enum be_status status = BE_OK;
+	char fault[ERROR_TEXT_SIZE];
+	bool more = true;
+
+	while (more && status == BE_OK) {
+		size_t count = 0;
+
+		if (listing->filter.limit != 0 && listing->shown == listing->filter.limit)
+			break;
+		status = read_page(listing, &count, &more);
+		/* What was read before a damaged record is still shown. */
+		error_save(fault);
+		for (size_t i = 0; i < count; i++) {
+			listing->shown++;
+			if (!listing->show(listing, &listing->rows[i]))
+				return BE_STOPPED;
+		}
+		error_restore(fault); /* the callbacks may have called the library */
+	}
+	return status;
+}
+
+static enum be_status begin(struct be_enforcer *handle, const struct be_filter *filter, bool has_callback,
+			    struct listing **listing)
+{
+	struct listing *made;
+	enum be_status status;
+
+	error_clear();
+	if (!handle || !has_callback)
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "callback" : "handle");
+	made = malloc(sizeof *made);
+	if (!made)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	memset(made, 0, offsetof(struct listing, rows));
+	status = sized_read(filter, &made->filter, sizeof made->filter);
+	if (status == BE_OK)
+		status = enforcer_environment(handle, &made->environment);
+	if (status == BE_OK && made->filter.after_id == UINT64_MAX)
+		status = error_set(BE_INVALID_ARGUMENT, "filter.after_id is beyond all ids");
+	if (status != BE_OK) {
+		free(made);
+		return status;
+	}
+	made->now_ns = enforcer_now(handle);
+	made->cursor.id = made->filter.after_id + 1;
+	made->cursor.key.bytes[0] = RECORD_ENVELOPE;
+	made->cursor.key.size = 1;
+	*listing = made;
+	return BE_OK;
+}
+
+static enum be_status finish(struct listing *listing)
+{
+	enum be_status status = list(listing);
+
+	free(listing);
+	return status == BE_STOPPED ? error_set(status, "the callback ended the listing")
+				    : error_default(status);
+}
+
+enum be_status be_envelopes_each(struct be_enforcer *handle, const struct be_filter *filter,
+				 bool (*each)(void *context, const struct be_envelope *envelope),
+				 void *context)
+{
+	struct listing *listing;
+	enum be_status status = begin(handle, filter, each != NULL, &listing);
+
+	if (status != BE_OK)
+		return error_default(status);
+	listing->read = read_envelope;
+	listing->show = show_envelope;
+	listing->each_envelope = each;
+	listing->context = context;
+	return finish(listing);
+}
+
+enum be_status be_commits_each(struct be_enforcer *handle, const struct be_filter *filter,
+			       bool (*each)(void *context, const struct be_commit_info *commit),
+			       void *context)
+{
+	struct listing *listing;
+	enum be_status status = begin(handle, filter, each != NULL, &listing);
+
+	if (status != BE_OK)
+		return error_default(status);
+	listing->read = read_commit;
+	listing->show = show_commit;
+	listing->each_commit = each;
+	listing->context = context;
+	return finish(listing);
+}
+
+enum be_status be_transactions_each(struct be_enforcer *handle, const struct be_filter *filter,
+				    bool (*each)(void *context, const struct be_transaction *transaction),
+				    void *context)
+{
+	struct listing *listing;
+	enum be_status status = begin(handle, filter, each != NULL, &listing);
+
+	if (status != BE_OK)
+		return error_default(status);
+	listing->read = read_transaction;
+	listing->show = show_transaction;
+	listing->each_transaction = each;
+	listing->context = context;
+	return finish(listing);
+}

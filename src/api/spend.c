@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public calls that ask, reserve and charge. Each checks its arguments in the order that the header
+ * gives, makes an operation of them and runs it; be_check() alone reads, without a system call, a lock or an
+ * allocation.
+ */
+#include "api/enforcer.h"
+#include "api/sized.h"
+#include "base/error.h"
+#include "rules/rules.h"
+
+#define NS_PER_MS INT64_C(1000000)
+
+static enum be_status missing(const char *what)
+{
+	return error_set(BE_INVALID_ARGUMENT, "no %s was given", what);
+}
+
+static enum be_status check_amount(int64_t amount)
+{
+	if (amount < 0)
+		return error_set(BE_AMOUNT_NEGATIVE, "an amount below zero was given");
+	return BE_OK;
+}
+
+/* ---- check
+ *
+ * Most checks are of an envelope that is there. So a category goes into the key as it is given, and whether it is a
+ * valid one is looked at when there is no such envelope, or when an observer is to be told of it.
+ */
+
+static __attribute__((noinline)) enum be_status check_arguments(const struct be_enforcer *handle,
+								const char *category, int64_t amount)
+{
+	struct name name;
+	enum be_status status = enforcer_name(handle, category, &name);
+
+	return status == BE_OK ? check_amount(amount) : status;
+}
+
+static void observe_check(struct be_enforcer *handle, const struct name *name, int64_t amount, int64_t now_ns,
+			  struct result *result)
+{
+	struct operation operation;
+
+	memset(&operation, 0, offsetof(struct operation, description));
+	operation.kind = BE_OPERATION_CHECK;
+	operation.now_ns = now_ns;
+	operation.amount = amount;
+	name_copy(&operation.name, name);
+	enforcer_observe(handle, &operation, result);
+}
+
+/* For handles with an observer, which is shown the envelope. */
+static __attribute__((noinline)) enum be_status
+check_observed(struct be_enforcer *handle, struct store *store, const struct record_key *key, int64_t amount,
+	       struct rules_moment *moment, struct be_decision *decision)
+{
+	struct result result;
+	struct name name;
+
+	(void)record_parse_envelope_key(record_key_bytes(key), &name); /* it has been looked at */
+	memset(&result, 0, sizeof result);
+	result.envelope.size = sizeof result.envelope;
+	result.status = rules_check(store, key, amount, moment, decision, &result.refuser, &result.envelope,
+				    &result.has_envelope);
+	store_abort(store);
+	enforcer_count(handle, result.status, result.refuser);
+	observe_check(handle, &name, amount, moment->now_ns, &result);
+	return result.status;
+}
+
+static int64_t read_clock(const void *handle)
+{
+	return enforcer_now_coarse(handle);
+}
+
+static enum be_status check(struct be_enforcer *handle, const char *category, const struct record_key *key,
+			    int64_t amount, struct be_decision *decision)
+{
+	struct environment *environment;
+	struct store store;
+	enum be_status status = enforcer_environment(handle, &environment);
+	struct rules_moment moment = {.read = read_clock, .context = handle};
+	uint64_t refuser = 0;
+
+	if (status != BE_OK)
+		return status;
+	if (handle->now || handle->observe) /* the caller's clock is no business of a txn's */
+		moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
+	status = store_begin(&store, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	if (handle->observe)
+		return check_observed(handle, &store, key, amount, &moment, decision);
+	status = rules_check(&store, key, amount, &moment, decision, &refuser, NULL, NULL);
+	store_abort(&store);
+	if (status == BE_NO_ENVELOPE) {
+		enum be_status wrong = check_arguments(handle, category, amount);
+
+		if (wrong != BE_OK)
+			return wrong;
+	}
+	if (status != BE_OK)
+		enforcer_count(handle, status, refuser);
+	return status;
+}
+
+enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
+			struct be_decision *decision)
+{
+	struct be_decision own;
+	struct be_decision *filled = decision;
+	struct record_key key;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(decision);
+	if (!handle || !category)
+		return missing(handle ? "category" : "handle");
+	if (status == BE_OK && (!enforcer_key(handle, category, &key) || amount < 0 || handle->observe))
+		status = check_arguments(handle, category, amount);
+	if (status != BE_OK)
+		return status;
+	/* A structure of another version's size is filled through one of ours. */
+	if (decision && decision->size != sizeof own) {
+		own = (struct be_decision)BE_DECISION_INIT;
+		filled = &own;
+	}
+	status = check(handle, category, &key, amount, filled);
+	if (filled != decision && (status == BE_OK || be_status_is_refusal(status)))
+		sized_write(decision, &own, sizeof own);
+	else if (status != BE_OK && !be_status_is_refusal(status))
+		(void)sized_clear(decision);
+	return error_default(status);
+}
+
+/* ---- commit, extend */
+
+static enum be_status deadline(int64_t now_ns, uint64_t ttl_ms, int64_t *deadline_ns)
+{
+	*deadline_ns = 0;
+	if (ttl_ms == 0)
+		return BE_OK;
+	if (ttl_ms > (uint64_t)(INT64_MAX / NS_PER_MS) ||
+	    __builtin_add_overflow(now_ns, (int64_t)ttl_ms * NS_PER_MS, deadline_ns)) {
+		*deadline_ns = 0;
+		return error_set(BE_INVALID_ARGUMENT, "a ttl of %llu ms ends after the year 2262",
+				 (unsigned long long)ttl_ms);
+	}
+	if (*deadline_ns <= 0) { /* such a record would be none, or damaged */
+		*deadline_ns = 0;
+		return error_set(BE_INVALID_ARGUMENT, "the clock says that the ttl ends before 1970");
+	}
+	return BE_OK;
+}
+
+static enum be_status read_commit_options(const struct be_commit_options *given, struct operation *operation)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	enum be_status status = sized_read(given, &options, sizeof options);
+
+	if (status != BE_OK)
+		return status;
+	if (options.reap_policy != BE_REAP_RELEASE && options.reap_policy != BE_REAP_CHARGE)
+		return error_set(BE_INVALID_ARGUMENT, "options.reap_policy is neither release nor charge");
+	operation->reap_policy = options.reap_policy;
+	operation->detached = options.detached;
+	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
+}
+
+/* Commits will be looked for from the next id on when this process is dead. One that a reader sees may be old, and is
+ * then the lower. */
+static enum be_status announce(struct environment *environment)
+{
+	struct header header;
+	enum be_status status = store_read_header(environment->storage, false, &header);
+
+	if (status == BE_OK)
+		owners_commits_from(environment->owners, header.next_commit_id);
+	return status;
+}
+
+/* Says who holds the commit, where owners are known. */
+static enum be_status own(struct be_enforcer *handle, struct operation *operation)
+{
+	struct environment *environment;
+	enum be_status status = enforcer_environment(handle, &environment);
+
+	if (status != BE_OK || !environment->owners || environment->read_only)
+		return status;
+	operation->owner = owners_self(environment->owners);
+	if (owners_first_commit(environment->owners, &operation->owner) == 0)
+		status = announce(environment);
+	return status;
+}
+
+static void show_decision(struct be_decision *decision, const struct result *result)
+{
+	if (result->status == BE_OK || be_status_is_refusal(result->status))
+		sized_write(decision, &result->decision, sizeof result->decision);
+}
+
+enum be_status be_commit_with(struct be_enforcer *handle, const char *category, int64_t amount,
+			      const char *description, const struct be_commit_options *options, uint64_t *id,
+			      struct be_decision *decision)
+{
+	struct operation operation;
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	if (id)
+		*id = 0;
+	status = sized_clear(decision);
+	if (!handle || !category || !id)
+		return missing(!handle ? "handle" : !category ? "category" : "place for the id");
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_COMMIT);
+	operation.amount = amount;
+	status = read_commit_options(options, &operation);
+	if (status == BE_OK)
+		status = enforcer_name(handle, category, &operation.name);
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status == BE_OK)
+		status =
+			name_set_description(operation.description, &operation.description_size, description);
+	if (status == BE_OK)
+		status = own(handle, &operation);
+	if (status != BE_OK)
+		return error_default(status);
+	status = enforcer_run(handle, &operation, &result);
+	show_decision(decision, &result);
+	*id = result.commit_id;
+	return status;
+}
+
+enum be_status be_commit(struct be_enforcer *handle, const char *category, int64_t amount,
+			 const char *description, uint64_t *id)
+{
+	return be_commit_with(handle, category, amount, description, NULL, id, NULL);
+}
+
+enum be_status be_extend(struct be_enforcer *handle, uint64_t id, int64_t amount, uint64_t ttl_ms,
+			 struct be_decision *decision)
+{
+	struct operation operation;
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(decision);
+	if (!handle)
+		return missing("handle");
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_EXTEND);
+	operation.id = id;
+	operation.amount = amount;
+	status = deadline(operation.now_ns, ttl_ms, &operation.deadline_ns);
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status != BE_OK)
+		return status;
+	status = enforcer_run(handle, &operation, &result);
+	show_decision(decision, &result);
+	return status;
+}
+
+/* ---- release, record, settle */
+
+enum be_status be_release(struct be_enforcer *handle, uint64_t id)
+{
+	struct operation operation;
+	struct result result;
+
+	error_clear();
+	if (!handle)
+		return missing("handle");
+	enforcer_prepare(handle, &operation, BE_OPERATION_RELEASE);
+	operation.id = id;
+	return enforcer_run(handle, &operation, &result);
+}
+
+/* What record and settle share: run, and show the transaction. */
+static enum be_status charge(struct be_enforcer *handle, struct operation *operation,
+			     struct be_transaction *transaction)
+{
+	struct result result;
+	enum be_status status = enforcer_run(handle, operation, &result);
+
+	if (status == BE_OK)
+		sized_write(transaction, &result.transaction, sizeof result.transaction);
+	return status;
+}
+
+enum be_status be_record(struct be_enforcer *handle, const char *category, int64_t amount,
+			 const char *description, struct be_transaction *transaction)
+{
+	struct operation operation;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(transaction);
+	if (!handle || !category)
+		return missing(handle ? "category" : "handle");
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_RECORD);
+	operation.amount = amount;
+	status = enforcer_name(handle, category, &operation.name);
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status == BE_OK)
+		status =
+			name_set_description(operation.description, &operation.description_size, description);
+	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
+}
+
+enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount, const char *description,
+			 struct be_transaction *transaction)
+{
+	struct operation operation;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(transaction);
+	if (!handle)
+		return missing("handle");
+	if (status == BE_OK)
+		status = check_amount(amount);
+	if (status != BE_OK)
+		return status;
+	enforcer_prepare(handle, &operation, BE_OPERATION_SETTLE);
+	operation.id = id;
+	operation.amount = amount;
+	operation.has_description = description != NULL;
+	status = name_set_description(operation.description, &operation.description_size, description);
+	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
+}
+
+enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)
+{
+	uint64_t count;
+	enum be_status status;
+
+	error_clear();
+	if (reaped)
+		*reaped = 0;
+	if (!handle)
+		return missing("handle");
+	status = enforcer_reap(handle, true, &count);
+	if (status == BE_OK && reaped)
+		*reaped = count;
+	return error_default(status);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An environment from outside: its owners, its files, the ids that come next. The header is read in a read txn
+ * of its own, so the figures are of moments that lie close together, not of one.
+ */
+#include "api/enforcer.h"
+#include "api/sized.h"
+#include "base/error.h"
+#include "records/ledger.h"
+#include "sharing/boot.h"
+#include "sharing/counts.h"
+#include "storage/lmdb.h"
+
+struct listing {
+	bool (*each)(void *context, const struct be_owner_info *owner);
+	void *context;
+};
+
+static bool show_owner(void *context, const struct owner *owner, bool alive)
+{
+	struct be_owner_info info = {.size = sizeof info, .pid = owner->pid, .alive = alive};
+	const struct listing *listing = context;
+
+	return listing->each(listing->context, &info);
+}
+
+enum be_status be_owners_each(struct be_enforcer *handle,
+			      bool (*each)(void *context, const struct be_owner_info *owner), void *context)
+{
+	struct listing listing = {each, context};
+	struct environment *environment;
+	enum be_status status;
+
+	error_clear();
+	if (!handle || !each)
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "callback" : "handle");
+	status = enforcer_environment(handle, &environment);
+	if (status == BE_OK && environment->owners && !owners_each(environment->owners, show_owner, &listing))
+		status = error_set(BE_STOPPED, "the callback ended the listing");
+	return error_default(status);
+}
+
+static bool count_owner(void *context, const struct owner *owner, bool alive)
+{
+	(void)owner;
+	*(uint32_t *)context += alive;
+	return true;
+}
+
+static enum be_status read_header(struct environment *environment, struct be_statistics *stats)
+{
+	struct header header;
+	enum be_status status = store_read_header(environment->storage, false, &header);
+
+	if (status != BE_OK)
+		return status;
+	stats->created_ns = header.created_ns;
+	stats->changes = header.changes;
+	stats->next_envelope_id = header.next_envelope_id;
+	stats->next_commit_id = header.next_commit_id;
+	stats->next_transaction_id = header.next_transaction_id;
+	return BE_OK;
+}
+
+static enum be_status measure(struct lmdb_storage *storage, struct be_statistics *stats)
+{
+	struct lmdb_figures figures;
+	enum be_status status = lmdb_storage_measure(storage, &figures);
+
+	if (status != BE_OK)
+		return status;
+	stats->file_size = figures.file_size;
+	stats->map_size = figures.map_size;
+	stats->page_size = figures.page_size;
+	stats->pages = figures.pages;
+	stats->free_pages = figures.free_pages;
+	stats->records = figures.records;
+	stats->readers = figures.readers;
+	stats->readers_max = figures.readers_max;
+	stats->stale_readers = figures.stale_readers;
+	stats->reader_lag = figures.reader_lag;
+	stats->lagging_pid = figures.lagging_pid;
+	return BE_OK;
+}
+
+static enum be_status read_durability(const char *directory, struct be_statistics *stats)
+{
+	bool is_marked;
+	enum be_status status = boot_check(directory, &is_marked);
+
+	if (status == BE_OK)
+		stats->durability = is_marked ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
+	return status;
+}
+
+enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
+{
+	struct be_statistics filled = {.format_version = RECORD_FORMAT};
+	struct environment *environment;
+	enum be_status status;
+
+	error_clear();
+	if (!stats)
+		return error_set(BE_INVALID_ARGUMENT, "no place for the figures was given");
+	status = sized_clear(stats);
+	if (status == BE_OK && !handle)
+		status = error_set(BE_INVALID_ARGUMENT, "no handle was given");
+	if (status == BE_OK)
+		status = enforcer_environment(handle, &environment);
+	if (status == BE_OK)
+		status = read_header(environment, &filled);
+	if (status == BE_OK && environment->lmdb)
+		status = read_durability(handle->settings.path, &filled);
+	if (status == BE_OK && environment->lmdb)
+		status = measure(environment->lmdb, &filled);
+	if (status != BE_OK)
+		return error_default(status);
+	if (environment->owners)
+		owners_each(environment->owners, count_owner, &filled.owners);
+	filled.refused_no_envelope = counts_no_envelope(environment->counts);
+	filled.refusals_known = environment->counts != NULL;
+	sized_write(stats, &filled, sizeof filled);
+	return BE_OK;
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * be_verify(): recomputes every balance from pending commits and ledger.
+ *
+ * A consistent answer needs one state of everything, but a read txn as long as a large ledger would keep LMDB
+ * from reusing pages while the pool writes on. The ledger only grows, so most of it is added up beforehand, a
+ * page at a time: transactions below `horizon`, the next id at the start, each for the envelopes whose window
+ * it belonged to at the start. One read txn then covers all the rest: envelopes, pending commits, and what
+ * was charged from the horizon on. An envelope whose window is the same as at the start has spent both sums;
+ * one whose window began meanwhile began it at or after the horizon, and has spent the second sum only.
+ */
+#include "api/enforcer.h"
+#include "api/sized.h"
+#include "base/error.h"
+#include "records/ledger.h"
+#include "rules/amount.h"
+#include "storage/lmdb.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PAGE 1024
+
+/* What is added up for one envelope. */
+struct account {
+	uint64_t id;
+	uint64_t parent_id; /* 0: none */
+	uint64_t window_first;
+	int64_t before; /* transactions of its window below the horizon */
+	int64_t after;  /* and from it on */
+	int64_t committed;
+	uint64_t pending;
+	uint64_t children;
+	struct name name;
+	int64_t stored_spent;
+	int64_t stored_folded;
+	int64_t stored_committed;
+	uint64_t stored_pending;
+	uint64_t stored_children;
+};
+
+struct accounts {
+	size_t count;
+	size_t room;
+	struct account *rows; /* ascending by id once sorted */
+};
+
+struct verifier {
+	const struct be_storage *storage;
+	void (*difference)(void *context, const char *sentence);
+	void *context;
+	struct be_verification found;
+	bool damaged;
+	bool quiet; /* what is wrong will be told by the last txn */
+	uint64_t horizon;
+	uint64_t prunings;     /* at the start */
+	bool was_pruned;       /* meanwhile, so that what was added up beforehand is wrong */
+	struct accounts start; /* as of the start: ids, windows and `before` */
+	struct accounts end;   /* as of the last read txn */
+	uint64_t deadlines;
+	uint64_t deadlines_expected;
+};
+
+__attribute__((format(printf, 2, 3))) static void report(struct verifier *verifier, const char *format, ...)
+{
+	char sentence[640];
+	va_list arguments;
+
+	if (verifier->quiet)
+		return;
+	va_start(arguments, format);
+	vsnprintf(sentence, sizeof sentence, format, arguments);
+	va_end(arguments);
+	verifier->found.differences++;
+	if (verifier->difference)
+		verifier->difference(verifier->context, sentence);
+}
+
+static void report_damage(struct verifier *verifier, struct be_bytes key)
+{
+	static const char *const types[] = {"unknown",  "deadline",     "commit",     "header",
+					    "envelope", "ended commit", "transaction"};
+	uint8_t type = ((const uint8_t *)key.data)[0];
+	char digits[2 * BE_STORAGE_KEY_MAX + 1] = "";
+
+	for (size_t i = 0; i < key.size && i < BE_STORAGE_KEY_MAX; i++)
+		snprintf(digits + 2 * i, 3, "%02x", ((const uint8_t *)key.data)[i]);
+	verifier->damaged = true;
+	report(verifier, "a record is damaged: %s, key %.80s", types[type <= RECORD_TRANSACTION ? type : 0],
+	       digits);
+}
+
+/* ---- accounts */
+
+static struct account *accounts_add(struct accounts *accounts)
+{
+	if (accounts->count == accounts->room) {
+		size_t room = accounts->room ? 2 * accounts->room : 64;
+		struct account *rows = realloc(accounts->rows, room * sizeof *rows);
+
+		if (!rows)
+			return NULL;
+		accounts->rows = rows;
+		accounts->room = room;
+	}
+	memset(&accounts->rows[accounts->count], 0, sizeof *accounts->rows);
+	return &accounts->rows[accounts->count++];
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t left = ((const struct account *)a)->id;
+	uint64_t right = ((const struct account *)b)->id;
+
+	return (left > right) - (left < right);
+}
+
+static void accounts_sort(struct accounts *accounts)
+{
+	if (accounts->count > 0)
+		qsort(accounts->rows, accounts->count, sizeof *accounts->rows, compare);
+}
+
+static struct account *accounts_find(struct accounts *accounts, uint64_t id)
+{
+	struct account wanted = {.id = id};
+
+	if (accounts->count == 0)
+		return NULL;
+	return bsearch(&wanted, accounts->rows, accounts->count, sizeof *accounts->rows, compare);
+}
+
+static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
+{
+	if (!amount_add(*total, amount, total))
+		report(verifier, "a sum is more than can be counted");
+}
+
+/* ---- walking */
+
+/* Called for each record; a negative status ends the walk. */
+typedef enum be_status visitor(struct verifier *verifier, struct store *store, struct be_bytes key,
+			       struct be_bytes value);
+
+/* Visits the records of one type from *from on, at most `most` of them. Returns 0 when there are more,
+ * STORE_NONE behind the last, or a fault. */
+static int walk(struct verifier *verifier, struct store *store, struct record_key *from, size_t most,
+		visitor *visit)
+{
+	uint8_t type = from->bytes[0];
+
+	for (size_t i = 0; i < most; i++) {
+		struct be_bytes key, value;
+		enum be_status status;
+		int found = store_next(store, record_key_bytes(from), &key, &value);
+
+		if (found != 0)
+			return found;
+		if (((const uint8_t *)key.data)[0] != type)
+			return STORE_NONE;
+		if (key.size >= BE_STORAGE_KEY_MAX)
+			return (int)error_set(BE_DAMAGED, "a key is too long");
+		memcpy(from->bytes, key.data, key.size);
+		from->size = (uint16_t)key.size;
+		from->bytes[from->size++] = 0;
+		if (type != RECORD_DEADLINE && !record_checksum_fits(key, value)) {
+			report_damage(verifier, key);
+			continue;
+		}
+		status = visit(verifier, store, key, value);
+		if (status != BE_OK)
+			return (int)status;
+	}
+	return 0;
+}
+
+/* Visits all records of a type from `id` on, a page of them per read txn. */
+static enum be_status walk_pages(struct verifier *verifier, enum record_type type, visitor *visit)
+{
+	struct record_key from = {.size = 1, .bytes = {(uint8_t)type}};
+	int found = 0;
+
+	while (found == 0) {
+		struct store store;
+		enum be_status status = store_begin(&store, verifier->storage, false);
+
+		if (status != BE_OK)
+			return status;
+		found = walk(verifier, &store, &from, PAGE, visit);
+		store_abort(&store);
+	}
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+static enum be_status walk_all(struct verifier *verifier, struct store *store, enum record_type type,
+			       visitor *visit)
+{
+	struct record_key from = {.size = 1, .bytes = {(uint8_t)type}};
+	int found = walk(verifier, store, &from, SIZE_MAX, visit);
+
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+/* ---- before the last txn */
+
+static enum be_status note_window(struct verifier *verifier, struct store *store, struct be_bytes key,
+				  struct be_bytes value)
+{
+	struct envelope envelope;
+	struct account *account;
+
+	(void)store;
+	if (record_decode_envelope(value, &envelope) != BE_OK)
+		return BE_OK; /* reported by the last txn */
+	(void)key;
+	account = accounts_add(&verifier->start);
+	if (!account)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	account->id = envelope.id;
+	account->window_first = envelope.window_first;
+	return BE_OK;
+}
+
+/* Adds a transaction to the accounts of its chain: to `before` of those at the start, or `after` of the
+ * end's. */
+static void add_transaction(struct verifier *verifier, const struct transaction *transaction, bool before)
+{
+	for (uint32_t i = 0; i < transaction->depth; i++) {
+		struct account *account =
+			accounts_find(before ? &verifier->start : &verifier->end, transaction->chain[i]);
+
+		if (account && transaction->id >= account->window_first)
+			sum(verifier, before ? &account->before : &account->after, transaction->amount);
+	}
+}
+
+static enum be_status visit_old_transaction(struct verifier *verifier, struct store *store,
+					    struct be_bytes key, struct be_bytes value)
+{
+	struct transaction transaction;
+
+	(void)store;
+	if (record_decode_transaction(key, value, &transaction) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	if (transaction.id >= verifier->horizon)
+		return BE_STOPPED;
+	verifier->found.transactions++;
+	add_transaction(verifier, &transaction, true);
+	return BE_OK;
+}
+
+static enum be_status visit_ended(struct verifier *verifier, struct store *store, struct be_bytes key,
+				  struct be_bytes value)
+{
+	struct commit commit;
+
+	(void)store;
+	if (record_decode_commit(key, value, &commit) != BE_OK)
+		report_damage(verifier, key);
+	return BE_OK;
+}
+
+static enum be_status before_last_txn(struct verifier *verifier)
+{
+	struct store store;
+	enum be_status status = store_begin(&store, verifier->storage, false);
+
+	if (status != BE_OK)
+		return status;
+	status = store_header(&store);
+	verifier->quiet = true;
+	if (status == BE_OK)
+		status = walk_all(verifier, &store, RECORD_ENVELOPE, note_window);
+	verifier->quiet = false;
+	store_abort(&store);
+	if (status != BE_OK)
+		return status;
+	verifier->horizon = store.header.next_transaction_id;
+	verifier->prunings = store.header.prunings;
+	accounts_sort(&verifier->start);
+	status = walk_pages(verifier, RECORD_ENDED, visit_ended);
+	if (status == BE_OK)
+		status = walk_pages(verifier, RECORD_TRANSACTION, visit_old_transaction);
+	return status == BE_STOPPED ? BE_OK : status;
+}
+
+/* ---- the last txn */
+
+/* A look-up met a record that is damaged. The walk over its own kind reports that, and this one goes on. */
+static bool met_damage(int found)
+{
+	return found == BE_DAMAGED || found == BE_NEWER_FORMAT;
+}
+
+static enum be_status visit_envelope(struct verifier *verifier, struct store *store, struct be_bytes key,
+				     struct be_bytes value)
+{
+	struct envelope envelope, parent;
+	struct account *account;
+	uint64_t parent_id = 0;
+
+	if (!record_parse_envelope_key(key, &envelope.name) ||
+	    record_decode_envelope(value, &envelope) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	if (envelope.parent.category_size > 0) {
+		int found = store_envelope_get(store, &envelope.parent, &parent);
+
+		if (found == STORE_NONE)
+			report(verifier, "envelope \"%s\" in \"%s\": its parent is missing",
+			       envelope.name.category, envelope.name.namespace_name);
+		else if (found == 0)
+			parent_id = parent.id;
+		else if (!met_damage(found))
+			return (enum be_status)found;
+	}
+	if (envelope.id >= store->header.next_envelope_id)
+		report(verifier, "envelope \"%s\" in \"%s\": its id was never given out",
+		       envelope.name.category, envelope.name.namespace_name);
+	account = accounts_add(&verifier->end);
+	if (!account)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	verifier->found.envelopes++;
+	account->id = envelope.id;
+	account->parent_id = parent_id;
+	account->window_first = envelope.window_first;
+	account->stored_spent = envelope.spent;
+	account->stored_folded = envelope.folded;
+	account->stored_committed = envelope.committed;
+	account->stored_pending = envelope.pending;
+	account->stored_children = envelope.children;
+	name_copy(&account->name, &envelope.name);
+	return BE_OK;
+}
+
+static enum be_status visit_commit(struct verifier *verifier, struct store *store, struct be_bytes key,
+				   struct be_bytes value)
+{
+	struct commit commit;
+	uint64_t id;
+
+	if (record_decode_commit(key, value, &commit) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	verifier->found.commits++;
+	verifier->deadlines_expected += commit.deadline_ns != 0;
+	if (commit.id >= store->header.next_commit_id)
+		report(verifier, "commit %" PRIu64 ": its id was never given out", commit.id);
+	id = commit.envelope_id;
+	for (int depth = 0; id != 0 && depth < BE_DEPTH_MAX; depth++) {
+		struct account *account = accounts_find(&verifier->end, id);
+
+		if (!account) {
+			report(verifier, "commit %" PRIu64 ": its envelope \"%s\" is missing", commit.id,
+			       commit.name.category);
+			break;
+		}
+		sum(verifier, &account->committed, commit.amount);
+		account->pending++;
+		id = account->parent_id;
+	}
+	return BE_OK;
+}
+
+static enum be_status visit_deadline(struct verifier *verifier, struct store *store, struct be_bytes key,
+				     struct be_bytes value)
+{
+	struct commit commit;
+	int64_t deadline_ns;
+	uint64_t id;
+	int found;
+
+	if (!record_parse_deadline_key(key, &deadline_ns, &id) || value.size > 0) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	verifier->deadlines++;
+	found = store_commit_get(store, id, &commit);
+	if (found < 0 && !met_damage(found))
+		return (enum be_status)found;
+	if (found != 0 || commit.state != BE_COMMIT_PENDING || commit.deadline_ns != deadline_ns)
+		report(verifier, "a deadline is noted for commit %" PRIu64 ", which has another or none", id);
+	return BE_OK;
+}
+
+static enum be_status visit_new_transaction(struct verifier *verifier, struct store *store,
+					    struct be_bytes key, struct be_bytes value)
+{
+	struct transaction transaction;
+
+	if (record_decode_transaction(key, value, &transaction) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	if (transaction.id >= store->header.next_transaction_id)
+		report(verifier, "transaction %" PRIu64 ": its id was never given out", transaction.id);
+	verifier->found.transactions++;
+	add_transaction(verifier, &transaction, false);
+	return BE_OK;
+}
+
+/* Everything but the ledger below the horizon, in one state. */
+static enum be_status read_last_txn(struct verifier *verifier, struct store *store)
+{
+	struct record_key from;
+	enum be_status status = store_header(store);
+	int found;
+
+	if (status == BE_OK)
+		status = walk_all(verifier, store, RECORD_ENVELOPE, visit_envelope);
+	if (status != BE_OK)
+		return status;
+	accounts_sort(&verifier->end);
+	status = walk_all(verifier, store, RECORD_COMMIT, visit_commit);
+	if (status == BE_OK)
+		status = walk_all(verifier, store, RECORD_DEADLINE, visit_deadline);
+	if (status != BE_OK)
+		return status;
+	record_key_id(&from, RECORD_TRANSACTION, verifier->horizon);
+	found = walk(verifier, store, &from, SIZE_MAX, visit_new_transaction);
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+static enum be_status last_txn(struct verifier *verifier)
+{
+	struct store store;
+	enum be_status status = store_begin(&store, verifier->storage, false);
+
+	if (status != BE_OK)
+		return status;
+	status = store_header(&store);
+	verifier->was_pruned =
+		status == BE_OK && verifier->horizon > 1 && store.header.prunings != verifier->prunings;
+	if (status == BE_OK && !verifier->was_pruned)
+		status = read_last_txn(verifier, &store);
+	store_abort(&store);
+	return status;
+}
+
+/* All transactions in the last txn, for when they were pruned while they were added up beforehand. */
+static enum be_status only_last_txn(struct verifier *verifier)
+{
+	free(verifier->start.rows);
+	verifier->start = (struct accounts){0};
+	verifier->found.transactions = 0;
+	verifier->horizon = 1;
+	return last_txn(verifier);
+}
+
+/* ---- the comparison */
+
+static void compare_amounts(struct verifier *verifier, const struct account *account, const char *what,
+			    const char *parts, int64_t stored, int64_t expected)
+{
+	char stored_text[BE_AMOUNT_TEXT_SIZE] = "", expected_text[BE_AMOUNT_TEXT_SIZE] = "";
+
+	if (stored == expected)
+		return;
+	if (be_amount_format(stored, stored_text, sizeof stored_text) != BE_OK ||
+	    be_amount_format(expected, expected_text, sizeof expected_text) != BE_OK)
+		return;
+	report(verifier, "envelope \"%s\" in \"%s\": %s is %s, but its %s add up to %s",
+	       account->name.category, account->name.namespace_name, what, stored_text, parts, expected_text);
+}
+
+static void compare_counts(struct verifier *verifier, const struct account *account, const char *what,
+			   uint64_t stored, uint64_t expected)
+{
+	if (stored != expected)
+		report(verifier,
+		       "envelope \"%s\" in \"%s\": it counts %" PRIu64 " %s, and there are %" PRIu64,
+		       account->name.category, account->name.namespace_name, stored, what, expected);
+}
+
+static void compare_balances(struct verifier *verifier)
+{
+	struct accounts *end = &verifier->end;
+
+	for (size_t i = 0; i < end->count; i++) {
+		struct account *parent = accounts_find(end, end->rows[i].parent_id);
+
+		if (parent)
+			parent->children++;
+		if (i > 0 && end->rows[i].id == end->rows[i - 1].id)
+			report(verifier, "envelope \"%s\" in \"%s\": another has the same id",
+			       end->rows[i].name.category, end->rows[i].name.namespace_name);
+	}
+	for (size_t i = 0; i < end->count; i++) {
+		struct account *account = &end->rows[i];
+		struct account *start = accounts_find(&verifier->start, account->id);
+		int64_t spent = account->stored_folded;
+
+		sum(verifier, &spent, account->after);
+		if (start && start->window_first == account->window_first)
+			sum(verifier, &spent, start->before);
+		compare_amounts(verifier, account, "spent", "transactions", account->stored_spent, spent);
+		compare_amounts(verifier, account, "committed", "pending commits", account->stored_committed,
+				account->committed);
+		compare_counts(verifier, account, "pending commits", account->stored_pending,
+			       account->pending);
+		compare_counts(verifier, account, "children", account->stored_children, account->children);
+	}
+	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}}, "deadlines",
+		       verifier->deadlines, verifier->deadlines_expected);
+}
+
+/* LMDB would stumble over a damaged page, so that nothing is read through it then. */
+static enum be_status check_pages(struct verifier *verifier, struct lmdb_storage *lmdb)
+{
+	enum be_status status = lmdb_storage_check(lmdb);
+
+	if (status == BE_DAMAGED)
+		report(verifier, "%s", be_last_error());
+	return status;
+}
+
+static enum be_status verify(struct verifier *verifier, struct lmdb_storage *lmdb)
+{
+	enum be_status status = lmdb ? check_pages(verifier, lmdb) : BE_OK;
+
+	if (status == BE_OK)
+		status = before_last_txn(verifier);
+	if (status == BE_OK)
+		status = last_txn(verifier);
+	if (status == BE_OK && verifier->was_pruned)
+		status = only_last_txn(verifier);
+	if (status != BE_OK)
+		return status;
+	compare_balances(verifier);
+	if (verifier->damaged)
+		return error_set(BE_DAMAGED, "records are damaged: restore a backup");
+	if (verifier->found.differences > 0)
+		return error_set(BE_UNBALANCED, "%" PRIu64 " balances differ from commits and ledger",
+				 verifier->found.differences);
+	return BE_OK;
+}
+
+enum be_status be_verify(struct be_enforcer *handle, void (*difference)(void *context, const char *sentence),
+			 void *context, struct be_verification *verification)
+{
+	struct verifier verifier = {.difference = difference, .context = context};
+	struct environment *environment;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(verification);
+	if (!handle)
+		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
+	if (status == BE_OK)
+		status = enforcer_environment(handle, &environment);
+	if (status != BE_OK)
+		return error_default(status);
+	verifier.storage = environment->storage;
+	status = verify(&verifier, environment->lmdb);
+	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)
+		sized_write(verification, &verifier.found, sizeof verifier.found);
+	free(verifier.start.rows);
+	free(verifier.end.rows);
+	return error_default(status);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The per-thread text behind be_last_error(). The buffer is thread-local and of fixed size, so that
+ * failing never allocates. Texts are for people: they name the file, the errno and what to do.
+ */
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Thread_local char text[ERROR_TEXT_SIZE];
+/* Apart from the text, and in the memory that every thread has from its start, so that clearing it on the hot path
+ * is one store. Programs that load the library late have room for little there: a byte, but not the text. */
+static _Thread_local bool has_text __attribute__((tls_model("initial-exec")));
+
+void error_clear(void)
+{
+	has_text = false;
+}
+
+void error_write(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	has_text = true;
+}
+
+void error_write_errno(int code, const char *format, ...)
+{
+	va_list arguments;
+	char meaning[96];
+	size_t used;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	has_text = true;
+	used = strlen(text);
+	snprintf(text + used, sizeof text - used, ": %s", strerror_r(code, meaning, sizeof meaning));
+}
+
+void error_name_path(const char *path)
+{
+	char rest[512]; /* texts are shorter, but for their paths */
+
+	if (!has_text || strncmp(text, path, strlen(path)) == 0)
+		return;
+	memcpy(rest, text, sizeof rest - 1);
+	rest[sizeof rest - 1] = '\0';
+	snprintf(text, sizeof text, "%s: %s", path, rest);
+}
+
+static bool may(const char *path, int access_mode)
+{
+	return faccessat(AT_FDCWD, path, access_mode, AT_EACCESS) == 0;
+}
+
+/* The first directory on the way to `path` that may not be searched. False: there is none, or the path is
+ * longer than any file's can be. */
+static bool find_barrier(const char *path, char barrier[PATH_MAX])
+{
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		if (slash - path >= PATH_MAX)
+			return false;
+		memcpy(barrier, path, (size_t)(slash - path));
+		barrier[slash - path] = '\0';
+		if (!may(barrier, X_OK))
+			return may(barrier, F_OK);
+	}
+	return false;
+}
+
+void error_write_path(int code, const char *path)
+{
+	char barrier[PATH_MAX];
+
+	if (code != EACCES || *path == '\0' || may(path, R_OK | W_OK))
+		error_write_errno(code, "%s", path);
+	else if (find_barrier(path, barrier))
+		error_write("%s: search (x) permission on the directory is missing", barrier);
+	else if (!may(path, F_OK))
+		error_write(
+			"%s: it has to be made, and write permission on the directory above it is missing",
+			path);
+	else
+		error_write("%s: %s permission on it is missing", path, may(path, R_OK) ? "write" : "read");
+}
+
+enum be_status error_default(enum be_status status)
+{
+	if (status != BE_OK && !has_text)
+		error_set(status, "%s", be_status_text(status));
+	return status;
+}
+
+void error_save(char saved[ERROR_TEXT_SIZE])
+{
+	strcpy(saved, be_last_error());
+}
+
+void error_restore(const char *saved)
+{
+	strcpy(text, saved);
+	has_text = text[0] != '\0';
+}
+
+const char *be_last_error(void)
+{
+	return has_text ? text : "";
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An open environment, shared by all handles of this process that name it: one mapping per directory,
+ * counted, since LMDB loses its locks when one process maps the same files twice.
+ *
+ * Fork: what the parent opened, a child must not touch. Each environment remembers the fork generation it was
+ * opened in, which a fork handler raises in the child; a handle that finds its environment out of date opens
+ * a new one (enforcer.c).
+ */
+#ifndef ENVIRONMENT_H
+#define ENVIRONMENT_H
+
+#include "sharing/owner.h"
+
+#include <budget_enforcer_storage.h>
+#include <stdatomic.h>
+
+struct counts;
+struct group;
+struct lmdb_storage;
+
+struct environment {
+	const struct be_storage *storage;
+	struct lmdb_storage *lmdb; /* NULL: the storage is the caller's */
+	struct owners *owners;     /* NULL likewise, and when read-only and the pool has never run */
+	struct group *group;       /* NULL with owners, and when read-only */
+	struct counts *counts;     /* NULL with lmdb, and when its file cannot be used */
+	bool direct;               /* do without group commit */
+	bool read_only;
+	enum be_durability durability;
+	bool is_given; /* the storage is the caller's: not in the table, and fork is his affair */
+	uint64_t fork_generation;
+
+	/* The table's, under its lock. */
+	unsigned references;
+	dev_t device;
+	ino_t inode;
+	struct environment *next;
+};
+
+struct environment_settings {
+	const char *path; /* of the directory; NULL when storage is given */
+	const struct be_storage *storage;
+	uint32_t flags; /* enum be_open_flags */
+	enum be_durability durability;
+	mode_t mode;
+	uint64_t map_size;
+	int64_t now_ns;
+};
+
+/* Opens, or counts one more user of what this process has open. The statuses are those of be_open(). */
+enum be_status environment_open(const struct environment_settings *settings,
+				struct environment **environment);
+
+/* Counts one user less; with the last one all is closed. In a fork child that never used it, of an
+ * environment the parent opened, this only forgets. */
+void environment_close(struct environment *environment);
+
+/* In a fork child: replaces an environment that the parent opened by one of our own, once, whichever thread
+ * comes first. */
+enum be_status environment_renew(const struct environment_settings *settings,
+				 _Atomic(struct environment *) *place);
+
+/* Raised in every fork child. */
+extern _Atomic uint64_t environment_fork_generation;
+
+/* Was it opened by this process, rather than by one that this one was forked from? One load. */
+static inline bool environment_is_ours(const struct environment *environment)
+{
+	return environment->is_given ||
+	       environment->fork_generation ==
+		       atomic_load_explicit(&environment_fork_generation, memory_order_acquire);
+}
+
+#endif

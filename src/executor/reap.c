@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reaping. What is due is found in read txns, a page at a time, so that the writer's lock is held only to end
+ * a page of commits; the rules look at each again before they end it, since it may have been ended meanwhile.
+ *
+ * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the slot for
+ * the next one to find, and so does a commit that cannot be ended yet.
+ */
+#include "executor/reap.h"
+
+#include "base/error.h"
+#include "executor/executor.h"
+#include "executor/group.h"
+#include "records/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE EXECUTOR_DIRECT_MAX
+#define DEAD_MAX 256
+
+struct page {
+	size_t count;
+	struct operation operations[PAGE];
+	struct result results[PAGE];
+};
+
+struct reaper {
+	struct environment *environment;
+	int64_t now_ns;
+	const struct reap_listener *listener;
+	uint64_t reaped;
+	size_t dead_count;
+	struct owner dead[DEAD_MAX];
+	bool keep[DEAD_MAX]; /* the slots of these: something is still pending for them */
+	struct page page;
+};
+
+static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as, const struct owner *owner)
+{
+	struct operation *operation = &reaper->page.operations[reaper->page.count++];
+
+	memset(operation, 0, offsetof(struct operation, description));
+	operation->kind = BE_OPERATION_REAP;
+	operation->id = id;
+	operation->reap_as = reap_as;
+	operation->now_ns = reaper->now_ns;
+	if (owner)
+		operation->owner = *owner;
+}
+
+static bool same_owner(const struct owner *a, const struct owner *b)
+{
+	return a->slot == b->slot && a->generation == b->generation;
+}
+
+/* An orphan whose charge no balance can count stays pending. It is looked for again only as long as its
+ * owner's slot is there. */
+static void keep_owner(struct reaper *reaper, const struct operation *operation)
+{
+	for (size_t i = 0; i < reaper->dead_count; i++)
+		if (same_owner(&reaper->dead[i], &operation->owner))
+			reaper->keep[i] = true;
+}
+
+/* Ends the commits of the page, in one txn. */
+static enum be_status run_page(struct reaper *reaper)
+{
+	struct page *page = &reaper->page;
+	enum be_status status = BE_OK;
+
+	if (page->count > 0)
+		status = executor_direct(reaper->environment, page->operations, page->results, page->count);
+	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): just filled in */
+		if (page->results[i].status == BE_OVERFLOW)
+			keep_owner(reaper, &page->operations[i]);
+		if (page->results[i].status != BE_OK)
+			continue;
+		reaper->reaped++;
+		if (reaper->listener && reaper->listener->reaped)
+			reaper->listener->reaped(reaper->listener->context, &page->operations[i],
+						 &page->results[i]);
+	}
+	page->count = 0;
+	return status;
+}
+
+static enum be_status reap_expired(struct reaper *reaper)
+{
+	int64_t deadline_ns = 0;
+	uint64_t id = 0;
+	bool more = true;
+	enum be_status status = BE_OK;
+
+	while (more && status == BE_OK) {
+		struct store store;
+		int found = 0;
+
+		status = store_begin(&store, reaper->environment->storage, false);
+		if (status != BE_OK)
+			return status;
+		while (reaper->page.count < PAGE) {
+			found = store_deadline_next(&store, &deadline_ns, &id);
+			more = found == 0 && deadline_ns <= reaper->now_ns;
+			if (!more)
+				break;
+			add(reaper, id, BE_COMMIT_EXPIRED, NULL);
+		}
+		store_abort(&store);
+		status = found < 0 ? (enum be_status)found : run_page(reaper);
+	}
+	return status;
+}
+
+static bool is_dead(struct reaper *reaper, const struct owner *owner, bool thorough)
+{
+	struct owners *owners = reaper->environment->owners;
+
+	if (thorough)
+		return !owners_alive(owners, owner);
+	for (size_t i = 0; i < reaper->dead_count; i++)
+		if (same_owner(&reaper->dead[i], owner))
+			return true;
+	return !owners_registered(owners, owner);
+}
+
+/* The first commit that can be one of the dead owners'; 0: none is. */
+static uint64_t first_commit(struct reaper *reaper)
+{
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < reaper->dead_count; i++) {
+		uint64_t own = owners_first_commit(reaper->environment->owners, &reaper->dead[i]);
+
+		if (own != 0 && (first == 0 || own < first))
+			first = own;
+	}
+	return first;
+}
+
+/* Ends the orphans from the commit `first` on. */
+static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool thorough)
+{
+	struct commit commit = {.id = first - 1};
+	enum be_status status = BE_OK;
+	int found = 0;
+
+	while (found == 0 && status == BE_OK) {
+		struct store store;
+		int looked_at = 0;
+
+		status = store_begin(&store, reaper->environment->storage, false);
+		if (status != BE_OK)
+			return status;
+		/* A page is bounded by what it looks at, too: a read txn must be short. */
+		while (reaper->page.count < PAGE && looked_at++ < 32 * PAGE) {
+			found = store_commit_next(&store, commit.id + 1, &commit);
+			if (found != 0)
+				break;
+			if (!commit.detached && commit.owner.generation != 0 &&
+			    is_dead(reaper, &commit.owner, thorough))
+				add(reaper, commit.id, BE_COMMIT_ORPHANED, &commit.owner);
+		}
+		store_abort(&store);
+		status = found < 0 ? (enum be_status)found : run_page(reaper);
+	}
+	return status;
+}
+
+/* A process may have died after the last write of its txn and before it said so. The txn stands, but a reader
+ * does not see it until a writer has come. */
+static enum be_status come_as_writer(struct reaper *reaper)
+{
+	return executor_direct(reaper->environment, NULL, NULL, 0);
+}
+
+static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
+{
+	struct environment *environment = reaper->environment;
+	enum be_status status = BE_OK;
+	uint64_t first;
+	size_t forgotten;
+
+	do {
+		forgotten = 0;
+		reaper->dead_count = owners_find_dead(environment->owners, reaper->dead, DEAD_MAX);
+		memset(reaper->keep, 0, sizeof reaper->keep);
+		for (size_t i = 0; i < reaper->dead_count && environment->group; i++)
+			group_purge(environment->group, environment, &reaper->dead[i]);
+		first = thorough ? 1 : first_commit(reaper);
+		if (first != 0)
+			status = come_as_writer(reaper);
+		if (status == BE_OK && first != 0)
+			status = reap_orphans(reaper, first, thorough);
+		for (size_t i = 0; i < reaper->dead_count && status == BE_OK; i++) {
+			if (reaper->keep[i])
+				continue;
+			owners_forget(environment->owners, &reaper->dead[i]);
+			forgotten++;
+		}
+		thorough = false;
+	} while (reaper->dead_count == DEAD_MAX && forgotten > 0 && status == BE_OK);
+	return status;
+}
+
+enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
+			const struct reap_listener *listener, uint64_t *reaped)
+{
+	struct reaper *reaper;
+	struct owner dead;
+	struct store store;
+	int64_t deadline_ns = 0;
+	uint64_t id = 0;
+	enum be_status status;
+	bool has_owners = environment->owners && !environment->read_only;
+	int found;
+
+	*reaped = 0;
+	status = store_begin(&store, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	found = store_deadline_next(&store, &deadline_ns, &id);
+	store_abort(&store);
+	if (found < 0)
+		return (enum be_status)found;
+	if (!thorough && (found == STORE_NONE || deadline_ns > now_ns) &&
+	    !(has_owners && owners_find_dead(environment->owners, &dead, 1) > 0))
+		return BE_OK;
+
+	reaper = malloc(sizeof *reaper);
+	if (!reaper)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	reaper->environment = environment;
+	reaper->now_ns = now_ns;
+	reaper->listener = listener;
+	reaper->reaped = 0;
+	reaper->dead_count = 0;
+	reaper->page.count = 0;
+	status = reap_expired(reaper);
+	if (status == BE_OK && has_owners)
+		status = reap_dead_owners(reaper, thorough);
+	*reaped = reaper->reaped;
+	free(reaper);
+	return status;
+}

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Encoding and decoding of records; record.h describes the layout. Values are C structures copied byte by
+ * byte, whose sizes are asserted below, followed by the texts they count. Nothing here knows a storage.
+ */
+#include "records/record.h"
+
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format on disk is little-endian");
+
+struct head {
+	uint32_t checksum;
+	uint8_t type;
+	uint8_t format;
+	uint16_t size; /* of the whole value */
+};
+
+static const uint8_t magic[8] = {'b', 'u', 'd', 'g', 'e', 't', '-', 'e'};
+
+struct header_record {
+	struct head head;
+	uint8_t magic[8];
+	uint64_t next_envelope_id;
+	uint64_t next_commit_id;
+	uint64_t next_transaction_id;
+	uint64_t changes;
+	uint64_t batch;
+	uint64_t prunings;
+	int64_t created_ns;
+	uint8_t reserved[48];
+};
+
+/* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
+struct envelope_record {
+	struct head head;
+	uint64_t id;
+	int64_t limit;
+	int64_t spent;
+	int64_t committed;
+	int64_t folded;
+	uint64_t window_first;
+	int64_t period_start_ns;
+	int64_t created_ns;
+	uint64_t pending;
+	uint64_t children;
+	uint64_t granted;
+	uint64_t reserved[3];
+	uint8_t period;
+	uint8_t suspended;
+	uint8_t parent_namespace_size;
+	uint8_t parent_category_size;
+	uint8_t reserved_too[4];
+} __attribute__((packed, aligned(1)));
+
+struct commit_record {
+	struct head head;
+	uint64_t id;
+	uint64_t envelope_id;
+	int64_t amount;
+	int64_t created_ns;
+	int64_t deadline_ns;
+	int64_t ended_ns;
+	uint64_t transaction_id;
+	uint64_t owner_generation;
+	uint32_t owner_slot;
+	uint32_t owner_pid;
+	uint8_t state;
+	uint8_t reap_policy;
+	uint8_t detached;
+	uint8_t namespace_size;
+	uint8_t category_size;
+	uint8_t reserved;
+	uint16_t description_size;
+};
+
+struct transaction_record {
+	struct head head;
+	uint64_t id;
+	uint64_t commit_id;
+	int64_t amount;
+	int64_t held;
+	int64_t at_ns;
+	uint8_t kind;
+	uint8_t late;
+	uint8_t depth;
+	uint8_t namespace_size;
+	uint8_t category_size;
+	uint8_t reserved;
+	uint16_t description_size;
+};
+
+_Static_assert(sizeof(struct header_record) == 120, "header record");
+_Static_assert(sizeof(struct envelope_record) == 128, "envelope record");
+_Static_assert(sizeof(struct commit_record) == 88, "commit record");
+_Static_assert(sizeof(struct transaction_record) == 56, "transaction record");
+_Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
+			       sizeof(char[2][BE_NAME_SIZE]) + BE_DESCRIPTION_SIZE <=
+		       BE_STORAGE_VALUE_MAX,
+	       "the largest record fits");
+
+/* ---- checksum */
+
+/*
+ * FNV-1a (Fowler, Noll, Vo; 64-bit offset basis and prime) taken over 8-byte words in place of bytes, ended
+ * by the finaliser of MurmurHash3 (Appleby) so that the low half depends on all of it. Every step before the
+ * last cut is a bijection, so a change within one word always changes the 64-bit sum.
+ */
+static uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t size)
+{
+	uint64_t word;
+
+	for (; size >= 8; size -= 8, bytes += 8) {
+		memcpy(&word, bytes, 8);
+		sum = (sum ^ word) * UINT64_C(0x100000001b3);
+		sum ^= sum >> 32;
+	}
+	word = 0;
+	memcpy(&word, bytes, size);
+	return (sum ^ word ^ (uint64_t)size << 56) * UINT64_C(0x100000001b3);
+}
+
+static uint32_t checksum(struct be_bytes key, const uint8_t *value, size_t size)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	sum = checksum_add(sum, key.data, key.size);
+	sum = checksum_add(sum, value + sizeof(uint32_t), size - sizeof(uint32_t));
+	sum ^= sum >> 33;
+	sum *= UINT64_C(0xff51afd7ed558ccd);
+	sum ^= sum >> 33;
+	sum *= UINT64_C(0xc4ceb9fe1a85ec53);
+	sum ^= sum >> 33;
+	return (uint32_t)sum;
+}
+
+bool record_checksum_fits(struct be_bytes key, struct be_bytes value)
+{
+	uint32_t stored;
+
+	if (value.size < sizeof(struct head))
+		return false;
+	memcpy(&stored, value.data, sizeof stored);
+	return stored == checksum(key, value.data, value.size);
+}
+
+/* ---- keys */
+
+static void put_big_endian(uint8_t *bytes, uint64_t number)
+{
+	number = __builtin_bswap64(number);
+	memcpy(bytes, &number, sizeof number);
+}
+
+static uint64_t get_big_endian(const uint8_t *bytes)
+{
+	uint64_t number;
+
+	memcpy(&number, bytes, sizeof number);
+	return __builtin_bswap64(number);
+}
+
+void record_key_header(struct record_key *key)
+{
+	key->bytes[0] = RECORD_HEADER;
+	key->size = 1;
+}
+
+void record_key_envelope(struct record_key *key, const struct name *name)
+{
+	uint8_t *bytes = key->bytes;
+
+	*bytes++ = RECORD_ENVELOPE;
+	if (name->namespace_size > 0)
+		memcpy(bytes, name->namespace_name, name->namespace_size);
+	bytes += name->namespace_size;
+	*bytes++ = '\0';
+	memcpy(bytes, name->category, name->category_size);
+	bytes += name->category_size;
+	key->size = (uint16_t)(bytes - key->bytes);
+}
+
+void record_key_id(struct record_key *key, enum record_type type, uint64_t id)
+{
+	key->bytes[0] = (uint8_t)type;
+	put_big_endian(key->bytes + 1, id);
+	key->size = 9;
+}
+
+void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t id)
+{
+	key->bytes[0] = RECORD_DEADLINE;
+	put_big_endian(key->bytes + 1, (uint64_t)deadline_ns);
+	put_big_endian(key->bytes + 9, id);
+	key->size = 17;
+}
+
+bool record_parse_envelope_key(struct be_bytes key, struct name *name)
+{
+	const char *bytes = key.data;
+	const char *end = bytes + key.size;
+	const char *zero;
+	size_t namespace_size, category_size;
+
+	if (key.size < 3 || bytes[0] != RECORD_ENVELOPE)
+		return false;
+	bytes++;
+	zero = memchr(bytes, '\0', (size_t)(end - bytes));
+	if (!zero)
+		return false;
+	namespace_size = (size_t)(zero - bytes);
+	category_size = (size_t)(end - zero) - 1;
+	if (namespace_size >= BE_NAME_SIZE || category_size == 0 || category_size >= BE_NAME_SIZE)
+		return false;
+	if (!name_text_is_valid(bytes, namespace_size) || !name_text_is_valid(zero + 1, category_size))
+		return false;
+	name->namespace_size = (uint8_t)namespace_size;
+	memcpy(name->namespace_name, bytes, namespace_size);
+	name->namespace_name[namespace_size] = '\0';
+	name->category_size = (uint8_t)category_size;
+	memcpy(name->category, zero + 1, category_size);
+	name->category[category_size] = '\0';
+	return true;
+}
+
+bool record_parse_id_key(struct be_bytes key, enum record_type type, uint64_t *id)
+{
+	const uint8_t *bytes = key.data;
+
+	if (key.size != 9 || bytes[0] != type)
+		return false;
+	*id = get_big_endian(bytes + 1);
+	return true;
+}
+
+bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64_t *id)
+{
+	const uint8_t *bytes = key.data;
+
+	if (key.size != 17 || bytes[0] != RECORD_DEADLINE)
+		return false;
+	*deadline_ns = (int64_t)get_big_endian(bytes + 1);
+	*id = get_big_endian(bytes + 9);
+	return true;
+}
+
+/* ---- encoding */
+
+static uint8_t *put_text(uint8_t *at, const char *text, size_t size)
+{
+	memcpy(at, text, size);
+	return at + size;
+}
+
+/* Writes the head, once all else is in place up to `end`. */
+static void seal(struct record_value *value, struct be_bytes key, enum record_type type, const uint8_t *end)
+{
+	struct head head = {.type = (uint8_t)type, .format = RECORD_FORMAT};
+
+	value->size = (uint16_t)(end - value->bytes);
+	head.size = value->size;
+	memcpy(value->bytes, &head, sizeof head);
+	head.checksum = checksum(key, value->bytes, value->size);
+	memcpy(value->bytes, &head.checksum, sizeof head.checksum);
+}
+
+void record_encode_header(struct record_value *value, const struct header *header)
+{
+	struct header_record record = {
+		.next_envelope_id = header->next_envelope_id,
+		.next_commit_id = header->next_commit_id,
+		.next_transaction_id = header->next_transaction_id,
+		.changes = header->changes,
+		.batch = header->batch,
+		.prunings = header->prunings,
+		.created_ns = header->created_ns,
+	};
+	struct record_key key;
+
+	memcpy(record.magic, magic, sizeof magic);
+	memcpy(value->bytes, &record, sizeof record);
+	record_key_header(&key);
+	seal(value, record_key_bytes(&key), RECORD_HEADER, value->bytes + sizeof record);
+}
+
+void record_encode_envelope(struct record_value *value, const struct record_key *key,
+			    const struct envelope *envelope)
+{
+	struct envelope_record record = {
+		.id = envelope->id,
+		.limit = envelope->limit,
+		.spent = envelope->spent,
+		.committed = envelope->committed,
+		.folded = envelope->folded,
+		.window_first = envelope->window_first,
+		.period_start_ns = envelope->period_start_ns,
+		.created_ns = envelope->created_ns,
+		.pending = envelope->pending,
+		.children = envelope->children,
+		.granted = envelope->granted,
+		.period = (uint8_t)envelope->period,
+		.suspended = envelope->suspended,
+		.parent_category_size = envelope->parent.category_size,
+	};
+	uint8_t *at = value->bytes + sizeof record;
+
+	if (envelope->parent.category_size > 0) {
+		record.parent_namespace_size = envelope->parent.namespace_size;
+		at = put_text(at, envelope->parent.namespace_name, envelope->parent.namespace_size);
+		at = put_text(at, envelope->parent.category, envelope->parent.category_size);
+	}
+	memcpy(value->bytes, &record, sizeof record);
+	seal(value, record_key_bytes(key), RECORD_ENVELOPE, at);
+}
+
+void record_encode_commit(struct record_value *value, const struct record_key *key,
+			  const struct commit *commit)
+{
+	struct commit_record record = {
+		.id = commit->id,
+		.envelope_id = commit->envelope_id,
+		.amount = commit->amount,
+		.created_ns = commit->created_ns,
+		.deadline_ns = commit->deadline_ns,
+		.ended_ns = commit->ended_ns,
+		.transaction_id = commit->transaction_id,
+		.owner_generation = commit->owner.generation,
+		.owner_slot = commit->owner.slot,
+		.owner_pid = commit->owner.pid,
+		.state = (uint8_t)commit->state,
+		.reap_policy = (uint8_t)commit->reap_policy,
+		.detached = commit->detached,
+		.namespace_size = commit->name.namespace_size,
+		.category_size = commit->name.category_size,
+		.description_size = commit->description_size,
+	};
+	uint8_t *at = value->bytes + sizeof record;
+
+	memcpy(value->bytes, &record, sizeof record);
+	at = put_text(at, commit->name.namespace_name, commit->name.namespace_size);
+	at = put_text(at, commit->name.category, commit->name.category_size);
+	at = put_text(at, commit->description, commit->description_size);
+	seal(value, record_key_bytes(key), (enum record_type)key->bytes[0], at);
+}
+
+void record_encode_transaction(struct record_value *value, const struct record_key *key,
+			       const struct transaction *transaction)
+{
+	struct transaction_record record = {
+		.id = transaction->id,
+		.commit_id = transaction->commit_id,
+		.amount = transaction->amount,
+		.held = transaction->held,
+		.at_ns = transaction->at_ns,
+		.kind = (uint8_t)transaction->kind,
+		.late = transaction->late,
+		.depth = (uint8_t)transaction->depth,
+		.namespace_size = transaction->name.namespace_size,
+		.category_size = transaction->name.category_size,
+		.description_size = transaction->description_size,
+	};
+	size_t chain_size = transaction->depth * sizeof transaction->chain[0];
+	uint8_t *at = value->bytes + sizeof record;
+
+	memcpy(value->bytes, &record, sizeof record);
+	memcpy(at, transaction->chain, chain_size);
+	at += chain_size;
+	at = put_text(at, transaction->name.namespace_name, transaction->name.namespace_size);
+	at = put_text(at, transaction->name.category, transaction->name.category_size);
+	at = put_text(at, transaction->description, transaction->description_size);
+	seal(value, record_key_bytes(key), RECORD_TRANSACTION, at);
+}
+
+/* ---- decoding */
+
+/* Checks the head and that there is room for the fixed part. */
+static enum be_status check_head(struct be_bytes value, enum record_type type, size_t record_size)
+{
+	struct head head;
+
+	if (value.size < sizeof head)
+		return BE_DAMAGED;
+	memcpy(&head, value.data, sizeof head);
+	if (head.type != type || head.size != value.size)
+		return BE_DAMAGED;
+	if (head.format > RECORD_FORMAT)
+		return BE_NEWER_FORMAT;
+	return head.format == RECORD_FORMAT && value.size >= record_size ? BE_OK : BE_DAMAGED;
+}
+
+/* The same, and copies the fixed part. */
+static enum be_status open_value(struct be_bytes value, enum record_type type, void *record,
+				 size_t record_size)
+{
+	enum be_status status = check_head(value, type, record_size);
+
+	if (status == BE_OK)
+		memcpy(record, value.data, record_size);
+	return status;
+}
+
+static const uint8_t *take_text(const uint8_t *at, char *text, size_t size)
+{
+	memcpy(text, at, size);
+	text[size] = '\0';
+	return at + size;
+}
+
+static bool is_flag(uint8_t byte)
+{
+	return byte <= 1;
+}
+
+/* Takes a namespace and a category of these sizes, which were checked to lie within the value. */
+static bool take_name(const uint8_t **at, struct name *name, uint8_t namespace_size, uint8_t category_size)
+{
+	if (namespace_size >= BE_NAME_SIZE || category_size >= BE_NAME_SIZE)
+		return false;
+	name->namespace_size = namespace_size;
+	name->category_size = category_size;
+	*at = take_text(*at, name->namespace_name, namespace_size);
+	*at = take_text(*at, name->category, category_size);
+	return name_text_is_valid(name->namespace_name, namespace_size) &&
+	       name_text_is_valid(name->category, category_size);
+}
+
+static bool take_description(const uint8_t *at, char *description, uint16_t size)
+{
+	if (size >= BE_DESCRIPTION_SIZE)
+		return false;
+	take_text(at, description, size);
+	return name_text_is_valid(description, size);
+}
+
+enum be_status record_decode_header(struct be_bytes value, struct header *header)
+{
+	struct header_record record;
+	struct head head;
+	enum be_status status;
+
+	/* A later format may have made the header larger or smaller: its version speaks first. */
+	if (value.size >= sizeof head) {
+		memcpy(&head, value.data, sizeof head);
+		if (head.type == RECORD_HEADER && head.size == value.size && head.format > RECORD_FORMAT)
+			return BE_NEWER_FORMAT;
+	}
+	status = open_value(value, RECORD_HEADER, &record, sizeof record);
+	if (status != BE_OK)
+		return status;
+	if (value.size != sizeof record || memcmp(record.magic, magic, sizeof magic) != 0)
+		return BE_DAMAGED;
+	if (record.next_envelope_id == 0 || record.next_commit_id == 0 || record.next_transaction_id == 0)
+		return BE_DAMAGED;
+	*header = (struct header){
+		.next_envelope_id = record.next_envelope_id,
+		.next_commit_id = record.next_commit_id,
+		.next_transaction_id = record.next_transaction_id,
+		.changes = record.changes,
+		.batch = record.batch,
+		.prunings = record.prunings,
+		.created_ns = record.created_ns,
+	};
+	return BE_OK;
+}
+
+enum be_status record_decode_envelope(struct be_bytes value, struct envelope *envelope)
+{
+	const struct envelope_record *record = value.data;
+	const uint8_t *at = (const uint8_t *)value.data + sizeof *record;
+	enum be_status status = check_head(value, RECORD_ENVELOPE, sizeof *record);
+
+	if (status != BE_OK)
+		return status;
+	if (value.size != sizeof *record + record->parent_namespace_size + record->parent_category_size)
+		return BE_DAMAGED;
+	/* One test for the signs of all amounts. */
+	if ((record->limit | record->spent | record->committed | record->folded) < 0 || record->limit == 0 ||
+	    record->id == 0 || record->window_first == 0 || record->period > BE_PERIOD_MONTHLY ||
+	    !is_flag(record->suspended))
+		return BE_DAMAGED;
+	if (record->parent_category_size > 0) {
+		if (!take_name(&at, &envelope->parent, record->parent_namespace_size,
+			       record->parent_category_size))
+			return BE_DAMAGED;
+	} else {
+		if (record->parent_namespace_size > 0)
+			return BE_DAMAGED;
+		envelope->parent.namespace_size = envelope->parent.category_size = 0;
+		envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
+	}
+	envelope->id = record->id;
+	envelope->period = (enum be_period)record->period;
+	envelope->suspended = record->suspended;
+	envelope->limit = record->limit;
+	envelope->spent = record->spent;
+	envelope->committed = record->committed;
+	envelope->folded = record->folded;
+	envelope->window_first = record->window_first;
+	envelope->period_start_ns = record->period_start_ns;
+	envelope->created_ns = record->created_ns;
+	envelope->pending = record->pending;
+	envelope->children = record->children;
+	envelope->granted = record->granted;
+	return BE_OK;
+}
+
+enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value, struct commit *commit)
+{
+	struct commit_record record;
+	const uint8_t *at = value.data;
+	enum record_type type =
+		key.size > 0 ? (enum record_type)((const uint8_t *)key.data)[0] : RECORD_COMMIT;
+	enum be_status status = open_value(value, type, &record, sizeof record);
+	uint64_t id;
+	bool pending, resolved;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_id_key(key, type, &id) || (type != RECORD_COMMIT && type != RECORD_ENDED))
+		return BE_DAMAGED;
+	pending = record.state == BE_COMMIT_PENDING;
+	resolved = record.state == BE_COMMIT_RELEASED || record.state == BE_COMMIT_SETTLED;
+	if (record.id != id || id == 0 || record.envelope_id == 0 || record.amount < 0 ||
+	    record.deadline_ns < 0 || record.state > BE_COMMIT_ORPHANED ||
+	    pending != (type == RECORD_COMMIT) || record.reap_policy > BE_REAP_CHARGE ||
+	    !is_flag(record.detached))
+		return BE_DAMAGED;
+	if (!resolved && record.category_size == 0)
+		return BE_DAMAGED;
+	if (value.size !=
+	    sizeof record + record.namespace_size + record.category_size + record.description_size)
+		return BE_DAMAGED;
+	at += sizeof record;
+	if (!take_name(&at, &commit->name, record.namespace_size, record.category_size) ||
+	    !take_description(at, commit->description, record.description_size))
+		return BE_DAMAGED;
+	commit->id = record.id;
+	commit->state = (enum be_commit_state)record.state;
+	commit->reap_policy = (enum be_reap_policy)record.reap_policy;
+	commit->detached = record.detached;
+	commit->owner = (struct owner){record.owner_generation, record.owner_slot, record.owner_pid};
+	commit->envelope_id = record.envelope_id;
+	commit->amount = record.amount;
+	commit->created_ns = record.created_ns;
+	commit->deadline_ns = record.deadline_ns;
+	commit->ended_ns = record.ended_ns;
+	commit->transaction_id = record.transaction_id;
+	commit->description_size = record.description_size;
+	return BE_OK;
+}
+
+enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes value,
+					 struct transaction *transaction)
+{
+	struct transaction_record record;
+	const uint8_t *at = value.data;
+	enum be_status status = open_value(value, RECORD_TRANSACTION, &record, sizeof record);
+	size_t chain_size;
+	uint64_t id;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_id_key(key, RECORD_TRANSACTION, &id))
+		return BE_DAMAGED;
+	if (record.id != id || id == 0 || record.amount < 0 || record.held < 0 || !is_flag(record.late) ||
+	    record.kind < BE_TRANSACTION_RECORD || record.kind > BE_TRANSACTION_ORPHANED ||
+	    record.depth == 0 || record.depth > BE_DEPTH_MAX || record.category_size == 0)
+		return BE_DAMAGED;
+	chain_size = record.depth * sizeof transaction->chain[0];
+	if (value.size != sizeof record + chain_size + record.namespace_size + record.category_size +
+				  record.description_size)
+		return BE_DAMAGED;
+	at += sizeof record;
+	memcpy(transaction->chain, at, chain_size);
+	at += chain_size;
+	if (!take_name(&at, &transaction->name, record.namespace_size, record.category_size) ||
+	    !take_description(at, transaction->description, record.description_size))
+		return BE_DAMAGED;
+	transaction->id = record.id;
+	transaction->commit_id = record.commit_id;
+	transaction->kind = (enum be_transaction_kind)record.kind;
+	transaction->late = record.late;
+	transaction->amount = record.amount;
+	transaction->held = record.held;
+	transaction->at_ns = record.at_ns;
+	transaction->depth = record.depth;
+	transaction->description_size = record.description_size;
+	return BE_OK;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What lies in a storage: keys and values, and the structures they are read into.
+ *
+ * One ordered map holds everything. The first byte of a key says what it is, and the numbers are chosen so
+ * that the records one txn changes lie close together and the ledger, which only grows, comes last:
+ *
+ *   1 deadline (8 bytes, big-endian) id (8)   nothing: which commits expire when
+ *   2 commit id (8)                           a pending commit
+ *   3                                         the header: format, and the next ids to give out
+ *   4 namespace 0 category                    an envelope
+ *   5 commit id (8)                           an ended commit, so that ending it twice is answered truly
+ *   6 transaction id (8)                      a transaction
+ *
+ * Every value begins with a checksum over its key and the rest of it, its type, its format version and its
+ * size. Numbers are little-endian and of fixed width; ids in keys are big-endian, so that they ascend.
+ * Decoding believes nothing: sizes, ranges and combinations are checked before a structure is filled.
+ */
+#ifndef RECORD_H
+#define RECORD_H
+
+#include "rules/operation.h"
+
+#include <budget_enforcer_storage.h>
+
+#define RECORD_FORMAT 1
+
+enum record_type {
+	RECORD_DEADLINE = 1,
+	RECORD_COMMIT = 2,
+	RECORD_HEADER = 3,
+	RECORD_ENVELOPE = 4,
+	RECORD_ENDED = 5,
+	RECORD_TRANSACTION = 6,
+};
+
+struct record_key {
+	uint16_t size;
+	uint8_t bytes[BE_STORAGE_KEY_MAX];
+};
+
+struct record_value {
+	uint16_t size;
+	_Alignas(8) uint8_t bytes[BE_STORAGE_VALUE_MAX];
+};
+
+struct header {
+	uint64_t next_envelope_id;
+	uint64_t next_commit_id;
+	uint64_t next_transaction_id;
+	uint64_t changes;  /* write txns so far: a version of the whole environment */
+	uint64_t batch;    /* the last one that group commit carried out (group.h); 0: none */
+	uint64_t prunings; /* steps of be_prune() so far */
+	int64_t created_ns;
+};
+
+struct envelope {
+	struct name name;
+	struct name parent; /* parent.category_size is 0: none */
+	uint64_t id;
+	enum be_period period;
+	bool suspended;
+	int64_t limit;
+	int64_t spent; /* folded + all transactions from window_first on that name it in their chain */
+	int64_t committed;
+	int64_t folded;        /* charged in this window by transactions that pruning has removed */
+	uint64_t window_first; /* id of the first transaction that counts for the current window */
+	int64_t period_start_ns;
+	int64_t created_ns;
+	uint64_t pending;  /* commits pending here and in all descendants */
+	uint64_t children; /* envelopes that name this one as their parent */
+	uint64_t granted;  /* commits granted so far, here and in all descendants */
+};
+
+struct commit {
+	uint64_t id;
+	enum be_commit_state state;
+	enum be_reap_policy reap_policy;
+	bool detached;
+	struct owner owner;
+	struct name name; /* of its envelope; empty once it was released or settled */
+	uint64_t envelope_id;
+	int64_t amount;
+	int64_t created_ns;
+	int64_t deadline_ns;     /* 0: none */
+	int64_t ended_ns;        /* 0 while pending */
+	uint64_t transaction_id; /* 0: nothing was charged */
+	uint16_t description_size;
+	char description[BE_DESCRIPTION_SIZE];
+};
+
+struct transaction {
+	uint64_t id;
+	uint64_t commit_id; /* 0: none */
+	enum be_transaction_kind kind;
+	bool late;
+	int64_t amount;
+	int64_t held;
+	int64_t at_ns;
+	uint32_t depth;               /* of chain */
+	uint64_t chain[BE_DEPTH_MAX]; /* ids of the envelopes charged: the one named, then its ancestors */
+	struct name name;
+	uint16_t description_size;
+	char description[BE_DESCRIPTION_SIZE];
+};
+
+/* Keys. */
+void record_key_header(struct record_key *key);
+void record_key_envelope(struct record_key *key, const struct name *name);
+void record_key_id(struct record_key *key, enum record_type type, uint64_t id);
+void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t id);
+static inline struct be_bytes record_key_bytes(const struct record_key *key)
+{
+	return (struct be_bytes){key->bytes, key->size};
+}
+
+/* Each false when the key is not of that form. */
+bool record_parse_envelope_key(struct be_bytes key, struct name *name);
+bool record_parse_id_key(struct be_bytes key, enum record_type type, uint64_t *id);
+bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64_t *id);
+
+/* Values, encoded for the key they will lie under. */
+void record_encode_header(struct record_value *value, const struct header *header);
+void record_encode_envelope(struct record_value *value, const struct record_key *key,
+			    const struct envelope *envelope);
+void record_encode_commit(struct record_value *value, const struct record_key *key,
+			  const struct commit *commit);
+void record_encode_transaction(struct record_value *value, const struct record_key *key,
+			       const struct transaction *transaction);
+
+/* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED or BE_NEWER_FORMAT.
+ * What is filled on failure is undefined. */
+enum be_status record_decode_header(struct be_bytes value, struct header *header);
+enum be_status record_decode_envelope(struct be_bytes value,
+				      struct envelope *envelope); /* leaves name alone */
+enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value, struct commit *commit);
+enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes value,
+					 struct transaction *transaction);
+
+/* Does the value's checksum fit its key and contents? */
+bool record_checksum_fits(struct be_bytes key, struct be_bytes value);
+
+#endif

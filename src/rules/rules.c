@@ -1,0 +1,772 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules of budgets. They work on a chain: the envelope named and its ancestors, which change together.
+ *
+ * Invariants kept by every operation here:
+ *   committed of an envelope = the sum of the pending commits made in it and in its descendants;
+ *   spent = folded + the sum of the transactions from window_first on that have it in their chain;
+ *   a commit is granted only if its amount was available in every envelope of its chain;
+ *   every commit ends once, and a commit's or transaction's id is given out once.
+ *
+ * Each rule reads and checks first. Below the line "nothing may be refused from here on" it only writes, and
+ * what fails there is a fault of the storage, for which the caller drops the whole txn.
+ */
+#include "rules/rules.h"
+
+#include "base/error.h"
+#include "rules/amount.h"
+#include "rules/period.h"
+
+#include <string.h>
+
+/* The envelope named, then its parent, and so on to the topmost. */
+struct chain {
+	uint32_t depth;
+	struct envelope envelopes[BE_DEPTH_MAX];
+};
+
+void rules_roll_over(struct envelope *envelope, int64_t now_ns, uint64_t next_transaction_id)
+{
+	int64_t start_ns;
+
+	if (envelope->period == BE_PERIOD_TOTAL)
+		return;
+	start_ns = period_start_at(envelope->period, envelope->period_start_ns, now_ns);
+	if (start_ns == envelope->period_start_ns)
+		return;
+	envelope->period_start_ns = start_ns;
+	envelope->window_first = next_transaction_id;
+	envelope->spent = 0;
+	envelope->folded = 0;
+	/* What is committed stays: it will be charged in the new window. */
+}
+
+void rules_describe_envelope(const struct envelope *envelope, struct be_envelope *description)
+{
+	uint32_t size = description->size;
+
+	*description = (struct be_envelope){
+		.size = size,
+		.period = envelope->period,
+		.id = envelope->id,
+		.limit = envelope->limit,
+		.spent = envelope->spent,
+		.committed = envelope->committed,
+		.available = amount_available(envelope->limit, envelope->spent, envelope->committed),
+		.utilization_ppm =
+			amount_utilization_ppm(envelope->limit, envelope->spent, envelope->committed),
+		.period_start_ns = envelope->period_start_ns,
+		.period_end_ns = period_end(envelope->period, envelope->period_start_ns),
+		.created_ns = envelope->created_ns,
+		.pending_commits = envelope->pending,
+		.children = envelope->children,
+		.commits_granted = envelope->granted,
+		.suspended = envelope->suspended,
+		.has_parent = envelope->parent.category_size > 0,
+	};
+	memcpy(description->namespace_name, envelope->name.namespace_name, envelope->name.namespace_size);
+	memcpy(description->category, envelope->name.category, envelope->name.category_size);
+	memcpy(description->parent_namespace, envelope->parent.namespace_name,
+	       envelope->parent.namespace_size);
+	memcpy(description->parent_category, envelope->parent.category, envelope->parent.category_size);
+}
+
+/* ---- chains */
+
+/* The next transaction's id, from which a window that begins in this txn counts. A read txn writes nothing
+ * down, so there any number will do, and it is spared the look-up. */
+static enum be_status next_transaction_id(struct store *store, uint64_t *id)
+{
+	enum be_status status = BE_OK;
+
+	*id = 1;
+	if (store->write) {
+		status = store_header(store);
+		*id = store->header.next_transaction_id;
+	}
+	return status;
+}
+
+/* Reads and rolls over an envelope and its ancestors. */
+static enum be_status chain_load(struct store *store, const struct name *name, int64_t now_ns,
+				 struct chain *chain)
+{
+	const struct name *next = name;
+	uint64_t transaction_id;
+	enum be_status status = next_transaction_id(store, &transaction_id);
+
+	chain->depth = 0;
+	while (status == BE_OK) {
+		struct envelope *envelope = &chain->envelopes[chain->depth];
+		int found;
+
+		if (chain->depth == BE_DEPTH_MAX)
+			return error_set(BE_DAMAGED, "the envelope \"%s\" has more than %d ancestors",
+					 name->category, BE_DEPTH_MAX - 1);
+		found = store_envelope_get(store, next, envelope);
+		if (found == STORE_NONE && chain->depth == 0)
+			return BE_NO_ENVELOPE;
+		if (found == STORE_NONE)
+			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing", name->category);
+		if (found < 0)
+			return (enum be_status)found;
+		rules_roll_over(envelope, now_ns, transaction_id);
+		chain->depth++;
+		next = &envelope->parent;
+		if (next->category_size == 0)
+			break;
+	}
+	return status;
+}
+
+static enum be_status chain_store(struct store *store, const struct chain *chain)
+{
+	enum be_status status = BE_OK;
+
+	for (uint32_t i = 0; i < chain->depth && status == BE_OK; i++)
+		status = store_envelope_put(store, &chain->envelopes[i]);
+	return status;
+}
+
+/* Changes what is committed and how many commits are pending in the whole chain. Both were added up before by
+ * the same rules, so a result below zero means a damaged record. */
+static enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending)
+{
+	for (uint32_t i = 0; i < chain->depth; i++) {
+		struct envelope *envelope = &chain->envelopes[i];
+
+		if (!amount_add(envelope->committed, amount, &envelope->committed) ||
+		    envelope->committed < 0 || (pending < 0 && envelope->pending == 0))
+			return error_set(BE_DAMAGED,
+					 "what is committed in \"%s\" does not add up: run be-inspect verify",
+					 envelope->name.category);
+		envelope->pending += (uint64_t)pending;
+	}
+	return BE_OK;
+}
+
+static enum be_status chain_spend(struct chain *chain, int64_t amount)
+{
+	for (uint32_t i = 0; i < chain->depth; i++) {
+		struct envelope *envelope = &chain->envelopes[i];
+
+		if (!amount_add(envelope->spent, amount, &envelope->spent))
+			return error_set(BE_OVERFLOW,
+					 "what is spent in \"%s\" would be more than can be counted",
+					 envelope->name.category);
+	}
+	return BE_OK;
+}
+
+/* ---- decisions */
+
+static void decide_name(struct be_decision *decision, enum be_status status, const struct name *name)
+{
+	decision->status = status;
+	memcpy(decision->namespace_name, name->namespace_name, name->namespace_size + 1U);
+	memcpy(decision->category, name->category, name->category_size + 1U);
+}
+
+static void decide(struct be_decision *decision, enum be_status status, const struct name *name,
+		   const struct envelope *envelope)
+{
+	decide_name(decision, status, name);
+	decision->limit = envelope->limit;
+	decision->spent = envelope->spent;
+	decision->committed = envelope->committed;
+	decision->available = amount_available(envelope->limit, envelope->spent, envelope->committed);
+}
+
+/* May `amount` more be committed in this envelope, whatever its ancestors say? */
+static enum be_status permit(const struct envelope *envelope, int64_t amount)
+{
+	if (envelope->suspended)
+		return BE_SUSPENDED;
+	if (amount > amount_available(envelope->limit, envelope->spent, envelope->committed))
+		return BE_EXCEEDS_BUDGET;
+	return BE_OK;
+}
+
+/* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the one named.
+ */
+static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct result *result)
+{
+	for (uint32_t i = 0; i < chain->depth; i++) {
+		const struct envelope *envelope = &chain->envelopes[i];
+		enum be_status status = permit(envelope, amount);
+
+		if (status != BE_OK) {
+			decide(&result->decision, status, &envelope->name, envelope);
+			result->refuser = envelope->id;
+			return status;
+		}
+	}
+	return BE_OK;
+}
+
+static int64_t now_at(struct rules_moment *moment)
+{
+	if (moment->read) {
+		moment->now_ns = moment->read(moment->context);
+		moment->read = NULL;
+	}
+	return moment->now_ns;
+}
+
+/* Finds one envelope of a chain; with its name if somebody is to be told of it. */
+static int find_in_chain(struct store *store, const struct record_key *key, int depth, bool named,
+			 struct envelope *envelope)
+{
+	int found = store_envelope_find(store, key, envelope);
+
+	if (found == STORE_NONE && depth > 0)
+		return (int)error_set(BE_DAMAGED, "the parent of an envelope is missing");
+	if (found == 0 && named && !record_parse_envelope_key(record_key_bytes(key), &envelope->name))
+		return (int)error_set(BE_DAMAGED, "an envelope lies under a key that names none");
+	return found;
+}
+
+static enum be_status check_no_envelope(const struct record_key *key, struct be_decision *decision)
+{
+	struct name name;
+
+	if (decision && record_parse_envelope_key(record_key_bytes(key), &name))
+		decide_name(decision, BE_NO_ENVELOPE, &name);
+	return BE_NO_ENVELOPE;
+}
+
+/* The same question for those who only ask: one envelope at a time, no chain is put together, and of names only the
+ * keys are handled until somebody wants to be told. */
+enum be_status rules_check(struct store *store, const struct record_key *key, int64_t amount,
+			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
+			   struct be_envelope *after, bool *has_envelope)
+{
+	struct envelope envelope;
+	struct record_key parent;
+
+	if (decision)
+		decision->requested = amount;
+	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
+		int found = find_in_chain(store, key, depth, decision || after, &envelope);
+		enum be_status status;
+
+		if (found < 0)
+			return (enum be_status)found;
+		if (found == STORE_NONE)
+			return check_no_envelope(key, decision);
+		if (envelope.period != BE_PERIOD_TOTAL)
+			rules_roll_over(&envelope, now_at(moment), 1);
+		if (after && depth == 0) {
+			rules_describe_envelope(&envelope, after);
+			*has_envelope = true;
+		}
+		status = permit(&envelope, amount);
+		if (decision && (status != BE_OK || depth == 0))
+			decide(decision, status, &envelope.name, &envelope);
+		if (status != BE_OK)
+			*refuser = envelope.id;
+		if (status != BE_OK || envelope.parent.category_size == 0)
+			return status;
+		record_key_envelope(&parent, &envelope.parent);
+		key = &parent;
+	}
+	return error_set(BE_DAMAGED, "an envelope has more than %d ancestors", BE_DEPTH_MAX - 1);
+}
+
+/* ---- what the rules below share */
+
+static void show_envelope(struct result *result, const struct envelope *envelope)
+{
+	result->envelope.size = sizeof result->envelope;
+	rules_describe_envelope(envelope, &result->envelope);
+	result->has_envelope = true;
+}
+
+/* Writes a transaction for the chain, whose envelopes have been charged in memory. */
+static enum be_status write_transaction(struct store *store, const struct chain *chain,
+					struct transaction *transaction, struct result *result)
+{
+	struct be_transaction *shown = &result->transaction;
+	enum be_status status = store_header(store);
+
+	if (status != BE_OK)
+		return status;
+	transaction->id = store->header.next_transaction_id++;
+	name_copy(&transaction->name, &chain->envelopes[0].name);
+	transaction->depth = chain->depth;
+	for (uint32_t i = 0; i < chain->depth; i++)
+		transaction->chain[i] = chain->envelopes[i].id;
+
+	shown->size = sizeof *shown;
+	shown->kind = transaction->kind;
+	shown->id = transaction->id;
+	shown->commit_id = transaction->commit_id;
+	shown->amount = transaction->amount;
+	shown->held = transaction->held;
+	shown->at_ns = transaction->at_ns;
+	shown->late = transaction->late;
+	memcpy(shown->namespace_name, transaction->name.namespace_name,
+	       transaction->name.namespace_size + 1U);
+	memcpy(shown->category, transaction->name.category, transaction->name.category_size + 1U);
+	memcpy(shown->description, transaction->description, transaction->description_size);
+	shown->description[transaction->description_size] = '\0';
+	return store_transaction_put(store, transaction);
+}
+
+static void take_description(char *to, uint16_t *size, const char *from, uint16_t from_size)
+{
+	memcpy(to, from, from_size);
+	to[from_size] = '\0';
+	*size = from_size;
+}
+
+/* How an ended commit refuses to be ended again. */
+static enum be_status ended_status(const struct commit *commit)
+{
+	switch (commit->state) {
+	case BE_COMMIT_RELEASED:
+		return BE_ALREADY_RELEASED;
+	case BE_COMMIT_SETTLED:
+		return BE_ALREADY_SETTLED;
+	default:
+		return commit->transaction_id != 0 ? BE_ALREADY_CHARGED : BE_ALREADY_REAPED;
+	}
+}
+
+/* Reads a pending commit and its chain: BE_NO_COMMIT, or how it ended, when it is not pending. */
+static enum be_status pending_load(struct store *store, uint64_t id, int64_t now_ns, struct commit *commit,
+				   struct chain *chain)
+{
+	int found = store_commit_get(store, id, commit);
+	enum be_status status;
+
+	if (found == STORE_NONE)
+		return BE_NO_COMMIT;
+	if (found < 0)
+		return (enum be_status)found;
+	if (commit->state != BE_COMMIT_PENDING)
+		return ended_status(commit);
+	status = chain_load(store, &commit->name, now_ns, chain);
+	if (status == BE_NO_ENVELOPE || (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
+		return error_set(BE_DAMAGED, "the envelope \"%s\" of a pending commit is missing",
+				 commit->name.category);
+	return status;
+}
+
+/* Ends a commit in storage: what is kept of one that was released or settled is only how it ended. */
+static enum be_status end_commit(struct store *store, struct commit *commit, enum be_commit_state state,
+				 uint64_t transaction_id, int64_t now_ns)
+{
+	bool was_pending = commit->state == BE_COMMIT_PENDING;
+
+	commit->state = state;
+	commit->transaction_id = transaction_id;
+	commit->ended_ns = now_ns;
+	if (state == BE_COMMIT_RELEASED || state == BE_COMMIT_SETTLED) {
+		commit->name.namespace_size = commit->name.category_size = 0;
+		commit->description_size = 0;
+	}
+	return was_pending ? store_commit_end(store, commit) : store_commit_put(store, commit);
+}
+
+/* ---- spending */
+
+static enum be_status apply_commit(struct store *store, const struct operation *operation,
+				   struct result *result)
+{
+	struct be_decision *decision = &result->decision;
+	struct commit commit;
+	struct chain chain;
+	enum be_status status = chain_load(store, &operation->name, operation->now_ns, &chain);
+
+	decision->requested = operation->amount;
+	if (status == BE_NO_ENVELOPE)
+		decide_name(decision, BE_NO_ENVELOPE, &operation->name);
+	if (status != BE_OK)
+		return status;
+	status = chain_decide(&chain, operation->amount, result);
+	if (status == BE_OK)
+		status = store_header(store);
+	if (status != BE_OK) {
+		show_envelope(result, &chain.envelopes[0]);
+		return status;
+	}
+	/* amount <= limit - spent - committed in each, so this cannot overflow. */
+	status = chain_commit(&chain, operation->amount, +1);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	for (uint32_t i = 0; i < chain.depth; i++)
+		chain.envelopes[i].granted++;
+	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
+	commit.id = store->header.next_commit_id++;
+	commit.state = BE_COMMIT_PENDING;
+	commit.reap_policy = operation->reap_policy;
+	commit.detached = operation->detached;
+	commit.owner = operation->owner;
+	name_copy(&commit.name, &operation->name);
+	commit.envelope_id = chain.envelopes[0].id;
+	commit.amount = operation->amount;
+	commit.created_ns = operation->now_ns;
+	commit.deadline_ns = operation->deadline_ns;
+	commit.ended_ns = 0;
+	commit.transaction_id = 0;
+	take_description(commit.description, &commit.description_size, operation->description,
+			 operation->description_size);
+	result->commit_id = commit.id;
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(store, &chain);
+	return status == BE_OK ? store_commit_put(store, &commit) : status;
+}
+
+static enum be_status apply_release(struct store *store, const struct operation *operation,
+				    struct result *result)
+{
+	struct commit commit;
+	struct chain chain;
+	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+
+	if (status == BE_OK)
+		status = chain_commit(&chain, -commit.amount, -1);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	result->held = commit.amount;
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(store, &chain);
+	return status == BE_OK ? end_commit(store, &commit, BE_COMMIT_RELEASED, 0, operation->now_ns)
+			       : status;
+}
+
+static enum be_status apply_record(struct store *store, const struct operation *operation,
+				   struct result *result)
+{
+	struct transaction transaction = {.kind = BE_TRANSACTION_RECORD};
+	struct chain chain;
+	enum be_status status = chain_load(store, &operation->name, operation->now_ns, &chain);
+
+	if (status == BE_OK)
+		status = chain_spend(&chain, operation->amount);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	transaction.amount = operation->amount;
+	transaction.at_ns = operation->now_ns;
+	take_description(transaction.description, &transaction.description_size, operation->description,
+			 operation->description_size);
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(store, &chain);
+	return status == BE_OK ? write_transaction(store, &chain, &transaction, result) : status;
+}
+
+/* Charges a commit and ends it. `late`: it was reaped before, so that nothing is committed for it any more.
+ */
+static enum be_status charge_commit(struct store *store, const struct operation *operation,
+				    struct commit *commit, struct chain *chain, bool late,
+				    struct transaction *transaction, enum be_commit_state state,
+				    struct result *result)
+{
+	enum be_status status = late ? BE_OK : chain_commit(chain, -commit->amount, -1);
+
+	if (status == BE_OK)
+		status = chain_spend(chain, transaction->amount);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	transaction->commit_id = commit->id;
+	transaction->held = commit->amount;
+	transaction->at_ns = operation->now_ns;
+	transaction->late = late;
+	show_envelope(result, &chain->envelopes[0]);
+	status = chain_store(store, chain);
+	if (status == BE_OK)
+		status = write_transaction(store, chain, transaction, result);
+	return status == BE_OK ? end_commit(store, commit, state, transaction->id, operation->now_ns)
+			       : status;
+}
+
+static enum be_status apply_settle(struct store *store, const struct operation *operation,
+				   struct result *result)
+{
+	struct transaction transaction = {.kind = BE_TRANSACTION_SETTLE, .amount = operation->amount};
+	struct commit commit;
+	struct chain chain;
+	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	bool late = status == BE_ALREADY_REAPED;
+
+	/* The money was spent, whenever the word of it comes. */
+	if (late) {
+		status = chain_load(store, &commit.name, operation->now_ns, &chain);
+		/* One of the same name that was made since never granted it. */
+		if (status == BE_OK && chain.envelopes[0].id != commit.envelope_id)
+			status = BE_NO_ENVELOPE;
+	}
+	if (status != BE_OK)
+		return status;
+	if (operation->has_description)
+		take_description(transaction.description, &transaction.description_size,
+				 operation->description, operation->description_size);
+	else
+		take_description(transaction.description, &transaction.description_size, commit.description,
+				 commit.description_size);
+	return charge_commit(store, operation, &commit, &chain, late, &transaction, BE_COMMIT_SETTLED,
+			     result);
+}
+
+static enum be_status apply_extend(struct store *store, const struct operation *operation,
+				   struct result *result)
+{
+	struct be_decision *decision = &result->decision;
+	struct commit commit;
+	struct chain chain;
+	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	int64_t old_deadline_ns, more;
+
+	if (status != BE_OK)
+		return status;
+	old_deadline_ns = commit.deadline_ns;
+	more = operation->amount - commit.amount; /* both are 0 or more */
+	decision->requested = operation->amount;
+	if (more > 0) {
+		status = chain_decide(&chain, more, result);
+		if (status != BE_OK) {
+			show_envelope(result, &chain.envelopes[0]);
+			return status;
+		}
+	}
+	status = chain_commit(&chain, more, 0);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
+	commit.amount = operation->amount;
+	commit.deadline_ns = operation->deadline_ns;
+	result->commit_id = commit.id;
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(store, &chain);
+	return status == BE_OK ? store_commit_replace(store, &commit, old_deadline_ns) : status;
+}
+
+/* Ends a commit that somebody saw expired or orphaned. Since they looked, it may have been ended or extended,
+ * so it is looked at again. */
+static enum be_status apply_reap(struct store *store, const struct operation *operation,
+				 struct result *result)
+{
+	struct transaction transaction = {0};
+	struct commit commit;
+	struct chain chain;
+	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	bool due;
+
+	if (status != BE_OK)
+		return status;
+	if (operation->reap_as == BE_COMMIT_EXPIRED)
+		due = commit.deadline_ns != 0 && commit.deadline_ns <= operation->now_ns;
+	else
+		due = !commit.detached && commit.owner.generation == operation->owner.generation &&
+		      commit.owner.slot == operation->owner.slot;
+	if (!due)
+		return BE_NO_COMMIT;
+	result->held = commit.amount;
+	if (commit.reap_policy == BE_REAP_CHARGE) {
+		transaction.kind = operation->reap_as == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED
+									   : BE_TRANSACTION_ORPHANED;
+		transaction.amount = commit.amount;
+		take_description(transaction.description, &transaction.description_size, commit.description,
+				 commit.description_size);
+		return charge_commit(store, operation, &commit, &chain, false, &transaction,
+				     operation->reap_as, result);
+	}
+	status = chain_commit(&chain, -commit.amount, -1);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(store, &chain);
+	return status == BE_OK ? end_commit(store, &commit, operation->reap_as, 0, operation->now_ns)
+			       : status;
+}
+
+/* ---- envelopes */
+
+static enum be_status load_parent(struct store *store, const struct operation *operation, struct chain *chain)
+{
+	enum be_status status;
+
+	chain->depth = 0;
+	if (operation->parent.category_size == 0)
+		return BE_OK;
+	/* Parents exist before their children and never change, so this is the only cycle there can be. */
+	if (name_equal(&operation->parent, &operation->name))
+		return BE_PARENT_CYCLE;
+	status = chain_load(store, &operation->parent, operation->now_ns, chain);
+	if (status == BE_NO_ENVELOPE)
+		return BE_NO_PARENT;
+	if (status == BE_OK && chain->depth == BE_DEPTH_MAX)
+		return BE_TOO_DEEP;
+	return status;
+}
+
+static enum be_status apply_create(struct store *store, const struct operation *operation,
+				   struct result *result)
+{
+	struct envelope envelope;
+	struct chain parents;
+	uint64_t transaction_id;
+	enum be_status status = next_transaction_id(store, &transaction_id);
+	int found;
+
+	if (status != BE_OK)
+		return status;
+	found = store_envelope_get(store, &operation->name, &envelope);
+	if (found < 0)
+		return (enum be_status)found;
+	if (found == 0) {
+		rules_roll_over(&envelope, operation->now_ns, transaction_id);
+		show_envelope(result, &envelope);
+		return operation->kind == BE_OPERATION_ENSURE ? BE_OK : BE_ENVELOPE_EXISTS;
+	}
+	status = load_parent(store, operation, &parents);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	name_copy(&envelope.name, &operation->name);
+	name_copy(&envelope.parent, &operation->parent);
+	envelope.id = store->header.next_envelope_id++;
+	envelope.period = operation->period;
+	envelope.suspended = operation->suspended;
+	envelope.limit = operation->amount;
+	envelope.spent = envelope.committed = envelope.folded = 0;
+	envelope.window_first = transaction_id;
+	envelope.period_start_ns = operation->now_ns;
+	if (operation->period_start_ns != 0)
+		envelope.period_start_ns =
+			period_start_at(operation->period, operation->period_start_ns, operation->now_ns);
+	envelope.created_ns = operation->now_ns;
+	envelope.pending = envelope.children = envelope.granted = 0;
+	show_envelope(result, &envelope);
+	if (parents.depth > 0) {
+		parents.envelopes[0].children++;
+		status = store_envelope_put(store, &parents.envelopes[0]);
+	}
+	return status == BE_OK ? store_envelope_put(store, &envelope) : status;
+}
+
+static enum be_status apply_remove(struct store *store, const struct operation *operation,
+				   struct result *result)
+{
+	struct chain chain;
+	enum be_status status = chain_load(store, &operation->name, operation->now_ns, &chain);
+	struct envelope *envelope = &chain.envelopes[0];
+
+	if (status != BE_OK)
+		return status;
+	show_envelope(result, envelope);
+	if (envelope->children > 0)
+		return BE_HAS_CHILDREN;
+	if (envelope->pending > 0)
+		return BE_HAS_COMMITS;
+	if (chain.depth > 1 && chain.envelopes[1].children == 0)
+		return error_set(BE_DAMAGED, "\"%s\" counts no children, but is a parent",
+				 chain.envelopes[1].name.category);
+
+	/* Nothing may be refused from here on. */
+	result->has_envelope = false; /* there is none afterwards */
+	if (chain.depth > 1) {
+		chain.envelopes[1].children--;
+		status = store_envelope_put(store, &chain.envelopes[1]);
+	}
+	return status == BE_OK ? store_envelope_del(store, &envelope->name) : status;
+}
+
+/* Set-limit, suspend, resume, reset: one envelope, and nobody else's business. */
+static enum be_status apply_steer(struct store *store, const struct operation *operation,
+				  struct result *result)
+{
+	struct envelope envelope;
+	uint64_t transaction_id;
+	enum be_status status = next_transaction_id(store, &transaction_id);
+	int found;
+
+	if (status != BE_OK)
+		return status;
+	found = store_envelope_get(store, &operation->name, &envelope);
+	if (found != 0)
+		return found == STORE_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
+	rules_roll_over(&envelope, operation->now_ns, transaction_id);
+
+	/* Nothing may be refused from here on. */
+	switch (operation->kind) {
+	case BE_OPERATION_SET_LIMIT:
+		envelope.limit = operation->amount;
+		break;
+	case BE_OPERATION_SUSPEND:
+		envelope.suspended = true;
+		break;
+	case BE_OPERATION_RESUME:
+		envelope.suspended = false;
+		break;
+	default: /* reset */
+		envelope.spent = envelope.folded = 0;
+		envelope.window_first = transaction_id;
+		envelope.period_start_ns = operation->now_ns;
+		break;
+	}
+	show_envelope(result, &envelope);
+	return store_envelope_put(store, &envelope);
+}
+
+/* ---- one way in */
+
+static enum be_status apply(struct store *store, const struct operation *operation, struct result *result)
+{
+	switch (operation->kind) {
+	case BE_OPERATION_COMMIT:
+		return apply_commit(store, operation, result);
+	case BE_OPERATION_RELEASE:
+		return apply_release(store, operation, result);
+	case BE_OPERATION_RECORD:
+		return apply_record(store, operation, result);
+	case BE_OPERATION_SETTLE:
+		return apply_settle(store, operation, result);
+	case BE_OPERATION_EXTEND:
+		return apply_extend(store, operation, result);
+	case BE_OPERATION_REAP:
+		return apply_reap(store, operation, result);
+	case BE_OPERATION_CREATE:
+	case BE_OPERATION_ENSURE:
+		return apply_create(store, operation, result);
+	case BE_OPERATION_SET_LIMIT:
+	case BE_OPERATION_SUSPEND:
+	case BE_OPERATION_RESUME:
+	case BE_OPERATION_RESET:
+		return apply_steer(store, operation, result);
+	case BE_OPERATION_REMOVE:
+		return apply_remove(store, operation, result);
+	case BE_OPERATION_CHECK:
+		break;
+	}
+	return BE_INVALID_ARGUMENT;
+}
+
+enum be_status rules_apply(struct store *store, const struct operation *operation, struct result *result)
+{
+	uint32_t before = store->changes;
+
+	memset(result, 0, sizeof *result);
+	result->decision.size = sizeof result->decision;
+	result->status = apply(store, operation, result);
+	result->decision.status = result->status;
+	if (result->status <= BE_NOT_FOUND)
+		return result->status; /* the environment's or the machine's fault */
+	if (result->status != BE_OK && store->changes != before)
+		return result->status = error_set(BE_STORAGE_FAILED, "a refused operation had written");
+	return BE_OK;
+}

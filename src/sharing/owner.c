@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Liveness of owners; owner.h has the model.
+ *
+ * The file is mapped shared. Its words are changed by atomic operations only, but for those that are written
+ * by one who is alone with the opening lock. Generations start from the time of the file's making and ascend,
+ * so that a file made anew never gives out one that an old commit carries.
+ */
+#include "sharing/owner.h"
+
+#include "base/error.h"
+#include "sharing/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OWNERS_FILE "be-owners"
+#define OWNERS_MAGIC UINT64_C(0x32736e776f2d6562) /* "be-owns2" */
+#define OPENING_BYTE ((off_t)1 << 30)
+#define PROCESS_BYTES ((off_t)1 << 31) /* and the pid: held by those who only look */
+
+struct slot {
+	_Atomic uint64_t generation; /* 0: free */
+	_Atomic uint32_t pid;
+	uint32_t reserved;
+	pthread_mutex_t alive;         /* robust, shared; the hint */
+	_Atomic uint64_t first_commit; /* see owners_first_commit() */
+};
+
+struct owners_file {
+	_Atomic uint64_t magic; /* written last */
+	_Atomic uint64_t next_generation;
+	_Atomic uint64_t pid_namespace; /* inode of /proc/self/ns/pid of those who have it open */
+	_Atomic uint32_t durability;
+	_Atomic uint32_t used;      /* slots from this one on have never been taken */
+	char boot_id[BOOT_ID_SIZE]; /* when it was made */
+	_Atomic uint32_t claimed;   /* somebody reaps, or has reaped, for unknown owners */
+	uint8_t padding[4096 - 36 - BOOT_ID_SIZE];
+	struct slot slots[OWNER_SLOTS];
+};
+
+_Static_assert(sizeof(struct slot) == 64, "one slot per cache line");
+_Static_assert(sizeof(struct owners_file) == 4096 + 64 * OWNER_SLOTS, "layout of be-owners");
+
+struct owners {
+	int fd;
+	bool is_alone;
+	bool registered;
+	uint32_t slot;
+	uint64_t generation;
+	uint32_t pid;
+	struct owners_file *file;
+	char path[];
+};
+
+/* ---- locks */
+
+static struct flock lock_of(short type, off_t start, off_t length)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+}
+
+static int lock_wait(int fd, short type, off_t byte)
+{
+	struct flock lock = lock_of(type, byte, 1);
+	int rc;
+
+	do
+		rc = fcntl(fd, F_OFD_SETLKW, &lock);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
+static bool lock_try(int fd, off_t byte)
+{
+	struct flock lock = lock_of(F_WRLCK, byte, 1);
+
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+/* Does another descriptor hold a lock in the range? A failure counts as yes: nobody is declared dead for it.
+ */
+static bool lock_is_held(int fd, off_t start, off_t length)
+{
+	struct flock lock = lock_of(F_RDLCK, start, length);
+
+	return fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+}
+
+/* ---- the hint */
+
+/* False: a thread of the slot's process holds its mutex, so it lives. True: nobody does, ask the kernel. */
+static bool hint_is_free(struct slot *slot)
+{
+	int rc = pthread_mutex_trylock(&slot->alive);
+
+	if (rc == EOWNERDEAD)
+		pthread_mutex_consistent(&slot->alive);
+	else if (rc != 0)
+		return false;
+	pthread_mutex_unlock(&slot->alive);
+	return true;
+}
+
+/* Held until the thread ends. If somebody is just looking at it, it stays free, and only costs system calls.
+ */
+static void hint_take(struct slot *slot)
+{
+	if (pthread_mutex_trylock(&slot->alive) == EOWNERDEAD)
+		pthread_mutex_consistent(&slot->alive);
+}
+
+/* ---- the file */
+
+static void initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
+{
+	pthread_mutexattr_t attributes;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	memset(file, 0, sizeof *file);
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	for (size_t i = 0; i < OWNER_SLOTS; i++)
+		pthread_mutex_init(&file->slots[i].alive, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	file->next_generation = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+	memcpy(file->boot_id, id, BOOT_ID_SIZE);
+	file->magic = OWNERS_MAGIC;
+}
+
+static enum be_status damaged(const struct owners *owners)
+{
+	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file", owners->path);
+}
+
+/* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it was at some
+ * moment, and would give out generations that pending commits carry. Whoever shares the opening lock (is not
+ * alone) makes nothing. */
+static enum be_status accept_file(struct owners *owners, bool read_only)
+{
+	struct owners_file *file = owners->file;
+	char id[BOOT_ID_SIZE] = "";
+
+	if (boot_id(id) != BE_OK)
+		error_clear(); /* then all files count as of one boot */
+	if (file->magic == OWNERS_MAGIC && strncmp(file->boot_id, id, sizeof id) == 0)
+		return BE_OK;
+	if (read_only ? lock_is_held(owners->fd, 0, OWNER_SLOTS) : !owners->is_alone)
+		return damaged(owners);
+	if (read_only)
+		return BE_NOT_FOUND;
+	initialise(file, id);
+	return BE_OK;
+}
+
+/* Maps the file; under the opening lock when it may be written. To a reader, a file that nobody uses and that
+ * would be made anew is BE_NOT_FOUND. */
+static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
+{
+	struct stat about;
+	int map_fd, map_error;
+	void *map;
+
+	if (fstat(owners->fd, &about) < 0)
+		return error_errno(BE_IO_ERROR, errno, "%s", owners->path);
+	if ((size_t)about.st_size < sizeof(struct owners_file)) {
+		int rc;
+
+		if (read_only)
+			return BE_NOT_FOUND;
+		if (!owners->is_alone)
+			return damaged(owners);
+		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
+			return error_path(errno, owners->path);
+		/* Allocated for good: a mapped page that the disk has no room for would raise SIGBUS. */
+		rc = posix_fallocate(owners->fd, 0, sizeof(struct owners_file));
+		if (rc != 0)
+			return error_errno(error_from_errno(rc), rc, "%s", owners->path);
+	}
+	/* A map keeps the open file description that it was made from, and the locks of that. A fork child
+	 * inherits the map and must not keep its parent's lock by it: so another description is mapped. */
+	map_fd = open(owners->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (map_fd < 0)
+		return error_path(errno, owners->path);
+	map = mmap(NULL, sizeof(struct owners_file), read_only ? PROT_READ : PROT_READ | PROT_WRITE,
+		   MAP_SHARED, map_fd, 0);
+	map_error = errno;
+	close(map_fd);
+	if (map == MAP_FAILED)
+		return error_errno(error_from_errno(map_error), map_error, "%s: cannot map it", owners->path);
+	owners->file = map;
+	return accept_file(owners, read_only);
+}
+
+static enum be_status open_file(const char *directory, bool read_only, mode_t mode, struct owners **owners)
+{
+	size_t size = strlen(directory) + sizeof "/" OWNERS_FILE;
+	struct owners *made = calloc(1, sizeof *made + size);
+
+	if (!made)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	strcat(strcpy(made->path, directory), "/" OWNERS_FILE);
+	made->fd = open(made->path, (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, mode);
+	if (made->fd < 0) {
+		enum be_status status = error_path(errno, made->path);
+
+		free(made);
+		return status;
+	}
+	*owners = made;
+	return BE_OK;
+}
+
+static void discard(struct owners *owners)
+{
+	if (owners->file)
+		munmap(owners->file, sizeof *owners->file);
+	if (owners->fd >= 0)
+		close(owners->fd);
+	free(owners);
+}
+
+/* ---- registration */
+
+static uint64_t own_pid_namespace(void)
+{
+	struct stat about;
+
+	return stat("/proc/self/ns/pid", &about) == 0 ? (uint64_t)about.st_ino : 0;
+}
+
+/* Takes the opening lock. One who finds the environment in use shares it, and only while he registers, since all
+ * that an opening makes is there. Else each of a crowd would sleep until the one before him had been given a
+ * processor, opened, and let go. */
+static enum be_status lock_opening(struct owners *owners)
+{
+	int rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
+
+	owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+	if (rc == 0 && owners->is_alone) {
+		/* Of two that kept their share and waited to be alone with it, neither would get it. */
+		lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
+		rc = lock_wait(owners->fd, F_WRLCK, OPENING_BYTE);
+		owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+		if (rc == 0 && !owners->is_alone)
+			rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
+	}
+	if (rc < 0)
+		return error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", owners->path);
+	return BE_OK;
+}
+
+/* What all who have the environment open must agree on. The first one decides. */
+static enum be_status agree(struct owners *owners, enum be_durability durability)
+{
+	struct owners_file *file = owners->file;
+	uint64_t pid_namespace = own_pid_namespace();
+
+	if (owners->is_alone) {
+		file->pid_namespace = pid_namespace;
+		file->durability = (uint32_t)durability;
+		return BE_OK;
+	}
+	if (file->pid_namespace != pid_namespace)
+		return error_set(
+			BE_OTHER_PID_NAMESPACE,
+			"%s: processes of another pid namespace (container) have the environment open, and "
+			"LMDB tells processes apart by pid: run all of them in one pid namespace",
+			owners->path);
+	if (file->durability != (uint32_t)durability)
+		return error_set(BE_OTHER_DURABILITY,
+				 "%s: the processes that have the environment open use the other durability: "
+				 "give all the same",
+				 owners->path);
+	return BE_OK;
+}
+
+/* LMDB would lose its locks if this process opened its files once more, to write or to look. Those who write
+ * are known by their slots, those who look by a lock on a byte for their pid. Each copy makes itself known
+ * before it looks for others, so that of two that open at the same time, one sees the other. */
+static enum be_status refuse_second_copy(struct owners *owners)
+{
+	struct owners_file *file = owners->file;
+	struct flock looking = lock_of(F_WRLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
+	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	bool found = fcntl(owners->fd, F_OFD_GETLK, &looking) < 0 || looking.l_type != F_UNLCK;
+
+	for (uint32_t i = 0; i < used && !found; i++)
+		found = file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
+			lock_is_held(owners->fd, i, 1);
+	if (!found)
+		return BE_OK;
+	return error_set(BE_SECOND_COPY,
+			 "%s: another copy of this library in this process has the environment open: link "
+			 "one copy only",
+			 owners->path);
+}
+
+static void raise_used(struct owners_file *file, uint32_t used)
+{
+	uint32_t old = file->used;
+
+	while (old < used && !atomic_compare_exchange_weak(&file->used, &old, used))
+		;
+}
+
+static enum be_status take_slot(struct owners *owners)
+{
+	struct owners_file *file = owners->file;
+
+	for (uint32_t i = 0; i < OWNER_SLOTS; i++) {
+		struct slot *slot = &file->slots[i];
+
+		if (slot->generation != 0 || !lock_try(owners->fd, i))
+			continue;
+		/* Another may have taken it, and died, since. */
+		if (slot->generation != 0) {
+			lock_wait(owners->fd, F_UNLCK, i);
+			continue;
+		}
+		owners->slot = i;
+		owners->generation = file->next_generation++;
+		slot->pid = owners->pid;
+		slot->first_commit = 0;
+		raise_used(file, i + 1);
+		hint_take(slot);
+		slot->generation = owners->generation;
+		owners->registered = true;
+		return BE_OK;
+	}
+	return error_set(BE_TOO_MANY_PROCESSES, "%s: all %d slots for processes are taken", owners->path,
+			 OWNER_SLOTS);
+}
+
+enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
+			   struct owners **owners)
+{
+	struct owners *made;
+	enum be_status status = open_file(directory, false, mode, &made);
+
+	if (status != BE_OK)
+		return status;
+	made->pid = (uint32_t)getpid();
+	status = lock_opening(made);
+	if (status == BE_OK)
+		status = map_file(made, false, mode);
+	if (status == BE_OK)
+		status = agree(made, durability);
+	if (status == BE_OK)
+		status = take_slot(made);
+	if (status == BE_OK)
+		status = refuse_second_copy(made);
+	if (status != BE_OK) {
+		owners_close(made); /* cannot fail: this thread holds the hint, if anybody does */
+		return status;      /* NOLINT(clang-analyzer-unix.Malloc): so it has freed it */
+	}
+	if (!made->is_alone)
+		owners_opened(made);
+	*owners = made;
+	return BE_OK;
+}
+
+enum be_status owners_open_read_only(const char *directory, struct owners **owners)
+{
+	struct owners *made;
+	struct flock looking;
+	enum be_status status = open_file(directory, true, 0, &made);
+
+	*owners = NULL;
+	if (status == BE_NOT_FOUND)
+		return BE_OK;
+	if (status != BE_OK)
+		return status;
+	made->pid = (uint32_t)getpid();
+	status = map_file(made, true, 0);
+	if (status == BE_NOT_FOUND) {
+		discard(made);
+		return BE_OK;
+	}
+	if (status == BE_OK && made->file->pid_namespace != own_pid_namespace() &&
+	    lock_is_held(made->fd, 0, OWNER_SLOTS))
+		status = error_set(
+			BE_OTHER_PID_NAMESPACE,
+			"%s: the environment is in use in another pid namespace (container): run this "
+			"program there",
+			made->path);
+	looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)made->pid, 1);
+	if (status == BE_OK && fcntl(made->fd, F_OFD_SETLK, &looking) < 0)
+		status = error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", made->path);
+	if (status == BE_OK)
+		status = refuse_second_copy(made);
+	if (status != BE_OK) {
+		discard(made);
+		return status;
+	}
+	*owners = made;
+	return BE_OK;
+}
+
+enum be_status owners_reopen(struct owners *owners, enum be_durability durability)
+{
+	enum be_status status = lock_opening(owners);
+
+	if (status == BE_OK)
+		status = agree(owners, durability);
+	if (status != BE_OK || !owners->is_alone)
+		owners_opened(owners);
+	return status;
+}
+
+static bool find_file(const char *directory, struct stat *about)
+{
+	char path[PATH_MAX];
+
+	return snprintf(path, sizeof path, "%s/" OWNERS_FILE, directory) < (int)sizeof path &&
+	       stat(path, about) == 0;
+}
+
+bool owners_exist(const char *directory)
+{
+	struct stat about;
+
+	return find_file(directory, &about);
+}
+
+bool owners_are_in(const struct owners *owners, const char *directory)
+{
+	struct stat ours, found;
+
+	return fstat(owners->fd, &ours) == 0 && find_file(directory, &found) && ours.st_dev == found.st_dev &&
+	       ours.st_ino == found.st_ino;
+}
+
+void owners_opened(struct owners *owners)
+{
+	lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
+}
+
+bool owners_were_alone(const struct owners *owners)
+{
+	return owners->is_alone;
+}
+
+bool owners_claim_unknown(struct owners *owners)
+{
+	uint32_t no = 0;
+
+	if (owners->file->claimed)
+		return false;
+	/* Whoever finds this process dead is to look at all commits. Before the claim, after which it may die at once. */
+	owners->file->slots[owners->slot].first_commit = 1;
+	return atomic_compare_exchange_strong(&owners->file->claimed, &no, 1);
+}
+
+void owners_leave_unknown(struct owners *owners)
+{
+	owners->file->claimed = 0;
+}
+
+bool owners_close(struct owners *owners)
+{
+	if (owners->registered) {
+		struct slot *slot = &owners->file->slots[owners->slot];
+
+		if (pthread_mutex_unlock(&slot->alive) != 0 && !hint_is_free(slot))
+			return false;
+		slot->generation = 0;
+	}
+	discard(owners);
+	return true;
+}
+
+/* ---- who is alive */
+
+struct owner owners_self(struct owners *owners)
+{
+	struct slot *slot = &owners->file->slots[owners->slot];
+
+	hint_take(slot); /* held already, but for the first commit after the thread that held it ended */
+	return (struct owner){owners->generation, owners->slot, owners->pid};
+}
+
+void owners_commits_from(struct owners *owners, uint64_t id)
+{
+	uint64_t none = 0;
+
+	atomic_compare_exchange_strong(&owners->file->slots[owners->slot].first_commit, &none, id);
+}
+
+uint64_t owners_first_commit(struct owners *owners, const struct owner *owner)
+{
+	uint64_t first = owners->file->slots[owner->slot].first_commit;
+
+	return owners_registered(owners, owner) ? first : 0;
+}
+
+bool owners_registered(struct owners *owners, const struct owner *owner)
+{
+	return owner->slot < OWNER_SLOTS && owners->file->slots[owner->slot].generation == owner->generation;
+}
+
+bool owners_alive(struct owners *owners, const struct owner *owner)
+{
+	if (!owners_registered(owners, owner))
+		return false;
+	return (owners->registered && owner->slot == owners->slot) ||
+	       lock_is_held(owners->fd, owner->slot, 1);
+}
+
+size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
+{
+	struct owners_file *file = owners->file;
+	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	size_t found = 0;
+
+	for (uint32_t i = 0; i < used && found < count; i++) {
+		struct slot *slot = &file->slots[i];
+		struct owner owner = {slot->generation, i, slot->pid};
+
+		if (owner.generation == 0 || i == owners->slot || !hint_is_free(slot))
+			continue;
+		if (!owners_alive(owners, &owner) && owners_registered(owners, &owner))
+			dead[found++] = owner;
+	}
+	return found;
+}
+
+bool owners_each(struct owners *owners, bool (*each)(void *context, const struct owner *owner, bool alive),
+		 void *context)
+{
+	struct owners_file *file = owners->file;
+	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	bool more = true;
+
+	for (uint32_t i = 0; more && i < used; i++) {
+		struct owner owner = {file->slots[i].generation, i, file->slots[i].pid};
+		bool alive = owner.generation != 0 && owners_alive(owners, &owner);
+
+		/* One that ended and was forgotten meanwhile is none any more. */
+		if (owner.generation != 0 && owners_registered(owners, &owner))
+			more = each(context, &owner, alive);
+	}
+	return more;
+}
+
+void owners_forget(struct owners *owners, const struct owner *dead)
+{
+	uint64_t generation = dead->generation;
+
+	atomic_compare_exchange_strong(&owners->file->slots[dead->slot].generation, &generation, 0);
+}
+
+/* ---- fork */
+
+void owners_disown(struct owners *owners)
+{
+	if (owners->fd >= 0)
+		close(owners->fd);
+	owners->fd = -1;
+}
+
+void owners_abandon(struct owners *owners)
+{
+	discard(owners);
+}
