@@ -242,7 +242,7 @@ static enum be_status check_header(const char *directory)
 
 	if (status != BE_OK)
 		return status;
-	status = store_read_header(lmdb_storage_interface(lmdb), false, &header);
+	status = ledger_read_header(lmdb_storage_interface(lmdb), false, &header);
 	lmdb_storage_close(lmdb);
 	return status;
 }

@@ -157,18 +157,18 @@ enum be_status be_envelope_remove(struct be_enforcer *handle, const char *catego
 static enum be_status look_up(struct be_enforcer *handle, const struct name *name, struct envelope *envelope)
 {
 	struct environment *environment;
-	struct store store;
+	struct ledger ledger;
 	enum be_status status = enforcer_environment(handle, &environment);
 	int found;
 
 	if (status == BE_OK)
-		status = store_begin(&store, environment->storage, false);
+		status = ledger_begin(&ledger, environment->storage, false);
 	if (status != BE_OK)
 		return status;
-	found = store_envelope_get(&store, name, envelope);
-	store_abort(&store);
+	found = ledger_envelope_get(&ledger, name, envelope);
+	ledger_abort(&ledger);
 	if (found != 0)
-		return found == STORE_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
+		return found == LEDGER_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
 	rules_roll_over(envelope, enforcer_now_coarse(handle), 1);
 	return BE_OK;
 }

@@ -84,14 +84,14 @@ static enum be_status add_entry(struct directory *directory, const struct envelo
 	return BE_OK;
 }
 
-/* Reads up to LOOKS envelopes from *from on; STORE_NONE behind the last. */
-static int read_entries(struct store *store, struct directory *directory, struct record_key *from)
+/* Reads up to LOOKS envelopes from *from on; LEDGER_NONE behind the last. */
+static int read_entries(struct ledger *ledger, struct directory *directory, struct record_key *from)
 {
 	struct envelope envelope;
 	int found = 0;
 
 	for (int i = 0; found == 0 && i < LOOKS; i++) {
-		found = store_envelope_next(store, from, &envelope);
+		found = ledger_envelope_next(ledger, from, &envelope);
 		if (found == 0)
 			found = (int)add_entry(directory, &envelope);
 		if (found == 0) {
@@ -109,16 +109,16 @@ static enum be_status make_directory(struct pruner *pruner)
 	int found = 0;
 
 	while (found == 0) {
-		struct store store;
-		enum be_status status = store_begin(&store, pruner->environment->storage, false);
+		struct ledger ledger;
+		enum be_status status = ledger_begin(&ledger, pruner->environment->storage, false);
 
 		if (status != BE_OK)
 			return status;
-		status = store_header(&store);
+		status = ledger_header(&ledger);
 		if (directory->next_id == 0)
-			directory->next_id = store.header.next_envelope_id;
-		found = status == BE_OK ? read_entries(&store, directory, &from) : (int)status;
-		store_abort(&store);
+			directory->next_id = ledger.header.next_envelope_id;
+		found = status == BE_OK ? read_entries(&ledger, directory, &from) : (int)status;
+		ledger_abort(&ledger);
 	}
 	if (found < 0)
 		return (enum be_status)found;
@@ -142,10 +142,10 @@ static const struct name *find_name(const struct directory *directory, uint64_t 
 
 /* ---- transactions */
 
-/* Finds the envelope `i` of the transaction's chain: 0, STORE_NONE when it was removed, or a fault. The one before
- * it in the chain, if it was found, names it as its parent. Sets needs_directory, and answers STORE_NONE, when it
+/* Finds the envelope `i` of the transaction's chain: 0, LEDGER_NONE when it was removed, or a fault. The one before
+ * it in the chain, if it was found, names it as its parent. Sets needs_directory, and answers LEDGER_NONE, when it
  * cannot be found without the directory. */
-static int find_envelope(struct pruner *pruner, struct store *store, const struct transaction *transaction,
+static int find_envelope(struct pruner *pruner, struct ledger *ledger, const struct transaction *transaction,
 			 uint32_t i, const struct name *parent, struct envelope *envelope)
 {
 	const struct name *name = i == 0 ? &transaction->name : parent;
@@ -154,27 +154,27 @@ static int find_envelope(struct pruner *pruner, struct store *store, const struc
 	if (!name) {
 		if (!pruner->directory.is_made || transaction->chain[i] >= pruner->directory.next_id) {
 			pruner->needs_directory = true;
-			return STORE_NONE;
+			return LEDGER_NONE;
 		}
 		name = find_name(&pruner->directory, transaction->chain[i]);
 		if (!name)
-			return STORE_NONE;
+			return LEDGER_NONE;
 	}
-	found = store_envelope_get(store, name, envelope);
+	found = ledger_envelope_get(ledger, name, envelope);
 	if (found == 0 && envelope->id != transaction->chain[i])
-		return STORE_NONE;
+		return LEDGER_NONE;
 	return found;
 }
 
 /* Loads those of the chain that still exist. */
-static enum be_status load_chain(struct pruner *pruner, struct store *store,
+static enum be_status load_chain(struct pruner *pruner, struct ledger *ledger,
 				 const struct transaction *transaction,
 				 struct envelope envelopes[BE_DEPTH_MAX], bool exists[BE_DEPTH_MAX])
 {
 	const struct name *parent = NULL;
 
 	for (uint32_t i = 0; i < transaction->depth; i++) {
-		int found = find_envelope(pruner, store, transaction, i, parent, &envelopes[i]);
+		int found = find_envelope(pruner, ledger, transaction, i, parent, &envelopes[i]);
 
 		if (found < 0)
 			return (enum be_status)found;
@@ -184,11 +184,11 @@ static enum be_status load_chain(struct pruner *pruner, struct store *store,
 	return BE_OK;
 }
 
-static enum be_status fold(struct pruner *pruner, struct store *store, const struct transaction *transaction)
+static enum be_status fold(struct pruner *pruner, struct ledger *ledger, const struct transaction *transaction)
 {
 	struct envelope envelopes[BE_DEPTH_MAX];
 	bool exists[BE_DEPTH_MAX];
-	enum be_status status = load_chain(pruner, store, transaction, envelopes, exists);
+	enum be_status status = load_chain(pruner, ledger, transaction, envelopes, exists);
 
 	for (uint32_t i = 0; status == BE_OK && !pruner->needs_directory && i < transaction->depth; i++) {
 		if (!exists[i] || transaction->id < envelopes[i].window_first)
@@ -196,30 +196,30 @@ static enum be_status fold(struct pruner *pruner, struct store *store, const str
 		if (!amount_add(envelopes[i].folded, transaction->amount, &envelopes[i].folded))
 			return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
 					 envelopes[i].name.category);
-		status = store_envelope_put(store, &envelopes[i]);
+		status = ledger_envelope_put(ledger, &envelopes[i]);
 	}
 	return status;
 }
 
 /* Folds and removes transactions. *more is false at the first that is too young, and behind the last. */
-static enum be_status prune_transactions(struct pruner *pruner, struct store *store, bool *more)
+static enum be_status prune_transactions(struct pruner *pruner, struct ledger *ledger, bool *more)
 {
 	struct transaction transaction;
 	enum be_status status = BE_OK;
 	int found;
 
 	for (int i = 0; i < STEP && *more && status == BE_OK; i++) {
-		found = store_transaction_next(store, pruner->next_transaction, &transaction);
+		found = ledger_transaction_next(ledger, pruner->next_transaction, &transaction);
 		if (found < 0)
 			return (enum be_status)found;
 		*more = found == 0 && transaction.at_ns < pruner->before_ns;
 		if (!*more)
 			break;
-		status = fold(pruner, store, &transaction);
+		status = fold(pruner, ledger, &transaction);
 		if (pruner->needs_directory)
 			break;
 		if (status == BE_OK)
-			status = store_transaction_del(store, transaction.id);
+			status = ledger_transaction_del(ledger, transaction.id);
 		pruner->next_transaction = transaction.id + 1;
 		pruner->done.transactions++;
 	}
@@ -229,13 +229,13 @@ static enum be_status prune_transactions(struct pruner *pruner, struct store *st
 /* ---- ended commits */
 
 /* They lie in the order in which they were made, not ended, so all are looked at. */
-static enum be_status prune_ended(struct pruner *pruner, struct store *store, bool *more)
+static enum be_status prune_ended(struct pruner *pruner, struct ledger *ledger, bool *more)
 {
 	struct commit commit;
 	int removed = 0;
 
 	for (int i = 0; i < LOOKS && removed < STEP; i++) {
-		int found = store_ended_next(store, pruner->next_ended, &commit);
+		int found = ledger_ended_next(ledger, pruner->next_ended, &commit);
 		enum be_status status;
 
 		if (found < 0)
@@ -246,7 +246,7 @@ static enum be_status prune_ended(struct pruner *pruner, struct store *store, bo
 		pruner->next_ended = commit.id + 1;
 		if (commit.ended_ns >= pruner->before_ns)
 			continue;
-		status = store_ended_del(store, commit.id);
+		status = ledger_ended_del(ledger, commit.id);
 		if (status != BE_OK)
 			return status;
 		pruner->done.commits++;
@@ -257,26 +257,26 @@ static enum be_status prune_ended(struct pruner *pruner, struct store *store, bo
 
 /* ---- steps */
 
-typedef enum be_status step_function(struct pruner *pruner, struct store *store, bool *more);
+typedef enum be_status step_function(struct pruner *pruner, struct ledger *ledger, bool *more);
 
 static enum be_status write_step(struct pruner *pruner, step_function *step, bool *more)
 {
 	struct pruner before = *pruner;
-	struct store store;
-	enum be_status status = store_begin(&store, pruner->environment->storage, true);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, pruner->environment->storage, true);
 
 	if (status != BE_OK)
 		return status;
-	status = store_header(&store);
-	pruner->is_shared = status == BE_OK && store.header.changes != pruner->changes;
+	status = ledger_header(&ledger);
+	pruner->is_shared = status == BE_OK && ledger.header.changes != pruner->changes;
 	if (status == BE_OK)
-		status = step(pruner, &store, more);
+		status = step(pruner, &ledger, more);
 	if (status != BE_OK) {
-		store_abort(&store);
+		ledger_abort(&ledger);
 	} else {
-		store.header.prunings++;
-		status = store_commit(&store, 0);
-		pruner->changes = store.header.changes;
+		ledger.header.prunings++;
+		status = ledger_commit(&ledger, 0);
+		pruner->changes = ledger.header.changes;
 	}
 	if (status != BE_OK)
 		pruner->done = before.done;

@@ -37,8 +37,8 @@ struct listing {
 	struct cursor cursor;
 	struct counts_page counts; /* of refusals, read so far */
 
-	/* Reads the next record and moves on: 0 and *matches, STORE_NONE, or a fault. */
-	int (*read)(struct listing *listing, struct store *store, union row *row, bool *matches);
+	/* Reads the next record and moves on: 0 and *matches, LEDGER_NONE, or a fault. */
+	int (*read)(struct listing *listing, struct ledger *ledger, union row *row, bool *matches);
 	bool (*show)(struct listing *listing, union row *row);
 
 	bool (*each_envelope)(void *context, const struct be_envelope *envelope);
@@ -77,10 +77,10 @@ static void step_over(struct record_key *key, const struct name *name)
 	key->bytes[key->size++] = 0;
 }
 
-static int read_envelope(struct listing *listing, struct store *store, union row *row, bool *matches)
+static int read_envelope(struct listing *listing, struct ledger *ledger, union row *row, bool *matches)
 {
 	struct envelope envelope;
-	int found = store_envelope_next(store, &listing->cursor.key, &envelope);
+	int found = ledger_envelope_next(ledger, &listing->cursor.key, &envelope);
 
 	if (found != 0)
 		return found;
@@ -109,11 +109,11 @@ static bool owner_lives(struct environment *environment, const struct commit *co
 	       owners_alive(environment->owners, &commit->owner);
 }
 
-static int read_commit(struct listing *listing, struct store *store, union row *row, bool *matches)
+static int read_commit(struct listing *listing, struct ledger *ledger, union row *row, bool *matches)
 {
 	struct be_commit_info *info = &row->commit;
 	struct commit commit;
-	int found = store_commit_next(store, listing->cursor.id, &commit);
+	int found = ledger_commit_next(ledger, listing->cursor.id, &commit);
 
 	if (found != 0)
 		return found;
@@ -146,11 +146,11 @@ static bool show_commit(struct listing *listing, union row *row)
 
 /* ---- transactions */
 
-static int read_transaction(struct listing *listing, struct store *store, union row *row, bool *matches)
+static int read_transaction(struct listing *listing, struct ledger *ledger, union row *row, bool *matches)
 {
 	struct be_transaction *shown = &row->transaction;
 	struct transaction transaction;
-	int found = store_transaction_next(store, listing->cursor.id, &transaction);
+	int found = ledger_transaction_next(ledger, listing->cursor.id, &transaction);
 
 	if (found != 0)
 		return found;
@@ -183,8 +183,8 @@ static bool show_transaction(struct listing *listing, union row *row)
 
 static enum be_status read_page(struct listing *listing, size_t *count, bool *more)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, listing->environment->storage, false);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, listing->environment->storage, false);
 	size_t wanted = PAGE;
 	int found = 0;
 
@@ -196,11 +196,11 @@ static enum be_status read_page(struct listing *listing, size_t *count, bool *mo
 	for (int looks = 0; found == 0 && *count < wanted && looks < LOOKS; looks++) {
 		bool matches = false;
 
-		found = listing->read(listing, &store, &listing->rows[*count], &matches);
+		found = listing->read(listing, &ledger, &listing->rows[*count], &matches);
 		if (found == 0 && matches)
 			(*count)++;
 	}
-	store_abort(&store);
+	ledger_abort(&ledger);
 	*more = found == 0;
 	return found < 0 ? (enum be_status)found : BE_OK;
 }

@@ -53,7 +53,7 @@ static void observe_check(struct be_enforcer *handle, const struct name *name, i
 
 /* For handles with an observer, which is shown the envelope. */
 static __attribute__((noinline)) enum be_status
-check_observed(struct be_enforcer *handle, struct store *store, const struct record_key *key, int64_t amount,
+check_observed(struct be_enforcer *handle, struct ledger *ledger, const struct record_key *key, int64_t amount,
 	       struct rules_moment *moment, struct be_decision *decision)
 {
 	struct result result;
@@ -62,9 +62,9 @@ check_observed(struct be_enforcer *handle, struct store *store, const struct rec
 	(void)record_parse_envelope_key(record_key_bytes(key), &name); /* it has been looked at */
 	memset(&result, 0, sizeof result);
 	result.envelope.size = sizeof result.envelope;
-	result.status = rules_check(store, key, amount, moment, decision, &result.refuser, &result.envelope,
+	result.status = rules_check(ledger, key, amount, moment, decision, &result.refuser, &result.envelope,
 				    &result.has_envelope);
-	store_abort(store);
+	ledger_abort(ledger);
 	enforcer_count(handle, result.status, result.refuser);
 	observe_check(handle, &name, amount, moment->now_ns, &result);
 	return result.status;
@@ -79,7 +79,7 @@ static enum be_status check(struct be_enforcer *handle, const char *category, co
 			    int64_t amount, struct be_decision *decision)
 {
 	struct environment *environment;
-	struct store store;
+	struct ledger ledger;
 	enum be_status status = enforcer_environment(handle, &environment);
 	struct rules_moment moment = {.read = read_clock, .context = handle};
 	uint64_t refuser = 0;
@@ -88,13 +88,13 @@ static enum be_status check(struct be_enforcer *handle, const char *category, co
 		return status;
 	if (handle->now || handle->observe) /* the caller's clock is no business of a txn's */
 		moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
-	status = store_begin(&store, environment->storage, false);
+	status = ledger_begin(&ledger, environment->storage, false);
 	if (status != BE_OK)
 		return status;
 	if (handle->observe)
-		return check_observed(handle, &store, key, amount, &moment, decision);
-	status = rules_check(&store, key, amount, &moment, decision, &refuser, NULL, NULL);
-	store_abort(&store);
+		return check_observed(handle, &ledger, key, amount, &moment, decision);
+	status = rules_check(&ledger, key, amount, &moment, decision, &refuser, NULL, NULL);
+	ledger_abort(&ledger);
 	if (status == BE_NO_ENVELOPE) {
 		enum be_status wrong = check_arguments(handle, category, amount);
 
@@ -174,7 +174,7 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 static enum be_status announce(struct environment *environment)
 {
 	struct header header;
-	enum be_status status = store_read_header(environment->storage, false, &header);
+	enum be_status status = ledger_read_header(environment->storage, false, &header);
 
 	if (status == BE_OK)
 		owners_commits_from(environment->owners, header.next_commit_id);

@@ -141,12 +141,12 @@ static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
 /* ---- walking */
 
 /* Called for each record; a negative status ends the walk. */
-typedef enum be_status visitor(struct verifier *verifier, struct store *store, struct be_bytes key,
+typedef enum be_status visitor(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
 			       struct be_bytes value);
 
 /* Visits the records of one type from *from on, at most `most` of them. Returns 0 when there are more,
- * STORE_NONE behind the last, or a fault. */
-static int walk(struct verifier *verifier, struct store *store, struct record_key *from, size_t most,
+ * LEDGER_NONE behind the last, or a fault. */
+static int walk(struct verifier *verifier, struct ledger *ledger, struct record_key *from, size_t most,
 		visitor *visit)
 {
 	uint8_t type = from->bytes[0];
@@ -154,12 +154,12 @@ static int walk(struct verifier *verifier, struct store *store, struct record_ke
 	for (size_t i = 0; i < most; i++) {
 		struct be_bytes key, value;
 		enum be_status status;
-		int found = store_next(store, record_key_bytes(from), &key, &value);
+		int found = ledger_next(ledger, record_key_bytes(from), &key, &value);
 
 		if (found != 0)
 			return found;
 		if (((const uint8_t *)key.data)[0] != type)
-			return STORE_NONE;
+			return LEDGER_NONE;
 		if (key.size >= BE_STORAGE_KEY_MAX)
 			return (int)error_set(BE_DAMAGED, "a key is too long");
 		memcpy(from->bytes, key.data, key.size);
@@ -169,7 +169,7 @@ static int walk(struct verifier *verifier, struct store *store, struct record_ke
 			report_damage(verifier, key);
 			continue;
 		}
-		status = visit(verifier, store, key, value);
+		status = visit(verifier, ledger, key, value);
 		if (status != BE_OK)
 			return (int)status;
 	}
@@ -183,35 +183,35 @@ static enum be_status walk_pages(struct verifier *verifier, enum record_type typ
 	int found = 0;
 
 	while (found == 0) {
-		struct store store;
-		enum be_status status = store_begin(&store, verifier->storage, false);
+		struct ledger ledger;
+		enum be_status status = ledger_begin(&ledger, verifier->storage, false);
 
 		if (status != BE_OK)
 			return status;
-		found = walk(verifier, &store, &from, PAGE, visit);
-		store_abort(&store);
+		found = walk(verifier, &ledger, &from, PAGE, visit);
+		ledger_abort(&ledger);
 	}
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
-static enum be_status walk_all(struct verifier *verifier, struct store *store, enum record_type type,
+static enum be_status walk_all(struct verifier *verifier, struct ledger *ledger, enum record_type type,
 			       visitor *visit)
 {
 	struct record_key from = {.size = 1, .bytes = {(uint8_t)type}};
-	int found = walk(verifier, store, &from, SIZE_MAX, visit);
+	int found = walk(verifier, ledger, &from, SIZE_MAX, visit);
 
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
 /* ---- before the last txn */
 
-static enum be_status note_window(struct verifier *verifier, struct store *store, struct be_bytes key,
+static enum be_status note_window(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
 				  struct be_bytes value)
 {
 	struct envelope envelope;
 	struct account *account;
 
-	(void)store;
+	(void)ledger;
 	if (record_decode_envelope(value, &envelope) != BE_OK)
 		return BE_OK; /* reported by the last txn */
 	(void)key;
@@ -236,12 +236,12 @@ static void add_transaction(struct verifier *verifier, const struct transaction 
 	}
 }
 
-static enum be_status visit_old_transaction(struct verifier *verifier, struct store *store,
+static enum be_status visit_old_transaction(struct verifier *verifier, struct ledger *ledger,
 					    struct be_bytes key, struct be_bytes value)
 {
 	struct transaction transaction;
 
-	(void)store;
+	(void)ledger;
 	if (record_decode_transaction(key, value, &transaction) != BE_OK) {
 		report_damage(verifier, key);
 		return BE_OK;
@@ -253,12 +253,12 @@ static enum be_status visit_old_transaction(struct verifier *verifier, struct st
 	return BE_OK;
 }
 
-static enum be_status visit_ended(struct verifier *verifier, struct store *store, struct be_bytes key,
+static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
 				  struct be_bytes value)
 {
 	struct commit commit;
 
-	(void)store;
+	(void)ledger;
 	if (record_decode_commit(key, value, &commit) != BE_OK)
 		report_damage(verifier, key);
 	return BE_OK;
@@ -266,21 +266,21 @@ static enum be_status visit_ended(struct verifier *verifier, struct store *store
 
 static enum be_status before_last_txn(struct verifier *verifier)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, verifier->storage, false);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, verifier->storage, false);
 
 	if (status != BE_OK)
 		return status;
-	status = store_header(&store);
+	status = ledger_header(&ledger);
 	verifier->quiet = true;
 	if (status == BE_OK)
-		status = walk_all(verifier, &store, RECORD_ENVELOPE, note_window);
+		status = walk_all(verifier, &ledger, RECORD_ENVELOPE, note_window);
 	verifier->quiet = false;
-	store_abort(&store);
+	ledger_abort(&ledger);
 	if (status != BE_OK)
 		return status;
-	verifier->horizon = store.header.next_transaction_id;
-	verifier->prunings = store.header.prunings;
+	verifier->horizon = ledger.header.next_transaction_id;
+	verifier->prunings = ledger.header.prunings;
 	accounts_sort(&verifier->start);
 	status = walk_pages(verifier, RECORD_ENDED, visit_ended);
 	if (status == BE_OK)
@@ -296,7 +296,7 @@ static bool met_damage(int found)
 	return found == BE_DAMAGED || found == BE_NEWER_FORMAT;
 }
 
-static enum be_status visit_envelope(struct verifier *verifier, struct store *store, struct be_bytes key,
+static enum be_status visit_envelope(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
 				     struct be_bytes value)
 {
 	struct envelope envelope, parent;
@@ -309,9 +309,9 @@ static enum be_status visit_envelope(struct verifier *verifier, struct store *st
 		return BE_OK;
 	}
 	if (envelope.parent.category_size > 0) {
-		int found = store_envelope_get(store, &envelope.parent, &parent);
+		int found = ledger_envelope_get(ledger, &envelope.parent, &parent);
 
-		if (found == STORE_NONE)
+		if (found == LEDGER_NONE)
 			report(verifier, "envelope \"%s\" in \"%s\": its parent is missing",
 			       envelope.name.category, envelope.name.namespace_name);
 		else if (found == 0)
@@ -319,7 +319,7 @@ static enum be_status visit_envelope(struct verifier *verifier, struct store *st
 		else if (!met_damage(found))
 			return (enum be_status)found;
 	}
-	if (envelope.id >= store->header.next_envelope_id)
+	if (envelope.id >= ledger->header.next_envelope_id)
 		report(verifier, "envelope \"%s\" in \"%s\": its id was never given out",
 		       envelope.name.category, envelope.name.namespace_name);
 	account = accounts_add(&verifier->end);
@@ -338,7 +338,7 @@ static enum be_status visit_envelope(struct verifier *verifier, struct store *st
 	return BE_OK;
 }
 
-static enum be_status visit_commit(struct verifier *verifier, struct store *store, struct be_bytes key,
+static enum be_status visit_commit(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
 				   struct be_bytes value)
 {
 	struct commit commit;
@@ -350,7 +350,7 @@ static enum be_status visit_commit(struct verifier *verifier, struct store *stor
 	}
 	verifier->found.commits++;
 	verifier->deadlines_expected += commit.deadline_ns != 0;
-	if (commit.id >= store->header.next_commit_id)
+	if (commit.id >= ledger->header.next_commit_id)
 		report(verifier, "commit %" PRIu64 ": its id was never given out", commit.id);
 	id = commit.envelope_id;
 	for (int depth = 0; id != 0 && depth < BE_DEPTH_MAX; depth++) {
@@ -368,7 +368,7 @@ static enum be_status visit_commit(struct verifier *verifier, struct store *stor
 	return BE_OK;
 }
 
-static enum be_status visit_deadline(struct verifier *verifier, struct store *store, struct be_bytes key,
+static enum be_status visit_deadline(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
 				     struct be_bytes value)
 {
 	struct commit commit;
@@ -381,7 +381,7 @@ static enum be_status visit_deadline(struct verifier *verifier, struct store *st
 		return BE_OK;
 	}
 	verifier->deadlines++;
-	found = store_commit_get(store, id, &commit);
+	found = ledger_commit_get(ledger, id, &commit);
 	if (found < 0 && !met_damage(found))
 		return (enum be_status)found;
 	if (found != 0 || commit.state != BE_COMMIT_PENDING || commit.deadline_ns != deadline_ns)
@@ -389,7 +389,7 @@ static enum be_status visit_deadline(struct verifier *verifier, struct store *st
 	return BE_OK;
 }
 
-static enum be_status visit_new_transaction(struct verifier *verifier, struct store *store,
+static enum be_status visit_new_transaction(struct verifier *verifier, struct ledger *ledger,
 					    struct be_bytes key, struct be_bytes value)
 {
 	struct transaction transaction;
@@ -398,7 +398,7 @@ static enum be_status visit_new_transaction(struct verifier *verifier, struct st
 		report_damage(verifier, key);
 		return BE_OK;
 	}
-	if (transaction.id >= store->header.next_transaction_id)
+	if (transaction.id >= ledger->header.next_transaction_id)
 		report(verifier, "transaction %" PRIu64 ": its id was never given out", transaction.id);
 	verifier->found.transactions++;
 	add_transaction(verifier, &transaction, false);
@@ -406,40 +406,40 @@ static enum be_status visit_new_transaction(struct verifier *verifier, struct st
 }
 
 /* Everything but the ledger below the horizon, in one state. */
-static enum be_status read_last_txn(struct verifier *verifier, struct store *store)
+static enum be_status read_last_txn(struct verifier *verifier, struct ledger *ledger)
 {
 	struct record_key from;
-	enum be_status status = store_header(store);
+	enum be_status status = ledger_header(ledger);
 	int found;
 
 	if (status == BE_OK)
-		status = walk_all(verifier, store, RECORD_ENVELOPE, visit_envelope);
+		status = walk_all(verifier, ledger, RECORD_ENVELOPE, visit_envelope);
 	if (status != BE_OK)
 		return status;
 	accounts_sort(&verifier->end);
-	status = walk_all(verifier, store, RECORD_COMMIT, visit_commit);
+	status = walk_all(verifier, ledger, RECORD_COMMIT, visit_commit);
 	if (status == BE_OK)
-		status = walk_all(verifier, store, RECORD_DEADLINE, visit_deadline);
+		status = walk_all(verifier, ledger, RECORD_DEADLINE, visit_deadline);
 	if (status != BE_OK)
 		return status;
 	record_key_id(&from, RECORD_TRANSACTION, verifier->horizon);
-	found = walk(verifier, store, &from, SIZE_MAX, visit_new_transaction);
+	found = walk(verifier, ledger, &from, SIZE_MAX, visit_new_transaction);
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
 static enum be_status last_txn(struct verifier *verifier)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, verifier->storage, false);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, verifier->storage, false);
 
 	if (status != BE_OK)
 		return status;
-	status = store_header(&store);
+	status = ledger_header(&ledger);
 	verifier->was_pruned =
-		status == BE_OK && verifier->horizon > 1 && store.header.prunings != verifier->prunings;
+		status == BE_OK && verifier->horizon > 1 && ledger.header.prunings != verifier->prunings;
 	if (status == BE_OK && !verifier->was_pruned)
-		status = read_last_txn(verifier, &store);
-	store_abort(&store);
+		status = read_last_txn(verifier, &ledger);
+	ledger_abort(&ledger);
 	return status;
 }
 

@@ -143,20 +143,20 @@ static enum be_status open_directory(const struct environment_settings *settings
 static enum be_status make_header(const struct environment_settings *settings,
 				  struct environment *environment)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, environment->storage, true);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, environment->storage, true);
 
 	if (status != BE_OK)
 		return status;
-	status = store_header(&store);
+	status = ledger_header(&ledger);
 	if (status == BE_NOT_AN_ENVIRONMENT)
-		status = store_initialise(&store, settings->now_ns);
+		status = ledger_initialise(&ledger, settings->now_ns);
 	if (status != BE_OK) {
-		store_abort(&store);
+		ledger_abort(&ledger);
 		return status;
 	}
 	error_clear();
-	return store_commit(&store, 0);
+	return ledger_commit(&ledger, 0);
 }
 
 /* Makes the header when the storage is new. */
@@ -164,7 +164,7 @@ static enum be_status settle_header(const struct environment_settings *settings,
 				    struct environment *environment)
 {
 	struct header header;
-	enum be_status status = store_read_header(environment->storage, false, &header);
+	enum be_status status = ledger_read_header(environment->storage, false, &header);
 
 	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
 		return status;
@@ -395,18 +395,18 @@ static bool holds_commits(struct environment *environment)
 	struct owner self = owners_self(environment->owners);
 	uint64_t first = owners_first_commit(environment->owners, &self);
 	struct commit commit = {.id = first - 1};
-	struct store store;
+	struct ledger ledger;
 	bool holds = false;
 	int found;
 
 	if (first == 0)
 		return false;
-	if (store_begin(&store, environment->storage, false) != BE_OK)
+	if (ledger_begin(&ledger, environment->storage, false) != BE_OK)
 		return true;
-	while (!holds && (found = store_commit_next(&store, commit.id + 1, &commit)) != STORE_NONE)
+	while (!holds && (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
 		holds = found < 0 ||
 			(commit.owner.generation == self.generation && commit.owner.slot == self.slot);
-	store_abort(&store);
+	ledger_abort(&ledger);
 	return holds;
 }
 

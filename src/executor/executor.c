@@ -25,19 +25,19 @@ static void fail(struct result *result, enum be_status status)
 enum be_status executor_batch(struct environment *environment, struct executor_item *items, size_t count,
 			      uint64_t batch)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, environment->storage, true);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, environment->storage, true);
 
 	for (size_t i = 0; status == BE_OK && i < count; i++) {
 		error_clear();
-		status = rules_apply(&store, items[i].operation, items[i].result);
+		status = rules_apply(&ledger, items[i].operation, items[i].result);
 		if (items[i].error)
 			snprintf(items[i].error, items[i].error_size, "%s", be_last_error());
 		if (status != BE_OK)
-			store_abort(&store);
+			ledger_abort(&ledger);
 	}
 	if (status == BE_OK)
-		status = store_commit(&store, batch);
+		status = ledger_commit(&ledger, batch);
 	for (size_t i = 0; status != BE_OK && i < count; i++) {
 		fail(items[i].result, status);
 		if (items[i].error)
@@ -66,21 +66,21 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 static enum be_status apply_all(const struct be_storage *storage, const struct operation *operations,
 				struct result *results, size_t count, size_t *done)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, storage, true);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, storage, true);
 
 	if (status != BE_OK)
 		return status;
 	for (*done = 0; *done < count; ++*done) {
-		status = rules_apply(&store, &operations[*done], &results[*done]);
+		status = rules_apply(&ledger, &operations[*done], &results[*done]);
 		if (status == BE_OK)
 			status = results[*done].status;
 		if (status != BE_OK) {
-			store_abort(&store);
+			ledger_abort(&ledger);
 			return status;
 		}
 	}
-	return store_commit(&store, 0);
+	return ledger_commit(&ledger, 0);
 }
 
 enum be_status executor_together(struct environment *environment, const struct operation *operations,

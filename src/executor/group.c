@@ -244,7 +244,7 @@ struct batch {
 static enum be_status last_committed(struct environment *environment, uint64_t *batch)
 {
 	struct header header = {.batch = 0};
-	enum be_status status = store_read_header(environment->storage, true, &header);
+	enum be_status status = ledger_read_header(environment->storage, true, &header);
 
 	*batch = header.batch;
 	return status;

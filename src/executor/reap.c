@@ -94,20 +94,20 @@ static enum be_status reap_expired(struct reaper *reaper)
 	enum be_status status = BE_OK;
 
 	while (more && status == BE_OK) {
-		struct store store;
+		struct ledger ledger;
 		int found = 0;
 
-		status = store_begin(&store, reaper->environment->storage, false);
+		status = ledger_begin(&ledger, reaper->environment->storage, false);
 		if (status != BE_OK)
 			return status;
 		while (reaper->page.count < PAGE) {
-			found = store_deadline_next(&store, &deadline_ns, &id);
+			found = ledger_deadline_next(&ledger, &deadline_ns, &id);
 			more = found == 0 && deadline_ns <= reaper->now_ns;
 			if (!more)
 				break;
 			add(reaper, id, BE_COMMIT_EXPIRED, NULL);
 		}
-		store_abort(&store);
+		ledger_abort(&ledger);
 		status = found < 0 ? (enum be_status)found : run_page(reaper);
 	}
 	return status;
@@ -147,22 +147,22 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 	int found = 0;
 
 	while (found == 0 && status == BE_OK) {
-		struct store store;
+		struct ledger ledger;
 		int looked_at = 0;
 
-		status = store_begin(&store, reaper->environment->storage, false);
+		status = ledger_begin(&ledger, reaper->environment->storage, false);
 		if (status != BE_OK)
 			return status;
 		/* A page is bounded by what it looks at, too: a read txn must be short. */
 		while (reaper->page.count < PAGE && looked_at++ < 32 * PAGE) {
-			found = store_commit_next(&store, commit.id + 1, &commit);
+			found = ledger_commit_next(&ledger, commit.id + 1, &commit);
 			if (found != 0)
 				break;
 			if (!commit.detached && commit.owner.generation != 0 &&
 			    is_dead(reaper, &commit.owner, thorough))
 				add(reaper, commit.id, BE_COMMIT_ORPHANED, &commit.owner);
 		}
-		store_abort(&store);
+		ledger_abort(&ledger);
 		status = found < 0 ? (enum be_status)found : run_page(reaper);
 	}
 	return status;
@@ -209,7 +209,7 @@ enum be_status reap_run(struct environment *environment, int64_t now_ns, bool th
 {
 	struct reaper *reaper;
 	struct owner dead;
-	struct store store;
+	struct ledger ledger;
 	int64_t deadline_ns = 0;
 	uint64_t id = 0;
 	enum be_status status;
@@ -217,14 +217,14 @@ enum be_status reap_run(struct environment *environment, int64_t now_ns, bool th
 	int found;
 
 	*reaped = 0;
-	status = store_begin(&store, environment->storage, false);
+	status = ledger_begin(&ledger, environment->storage, false);
 	if (status != BE_OK)
 		return status;
-	found = store_deadline_next(&store, &deadline_ns, &id);
-	store_abort(&store);
+	found = ledger_deadline_next(&ledger, &deadline_ns, &id);
+	ledger_abort(&ledger);
 	if (found < 0)
 		return (enum be_status)found;
-	if (!thorough && (found == STORE_NONE || deadline_ns > now_ns) &&
+	if (!thorough && (found == LEDGER_NONE || deadline_ns > now_ns) &&
 	    !(has_owners && owners_find_dead(environment->owners, &dead, 1) > 0))
 		return BE_OK;
 

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-/* What a storage returned, as 0, STORE_NONE or a fault. */
+/* What a storage returned, as 0, LEDGER_NONE or a fault. */
 static int storage_answer(int answer)
 {
 	if (answer == 0 || answer == BE_STORAGE_NOT_FOUND)
@@ -39,194 +39,194 @@ static enum be_status damaged(const char *what, enum be_status status)
 			 what);
 }
 
-static int find(struct store *store, const struct record_key *key, struct be_bytes *value)
+static int find(struct ledger *ledger, const struct record_key *key, struct be_bytes *value)
 {
-	const struct be_storage *storage = store->storage;
+	const struct be_storage *storage = ledger->storage;
 
-	return storage_answer(storage->ops->get(storage->self, store->txn, record_key_bytes(key), value));
+	return storage_answer(storage->ops->get(storage->self, ledger->txn, record_key_bytes(key), value));
 }
 
-static enum be_status put(struct store *store, const struct record_key *key, const struct record_value *value)
+static enum be_status put(struct ledger *ledger, const struct record_key *key, const struct record_value *value)
 {
-	const struct be_storage *storage = store->storage;
+	const struct be_storage *storage = ledger->storage;
 
-	store->changes++;
-	return storage_done(storage->ops->put(storage->self, store->txn, record_key_bytes(key),
+	ledger->changes++;
+	return storage_done(storage->ops->put(storage->self, ledger->txn, record_key_bytes(key),
 					      (struct be_bytes){value->bytes, value->size}));
 }
 
-static enum be_status del(struct store *store, const struct record_key *key)
+static enum be_status del(struct ledger *ledger, const struct record_key *key)
 {
-	const struct be_storage *storage = store->storage;
-	int answer = storage_answer(storage->ops->del(storage->self, store->txn, record_key_bytes(key)));
+	const struct be_storage *storage = ledger->storage;
+	int answer = storage_answer(storage->ops->del(storage->self, ledger->txn, record_key_bytes(key)));
 
-	store->changes++;
-	if (answer == STORE_NONE)
+	ledger->changes++;
+	if (answer == LEDGER_NONE)
 		return damaged("a record that must be there to be removed", BE_DAMAGED);
 	return (enum be_status)answer;
 }
 
-static bool sound(const struct store *store, struct be_bytes key, struct be_bytes value)
+static bool sound(const struct ledger *ledger, struct be_bytes key, struct be_bytes value)
 {
-	return !store->strict || record_checksum_fits(key, value);
+	return !ledger->strict || record_checksum_fits(key, value);
 }
 
 /* ---- the txn */
 
-enum be_status store_begin(struct store *store, const struct be_storage *storage, bool write)
+enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *storage, bool write)
 {
-	store->storage = storage;
-	store->write = write;
-	store->strict = write;
-	store->has_header = false;
-	store->changes = 0;
-	return storage_done(storage->ops->begin(storage->self, write, &store->txn));
+	ledger->storage = storage;
+	ledger->write = write;
+	ledger->strict = write;
+	ledger->has_header = false;
+	ledger->changes = 0;
+	return storage_done(storage->ops->begin(storage->self, write, &ledger->txn));
 }
 
-enum be_status store_commit(struct store *store, uint64_t batch)
+enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 {
 	struct record_value value;
 	struct record_key key;
 	enum be_status status;
 
-	if (store->changes == 0) {
-		store_abort(store);
+	if (ledger->changes == 0) {
+		ledger_abort(ledger);
 		return BE_OK;
 	}
-	status = store_header(store);
+	status = ledger_header(ledger);
 	if (status == BE_OK) {
-		store->header.changes++;
+		ledger->header.changes++;
 		if (batch != 0)
-			store->header.batch = batch;
+			ledger->header.batch = batch;
 		record_key_header(&key);
-		record_encode_header(&value, &store->header);
-		status = put(store, &key, &value);
+		record_encode_header(&value, &ledger->header);
+		status = put(ledger, &key, &value);
 	}
 	if (status != BE_OK) {
-		store_abort(store);
+		ledger_abort(ledger);
 		return status;
 	}
-	return storage_done(store->storage->ops->commit(store->storage->self, store->txn));
+	return storage_done(ledger->storage->ops->commit(ledger->storage->self, ledger->txn));
 }
 
-void store_abort(struct store *store)
+void ledger_abort(struct ledger *ledger)
 {
-	store->storage->ops->abort(store->storage->self, store->txn);
+	ledger->storage->ops->abort(ledger->storage->self, ledger->txn);
 }
 
 /* ---- the header */
 
-enum be_status store_header(struct store *store)
+enum be_status ledger_header(struct ledger *ledger)
 {
 	struct record_key key;
 	struct be_bytes value;
 	enum be_status status;
 	int found;
 
-	if (store->has_header)
+	if (ledger->has_header)
 		return BE_OK;
 	record_key_header(&key);
-	found = find(store, &key, &value);
-	if (found == STORE_NONE)
+	found = find(ledger, &key, &value);
+	if (found == LEDGER_NONE)
 		return error_set(
 			BE_NOT_AN_ENVIRONMENT,
 			"there is no header record: this is not, or not yet, a budget-enforcer environment");
 	if (found < 0)
 		return (enum be_status)found;
-	status = record_decode_header(value, &store->header);
+	status = record_decode_header(value, &ledger->header);
 	if (status == BE_OK && !record_checksum_fits(record_key_bytes(&key), value))
 		status = BE_DAMAGED;
 	if (status != BE_OK)
 		return damaged("the header record", status);
-	store->has_header = true;
+	ledger->has_header = true;
 	return BE_OK;
 }
 
-enum be_status store_read_header(const struct be_storage *storage, bool write, struct header *header)
+enum be_status ledger_read_header(const struct be_storage *storage, bool write, struct header *header)
 {
-	struct store store;
-	enum be_status status = store_begin(&store, storage, write);
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, storage, write);
 
 	if (status != BE_OK)
 		return status;
-	status = store_header(&store);
+	status = ledger_header(&ledger);
 	if (status == BE_OK)
-		*header = store.header;
-	store_abort(&store);
+		*header = ledger.header;
+	ledger_abort(&ledger);
 	return status;
 }
 
-enum be_status store_initialise(struct store *store, int64_t now_ns)
+enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
 {
 	struct be_bytes key, value;
-	int found = store_next(store, (struct be_bytes){"", 1}, &key, &value);
+	int found = ledger_next(ledger, (struct be_bytes){"", 1}, &key, &value);
 
 	if (found < 0)
 		return (enum be_status)found;
 	if (found == 0)
 		return error_set(BE_NOT_AN_ENVIRONMENT, "the storage holds records of another program");
-	store->header = (struct header){
+	ledger->header = (struct header){
 		.next_envelope_id = 1,
 		.next_commit_id = 1,
 		.next_transaction_id = 1,
 		.created_ns = now_ns,
 	};
-	store->has_header = true;
-	store->changes++;
+	ledger->has_header = true;
+	ledger->changes++;
 	return BE_OK;
 }
 
 /* ---- envelopes */
 
-int store_envelope_find(struct store *store, const struct record_key *key, struct envelope *envelope)
+int ledger_envelope_find(struct ledger *ledger, const struct record_key *key, struct envelope *envelope)
 {
 	struct be_bytes value;
 	enum be_status status;
-	int found = find(store, key, &value);
+	int found = find(ledger, key, &value);
 
 	if (found != 0)
 		return found;
 	status = record_decode_envelope(value, envelope);
-	if (status == BE_OK && !sound(store, record_key_bytes(key), value))
+	if (status == BE_OK && !sound(ledger, record_key_bytes(key), value))
 		status = BE_DAMAGED;
 	if (status != BE_OK)
 		return (int)damaged("an envelope's record", status);
 	return 0;
 }
 
-int store_envelope_get(struct store *store, const struct name *name, struct envelope *envelope)
+int ledger_envelope_get(struct ledger *ledger, const struct name *name, struct envelope *envelope)
 {
 	struct record_key key;
 	int found;
 
 	record_key_envelope(&key, name);
-	found = store_envelope_find(store, &key, envelope);
+	found = ledger_envelope_find(ledger, &key, envelope);
 	if (found == 0)
 		name_copy(&envelope->name, name);
 	return found;
 }
 
-enum be_status store_envelope_put(struct store *store, const struct envelope *envelope)
+enum be_status ledger_envelope_put(struct ledger *ledger, const struct envelope *envelope)
 {
 	struct record_value value;
 	struct record_key key;
 
 	record_key_envelope(&key, &envelope->name);
 	record_encode_envelope(&value, &key, envelope);
-	return put(store, &key, &value);
+	return put(ledger, &key, &value);
 }
 
-enum be_status store_envelope_del(struct store *store, const struct name *name)
+enum be_status ledger_envelope_del(struct ledger *ledger, const struct name *name)
 {
 	struct record_key key;
 
 	record_key_envelope(&key, name);
-	return del(store, &key);
+	return del(ledger, &key);
 }
 
 /* ---- commits */
 
-static int get_commit(struct store *store, enum record_type type, uint64_t id, struct commit *commit)
+static int get_commit(struct ledger *ledger, enum record_type type, uint64_t id, struct commit *commit)
 {
 	struct record_key key;
 	struct be_bytes value;
@@ -234,23 +234,23 @@ static int get_commit(struct store *store, enum record_type type, uint64_t id, s
 	int found;
 
 	record_key_id(&key, type, id);
-	found = find(store, &key, &value);
+	found = find(ledger, &key, &value);
 	if (found != 0)
 		return found;
 	status = record_decode_commit(record_key_bytes(&key), value, commit);
-	if (status == BE_OK && !sound(store, record_key_bytes(&key), value))
+	if (status == BE_OK && !sound(ledger, record_key_bytes(&key), value))
 		status = BE_DAMAGED;
 	return status == BE_OK ? 0 : (int)damaged("a commit's record", status);
 }
 
-int store_commit_get(struct store *store, uint64_t id, struct commit *commit)
+int ledger_commit_get(struct ledger *ledger, uint64_t id, struct commit *commit)
 {
-	int found = get_commit(store, RECORD_COMMIT, id, commit);
+	int found = get_commit(ledger, RECORD_COMMIT, id, commit);
 
-	return found == STORE_NONE ? get_commit(store, RECORD_ENDED, id, commit) : found;
+	return found == LEDGER_NONE ? get_commit(ledger, RECORD_ENDED, id, commit) : found;
 }
 
-static enum be_status put_deadline(struct store *store, int64_t deadline_ns, uint64_t id)
+static enum be_status put_deadline(struct ledger *ledger, int64_t deadline_ns, uint64_t id)
 {
 	struct record_value nothing;
 	struct record_key key;
@@ -259,95 +259,95 @@ static enum be_status put_deadline(struct store *store, int64_t deadline_ns, uin
 		return BE_OK;
 	nothing.size = 0;
 	record_key_deadline(&key, deadline_ns, id);
-	return put(store, &key, &nothing);
+	return put(ledger, &key, &nothing);
 }
 
-static enum be_status del_deadline(struct store *store, int64_t deadline_ns, uint64_t id)
+static enum be_status del_deadline(struct ledger *ledger, int64_t deadline_ns, uint64_t id)
 {
 	struct record_key key;
 
 	if (deadline_ns == 0)
 		return BE_OK;
 	record_key_deadline(&key, deadline_ns, id);
-	return del(store, &key);
+	return del(ledger, &key);
 }
 
-static enum be_status put_commit(struct store *store, const struct commit *commit)
+static enum be_status put_commit(struct ledger *ledger, const struct commit *commit)
 {
 	struct record_value value;
 	struct record_key key;
 
 	record_key_id(&key, commit->state == BE_COMMIT_PENDING ? RECORD_COMMIT : RECORD_ENDED, commit->id);
 	record_encode_commit(&value, &key, commit);
-	return put(store, &key, &value);
+	return put(ledger, &key, &value);
 }
 
-enum be_status store_commit_put(struct store *store, const struct commit *commit)
+enum be_status ledger_commit_put(struct ledger *ledger, const struct commit *commit)
 {
-	enum be_status status = put_commit(store, commit);
+	enum be_status status = put_commit(ledger, commit);
 
 	if (status == BE_OK && commit->state == BE_COMMIT_PENDING)
-		status = put_deadline(store, commit->deadline_ns, commit->id);
+		status = put_deadline(ledger, commit->deadline_ns, commit->id);
 	return status;
 }
 
-enum be_status store_commit_end(struct store *store, const struct commit *commit)
+enum be_status ledger_commit_end(struct ledger *ledger, const struct commit *commit)
 {
 	struct record_key key;
 	enum be_status status;
 
 	record_key_id(&key, RECORD_COMMIT, commit->id);
-	status = del(store, &key);
+	status = del(ledger, &key);
 	if (status == BE_OK)
-		status = del_deadline(store, commit->deadline_ns, commit->id);
+		status = del_deadline(ledger, commit->deadline_ns, commit->id);
 	if (status == BE_OK)
-		status = put_commit(store, commit);
+		status = put_commit(ledger, commit);
 	return status;
 }
 
-enum be_status store_commit_replace(struct store *store, const struct commit *commit, int64_t old_deadline_ns)
+enum be_status ledger_commit_replace(struct ledger *ledger, const struct commit *commit, int64_t old_deadline_ns)
 {
-	enum be_status status = del_deadline(store, old_deadline_ns, commit->id);
+	enum be_status status = del_deadline(ledger, old_deadline_ns, commit->id);
 
-	return status == BE_OK ? store_commit_put(store, commit) : status;
+	return status == BE_OK ? ledger_commit_put(ledger, commit) : status;
 }
 
 /* ---- transactions */
 
-enum be_status store_transaction_put(struct store *store, const struct transaction *transaction)
+enum be_status ledger_transaction_put(struct ledger *ledger, const struct transaction *transaction)
 {
 	struct record_value value;
 	struct record_key key;
 
 	record_key_id(&key, RECORD_TRANSACTION, transaction->id);
 	record_encode_transaction(&value, &key, transaction);
-	return put(store, &key, &value);
+	return put(ledger, &key, &value);
 }
 
-static enum be_status del_id(struct store *store, enum record_type type, uint64_t id)
+static enum be_status del_id(struct ledger *ledger, enum record_type type, uint64_t id)
 {
 	struct record_key key;
 
 	record_key_id(&key, type, id);
-	return del(store, &key);
+	return del(ledger, &key);
 }
 
-enum be_status store_transaction_del(struct store *store, uint64_t id)
+enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id)
 {
-	return del_id(store, RECORD_TRANSACTION, id);
+	return del_id(ledger, RECORD_TRANSACTION, id);
 }
 
-enum be_status store_ended_del(struct store *store, uint64_t id)
+enum be_status ledger_ended_del(struct ledger *ledger, uint64_t id)
 {
-	return del_id(store, RECORD_ENDED, id);
+	return del_id(ledger, RECORD_ENDED, id);
 }
 
 /* ---- listing */
 
-int store_next(struct store *store, struct be_bytes from, struct be_bytes *key, struct be_bytes *value)
+int ledger_next(struct ledger *ledger, struct be_bytes from, struct be_bytes *key, struct be_bytes *value)
 {
-	const struct be_storage *storage = store->storage;
-	int found = storage_answer(storage->ops->next(storage->self, store->txn, from, key, value));
+	const struct be_storage *storage = ledger->storage;
+	int found = storage_answer(storage->ops->next(storage->self, ledger->txn, from, key, value));
 
 	if (found == 0 && key->size == 0)
 		return (int)error_set(BE_STORAGE_FAILED, "the storage returned an empty key");
@@ -355,32 +355,32 @@ int store_next(struct store *store, struct be_bytes from, struct be_bytes *key, 
 }
 
 /* The same, of one type. */
-static int next(struct store *store, const struct record_key *from, struct be_bytes *key,
+static int next(struct ledger *ledger, const struct record_key *from, struct be_bytes *key,
 		struct be_bytes *value)
 {
-	int found = store_next(store, record_key_bytes(from), key, value);
+	int found = ledger_next(ledger, record_key_bytes(from), key, value);
 
 	if (found != 0)
 		return found;
-	return ((const uint8_t *)key->data)[0] == from->bytes[0] ? 0 : STORE_NONE;
+	return ((const uint8_t *)key->data)[0] == from->bytes[0] ? 0 : LEDGER_NONE;
 }
 
-int store_envelope_next(struct store *store, const struct record_key *from, struct envelope *envelope)
+int ledger_envelope_next(struct ledger *ledger, const struct record_key *from, struct envelope *envelope)
 {
 	struct be_bytes key, value;
 	enum be_status status;
-	int found = next(store, from, &key, &value);
+	int found = next(ledger, from, &key, &value);
 
 	if (found != 0)
 		return found;
 	status = record_parse_envelope_key(key, &envelope->name) ? record_decode_envelope(value, envelope)
 								 : BE_DAMAGED;
-	if (status == BE_OK && !sound(store, key, value))
+	if (status == BE_OK && !sound(ledger, key, value))
 		status = BE_DAMAGED;
 	return status == BE_OK ? 0 : (int)damaged("an envelope's record", status);
 }
 
-static int next_commit(struct store *store, enum record_type type, uint64_t from_id, struct commit *commit)
+static int next_commit(struct ledger *ledger, enum record_type type, uint64_t from_id, struct commit *commit)
 {
 	struct record_key from;
 	struct be_bytes key, value;
@@ -388,26 +388,26 @@ static int next_commit(struct store *store, enum record_type type, uint64_t from
 	int found;
 
 	record_key_id(&from, type, from_id);
-	found = next(store, &from, &key, &value);
+	found = next(ledger, &from, &key, &value);
 	if (found != 0)
 		return found;
 	status = record_decode_commit(key, value, commit);
-	if (status == BE_OK && !sound(store, key, value))
+	if (status == BE_OK && !sound(ledger, key, value))
 		status = BE_DAMAGED;
 	return status == BE_OK ? 0 : (int)damaged("a commit's record", status);
 }
 
-int store_commit_next(struct store *store, uint64_t from_id, struct commit *commit)
+int ledger_commit_next(struct ledger *ledger, uint64_t from_id, struct commit *commit)
 {
-	return next_commit(store, RECORD_COMMIT, from_id, commit);
+	return next_commit(ledger, RECORD_COMMIT, from_id, commit);
 }
 
-int store_ended_next(struct store *store, uint64_t from_id, struct commit *commit)
+int ledger_ended_next(struct ledger *ledger, uint64_t from_id, struct commit *commit)
 {
-	return next_commit(store, RECORD_ENDED, from_id, commit);
+	return next_commit(ledger, RECORD_ENDED, from_id, commit);
 }
 
-int store_transaction_next(struct store *store, uint64_t from_id, struct transaction *transaction)
+int ledger_transaction_next(struct ledger *ledger, uint64_t from_id, struct transaction *transaction)
 {
 	struct record_key from;
 	struct be_bytes key, value;
@@ -415,23 +415,23 @@ int store_transaction_next(struct store *store, uint64_t from_id, struct transac
 	int found;
 
 	record_key_id(&from, RECORD_TRANSACTION, from_id);
-	found = next(store, &from, &key, &value);
+	found = next(ledger, &from, &key, &value);
 	if (found != 0)
 		return found;
 	status = record_decode_transaction(key, value, transaction);
-	if (status == BE_OK && !sound(store, key, value))
+	if (status == BE_OK && !sound(ledger, key, value))
 		status = BE_DAMAGED;
 	return status == BE_OK ? 0 : (int)damaged("a transaction's record", status);
 }
 
-int store_deadline_next(struct store *store, int64_t *deadline_ns, uint64_t *id)
+int ledger_deadline_next(struct ledger *ledger, int64_t *deadline_ns, uint64_t *id)
 {
 	struct record_key from;
 	struct be_bytes key, value;
 	int found;
 
 	record_key_deadline(&from, *deadline_ns, *id + 1);
-	found = next(store, &from, &key, &value);
+	found = next(ledger, &from, &key, &value);
 	if (found != 0)
 		return found;
 	if (!record_parse_deadline_key(key, deadline_ns, id))

@@ -75,25 +75,25 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 
 /* The next transaction's id, from which a window that begins in this txn counts. A read txn writes nothing
  * down, so there any number will do, and it is spared the look-up. */
-static enum be_status next_transaction_id(struct store *store, uint64_t *id)
+static enum be_status next_transaction_id(struct ledger *ledger, uint64_t *id)
 {
 	enum be_status status = BE_OK;
 
 	*id = 1;
-	if (store->write) {
-		status = store_header(store);
-		*id = store->header.next_transaction_id;
+	if (ledger->write) {
+		status = ledger_header(ledger);
+		*id = ledger->header.next_transaction_id;
 	}
 	return status;
 }
 
 /* Reads and rolls over an envelope and its ancestors. */
-static enum be_status chain_load(struct store *store, const struct name *name, int64_t now_ns,
+static enum be_status chain_load(struct ledger *ledger, const struct name *name, int64_t now_ns,
 				 struct chain *chain)
 {
 	const struct name *next = name;
 	uint64_t transaction_id;
-	enum be_status status = next_transaction_id(store, &transaction_id);
+	enum be_status status = next_transaction_id(ledger, &transaction_id);
 
 	chain->depth = 0;
 	while (status == BE_OK) {
@@ -103,10 +103,10 @@ static enum be_status chain_load(struct store *store, const struct name *name, i
 		if (chain->depth == BE_DEPTH_MAX)
 			return error_set(BE_DAMAGED, "the envelope \"%s\" has more than %d ancestors",
 					 name->category, BE_DEPTH_MAX - 1);
-		found = store_envelope_get(store, next, envelope);
-		if (found == STORE_NONE && chain->depth == 0)
+		found = ledger_envelope_get(ledger, next, envelope);
+		if (found == LEDGER_NONE && chain->depth == 0)
 			return BE_NO_ENVELOPE;
-		if (found == STORE_NONE)
+		if (found == LEDGER_NONE)
 			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing", name->category);
 		if (found < 0)
 			return (enum be_status)found;
@@ -119,12 +119,12 @@ static enum be_status chain_load(struct store *store, const struct name *name, i
 	return status;
 }
 
-static enum be_status chain_store(struct store *store, const struct chain *chain)
+static enum be_status chain_store(struct ledger *ledger, const struct chain *chain)
 {
 	enum be_status status = BE_OK;
 
 	for (uint32_t i = 0; i < chain->depth && status == BE_OK; i++)
-		status = store_envelope_put(store, &chain->envelopes[i]);
+		status = ledger_envelope_put(ledger, &chain->envelopes[i]);
 	return status;
 }
 
@@ -214,12 +214,12 @@ static int64_t now_at(struct rules_moment *moment)
 }
 
 /* Finds one envelope of a chain; with its name if somebody is to be told of it. */
-static int find_in_chain(struct store *store, const struct record_key *key, int depth, bool named,
+static int find_in_chain(struct ledger *ledger, const struct record_key *key, int depth, bool named,
 			 struct envelope *envelope)
 {
-	int found = store_envelope_find(store, key, envelope);
+	int found = ledger_envelope_find(ledger, key, envelope);
 
-	if (found == STORE_NONE && depth > 0)
+	if (found == LEDGER_NONE && depth > 0)
 		return (int)error_set(BE_DAMAGED, "the parent of an envelope is missing");
 	if (found == 0 && named && !record_parse_envelope_key(record_key_bytes(key), &envelope->name))
 		return (int)error_set(BE_DAMAGED, "an envelope lies under a key that names none");
@@ -237,7 +237,7 @@ static enum be_status check_no_envelope(const struct record_key *key, struct be_
 
 /* The same question for those who only ask: one envelope at a time, no chain is put together, and of names only the
  * keys are handled until somebody wants to be told. */
-enum be_status rules_check(struct store *store, const struct record_key *key, int64_t amount,
+enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,
 			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
 			   struct be_envelope *after, bool *has_envelope)
 {
@@ -247,12 +247,12 @@ enum be_status rules_check(struct store *store, const struct record_key *key, in
 	if (decision)
 		decision->requested = amount;
 	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
-		int found = find_in_chain(store, key, depth, decision || after, &envelope);
+		int found = find_in_chain(ledger, key, depth, decision || after, &envelope);
 		enum be_status status;
 
 		if (found < 0)
 			return (enum be_status)found;
-		if (found == STORE_NONE)
+		if (found == LEDGER_NONE)
 			return check_no_envelope(key, decision);
 		if (envelope.period != BE_PERIOD_TOTAL)
 			rules_roll_over(&envelope, now_at(moment), 1);
@@ -283,15 +283,15 @@ static void show_envelope(struct result *result, const struct envelope *envelope
 }
 
 /* Writes a transaction for the chain, whose envelopes have been charged in memory. */
-static enum be_status write_transaction(struct store *store, const struct chain *chain,
+static enum be_status write_transaction(struct ledger *ledger, const struct chain *chain,
 					struct transaction *transaction, struct result *result)
 {
 	struct be_transaction *shown = &result->transaction;
-	enum be_status status = store_header(store);
+	enum be_status status = ledger_header(ledger);
 
 	if (status != BE_OK)
 		return status;
-	transaction->id = store->header.next_transaction_id++;
+	transaction->id = ledger->header.next_transaction_id++;
 	name_copy(&transaction->name, &chain->envelopes[0].name);
 	transaction->depth = chain->depth;
 	for (uint32_t i = 0; i < chain->depth; i++)
@@ -310,7 +310,7 @@ static enum be_status write_transaction(struct store *store, const struct chain 
 	memcpy(shown->category, transaction->name.category, transaction->name.category_size + 1U);
 	memcpy(shown->description, transaction->description, transaction->description_size);
 	shown->description[transaction->description_size] = '\0';
-	return store_transaction_put(store, transaction);
+	return ledger_transaction_put(ledger, transaction);
 }
 
 static void take_description(char *to, uint16_t *size, const char *from, uint16_t from_size)
@@ -334,19 +334,19 @@ static enum be_status ended_status(const struct commit *commit)
 }
 
 /* Reads a pending commit and its chain: BE_NO_COMMIT, or how it ended, when it is not pending. */
-static enum be_status pending_load(struct store *store, uint64_t id, int64_t now_ns, struct commit *commit,
+static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t now_ns, struct commit *commit,
 				   struct chain *chain)
 {
-	int found = store_commit_get(store, id, commit);
+	int found = ledger_commit_get(ledger, id, commit);
 	enum be_status status;
 
-	if (found == STORE_NONE)
+	if (found == LEDGER_NONE)
 		return BE_NO_COMMIT;
 	if (found < 0)
 		return (enum be_status)found;
 	if (commit->state != BE_COMMIT_PENDING)
 		return ended_status(commit);
-	status = chain_load(store, &commit->name, now_ns, chain);
+	status = chain_load(ledger, &commit->name, now_ns, chain);
 	if (status == BE_NO_ENVELOPE || (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
 		return error_set(BE_DAMAGED, "the envelope \"%s\" of a pending commit is missing",
 				 commit->name.category);
@@ -354,7 +354,7 @@ static enum be_status pending_load(struct store *store, uint64_t id, int64_t now
 }
 
 /* Ends a commit in storage: what is kept of one that was released or settled is only how it ended. */
-static enum be_status end_commit(struct store *store, struct commit *commit, enum be_commit_state state,
+static enum be_status end_commit(struct ledger *ledger, struct commit *commit, enum be_commit_state state,
 				 uint64_t transaction_id, int64_t now_ns)
 {
 	bool was_pending = commit->state == BE_COMMIT_PENDING;
@@ -366,18 +366,18 @@ static enum be_status end_commit(struct store *store, struct commit *commit, enu
 		commit->name.namespace_size = commit->name.category_size = 0;
 		commit->description_size = 0;
 	}
-	return was_pending ? store_commit_end(store, commit) : store_commit_put(store, commit);
+	return was_pending ? ledger_commit_end(ledger, commit) : ledger_commit_put(ledger, commit);
 }
 
 /* ---- spending */
 
-static enum be_status apply_commit(struct store *store, const struct operation *operation,
+static enum be_status apply_commit(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
 	struct be_decision *decision = &result->decision;
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = chain_load(store, &operation->name, operation->now_ns, &chain);
+	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
 
 	decision->requested = operation->amount;
 	if (status == BE_NO_ENVELOPE)
@@ -386,7 +386,7 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 		return status;
 	status = chain_decide(&chain, operation->amount, result);
 	if (status == BE_OK)
-		status = store_header(store);
+		status = ledger_header(ledger);
 	if (status != BE_OK) {
 		show_envelope(result, &chain.envelopes[0]);
 		return status;
@@ -400,7 +400,7 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 	for (uint32_t i = 0; i < chain.depth; i++)
 		chain.envelopes[i].granted++;
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
-	commit.id = store->header.next_commit_id++;
+	commit.id = ledger->header.next_commit_id++;
 	commit.state = BE_COMMIT_PENDING;
 	commit.reap_policy = operation->reap_policy;
 	commit.detached = operation->detached;
@@ -416,16 +416,16 @@ static enum be_status apply_commit(struct store *store, const struct operation *
 			 operation->description_size);
 	result->commit_id = commit.id;
 	show_envelope(result, &chain.envelopes[0]);
-	status = chain_store(store, &chain);
-	return status == BE_OK ? store_commit_put(store, &commit) : status;
+	status = chain_store(ledger, &chain);
+	return status == BE_OK ? ledger_commit_put(ledger, &commit) : status;
 }
 
-static enum be_status apply_release(struct store *store, const struct operation *operation,
+static enum be_status apply_release(struct ledger *ledger, const struct operation *operation,
 				    struct result *result)
 {
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 
 	if (status == BE_OK)
 		status = chain_commit(&chain, -commit.amount, -1);
@@ -435,17 +435,17 @@ static enum be_status apply_release(struct store *store, const struct operation 
 	/* Nothing may be refused from here on. */
 	result->held = commit.amount;
 	show_envelope(result, &chain.envelopes[0]);
-	status = chain_store(store, &chain);
-	return status == BE_OK ? end_commit(store, &commit, BE_COMMIT_RELEASED, 0, operation->now_ns)
+	status = chain_store(ledger, &chain);
+	return status == BE_OK ? end_commit(ledger, &commit, BE_COMMIT_RELEASED, 0, operation->now_ns)
 			       : status;
 }
 
-static enum be_status apply_record(struct store *store, const struct operation *operation,
+static enum be_status apply_record(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
 	struct transaction transaction = {.kind = BE_TRANSACTION_RECORD};
 	struct chain chain;
-	enum be_status status = chain_load(store, &operation->name, operation->now_ns, &chain);
+	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
 
 	if (status == BE_OK)
 		status = chain_spend(&chain, operation->amount);
@@ -458,13 +458,13 @@ static enum be_status apply_record(struct store *store, const struct operation *
 	take_description(transaction.description, &transaction.description_size, operation->description,
 			 operation->description_size);
 	show_envelope(result, &chain.envelopes[0]);
-	status = chain_store(store, &chain);
-	return status == BE_OK ? write_transaction(store, &chain, &transaction, result) : status;
+	status = chain_store(ledger, &chain);
+	return status == BE_OK ? write_transaction(ledger, &chain, &transaction, result) : status;
 }
 
 /* Charges a commit and ends it. `late`: it was reaped before, so that nothing is committed for it any more.
  */
-static enum be_status charge_commit(struct store *store, const struct operation *operation,
+static enum be_status charge_commit(struct ledger *ledger, const struct operation *operation,
 				    struct commit *commit, struct chain *chain, bool late,
 				    struct transaction *transaction, enum be_commit_state state,
 				    struct result *result)
@@ -482,25 +482,25 @@ static enum be_status charge_commit(struct store *store, const struct operation 
 	transaction->at_ns = operation->now_ns;
 	transaction->late = late;
 	show_envelope(result, &chain->envelopes[0]);
-	status = chain_store(store, chain);
+	status = chain_store(ledger, chain);
 	if (status == BE_OK)
-		status = write_transaction(store, chain, transaction, result);
-	return status == BE_OK ? end_commit(store, commit, state, transaction->id, operation->now_ns)
+		status = write_transaction(ledger, chain, transaction, result);
+	return status == BE_OK ? end_commit(ledger, commit, state, transaction->id, operation->now_ns)
 			       : status;
 }
 
-static enum be_status apply_settle(struct store *store, const struct operation *operation,
+static enum be_status apply_settle(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
 	struct transaction transaction = {.kind = BE_TRANSACTION_SETTLE, .amount = operation->amount};
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	bool late = status == BE_ALREADY_REAPED;
 
 	/* The money was spent, whenever the word of it comes. */
 	if (late) {
-		status = chain_load(store, &commit.name, operation->now_ns, &chain);
+		status = chain_load(ledger, &commit.name, operation->now_ns, &chain);
 		/* One of the same name that was made since never granted it. */
 		if (status == BE_OK && chain.envelopes[0].id != commit.envelope_id)
 			status = BE_NO_ENVELOPE;
@@ -513,17 +513,17 @@ static enum be_status apply_settle(struct store *store, const struct operation *
 	else
 		take_description(transaction.description, &transaction.description_size, commit.description,
 				 commit.description_size);
-	return charge_commit(store, operation, &commit, &chain, late, &transaction, BE_COMMIT_SETTLED,
+	return charge_commit(ledger, operation, &commit, &chain, late, &transaction, BE_COMMIT_SETTLED,
 			     result);
 }
 
-static enum be_status apply_extend(struct store *store, const struct operation *operation,
+static enum be_status apply_extend(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
 	struct be_decision *decision = &result->decision;
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	int64_t old_deadline_ns, more;
 
 	if (status != BE_OK)
@@ -548,19 +548,19 @@ static enum be_status apply_extend(struct store *store, const struct operation *
 	commit.deadline_ns = operation->deadline_ns;
 	result->commit_id = commit.id;
 	show_envelope(result, &chain.envelopes[0]);
-	status = chain_store(store, &chain);
-	return status == BE_OK ? store_commit_replace(store, &commit, old_deadline_ns) : status;
+	status = chain_store(ledger, &chain);
+	return status == BE_OK ? ledger_commit_replace(ledger, &commit, old_deadline_ns) : status;
 }
 
 /* Ends a commit that somebody saw expired or orphaned. Since they looked, it may have been ended or extended,
  * so it is looked at again. */
-static enum be_status apply_reap(struct store *store, const struct operation *operation,
+static enum be_status apply_reap(struct ledger *ledger, const struct operation *operation,
 				 struct result *result)
 {
 	struct transaction transaction = {0};
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(store, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	bool due;
 
 	if (status != BE_OK)
@@ -579,7 +579,7 @@ static enum be_status apply_reap(struct store *store, const struct operation *op
 		transaction.amount = commit.amount;
 		take_description(transaction.description, &transaction.description_size, commit.description,
 				 commit.description_size);
-		return charge_commit(store, operation, &commit, &chain, false, &transaction,
+		return charge_commit(ledger, operation, &commit, &chain, false, &transaction,
 				     operation->reap_as, result);
 	}
 	status = chain_commit(&chain, -commit.amount, -1);
@@ -588,14 +588,14 @@ static enum be_status apply_reap(struct store *store, const struct operation *op
 
 	/* Nothing may be refused from here on. */
 	show_envelope(result, &chain.envelopes[0]);
-	status = chain_store(store, &chain);
-	return status == BE_OK ? end_commit(store, &commit, operation->reap_as, 0, operation->now_ns)
+	status = chain_store(ledger, &chain);
+	return status == BE_OK ? end_commit(ledger, &commit, operation->reap_as, 0, operation->now_ns)
 			       : status;
 }
 
 /* ---- envelopes */
 
-static enum be_status load_parent(struct store *store, const struct operation *operation, struct chain *chain)
+static enum be_status load_parent(struct ledger *ledger, const struct operation *operation, struct chain *chain)
 {
 	enum be_status status;
 
@@ -605,7 +605,7 @@ static enum be_status load_parent(struct store *store, const struct operation *o
 	/* Parents exist before their children and never change, so this is the only cycle there can be. */
 	if (name_equal(&operation->parent, &operation->name))
 		return BE_PARENT_CYCLE;
-	status = chain_load(store, &operation->parent, operation->now_ns, chain);
+	status = chain_load(ledger, &operation->parent, operation->now_ns, chain);
 	if (status == BE_NO_ENVELOPE)
 		return BE_NO_PARENT;
 	if (status == BE_OK && chain->depth == BE_DEPTH_MAX)
@@ -613,18 +613,18 @@ static enum be_status load_parent(struct store *store, const struct operation *o
 	return status;
 }
 
-static enum be_status apply_create(struct store *store, const struct operation *operation,
+static enum be_status apply_create(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
 	struct envelope envelope;
 	struct chain parents;
 	uint64_t transaction_id;
-	enum be_status status = next_transaction_id(store, &transaction_id);
+	enum be_status status = next_transaction_id(ledger, &transaction_id);
 	int found;
 
 	if (status != BE_OK)
 		return status;
-	found = store_envelope_get(store, &operation->name, &envelope);
+	found = ledger_envelope_get(ledger, &operation->name, &envelope);
 	if (found < 0)
 		return (enum be_status)found;
 	if (found == 0) {
@@ -632,14 +632,14 @@ static enum be_status apply_create(struct store *store, const struct operation *
 		show_envelope(result, &envelope);
 		return operation->kind == BE_OPERATION_ENSURE ? BE_OK : BE_ENVELOPE_EXISTS;
 	}
-	status = load_parent(store, operation, &parents);
+	status = load_parent(ledger, operation, &parents);
 	if (status != BE_OK)
 		return status;
 
 	/* Nothing may be refused from here on. */
 	name_copy(&envelope.name, &operation->name);
 	name_copy(&envelope.parent, &operation->parent);
-	envelope.id = store->header.next_envelope_id++;
+	envelope.id = ledger->header.next_envelope_id++;
 	envelope.period = operation->period;
 	envelope.suspended = operation->suspended;
 	envelope.limit = operation->amount;
@@ -654,16 +654,16 @@ static enum be_status apply_create(struct store *store, const struct operation *
 	show_envelope(result, &envelope);
 	if (parents.depth > 0) {
 		parents.envelopes[0].children++;
-		status = store_envelope_put(store, &parents.envelopes[0]);
+		status = ledger_envelope_put(ledger, &parents.envelopes[0]);
 	}
-	return status == BE_OK ? store_envelope_put(store, &envelope) : status;
+	return status == BE_OK ? ledger_envelope_put(ledger, &envelope) : status;
 }
 
-static enum be_status apply_remove(struct store *store, const struct operation *operation,
+static enum be_status apply_remove(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
 	struct chain chain;
-	enum be_status status = chain_load(store, &operation->name, operation->now_ns, &chain);
+	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
 	struct envelope *envelope = &chain.envelopes[0];
 
 	if (status != BE_OK)
@@ -681,25 +681,25 @@ static enum be_status apply_remove(struct store *store, const struct operation *
 	result->has_envelope = false; /* there is none afterwards */
 	if (chain.depth > 1) {
 		chain.envelopes[1].children--;
-		status = store_envelope_put(store, &chain.envelopes[1]);
+		status = ledger_envelope_put(ledger, &chain.envelopes[1]);
 	}
-	return status == BE_OK ? store_envelope_del(store, &envelope->name) : status;
+	return status == BE_OK ? ledger_envelope_del(ledger, &envelope->name) : status;
 }
 
 /* Set-limit, suspend, resume, reset: one envelope, and nobody else's business. */
-static enum be_status apply_steer(struct store *store, const struct operation *operation,
+static enum be_status apply_steer(struct ledger *ledger, const struct operation *operation,
 				  struct result *result)
 {
 	struct envelope envelope;
 	uint64_t transaction_id;
-	enum be_status status = next_transaction_id(store, &transaction_id);
+	enum be_status status = next_transaction_id(ledger, &transaction_id);
 	int found;
 
 	if (status != BE_OK)
 		return status;
-	found = store_envelope_get(store, &operation->name, &envelope);
+	found = ledger_envelope_get(ledger, &operation->name, &envelope);
 	if (found != 0)
-		return found == STORE_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
+		return found == LEDGER_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
 	rules_roll_over(&envelope, operation->now_ns, transaction_id);
 
 	/* Nothing may be refused from here on. */
@@ -720,53 +720,53 @@ static enum be_status apply_steer(struct store *store, const struct operation *o
 		break;
 	}
 	show_envelope(result, &envelope);
-	return store_envelope_put(store, &envelope);
+	return ledger_envelope_put(ledger, &envelope);
 }
 
 /* ---- one way in */
 
-static enum be_status apply(struct store *store, const struct operation *operation, struct result *result)
+static enum be_status apply(struct ledger *ledger, const struct operation *operation, struct result *result)
 {
 	switch (operation->kind) {
 	case BE_OPERATION_COMMIT:
-		return apply_commit(store, operation, result);
+		return apply_commit(ledger, operation, result);
 	case BE_OPERATION_RELEASE:
-		return apply_release(store, operation, result);
+		return apply_release(ledger, operation, result);
 	case BE_OPERATION_RECORD:
-		return apply_record(store, operation, result);
+		return apply_record(ledger, operation, result);
 	case BE_OPERATION_SETTLE:
-		return apply_settle(store, operation, result);
+		return apply_settle(ledger, operation, result);
 	case BE_OPERATION_EXTEND:
-		return apply_extend(store, operation, result);
+		return apply_extend(ledger, operation, result);
 	case BE_OPERATION_REAP:
-		return apply_reap(store, operation, result);
+		return apply_reap(ledger, operation, result);
 	case BE_OPERATION_CREATE:
 	case BE_OPERATION_ENSURE:
-		return apply_create(store, operation, result);
+		return apply_create(ledger, operation, result);
 	case BE_OPERATION_SET_LIMIT:
 	case BE_OPERATION_SUSPEND:
 	case BE_OPERATION_RESUME:
 	case BE_OPERATION_RESET:
-		return apply_steer(store, operation, result);
+		return apply_steer(ledger, operation, result);
 	case BE_OPERATION_REMOVE:
-		return apply_remove(store, operation, result);
+		return apply_remove(ledger, operation, result);
 	case BE_OPERATION_CHECK:
 		break;
 	}
 	return BE_INVALID_ARGUMENT;
 }
 
-enum be_status rules_apply(struct store *store, const struct operation *operation, struct result *result)
+enum be_status rules_apply(struct ledger *ledger, const struct operation *operation, struct result *result)
 {
-	uint32_t before = store->changes;
+	uint32_t before = ledger->changes;
 
 	memset(result, 0, sizeof *result);
 	result->decision.size = sizeof result->decision;
-	result->status = apply(store, operation, result);
+	result->status = apply(ledger, operation, result);
 	result->decision.status = result->status;
 	if (result->status <= BE_NOT_FOUND)
 		return result->status; /* the environment's or the machine's fault */
-	if (result->status != BE_OK && store->changes != before)
+	if (result->status != BE_OK && ledger->changes != before)
 		return result->status = error_set(BE_STORAGE_FAILED, "a refused operation had written");
 	return BE_OK;
 }

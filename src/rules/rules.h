@@ -7,14 +7,14 @@
 #include "rules/operation.h"
 
 /*
- * Applies an operation (any kind but check) within a write txn of `store` and fills `result`. Pure of I/O, of
+ * Applies an operation (any kind but check) within a write txn of `ledger` and fills `result`. Pure of I/O, of
  * locks and of clocks: the same records and the same operation give the same result.
  *
  * A result whose status is not BE_OK has written nothing: everything is checked before the first record is
  * put. The value returned is BE_OK even then; a negative one is a fault of the storage or of its records,
  * after which the txn must be aborted, since it may be half done. result->status is then the same fault.
  */
-enum be_status rules_apply(struct store *store, const struct operation *operation, struct result *result);
+enum be_status rules_apply(struct ledger *ledger, const struct operation *operation, struct result *result);
 
 /* The time of a check, which is not read unless an envelope with a period is met. */
 struct rules_moment {
@@ -27,7 +27,7 @@ struct rules_moment {
  * size is left alone, and on a fault what it holds is undefined. *refuser is the id of the envelope that refused, if
  * one did. When `after` is not NULL it receives the envelope asked about, if *has_envelope says so. For the key of a
  * name that is not valid the answer is BE_NO_ENVELOPE, and the decision names none. */
-enum be_status rules_check(struct store *store, const struct record_key *key, int64_t amount,
+enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,
 			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
 			   struct be_envelope *after, bool *has_envelope);
 

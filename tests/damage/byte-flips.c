@@ -127,12 +127,12 @@ static uint64_t read_everything(struct be_enforcer *handle)
 	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 	struct environment *opened;
 	struct be_bytes key, value;
-	struct store store;
+	struct ledger ledger;
 	int found;
 
 	EXPECT_OK(enforcer_environment(handle, &opened));
-	EXPECT_OK(store_begin(&store, opened->storage, false));
-	while ((found = store_next(&store, record_key_bytes(&from), &key, &value)) == 0) {
+	EXPECT_OK(ledger_begin(&ledger, opened->storage, false));
+	while ((found = ledger_next(&ledger, record_key_bytes(&from), &key, &value)) == 0) {
 		for (size_t i = 0; i < key.size; i++)
 			sum = (sum ^ ((const uint8_t *)key.data)[i]) * UINT64_C(0x100000001b3);
 		for (size_t i = 0; i < value.size; i++)
@@ -141,8 +141,8 @@ static uint64_t read_everything(struct be_enforcer *handle)
 		from.bytes[key.size] = 0;
 		from.size = (uint16_t)(key.size + 1);
 	}
-	store_abort(&store);
-	return found == STORE_NONE ? sum : 0;
+	ledger_abort(&ledger);
+	return found == LEDGER_NONE ? sum : 0;
 }
 
 static int look(int index, void *context)
