@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives the disk alone: what a flush of it costs. Modes: flush, 4 KiB written in place and fdatasync(); two,
- * what one txn of LMDB does: pages written in place and fdatasync(), then a meta page by a write that is
- * synchronous.
+ * Drives the disk alone: what a flush of it costs. Modes: flush, 4 KiB written in place and
+ * fdatasync(); two, what one txn of LMDB does: pages written in place and fdatasync(), then a meta
+ * page by a write that is synchronous.
  */
 #include "pool.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives this library. Modes: full and process, the two durabilities; full-direct and process-direct, the
- * same without group commit.
+ * Drives this library. Modes: full and process, the two durabilities; full-direct and
+ * process-direct, the same without group commit.
  */
 #include "pool.h"
 
@@ -23,7 +23,8 @@ static struct be_enforcer *open_as(const struct run *run, const char *mode)
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_enforcer *handle;
 
-	options.durability = strncmp(mode, "process", 7) == 0 ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
+	options.durability =
+		strncmp(mode, "process", 7) == 0 ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	if (strstr(mode, "-direct"))
 		options.flags = BE_OPEN_DIRECT;
 	must(be_open(run->place, &options, &handle));
@@ -69,7 +70,8 @@ static void *fill_pending(void *context)
 
 	options.detached = true; /* so that they outlive this process */
 	for (uint64_t i = filler->first; i < filler->run->pending; i += FILLERS)
-		must(be_commit_with(filler->handle, pool_category(i % filler->run->envelopes, category),
+		must(be_commit_with(filler->handle,
+				    pool_category(i % filler->run->envelopes, category),
 				    POOL_AMOUNT, POOL_DESCRIPTION, &options, &id, NULL));
 	return NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives LMDB alone: what the same operations cost at least, on records of the same sizes under the same keys
- * (src/records/record.h), with nothing checked, encoded or summed up, nobody's death noticed and no work shared.
- * Since the keys are the same, `check` can be run on an environment that the enforcer made.
+ * Drives LMDB alone: what the same operations cost at least, on records of the same sizes under the
+ * same keys (src/records/record.h), with nothing checked, encoded or summed up, nobody's death
+ * noticed and no work shared. Since the keys are the same, `check` can be run on an environment
+ * that the enforcer made.
  *
  * Modes: sync, LMDB's default flags, with two flushes to each txn; nosync, with none.
  */
@@ -202,7 +203,8 @@ static void fill_one(struct lmdb *lmdb, MDB_txn *txn, const struct run *run, uin
 /* Without flushes; whatever is flushed next flushes it all. */
 static void lmdb_make(const struct run *run)
 {
-	struct header header = {.next_commit_id = run->pending + 1, .next_transaction_id = run->ledger + 1};
+	struct header header = {.next_commit_id = run->pending + 1,
+				.next_transaction_id = run->ledger + 1};
 	struct run as = *run;
 	struct lmdb *lmdb;
 	uint64_t most = run->envelopes > run->pending ? run->envelopes : run->pending;
@@ -357,7 +359,8 @@ int main(int argc, char **argv)
 		.committed = lmdb_committed,
 	};
 
-	_Static_assert(sizeof(struct header) == 120 && sizeof(struct envelope) == 128, "as the enforcer's");
+	_Static_assert(sizeof(struct header) == 120 && sizeof(struct envelope) == 128,
+		       "as the enforcer's");
 	_Static_assert(offsetof(struct commit, category) == 88 &&
 			       offsetof(struct transaction, category) == 64,
 		       "as the enforcer's");

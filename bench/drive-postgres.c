@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives a PostgreSQL server over its unix socket, which lies in the place. A reserve is one call of a
- * function by a prepared statement, a txn of its own. Modes: on and off, its synchronous_commit.
+ * Drives a PostgreSQL server over its unix socket, which lies in the place. A reserve is one call
+ * of a function by a prepared statement, a txn of its own. Modes: on and off, its
+ * synchronous_commit.
  */
 #include "pool.h"
 
@@ -16,11 +17,15 @@
 static const char *const schema[] = {
 	"SET client_min_messages = warning",
 	"DROP TABLE IF EXISTS envelope, pending",
-	"CREATE TABLE envelope (category text PRIMARY KEY, lim bigint NOT NULL, spent bigint NOT NULL, "
+	"CREATE TABLE envelope (category text PRIMARY KEY, lim bigint NOT NULL, spent bigint NOT "
+	"NULL, "
 	"committed bigint NOT NULL) WITH (fillfactor = 50)",
-	"CREATE TABLE pending (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, category text NOT NULL, "
-	"amount bigint NOT NULL, created_ns bigint NOT NULL, owner int NOT NULL, description text NOT NULL)",
-	"CREATE OR REPLACE FUNCTION reserve(asked text, wanted bigint, now_ns bigint, by int, why text) "
+	"CREATE TABLE pending (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, category text "
+	"NOT NULL, "
+	"amount bigint NOT NULL, created_ns bigint NOT NULL, owner int NOT NULL, description text "
+	"NOT NULL)",
+	"CREATE OR REPLACE FUNCTION reserve(asked text, wanted bigint, now_ns bigint, by int, why "
+	"text) "
 	"RETURNS bigint LANGUAGE plpgsql AS $$ "
 	"DECLARE new_id bigint; "
 	"BEGIN "
@@ -58,8 +63,8 @@ static PGconn *connect(const struct run *run)
 	PGconn *connection;
 
 	snprintf(text, sizeof text,
-		 "host='%s' user=postgres dbname=postgres options='-c synchronous_commit=%s'", run->place,
-		 run->mode);
+		 "host='%s' user=postgres dbname=postgres options='-c synchronous_commit=%s'",
+		 run->place, run->mode);
 	connection = PQconnectdb(text);
 	if (PQstatus(connection) != CONNECTION_OK)
 		die("%s", PQerrorMessage(connection));
@@ -74,7 +79,8 @@ static void postgres_make(const struct run *run)
 	for (size_t i = 0; i < sizeof schema / sizeof *schema; i++)
 		execute(connection, schema[i]);
 	snprintf(text, sizeof text,
-		 "INSERT INTO envelope SELECT 'envelope-' || to_char(i, 'FM000000'), %" PRId64 ", 0, 0 "
+		 "INSERT INTO envelope SELECT 'envelope-' || to_char(i, 'FM000000'), %" PRId64
+		 ", 0, 0 "
 		 "FROM generate_series(0, %" PRIu64 ") AS i",
 		 POOL_LIMIT, run->envelopes - 1);
 	execute(connection, text);
@@ -91,14 +97,16 @@ static void *postgres_open(const struct run *run)
 		die("out of memory");
 	postgres->connection = connect(run);
 	snprintf(postgres->owner, sizeof postgres->owner, "%d", getpid());
-	PQclear(must(postgres->connection,
-		     PQprepare(postgres->connection, "reserve",
-			       "SELECT reserve($1::text, $2::bigint, $3::bigint, $4::int, $5::text)", 5,
-			       NULL)));
-	PQclear(must(postgres->connection,
-		     PQprepare(postgres->connection, "look",
-			       "SELECT lim, spent, committed FROM envelope WHERE category = $1::text", 1,
-			       NULL)));
+	PQclear(must(
+		postgres->connection,
+		PQprepare(postgres->connection, "reserve",
+			  "SELECT reserve($1::text, $2::bigint, $3::bigint, $4::int, $5::text)", 5,
+			  NULL)));
+	PQclear(must(
+		postgres->connection,
+		PQprepare(postgres->connection, "look",
+			  "SELECT lim, spent, committed FROM envelope WHERE category = $1::text", 1,
+			  NULL)));
 	return postgres;
 }
 
@@ -134,8 +142,8 @@ static uint64_t postgres_reserve(void *self, const char *category)
 
 static PGresult *look(struct postgres *postgres, const char *category)
 {
-	PGresult *result = must(postgres->connection,
-				PQexecPrepared(postgres->connection, "look", 1, &category, NULL, NULL, 0));
+	PGresult *result = must(postgres->connection, PQexecPrepared(postgres->connection, "look",
+								     1, &category, NULL, NULL, 0));
 
 	if (PQntuples(result) != 1)
 		die("there is no envelope %s", category);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives a Redis server over its unix socket, "redis.sock" in the place. A reserve is one Lua script, by its
- * hash; a check is one HMGET. Modes: always and everysec, its appendfsync, which is the server's business.
+ * Drives a Redis server over its unix socket, "redis.sock" in the place. A reserve is one Lua
+ * script, by its hash; a check is one HMGET. Modes: always and everysec, its appendfsync, which is
+ * the server's business.
  */
 #include "pool.h"
 
@@ -17,11 +18,13 @@ static const char script[] =
 	"local key = 'envelope:' .. KEYS[1] "
 	"local found = redis.call('HMGET', key, 'limit', 'spent', 'committed') "
 	"local amount = tonumber(ARGV[1]) "
-	"if not found[1] or amount > tonumber(found[1]) - tonumber(found[2]) - tonumber(found[3]) then "
+	"if not found[1] or amount > tonumber(found[1]) - tonumber(found[2]) - tonumber(found[3]) "
+	"then "
 	"return 0 end "
 	"local id = redis.call('INCR', 'next_commit_id') "
 	"redis.call('HINCRBY', key, 'committed', amount) "
-	"redis.call('HSET', 'pending:' .. id, 'category', KEYS[1], 'amount', amount, 'created_ns', ARGV[2], "
+	"redis.call('HSET', 'pending:' .. id, 'category', KEYS[1], 'amount', amount, 'created_ns', "
+	"ARGV[2], "
 	"'owner', ARGV[3], 'description', ARGV[4]) "
 	"return id";
 
@@ -77,7 +80,8 @@ static void redis_make(const struct run *run)
 	char category[POOL_CATEGORY_SIZE];
 	redisReply *reply;
 
-	freeReplyObject(must(redis->context, redisCommand(redis->context, "FLUSHALL"), REDIS_REPLY_STATUS));
+	freeReplyObject(
+		must(redis->context, redisCommand(redis->context, "FLUSHALL"), REDIS_REPLY_STATUS));
 	for (uint64_t i = 0; i < run->envelopes; i++)
 		redisAppendCommand(redis->context, "HSET " KEY "%s limit %lld spent 0 committed 0",
 				   pool_category(i, category), (long long)POOL_LIMIT);
@@ -92,9 +96,9 @@ static void redis_make(const struct run *run)
 static uint64_t redis_reserve(void *self, const char *category)
 {
 	struct redis *redis = self;
-	redisReply *reply = redisCommand(redis->context, "EVALSHA %s 1 %s %lld %lld %d %s", redis->hash,
-					 category, (long long)POOL_AMOUNT, (long long)pool_now_ns(),
-					 redis->owner, POOL_DESCRIPTION);
+	redisReply *reply = redisCommand(redis->context, "EVALSHA %s 1 %s %lld %lld %d %s",
+					 redis->hash, category, (long long)POOL_AMOUNT,
+					 (long long)pool_now_ns(), redis->owner, POOL_DESCRIPTION);
 	uint64_t id = (uint64_t)must(redis->context, reply, REDIS_REPLY_INTEGER)->integer;
 
 	freeReplyObject(reply);
@@ -110,7 +114,8 @@ static int64_t number(const redisReply *reply)
 
 static redisReply *look(struct redis *redis, const char *category)
 {
-	redisReply *reply = redisCommand(redis->context, "HMGET " KEY "%s limit spent committed", category);
+	redisReply *reply =
+		redisCommand(redis->context, "HMGET " KEY "%s limit spent committed", category);
 
 	return must(redis->context, reply, REDIS_REPLY_ARRAY);
 }
@@ -118,8 +123,9 @@ static redisReply *look(struct redis *redis, const char *category)
 static bool redis_check(void *self, const char *category)
 {
 	redisReply *reply = look(self, category);
-	bool available = number(reply->element[0]) - number(reply->element[1]) - number(reply->element[2]) >=
-			 POOL_AMOUNT;
+	bool available =
+		number(reply->element[0]) - number(reply->element[1]) - number(reply->element[2]) >=
+		POOL_AMOUNT;
 
 	freeReplyObject(reply);
 	return available;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives SQLite in WAL mode. Modes: full, normal and off, its levels of synchronous. Full flushes the log at
- * each commit; normal only before a checkpoint; off never. All statements are prepared once per connection.
+ * Drives SQLite in WAL mode. Modes: full, normal and off, its levels of synchronous. Full flushes
+ * the log at each commit; normal only before a checkpoint; off never. All statements are prepared
+ * once per connection.
  */
 #include "pool.h"
 
@@ -92,11 +93,14 @@ static void *sqlite_open(const struct run *run)
 	sqlite->owner = getpid();
 	sqlite->begin = prepare(sqlite->db, "BEGIN IMMEDIATE");
 	sqlite->commit = prepare(sqlite->db, "COMMIT");
-	sqlite->raise = prepare(sqlite->db, "UPDATE envelope SET committed = committed + ?2 "
-					    "WHERE category = ?1 AND lim - spent - committed >= ?2");
-	sqlite->insert = prepare(sqlite->db, "INSERT INTO pending (category, amount, created_ns, owner, "
-					     "description) VALUES (?1, ?2, ?3, ?4, ?5)");
-	sqlite->look = prepare(sqlite->db, "SELECT lim, spent, committed FROM envelope WHERE category = ?1");
+	sqlite->raise =
+		prepare(sqlite->db, "UPDATE envelope SET committed = committed + ?2 "
+				    "WHERE category = ?1 AND lim - spent - committed >= ?2");
+	sqlite->insert =
+		prepare(sqlite->db, "INSERT INTO pending (category, amount, created_ns, owner, "
+				    "description) VALUES (?1, ?2, ?3, ?4, ?5)");
+	sqlite->look = prepare(sqlite->db,
+			       "SELECT lim, spent, committed FROM envelope WHERE category = ?1");
 	return sqlite;
 }
 

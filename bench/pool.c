@@ -2,16 +2,16 @@
 /*
  * The pool of worker processes; pool.h says what for.
  *
- * The parent makes a piece of shared memory and three pipes, and starts itself again once per worker. A
- * worker opens its connection and writes a byte to `ready`. When all have, the parent sets the times and
- * closes `start`, on which all wait. A worker runs until the end, writes to `ready` again and waits for
- * `finish` to be closed, so that all still share what they share while each counts its private memory. A
- * worker that dies closes its end of `ready`, so that the parent never waits for the dead; workers die with
- * their parent.
+ * The parent makes a piece of shared memory and three pipes, and starts itself again once per
+ * worker. A worker opens its connection and writes a byte to `ready`. When all have, the parent
+ * sets the times and closes `start`, on which all wait. A worker runs until the end, writes to
+ * `ready` again and waits for `finish` to be closed, so that all still share what they share while
+ * each counts its private memory. A worker that dies closes its end of `ready`, so that the parent
+ * never waits for the dead; workers die with their parent.
  *
- * What counts: an operation that ended within the measured time, which begins after a time of warming up.
- * Latencies also hold the one operation that each worker had under way at the end, since one that takes long
- * is what they are to show.
+ * What counts: an operation that ended within the measured time, which begins after a time of
+ * warming up. Latencies also hold the one operation that each worker had under way at the end,
+ * since one that takes long is what they are to show.
  */
 #include "pool.h"
 
@@ -47,14 +47,17 @@ enum operation {
 	VERIFY,
 };
 
-static const char *const operations[] = {"make", "reserve", "check", "settle", "open", "prune", "verify"};
+static const char *const operations[] = {"make", "reserve", "check", "settle",
+					 "open", "prune",   "verify"};
 
 struct report {
 	uint64_t operations; /* in the measured time */
 	uint64_t all;        /* warming up included */
-	uint64_t elapsed_ns; /* what `operations` took: differs from the measured time for blocks of checks */
-	uint64_t max_ns;     /* as is what the buckets count: of CHECKS_AT_ONCE, for checks */
-	uint64_t cpu_ns;     /* used for `all` */
+	uint64_t
+		/* what `operations` took: differs from the measured time for blocks of checks */
+		elapsed_ns;
+	uint64_t max_ns; /* as is what the buckets count: of CHECKS_AT_ONCE, for checks */
+	uint64_t cpu_ns; /* used for `all` */
 	uint64_t private_kib;
 	uint64_t anonymous_kib;
 	uint32_t buckets[BUCKETS];
@@ -157,8 +160,8 @@ static double quantile(const uint64_t *buckets, uint64_t total, double part)
 
 /* ---- workers */
 
-/* Counts memory that is this process's alone: pages of mapped files are, while no other process has them mapped;
- * anonymous ones always. */
+/* Counts memory that is this process's alone: pages of mapped files are, while no other process has
+ * them mapped; anonymous ones always. */
 static void count_memory(struct report *report)
 {
 	FILE *file = fopen("/proc/self/smaps_rollup", "re");
@@ -208,8 +211,8 @@ static void next_category(struct loop *loop)
 		loop->next_category = 0;
 }
 
-/* One timed step; returns how many operations it was. *began_ns is moved where something comes first that is
- * not measured. */
+/* One timed step; returns how many operations it was. *began_ns is moved where something comes
+ * first that is not measured. */
 static uint64_t step(struct loop *loop, int64_t *began_ns)
 {
 	const struct driver *driver = loop->driver;
@@ -224,7 +227,8 @@ static uint64_t step(struct loop *loop, int64_t *began_ns)
 			next_category(loop);
 		return 1;
 	case SETTLE:
-		/* A new commit takes the place of the one that is settled, so that as many stay pending. */
+		/* A new commit takes the place of the one that is settled, so that as many stay
+		 * pending. */
 		id = must_be_id(driver->reserve(loop->self, categories[loop->next_category]));
 		next_category(loop);
 		if (loop->pending > 0) {
@@ -287,7 +291,8 @@ static void say_ready(int fd)
 		die("the parent is gone");
 }
 
-static void run_once(const struct driver *driver, const struct options *options, struct report *report)
+static void run_once(const struct driver *driver, const struct options *options,
+		     struct report *report)
 {
 	int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
 	void *self = driver->open(&options->run);
@@ -304,7 +309,8 @@ static void run_once(const struct driver *driver, const struct options *options,
 	driver->close(self);
 }
 
-static int worker_main(const struct driver *driver, const struct options *options, struct shared *shared)
+static int worker_main(const struct driver *driver, const struct options *options,
+		       struct shared *shared)
 {
 	struct report *report = &shared->reports[options->worker];
 	struct loop loop = {.driver = driver, .options = options, .shared = shared};
@@ -383,8 +389,8 @@ static pid_t start_worker(int argc, char **argv, const struct options *options, 
 	if (getppid() != parent || !args)
 		_exit(1);
 	memcpy(args, argv, (size_t)argc * sizeof *args);
-	snprintf(worker, sizeof worker, "--worker=%u,%d,%d,%d,%d", index, options->memory, options->ready,
-		 options->start, options->finish);
+	snprintf(worker, sizeof worker, "--worker=%u,%d,%d,%d,%d", index, options->memory,
+		 options->ready, options->start, options->finish);
 	args[argc] = worker;
 	execv("/proc/self/exe", args);
 	_exit(1);
@@ -436,8 +442,8 @@ static int64_t sum_committed(const struct driver *driver, void *self, const stru
 	return sum;
 }
 
-/* Is all committed that the workers say they reserved? Asked while they live, for what a dead process has reserved
- * may be taken back. */
+/* Is all committed that the workers say they reserved? Asked while they live, for what a dead
+ * process has reserved may be taken back. */
 static void verify(const struct options *options, const struct shared *shared, int64_t committed)
 {
 	uint64_t reserved = 0;
@@ -445,8 +451,8 @@ static void verify(const struct options *options, const struct shared *shared, i
 	for (unsigned i = 0; i < options->workers; i++)
 		reserved += shared->reports[i].all;
 	if ((uint64_t)committed != reserved * (uint64_t)POOL_AMOUNT)
-		die("%llu reserves were reported, but %lld is committed", (unsigned long long)reserved,
-		    (long long)committed);
+		die("%llu reserves were reported, but %lld is committed",
+		    (unsigned long long)reserved, (long long)committed);
 }
 
 static void run_workers(int argc, char **argv, const struct driver *driver, struct options *options,
@@ -480,7 +486,8 @@ static void run_workers(int argc, char **argv, const struct driver *driver, stru
 	reap_workers(options->workers);
 }
 
-static void print(const struct driver *driver, const struct options *options, const struct shared *shared)
+static void print(const struct driver *driver, const struct options *options,
+		  const struct shared *shared)
 {
 	static uint64_t buckets[BUCKETS];
 	double per = options->operation == CHECK ? CHECKS_AT_ONCE : 1;
@@ -501,7 +508,8 @@ static void print(const struct driver *driver, const struct options *options, co
 	}
 	if (done == 0) /* nothing ended in time, but each worker's first has taken so long */
 		elapsed_ns = max_ns;
-	printf("{\"system\":\"%s\",\"mode\":\"%s\",\"operation\":\"%s\",\"workers\":%u,\"seconds\":%g,",
+	printf("{\"system\":\"%s\",\"mode\":\"%s\",\"operation\":\"%s\",\"workers\":%u,\"seconds\":"
+	       "%g,",
 	       driver->name, options->run.mode, operations[options->operation], options->workers,
 	       options->seconds);
 	printf("\"operations\":%llu,\"mean_ns\":%.1f,\"cpu_ns\":%.1f,\"max_ns\":%.1f",
@@ -517,7 +525,8 @@ static void print(const struct driver *driver, const struct options *options, co
 		printf("%s%llu", i ? "," : "", (unsigned long long)shared->reports[i].private_kib);
 	printf("],\"anonymous_kib\":[");
 	for (unsigned i = 0; i < options->workers; i++)
-		printf("%s%llu", i ? "," : "", (unsigned long long)shared->reports[i].anonymous_kib);
+		printf("%s%llu", i ? "," : "",
+		       (unsigned long long)shared->reports[i].anonymous_kib);
 	printf("]}\n");
 }
 
@@ -526,7 +535,8 @@ static void print(const struct driver *driver, const struct options *options, co
 static _Noreturn void usage(void)
 {
 	fprintf(stderr,
-		"usage: %s make|reserve|check|settle|open|prune|verify --place DIRECTORY --mode MODE "
+		"usage: %s make|reserve|check|settle|open|prune|verify --place DIRECTORY --mode "
+		"MODE "
 		"[--envelopes N]\n"
 		"       [--pending N] [--ledger N] [--workers N] [--seconds N] [--warm SECONDS]\n"
 		"       [--spread] [--repeats N] [--held]\n",
@@ -584,14 +594,15 @@ static void parse(int argc, char **argv, struct options *options)
 			options->spread = true;
 		else if (option == 'h')
 			options->held = true;
-		else if (option != 'W' || sscanf(optarg, "%d,%d,%d,%d,%d", &options->worker, &options->memory,
-						 &options->ready, &options->start, &options->finish) != 5)
+		else if (option != 'W' ||
+			 sscanf(optarg, "%d,%d,%d,%d,%d", &options->worker, &options->memory,
+				&options->ready, &options->start, &options->finish) != 5)
 			usage();
 	}
 	options->operation = parse_operation(argv[optind]);
 	if (!options->run.place || !options->run.mode || options->run.envelopes < 1 ||
-	    options->run.envelopes > 1000000 || options->workers < 1 || options->workers > WORKERS_MAX ||
-	    options->repeats > WORKERS_MAX)
+	    options->run.envelopes > 1000000 || options->workers < 1 ||
+	    options->workers > WORKERS_MAX || options->repeats > WORKERS_MAX)
 		usage();
 }
 

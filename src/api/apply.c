@@ -2,8 +2,8 @@
 /*
  * Several changes of envelopes in one txn: all of them or none.
  *
- * Everything that can be checked without the storage is checked before the txn begins, so that the writer's
- * lock is held for the changes alone.
+ * Everything that can be checked without the storage is checked before the txn begins, so that the
+ * writer's lock is held for the changes alone.
  */
 #include "api/enforcer.h"
 #include "api/envelopes.h"
@@ -22,8 +22,8 @@ struct batch {
 };
 
 /* The array is one of structures that may be smaller or larger than ours: the first one says. */
-static enum be_status prepare(const struct be_enforcer *handle, const struct be_envelope_change *changes,
-			      struct batch *batch)
+static enum be_status prepare(const struct be_enforcer *handle,
+			      const struct be_envelope_change *changes, struct batch *batch)
 {
 	const unsigned char *at = (const unsigned char *)changes;
 	enum be_status status = BE_OK;
@@ -35,7 +35,8 @@ static enum be_status prepare(const struct be_enforcer *handle, const struct be_
 		if (status == BE_OK && change.size != changes->size)
 			status = sized_refuse();
 		if (status == BE_OK)
-			status = envelopes_prepare(handle, &change, &batch->operations[batch->done]);
+			status =
+				envelopes_prepare(handle, &change, &batch->operations[batch->done]);
 		if (status != BE_OK)
 			break;
 	}
@@ -48,11 +49,13 @@ static enum be_status run(struct be_enforcer *handle, struct batch *batch)
 	enum be_status status = enforcer_environment(handle, &environment);
 	size_t done;
 
-	if (status == BE_OK && (environment->read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
+	if (status == BE_OK &&
+	    (environment->read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status != BE_OK)
 		return status;
-	status = executor_together(environment, batch->operations, batch->results, batch->count, &done);
+	status = executor_together(environment, batch->operations, batch->results, batch->count,
+				   &done);
 	batch->done = done;
 	return status;
 }
@@ -71,8 +74,9 @@ static void observe(struct be_enforcer *handle, const struct batch *batch, enum 
 		enforcer_observe(handle, &batch->operations[i], &batch->results[i]);
 }
 
-enum be_status be_envelopes_apply(struct be_enforcer *handle, const struct be_envelope_change *changes,
-				  size_t count, size_t *failed)
+enum be_status be_envelopes_apply(struct be_enforcer *handle,
+				  const struct be_envelope_change *changes, size_t count,
+				  size_t *failed)
 {
 	struct batch batch = {.count = count, .done = count};
 	size_t room = count > 0 ? count : 1;
@@ -82,7 +86,8 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle, const struct be_en
 	if (failed)
 		*failed = count;
 	if (!handle || (!changes && count > 0))
-		return error_set(BE_INVALID_ARGUMENT, "no %s were given", handle ? "changes" : "handle");
+		return error_set(BE_INVALID_ARGUMENT, "no %s were given",
+				 handle ? "changes" : "handle");
 	batch.operations = calloc(room, sizeof *batch.operations);
 	batch.results = calloc(room, sizeof *batch.results);
 	if (!batch.operations || !batch.results)

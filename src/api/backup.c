@@ -2,9 +2,9 @@
 /*
  * be_backup() and be_restore(): an environment as one file, and back.
  *
- * Both give what they make its name when it is whole and flushed: a file that has none until then, or something under
- * another name. Whoever is killed in the middle leaves nothing that looks finished, and nothing that exists is
- * written over.
+ * Both give what they make its name when it is whole and flushed: a file that has none until then,
+ * or something under another name. Whoever is killed in the middle leaves nothing that looks
+ * finished, and nothing that exists is written over.
  */
 #include "api/enforcer.h"
 #include "base/error.h"
@@ -28,7 +28,8 @@ static enum be_status failed(const char *path)
 
 	if (code == EEXIST || code == ENOTEMPTY)
 		return error_set(BE_ALREADY_THERE,
-				 "%s: it exists, and nothing is written over; give another name", path);
+				 "%s: it exists, and nothing is written over; give another name",
+				 path);
 	return error_path(code, path);
 }
 
@@ -77,7 +78,8 @@ static enum be_status flush_directory_of(const char *path)
 static enum be_status publish_file(const char *made, const char *path)
 {
 	if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
-		/* A network file system may know of renames only that write over what is there, and of links. */
+		/* A network file system may know of renames only that write over what is there, and
+		 * of links. */
 		if (errno != EINVAL || link(made, path) < 0)
 			return failed(path);
 		unlink(made);
@@ -98,8 +100,8 @@ static enum be_status publish_directory(const char *made, const char *path)
 
 /* ---- backup */
 
-/* A file being made. Most file systems make it without a name, so that whoever is killed takes it along; elsewhere it
- * lies beside, under a name of its own. */
+/* A file being made. Most file systems make it without a name, so that whoever is killed takes it
+ * along; elsewhere it lies beside, under a name of its own. */
 struct part {
 	int fd;
 	bool is_named;
@@ -159,7 +161,8 @@ static enum be_status backup(struct environment *environment, const char *path)
 	int cancel_state;
 
 	if (!environment->lmdb)
-		return error_set(BE_INVALID_ARGUMENT, "only an environment in a directory can be backed up");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "only an environment in a directory can be backed up");
 	if (lstat(path, &about) == 0) {
 		errno = EEXIST;
 		return failed(path);
@@ -179,7 +182,8 @@ enum be_status be_backup(struct be_enforcer *handle, const char *path)
 
 	error_clear();
 	if (!handle || !path)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "path" : "handle");
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 handle ? "path" : "handle");
 	status = enforcer_environment(handle, &environment);
 	if (status == BE_OK)
 		status = backup(environment, path);
@@ -234,8 +238,10 @@ static enum be_status copy_in(const char *backup, const char *data)
 /* Is what was copied an environment of ours? */
 static enum be_status check_header(const char *directory)
 {
-	struct lmdb_settings settings = {
-		.path = directory, .read_only = true, .mode = 0600, .map_size = ENFORCER_DEFAULT_MAP_SIZE};
+	struct lmdb_settings settings = {.path = directory,
+					 .read_only = true,
+					 .mode = 0600,
+					 .map_size = ENFORCER_DEFAULT_MAP_SIZE};
 	struct lmdb_storage *lmdb;
 	struct header header;
 	enum be_status status = lmdb_storage_open(&settings, &lmdb);
@@ -280,12 +286,14 @@ enum be_status be_restore(const char *backup, const char *directory)
 
 	error_clear();
 	if (!backup || !directory)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given", backup ? "directory" : "backup");
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 backup ? "directory" : "backup");
 	size = strlen(directory);
 	while (size > 1 && directory[size - 1] == '/')
 		size--;
 	if (size == 0 || size >= sizeof trimmed)
-		return error_set(BE_INVALID_ARGUMENT, "the path of the directory is empty or too long");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "the path of the directory is empty or too long");
 	memcpy(trimmed, directory, size);
 	trimmed[size] = '\0';
 	return error_default(restore(backup, trimmed));

@@ -2,8 +2,8 @@
 /*
  * The handle: opening, closing, its clock and observer, and the way of every operation through it.
  *
- * A handle is read by any number of threads without a lock. Its environment pointer changes only in a fork
- * child, once, by environment_renew().
+ * A handle is read by any number of threads without a lock. Its environment pointer changes only in
+ * a fork child, once, by environment_renew().
  */
 #include "api/enforcer.h"
 
@@ -52,19 +52,24 @@ static enum be_status read_options(const struct be_options *given, const char *p
 		return status;
 	if (options->flags & ~(uint32_t)(BE_OPEN_EXISTING | BE_OPEN_READ_ONLY | BE_OPEN_DIRECT))
 		return error_set(BE_INVALID_ARGUMENT, "options.flags has an unknown bit");
-	if (options->durability != BE_DURABILITY_FULL && options->durability != BE_DURABILITY_PROCESS)
-		return error_set(BE_INVALID_ARGUMENT, "options.durability is neither full nor process");
+	if (options->durability != BE_DURABILITY_FULL &&
+	    options->durability != BE_DURABILITY_PROCESS)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.durability is neither full nor process");
 	if (options->mode & ~0666U)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "options.mode may have permission bits of files only: 0660, say");
 	if (options->mode != 0 && (options->mode & 0600) != 0600)
-		return error_set(BE_INVALID_ARGUMENT, "options.mode must let the owner read and write");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.mode must let the owner read and write");
 	if (!path == !options->storage)
-		return error_set(BE_INVALID_ARGUMENT, path ? "a path and a storage were given: give one"
-							   : "neither a path nor a storage was given");
+		return error_set(BE_INVALID_ARGUMENT,
+				 path ? "a path and a storage were given: give one"
+				      : "neither a path nor a storage was given");
 	if (options->storage &&
 	    (!options->storage->ops || options->storage->ops->size < sizeof(struct be_storage_ops)))
-		return error_set(BE_INVALID_ARGUMENT, "options.storage has no functions, or too few");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.storage has no functions, or too few");
 	if (path && !*path)
 		return error_set(BE_NOT_FOUND, "the path of the environment is empty");
 	return BE_OK;
@@ -119,7 +124,8 @@ static enum be_status reap_at_opening(struct be_enforcer *handle, struct owners 
 	return status;
 }
 
-enum be_status be_open(const char *path, const struct be_options *given, struct be_enforcer **handle)
+enum be_status be_open(const char *path, const struct be_options *given,
+		       struct be_enforcer **handle)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 	struct environment *environment;
@@ -182,7 +188,8 @@ enum be_status enforcer_environment(struct be_enforcer *handle, struct environme
 
 /* ---- operations */
 
-enum be_status enforcer_name(const struct be_enforcer *handle, const char *category, struct name *name)
+enum be_status enforcer_name(const struct be_enforcer *handle, const char *category,
+			     struct name *name)
 {
 	name->namespace_size = handle->name.namespace_size;
 	memcpy(name->namespace_name, handle->name.namespace_name, handle->name.namespace_size + 1U);
@@ -199,7 +206,8 @@ bool enforcer_key(const struct be_enforcer *handle, const char *category, struct
 	return size > 0 && size < BE_NAME_SIZE;
 }
 
-void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind)
+void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
+		      enum be_operation kind)
 {
 	memset(operation, 0, offsetof(struct operation, description));
 	operation->description[0] = '\0';
@@ -243,7 +251,8 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 	error_restore(saved);
 }
 
-static void tell_reaped(void *context, const struct operation *operation, const struct result *result)
+static void tell_reaped(void *context, const struct operation *operation,
+			const struct result *result)
 {
 	enforcer_observe(context, operation, result);
 }
@@ -266,7 +275,8 @@ enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t
 enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
 			    struct result *result)
 {
-	bool asks = operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
+	bool asks =
+		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
 	uint64_t reaped;
@@ -279,8 +289,8 @@ enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *
 		memset(result, 0, sizeof *result);
 		result->status = status;
 	}
-	if (asks && result->status == BE_EXCEEDS_BUDGET && enforcer_reap(handle, false, &reaped) == BE_OK &&
-	    reaped > 0)
+	if (asks && result->status == BE_EXCEEDS_BUDGET &&
+	    enforcer_reap(handle, false, &reaped) == BE_OK && reaped > 0)
 		executor_run(environment, operation, result);
 	status = result->status;
 	if (asks)

@@ -30,21 +30,24 @@ int64_t enforcer_now(const struct be_enforcer *handle);
 int64_t enforcer_now_coarse(const struct be_enforcer *handle);
 
 /* The handle's namespace with this category (not NULL). */
-enum be_status enforcer_name(const struct be_enforcer *handle, const char *category, struct name *name);
+enum be_status enforcer_name(const struct be_enforcer *handle, const char *category,
+			     struct name *name);
 
-/* The key of that envelope, for asking only: whether the name is valid has not been looked at. False: it is empty or too
- * long. */
+/* The key of that envelope, for asking only: whether the name is valid has not been looked at.
+ * False: it is empty or too long. */
 bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key);
 
 /* Clears an operation, its description excepted, and sets its kind and time. */
-void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation, enum be_operation kind);
+void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
+		      enum be_operation kind);
 
-/* Runs one operation, tells the observer, and returns the result's status with an error text. A commit that
- * is refused for lack of budget is tried again when reaping freed something. */
+/* Runs one operation, tells the observer, and returns the result's status with an error text. A
+ * commit that is refused for lack of budget is tried again when reaping freed something. */
 enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
 			    struct result *result);
 
-/* Counts a check, commit or extension that ended so, if it was refused: at the envelope that refused. */
+/* Counts a check, commit or extension that ended so, if it was refused: at the envelope that
+ * refused. */
 void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser);
 
 /* Tells the observer, if there is one. */

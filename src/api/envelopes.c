@@ -17,7 +17,8 @@ static enum be_status check_limit(int64_t limit)
 	return BE_OK;
 }
 
-static enum be_status set_parent(const struct be_envelope_options *options, struct operation *operation)
+static enum be_status set_parent(const struct be_envelope_options *options,
+				 struct operation *operation)
 {
 	const char *namespace_name = options->parent_namespace;
 	enum be_status status;
@@ -28,14 +29,17 @@ static enum be_status set_parent(const struct be_envelope_options *options, stru
 					 "a parent's namespace was given without its category");
 		return BE_OK;
 	}
-	status = name_set_namespace(&operation->parent,
-				    namespace_name ? namespace_name : operation->name.namespace_name);
-	return status == BE_OK ? name_set_category(&operation->parent, options->parent_category) : status;
+	status = name_set_namespace(&operation->parent, namespace_name
+								? namespace_name
+								: operation->name.namespace_name);
+	return status == BE_OK ? name_set_category(&operation->parent, options->parent_category)
+			       : status;
 }
 
 /* What only create and ensure have. */
 static enum be_status prepare_new(const struct be_envelope_change *change,
-				  const struct be_envelope_options *options, struct operation *operation)
+				  const struct be_envelope_options *options,
+				  struct operation *operation)
 {
 	enum be_status status = set_parent(options, operation);
 
@@ -56,14 +60,16 @@ static enum be_status prepare_new(const struct be_envelope_change *change,
 	return BE_OK;
 }
 
-enum be_status envelopes_prepare(const struct be_enforcer *handle, const struct be_envelope_change *change,
+enum be_status envelopes_prepare(const struct be_enforcer *handle,
+				 const struct be_envelope_change *change,
 				 struct operation *operation)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 	enum be_status status;
 
 	if (!handle || !change->category)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "category" : "handle");
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 handle ? "category" : "handle");
 	status = sized_read(change->options, &options, sizeof options);
 	if (status != BE_OK)
 		return status;
@@ -122,16 +128,19 @@ enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *catego
 							.options = options});
 }
 
-enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category, int64_t limit)
+enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category,
+				     int64_t limit)
 {
 	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_SET_LIMIT,
 							.category = category,
 							.limit = limit});
 }
 
-static enum be_status steer(struct be_enforcer *handle, const char *category, enum be_operation operation)
+static enum be_status steer(struct be_enforcer *handle, const char *category,
+			    enum be_operation operation)
 {
-	return run(handle, &(struct be_envelope_change){.operation = operation, .category = category});
+	return run(handle,
+		   &(struct be_envelope_change){.operation = operation, .category = category});
 }
 
 enum be_status be_envelope_suspend(struct be_enforcer *handle, const char *category)
@@ -154,7 +163,8 @@ enum be_status be_envelope_remove(struct be_enforcer *handle, const char *catego
 	return steer(handle, category, BE_OPERATION_REMOVE);
 }
 
-static enum be_status look_up(struct be_enforcer *handle, const struct name *name, struct envelope *envelope)
+static enum be_status look_up(struct be_enforcer *handle, const struct name *name,
+			      struct envelope *envelope)
 {
 	struct environment *environment;
 	struct ledger ledger;
@@ -173,7 +183,8 @@ static enum be_status look_up(struct be_enforcer *handle, const struct name *nam
 	return BE_OK;
 }
 
-enum be_status be_utilization(struct be_enforcer *handle, const char *category, struct be_envelope *shown)
+enum be_status be_utilization(struct be_enforcer *handle, const char *category,
+			      struct be_envelope *shown)
 {
 	struct be_envelope own = BE_ENVELOPE_INIT;
 	struct counts_page counts;

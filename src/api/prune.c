@@ -2,13 +2,15 @@
 /*
  * be_prune(): keeps the ledger bounded while the pool works.
  *
- * A step is one write txn over a few records, so that nobody waits long. A transaction that is removed while it
- * still counts for a window is folded: its amount goes over to `folded` of each envelope of its chain whose
- * current window it belongs to, so that spent stays what it was, and what verify adds up with it.
+ * A step is one write txn over a few records, so that nobody waits long. A transaction that is
+ * removed while it still counts for a window is folded: its amount goes over to `folded` of each
+ * envelope of its chain whose current window it belongs to, so that spent stays what it was, and
+ * what verify adds up with it.
  *
- * A transaction knows its chain by ids. While the envelope it was charged to exists, its ancestors are found by
- * their names. When it was removed, they are looked up in a directory of all envelopes, made at the first such
- * transaction: names and ids never change, and each is compared again in the txn that folds.
+ * A transaction knows its chain by ids. While the envelope it was charged to exists, its ancestors
+ * are found by their names. When it was removed, they are looked up in a directory of all
+ * envelopes, made at the first such transaction: names and ids never change, and each is compared
+ * again in the txn that folds.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -22,10 +24,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Between two steps, so that a writer who was woken when the first ended is there before the second begins. */
+/* Between two steps, so that a writer who was woken when the first ended is there before the second
+ * begins. */
 #define PAUSE_NS 100000
-/* When others write meanwhile, the pause is so many times what the last step took: pruning then takes a fifth of the
- * writer's time at most. */
+/* When others write meanwhile, the pause is so many times what the last step took: pruning then
+ * takes a fifth of the writer's time at most. */
 #define POLITENESS 4
 /* Records removed in one write txn, and looked at in it. */
 #define STEP 64
@@ -123,7 +126,8 @@ static enum be_status make_directory(struct pruner *pruner)
 	if (found < 0)
 		return (enum be_status)found;
 	if (directory->count > 0)
-		qsort(directory->entries, directory->count, sizeof *directory->entries, compare_entries);
+		qsort(directory->entries, directory->count, sizeof *directory->entries,
+		      compare_entries);
 	directory->is_made = true;
 	return BE_OK;
 }
@@ -142,17 +146,19 @@ static const struct name *find_name(const struct directory *directory, uint64_t 
 
 /* ---- transactions */
 
-/* Finds the envelope `i` of the transaction's chain: 0, LEDGER_NONE when it was removed, or a fault. The one before
- * it in the chain, if it was found, names it as its parent. Sets needs_directory, and answers LEDGER_NONE, when it
- * cannot be found without the directory. */
-static int find_envelope(struct pruner *pruner, struct ledger *ledger, const struct transaction *transaction,
-			 uint32_t i, const struct name *parent, struct envelope *envelope)
+/* Finds the envelope `i` of the transaction's chain: 0, LEDGER_NONE when it was removed, or a
+ * fault. The one before it in the chain, if it was found, names it as its parent. Sets
+ * needs_directory, and answers LEDGER_NONE, when it cannot be found without the directory. */
+static int find_envelope(struct pruner *pruner, struct ledger *ledger,
+			 const struct transaction *transaction, uint32_t i,
+			 const struct name *parent, struct envelope *envelope)
 {
 	const struct name *name = i == 0 ? &transaction->name : parent;
 	int found;
 
 	if (!name) {
-		if (!pruner->directory.is_made || transaction->chain[i] >= pruner->directory.next_id) {
+		if (!pruner->directory.is_made ||
+		    transaction->chain[i] >= pruner->directory.next_id) {
 			pruner->needs_directory = true;
 			return LEDGER_NONE;
 		}
@@ -179,18 +185,21 @@ static enum be_status load_chain(struct pruner *pruner, struct ledger *ledger,
 		if (found < 0)
 			return (enum be_status)found;
 		exists[i] = found == 0;
-		parent = exists[i] && envelopes[i].parent.category_size > 0 ? &envelopes[i].parent : NULL;
+		parent = exists[i] && envelopes[i].parent.category_size > 0 ? &envelopes[i].parent
+									    : NULL;
 	}
 	return BE_OK;
 }
 
-static enum be_status fold(struct pruner *pruner, struct ledger *ledger, const struct transaction *transaction)
+static enum be_status fold(struct pruner *pruner, struct ledger *ledger,
+			   const struct transaction *transaction)
 {
 	struct envelope envelopes[BE_DEPTH_MAX];
 	bool exists[BE_DEPTH_MAX];
 	enum be_status status = load_chain(pruner, ledger, transaction, envelopes, exists);
 
-	for (uint32_t i = 0; status == BE_OK && !pruner->needs_directory && i < transaction->depth; i++) {
+	for (uint32_t i = 0; status == BE_OK && !pruner->needs_directory && i < transaction->depth;
+	     i++) {
 		if (!exists[i] || transaction->id < envelopes[i].window_first)
 			continue;
 		if (!amount_add(envelopes[i].folded, transaction->amount, &envelopes[i].folded))
@@ -201,7 +210,8 @@ static enum be_status fold(struct pruner *pruner, struct ledger *ledger, const s
 	return status;
 }
 
-/* Folds and removes transactions. *more is false at the first that is too young, and behind the last. */
+/* Folds and removes transactions. *more is false at the first that is too young, and behind the
+ * last. */
 static enum be_status prune_transactions(struct pruner *pruner, struct ledger *ledger, bool *more)
 {
 	struct transaction transaction;
@@ -316,7 +326,8 @@ static enum be_status run_step(struct pruner *pruner, step_function *step, bool 
 }
 
 static enum be_status prune(struct pruner *pruner,
-			    bool (*progress)(void *context, const struct be_pruning *done), void *context)
+			    bool (*progress)(void *context, const struct be_pruning *done),
+			    void *context)
 {
 	static step_function *const steps[] = {prune_transactions, prune_ended};
 
@@ -329,7 +340,8 @@ static enum be_status prune(struct pruner *pruner,
 			if (status == BE_OK && pruner->needs_directory) {
 				pruner->needs_directory = false;
 				if (pruner->directory.is_made)
-					break; /* charged to an envelope younger than this call: left */
+					/* charged to an envelope younger than this call: left */
+					break;
 				status = make_directory(pruner);
 			}
 			if (status != BE_OK)
@@ -342,8 +354,8 @@ static enum be_status prune(struct pruner *pruner,
 }
 
 enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
-			bool (*progress)(void *context, const struct be_pruning *done), void *context,
-			struct be_pruning *pruning)
+			bool (*progress)(void *context, const struct be_pruning *done),
+			void *context, struct be_pruning *pruning)
 {
 	struct pruner pruner = {.before_ns = before_ns, .next_transaction = 1, .next_ended = 1};
 	enum be_status status;
@@ -354,7 +366,8 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
 	if (status == BE_OK)
 		status = enforcer_environment(handle, &pruner.environment);
-	if (status == BE_OK && (pruner.environment->read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
+	if (status == BE_OK &&
+	    (pruner.environment->read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status != BE_OK)
 		return error_default(status);

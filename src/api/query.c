@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The listings. Each reads a page of records in one short read txn, ends the txn, and only then shows them to
- * the caller, who may take his time: a txn held open would keep LMDB from reusing the pages that every commit
- * frees. The next page begins behind the last key.
+ * The listings. Each reads a page of records in one short read txn, ends the txn, and only then
+ * shows them to the caller, who may take his time: a txn held open would keep LMDB from reusing the
+ * pages that every commit frees. The next page begins behind the last key.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -77,7 +77,8 @@ static void step_over(struct record_key *key, const struct name *name)
 	key->bytes[key->size++] = 0;
 }
 
-static int read_envelope(struct listing *listing, struct ledger *ledger, union row *row, bool *matches)
+static int read_envelope(struct listing *listing, struct ledger *ledger, union row *row,
+			 bool *matches)
 {
 	struct envelope envelope;
 	int found = ledger_envelope_next(ledger, &listing->cursor.key, &envelope);
@@ -109,7 +110,8 @@ static bool owner_lives(struct environment *environment, const struct commit *co
 	       owners_alive(environment->owners, &commit->owner);
 }
 
-static int read_commit(struct listing *listing, struct ledger *ledger, union row *row, bool *matches)
+static int read_commit(struct listing *listing, struct ledger *ledger, union row *row,
+		       bool *matches)
 {
 	struct be_commit_info *info = &row->commit;
 	struct commit commit;
@@ -146,7 +148,8 @@ static bool show_commit(struct listing *listing, union row *row)
 
 /* ---- transactions */
 
-static int read_transaction(struct listing *listing, struct ledger *ledger, union row *row, bool *matches)
+static int read_transaction(struct listing *listing, struct ledger *ledger, union row *row,
+			    bool *matches)
 {
 	struct be_transaction *shown = &row->transaction;
 	struct transaction transaction;
@@ -168,7 +171,8 @@ static int read_transaction(struct listing *listing, struct ledger *ledger, unio
 	shown->held = transaction.held;
 	shown->at_ns = transaction.at_ns;
 	shown->late = transaction.late;
-	memcpy(shown->namespace_name, transaction.name.namespace_name, transaction.name.namespace_size);
+	memcpy(shown->namespace_name, transaction.name.namespace_name,
+	       transaction.name.namespace_size);
 	memcpy(shown->category, transaction.name.category, transaction.name.category_size);
 	memcpy(shown->description, transaction.description, transaction.description_size);
 	return 0;
@@ -229,15 +233,16 @@ static enum be_status list(struct listing *listing)
 	return status;
 }
 
-static enum be_status begin(struct be_enforcer *handle, const struct be_filter *filter, bool has_callback,
-			    struct listing **listing)
+static enum be_status begin(struct be_enforcer *handle, const struct be_filter *filter,
+			    bool has_callback, struct listing **listing)
 {
 	struct listing *made;
 	enum be_status status;
 
 	error_clear();
 	if (!handle || !has_callback)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "callback" : "handle");
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 handle ? "callback" : "handle");
 	made = malloc(sizeof *made);
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
@@ -301,7 +306,8 @@ enum be_status be_commits_each(struct be_enforcer *handle, const struct be_filte
 }
 
 enum be_status be_transactions_each(struct be_enforcer *handle, const struct be_filter *filter,
-				    bool (*each)(void *context, const struct be_transaction *transaction),
+				    bool (*each)(void *context,
+						 const struct be_transaction *transaction),
 				    void *context)
 {
 	struct listing *listing;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structures that begin with `uint32_t size` and may grow. A program built against an older header passes a
- * smaller one: what it lacks counts as zero, and is not written. One built against a newer header may pass a
- * larger one, as long as what we do not know is zero.
+ * Structures that begin with `uint32_t size` and may grow. A program built against an older header
+ * passes a smaller one: what it lacks counts as zero, and is not written. One built against a newer
+ * header may pass a larger one, as long as what we do not know is zero.
  */
 #ifndef SIZED_H
 #define SIZED_H

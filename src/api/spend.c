@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The public calls that ask, reserve and charge. Each checks its arguments in the order that the header
- * gives, makes an operation of them and runs it; be_check() alone reads, without a system call, a lock or an
- * allocation.
+ * The public calls that ask, reserve and charge. Each checks its arguments in the order that the
+ * header gives, makes an operation of them and runs it; be_check() alone reads, without a system
+ * call, a lock or an allocation.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -25,12 +25,13 @@ static enum be_status check_amount(int64_t amount)
 
 /* ---- check
  *
- * Most checks are of an envelope that is there. So a category goes into the key as it is given, and whether it is a
- * valid one is looked at when there is no such envelope, or when an observer is to be told of it.
- */
+ * Most checks are of an envelope that is there. So a category goes into the key as it is given, and
+ * whether it is a valid one is looked at when there is no such envelope, or when an observer is to
+ * be told of it.
+ * */
 
-static __attribute__((noinline)) enum be_status check_arguments(const struct be_enforcer *handle,
-								const char *category, int64_t amount)
+static __attribute__((noinline)) enum be_status
+check_arguments(const struct be_enforcer *handle, const char *category, int64_t amount)
 {
 	struct name name;
 	enum be_status status = enforcer_name(handle, category, &name);
@@ -38,8 +39,8 @@ static __attribute__((noinline)) enum be_status check_arguments(const struct be_
 	return status == BE_OK ? check_amount(amount) : status;
 }
 
-static void observe_check(struct be_enforcer *handle, const struct name *name, int64_t amount, int64_t now_ns,
-			  struct result *result)
+static void observe_check(struct be_enforcer *handle, const struct name *name, int64_t amount,
+			  int64_t now_ns, struct result *result)
 {
 	struct operation operation;
 
@@ -53,8 +54,8 @@ static void observe_check(struct be_enforcer *handle, const struct name *name, i
 
 /* For handles with an observer, which is shown the envelope. */
 static __attribute__((noinline)) enum be_status
-check_observed(struct be_enforcer *handle, struct ledger *ledger, const struct record_key *key, int64_t amount,
-	       struct rules_moment *moment, struct be_decision *decision)
+check_observed(struct be_enforcer *handle, struct ledger *ledger, const struct record_key *key,
+	       int64_t amount, struct rules_moment *moment, struct be_decision *decision)
 {
 	struct result result;
 	struct name name;
@@ -62,8 +63,8 @@ check_observed(struct be_enforcer *handle, struct ledger *ledger, const struct r
 	(void)record_parse_envelope_key(record_key_bytes(key), &name); /* it has been looked at */
 	memset(&result, 0, sizeof result);
 	result.envelope.size = sizeof result.envelope;
-	result.status = rules_check(ledger, key, amount, moment, decision, &result.refuser, &result.envelope,
-				    &result.has_envelope);
+	result.status = rules_check(ledger, key, amount, moment, decision, &result.refuser,
+				    &result.envelope, &result.has_envelope);
 	ledger_abort(ledger);
 	enforcer_count(handle, result.status, result.refuser);
 	observe_check(handle, &name, amount, moment->now_ns, &result);
@@ -75,8 +76,9 @@ static int64_t read_clock(const void *handle)
 	return enforcer_now_coarse(handle);
 }
 
-static enum be_status check(struct be_enforcer *handle, const char *category, const struct record_key *key,
-			    int64_t amount, struct be_decision *decision)
+static enum be_status check(struct be_enforcer *handle, const char *category,
+			    const struct record_key *key, int64_t amount,
+			    struct be_decision *decision)
 {
 	struct environment *environment;
 	struct ledger ledger;
@@ -118,7 +120,8 @@ enum be_status be_check(struct be_enforcer *handle, const char *category, int64_
 	status = sized_clear(decision);
 	if (!handle || !category)
 		return missing(handle ? "category" : "handle");
-	if (status == BE_OK && (!enforcer_key(handle, category, &key) || amount < 0 || handle->observe))
+	if (status == BE_OK &&
+	    (!enforcer_key(handle, category, &key) || amount < 0 || handle->observe))
 		status = check_arguments(handle, category, amount);
 	if (status != BE_OK)
 		return status;
@@ -150,12 +153,14 @@ static enum be_status deadline(int64_t now_ns, uint64_t ttl_ms, int64_t *deadlin
 	}
 	if (*deadline_ns <= 0) { /* such a record would be none, or damaged */
 		*deadline_ns = 0;
-		return error_set(BE_INVALID_ARGUMENT, "the clock says that the ttl ends before 1970");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "the clock says that the ttl ends before 1970");
 	}
 	return BE_OK;
 }
 
-static enum be_status read_commit_options(const struct be_commit_options *given, struct operation *operation)
+static enum be_status read_commit_options(const struct be_commit_options *given,
+					  struct operation *operation)
 {
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
 	enum be_status status = sized_read(given, &options, sizeof options);
@@ -163,14 +168,15 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 	if (status != BE_OK)
 		return status;
 	if (options.reap_policy != BE_REAP_RELEASE && options.reap_policy != BE_REAP_CHARGE)
-		return error_set(BE_INVALID_ARGUMENT, "options.reap_policy is neither release nor charge");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.reap_policy is neither release nor charge");
 	operation->reap_policy = options.reap_policy;
 	operation->detached = options.detached;
 	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
 }
 
-/* Commits will be looked for from the next id on when this process is dead. One that a reader sees may be old, and is
- * then the lower. */
+/* Commits will be looked for from the next id on when this process is dead. One that a reader sees
+ * may be old, and is then the lower. */
 static enum be_status announce(struct environment *environment)
 {
 	struct header header;
@@ -202,8 +208,8 @@ static void show_decision(struct be_decision *decision, const struct result *res
 }
 
 enum be_status be_commit_with(struct be_enforcer *handle, const char *category, int64_t amount,
-			      const char *description, const struct be_commit_options *options, uint64_t *id,
-			      struct be_decision *decision)
+			      const char *description, const struct be_commit_options *options,
+			      uint64_t *id, struct be_decision *decision)
 {
 	struct operation operation;
 	struct result result;
@@ -225,8 +231,8 @@ enum be_status be_commit_with(struct be_enforcer *handle, const char *category, 
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status == BE_OK)
-		status =
-			name_set_description(operation.description, &operation.description_size, description);
+		status = name_set_description(operation.description, &operation.description_size,
+					      description);
 	if (status == BE_OK)
 		status = own(handle, &operation);
 	if (status != BE_OK)
@@ -314,13 +320,13 @@ enum be_status be_record(struct be_enforcer *handle, const char *category, int64
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status == BE_OK)
-		status =
-			name_set_description(operation.description, &operation.description_size, description);
+		status = name_set_description(operation.description, &operation.description_size,
+					      description);
 	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
 }
 
-enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount, const char *description,
-			 struct be_transaction *transaction)
+enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			 const char *description, struct be_transaction *transaction)
 {
 	struct operation operation;
 	enum be_status status;
@@ -337,7 +343,8 @@ enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount
 	operation.id = id;
 	operation.amount = amount;
 	operation.has_description = description != NULL;
-	status = name_set_description(operation.description, &operation.description_size, description);
+	status = name_set_description(operation.description, &operation.description_size,
+				      description);
 	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
 }
 

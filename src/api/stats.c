@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An environment from outside: its owners, its files, the ids that come next. The header is read in a read txn
- * of its own, so the figures are of moments that lie close together, not of one.
+ * An environment from outside: its owners, its files, the ids that come next. The header is read in
+ * a read txn of its own, so the figures are of moments that lie close together, not of one.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -25,7 +25,8 @@ static bool show_owner(void *context, const struct owner *owner, bool alive)
 }
 
 enum be_status be_owners_each(struct be_enforcer *handle,
-			      bool (*each)(void *context, const struct be_owner_info *owner), void *context)
+			      bool (*each)(void *context, const struct be_owner_info *owner),
+			      void *context)
 {
 	struct listing listing = {each, context};
 	struct environment *environment;
@@ -33,9 +34,11 @@ enum be_status be_owners_each(struct be_enforcer *handle,
 
 	error_clear();
 	if (!handle || !each)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given", handle ? "callback" : "handle");
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 handle ? "callback" : "handle");
 	status = enforcer_environment(handle, &environment);
-	if (status == BE_OK && environment->owners && !owners_each(environment->owners, show_owner, &listing))
+	if (status == BE_OK && environment->owners &&
+	    !owners_each(environment->owners, show_owner, &listing))
 		status = error_set(BE_STOPPED, "the callback ended the listing");
 	return error_default(status);
 }

@@ -2,12 +2,13 @@
 /*
  * be_verify(): recomputes every balance from pending commits and ledger.
  *
- * A consistent answer needs one state of everything, but a read txn as long as a large ledger would keep LMDB
- * from reusing pages while the pool writes on. The ledger only grows, so most of it is added up beforehand, a
- * page at a time: transactions below `horizon`, the next id at the start, each for the envelopes whose window
- * it belonged to at the start. One read txn then covers all the rest: envelopes, pending commits, and what
- * was charged from the horizon on. An envelope whose window is the same as at the start has spent both sums;
- * one whose window began meanwhile began it at or after the horizon, and has spent the second sum only.
+ * A consistent answer needs one state of everything, but a read txn as long as a large ledger would
+ * keep LMDB from reusing pages while the pool writes on. The ledger only grows, so most of it is
+ * added up beforehand, a page at a time: transactions below `horizon`, the next id at the start,
+ * each for the envelopes whose window it belonged to at the start. One read txn then covers all the
+ * rest: envelopes, pending commits, and what was charged from the horizon on. An envelope whose
+ * window is the same as at the start has spent both sums; one whose window began meanwhile began it
+ * at or after the horizon, and has spent the second sum only.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -63,7 +64,8 @@ struct verifier {
 	uint64_t deadlines_expected;
 };
 
-__attribute__((format(printf, 2, 3))) static void report(struct verifier *verifier, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void report(struct verifier *verifier,
+							 const char *format, ...)
 {
 	char sentence[640];
 	va_list arguments;
@@ -88,8 +90,8 @@ static void report_damage(struct verifier *verifier, struct be_bytes key)
 	for (size_t i = 0; i < key.size && i < BE_STORAGE_KEY_MAX; i++)
 		snprintf(digits + 2 * i, 3, "%02x", ((const uint8_t *)key.data)[i]);
 	verifier->damaged = true;
-	report(verifier, "a record is damaged: %s, key %.80s", types[type <= RECORD_TRANSACTION ? type : 0],
-	       digits);
+	report(verifier, "a record is damaged: %s, key %.80s",
+	       types[type <= RECORD_TRANSACTION ? type : 0], digits);
 }
 
 /* ---- accounts */
@@ -141,13 +143,13 @@ static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
 /* ---- walking */
 
 /* Called for each record; a negative status ends the walk. */
-typedef enum be_status visitor(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
-			       struct be_bytes value);
+typedef enum be_status visitor(struct verifier *verifier, struct ledger *ledger,
+			       struct be_bytes key, struct be_bytes value);
 
-/* Visits the records of one type from *from on, at most `most` of them. Returns 0 when there are more,
- * LEDGER_NONE behind the last, or a fault. */
-static int walk(struct verifier *verifier, struct ledger *ledger, struct record_key *from, size_t most,
-		visitor *visit)
+/* Visits the records of one type from *from on, at most `most` of them. Returns 0 when there are
+ * more, LEDGER_NONE behind the last, or a fault. */
+static int walk(struct verifier *verifier, struct ledger *ledger, struct record_key *from,
+		size_t most, visitor *visit)
 {
 	uint8_t type = from->bytes[0];
 
@@ -194,8 +196,8 @@ static enum be_status walk_pages(struct verifier *verifier, enum record_type typ
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
-static enum be_status walk_all(struct verifier *verifier, struct ledger *ledger, enum record_type type,
-			       visitor *visit)
+static enum be_status walk_all(struct verifier *verifier, struct ledger *ledger,
+			       enum record_type type, visitor *visit)
 {
 	struct record_key from = {.size = 1, .bytes = {(uint8_t)type}};
 	int found = walk(verifier, ledger, &from, SIZE_MAX, visit);
@@ -205,8 +207,8 @@ static enum be_status walk_all(struct verifier *verifier, struct ledger *ledger,
 
 /* ---- before the last txn */
 
-static enum be_status note_window(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
-				  struct be_bytes value)
+static enum be_status note_window(struct verifier *verifier, struct ledger *ledger,
+				  struct be_bytes key, struct be_bytes value)
 {
 	struct envelope envelope;
 	struct account *account;
@@ -223,16 +225,18 @@ static enum be_status note_window(struct verifier *verifier, struct ledger *ledg
 	return BE_OK;
 }
 
-/* Adds a transaction to the accounts of its chain: to `before` of those at the start, or `after` of the
- * end's. */
-static void add_transaction(struct verifier *verifier, const struct transaction *transaction, bool before)
+/* Adds a transaction to the accounts of its chain: to `before` of those at the start, or `after` of
+ * the end's. */
+static void add_transaction(struct verifier *verifier, const struct transaction *transaction,
+			    bool before)
 {
 	for (uint32_t i = 0; i < transaction->depth; i++) {
-		struct account *account =
-			accounts_find(before ? &verifier->start : &verifier->end, transaction->chain[i]);
+		struct account *account = accounts_find(before ? &verifier->start : &verifier->end,
+							transaction->chain[i]);
 
 		if (account && transaction->id >= account->window_first)
-			sum(verifier, before ? &account->before : &account->after, transaction->amount);
+			sum(verifier, before ? &account->before : &account->after,
+			    transaction->amount);
 	}
 }
 
@@ -253,8 +257,8 @@ static enum be_status visit_old_transaction(struct verifier *verifier, struct le
 	return BE_OK;
 }
 
-static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
-				  struct be_bytes value)
+static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledger,
+				  struct be_bytes key, struct be_bytes value)
 {
 	struct commit commit;
 
@@ -290,14 +294,15 @@ static enum be_status before_last_txn(struct verifier *verifier)
 
 /* ---- the last txn */
 
-/* A look-up met a record that is damaged. The walk over its own kind reports that, and this one goes on. */
+/* A look-up met a record that is damaged. The walk over its own kind reports that, and this one
+ * goes on. */
 static bool met_damage(int found)
 {
 	return found == BE_DAMAGED || found == BE_NEWER_FORMAT;
 }
 
-static enum be_status visit_envelope(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
-				     struct be_bytes value)
+static enum be_status visit_envelope(struct verifier *verifier, struct ledger *ledger,
+				     struct be_bytes key, struct be_bytes value)
 {
 	struct envelope envelope, parent;
 	struct account *account;
@@ -338,8 +343,8 @@ static enum be_status visit_envelope(struct verifier *verifier, struct ledger *l
 	return BE_OK;
 }
 
-static enum be_status visit_commit(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
-				   struct be_bytes value)
+static enum be_status visit_commit(struct verifier *verifier, struct ledger *ledger,
+				   struct be_bytes key, struct be_bytes value)
 {
 	struct commit commit;
 	uint64_t id;
@@ -357,8 +362,8 @@ static enum be_status visit_commit(struct verifier *verifier, struct ledger *led
 		struct account *account = accounts_find(&verifier->end, id);
 
 		if (!account) {
-			report(verifier, "commit %" PRIu64 ": its envelope \"%s\" is missing", commit.id,
-			       commit.name.category);
+			report(verifier, "commit %" PRIu64 ": its envelope \"%s\" is missing",
+			       commit.id, commit.name.category);
 			break;
 		}
 		sum(verifier, &account->committed, commit.amount);
@@ -368,8 +373,8 @@ static enum be_status visit_commit(struct verifier *verifier, struct ledger *led
 	return BE_OK;
 }
 
-static enum be_status visit_deadline(struct verifier *verifier, struct ledger *ledger, struct be_bytes key,
-				     struct be_bytes value)
+static enum be_status visit_deadline(struct verifier *verifier, struct ledger *ledger,
+				     struct be_bytes key, struct be_bytes value)
 {
 	struct commit commit;
 	int64_t deadline_ns;
@@ -385,7 +390,8 @@ static enum be_status visit_deadline(struct verifier *verifier, struct ledger *l
 	if (found < 0 && !met_damage(found))
 		return (enum be_status)found;
 	if (found != 0 || commit.state != BE_COMMIT_PENDING || commit.deadline_ns != deadline_ns)
-		report(verifier, "a deadline is noted for commit %" PRIu64 ", which has another or none", id);
+		report(verifier,
+		       "a deadline is noted for commit %" PRIu64 ", which has another or none", id);
 	return BE_OK;
 }
 
@@ -399,7 +405,8 @@ static enum be_status visit_new_transaction(struct verifier *verifier, struct le
 		return BE_OK;
 	}
 	if (transaction.id >= ledger->header.next_transaction_id)
-		report(verifier, "transaction %" PRIu64 ": its id was never given out", transaction.id);
+		report(verifier, "transaction %" PRIu64 ": its id was never given out",
+		       transaction.id);
 	verifier->found.transactions++;
 	add_transaction(verifier, &transaction, false);
 	return BE_OK;
@@ -435,15 +442,16 @@ static enum be_status last_txn(struct verifier *verifier)
 	if (status != BE_OK)
 		return status;
 	status = ledger_header(&ledger);
-	verifier->was_pruned =
-		status == BE_OK && verifier->horizon > 1 && ledger.header.prunings != verifier->prunings;
+	verifier->was_pruned = status == BE_OK && verifier->horizon > 1 &&
+			       ledger.header.prunings != verifier->prunings;
 	if (status == BE_OK && !verifier->was_pruned)
 		status = read_last_txn(verifier, &ledger);
 	ledger_abort(&ledger);
 	return status;
 }
 
-/* All transactions in the last txn, for when they were pruned while they were added up beforehand. */
+/* All transactions in the last txn, for when they were pruned while they were added up
+ * beforehand. */
 static enum be_status only_last_txn(struct verifier *verifier)
 {
 	free(verifier->start.rows);
@@ -455,8 +463,8 @@ static enum be_status only_last_txn(struct verifier *verifier)
 
 /* ---- the comparison */
 
-static void compare_amounts(struct verifier *verifier, const struct account *account, const char *what,
-			    const char *parts, int64_t stored, int64_t expected)
+static void compare_amounts(struct verifier *verifier, const struct account *account,
+			    const char *what, const char *parts, int64_t stored, int64_t expected)
 {
 	char stored_text[BE_AMOUNT_TEXT_SIZE] = "", expected_text[BE_AMOUNT_TEXT_SIZE] = "";
 
@@ -466,16 +474,19 @@ static void compare_amounts(struct verifier *verifier, const struct account *acc
 	    be_amount_format(expected, expected_text, sizeof expected_text) != BE_OK)
 		return;
 	report(verifier, "envelope \"%s\" in \"%s\": %s is %s, but its %s add up to %s",
-	       account->name.category, account->name.namespace_name, what, stored_text, parts, expected_text);
+	       account->name.category, account->name.namespace_name, what, stored_text, parts,
+	       expected_text);
 }
 
-static void compare_counts(struct verifier *verifier, const struct account *account, const char *what,
-			   uint64_t stored, uint64_t expected)
+static void compare_counts(struct verifier *verifier, const struct account *account,
+			   const char *what, uint64_t stored, uint64_t expected)
 {
 	if (stored != expected)
 		report(verifier,
-		       "envelope \"%s\" in \"%s\": it counts %" PRIu64 " %s, and there are %" PRIu64,
-		       account->name.category, account->name.namespace_name, stored, what, expected);
+		       "envelope \"%s\" in \"%s\": it counts %" PRIu64
+		       " %s, and there are %" PRIu64,
+		       account->name.category, account->name.namespace_name, stored, what,
+		       expected);
 }
 
 static void compare_balances(struct verifier *verifier)
@@ -499,12 +510,14 @@ static void compare_balances(struct verifier *verifier)
 		sum(verifier, &spent, account->after);
 		if (start && start->window_first == account->window_first)
 			sum(verifier, &spent, start->before);
-		compare_amounts(verifier, account, "spent", "transactions", account->stored_spent, spent);
-		compare_amounts(verifier, account, "committed", "pending commits", account->stored_committed,
-				account->committed);
+		compare_amounts(verifier, account, "spent", "transactions", account->stored_spent,
+				spent);
+		compare_amounts(verifier, account, "committed", "pending commits",
+				account->stored_committed, account->committed);
 		compare_counts(verifier, account, "pending commits", account->stored_pending,
 			       account->pending);
-		compare_counts(verifier, account, "children", account->stored_children, account->children);
+		compare_counts(verifier, account, "children", account->stored_children,
+			       account->children);
 	}
 	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}}, "deadlines",
 		       verifier->deadlines, verifier->deadlines_expected);
@@ -536,13 +549,15 @@ static enum be_status verify(struct verifier *verifier, struct lmdb_storage *lmd
 	if (verifier->damaged)
 		return error_set(BE_DAMAGED, "records are damaged: restore a backup");
 	if (verifier->found.differences > 0)
-		return error_set(BE_UNBALANCED, "%" PRIu64 " balances differ from commits and ledger",
+		return error_set(BE_UNBALANCED,
+				 "%" PRIu64 " balances differ from commits and ledger",
 				 verifier->found.differences);
 	return BE_OK;
 }
 
-enum be_status be_verify(struct be_enforcer *handle, void (*difference)(void *context, const char *sentence),
-			 void *context, struct be_verification *verification)
+enum be_status be_verify(struct be_enforcer *handle,
+			 void (*difference)(void *context, const char *sentence), void *context,
+			 struct be_verification *verification)
 {
 	struct verifier verifier = {.difference = difference, .context = context};
 	struct environment *environment;

@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 static _Thread_local char text[ERROR_TEXT_SIZE];
-/* Apart from the text, and in the memory that every thread has from its start, so that clearing it on the hot path
- * is one store. Programs that load the library late have room for little there: a byte, but not the text. */
+/* Apart from the text, and in the memory that every thread has from its start, so that clearing it
+ * on the hot path is one store. Programs that load the library late have room for little there: a
+ * byte, but not the text. */
 static _Thread_local bool has_text __attribute__((tls_model("initial-exec")));
 
 void error_clear(void)
@@ -44,7 +45,8 @@ void error_write_errno(int code, const char *format, ...)
 	va_end(arguments);
 	has_text = true;
 	used = strlen(text);
-	snprintf(text + used, sizeof text - used, ": %s", strerror_r(code, meaning, sizeof meaning));
+	snprintf(text + used, sizeof text - used, ": %s",
+		 strerror_r(code, meaning, sizeof meaning));
 }
 
 void error_name_path(const char *path)
@@ -63,8 +65,8 @@ static bool may(const char *path, int access_mode)
 	return faccessat(AT_FDCWD, path, access_mode, AT_EACCESS) == 0;
 }
 
-/* The first directory on the way to `path` that may not be searched. False: there is none, or the path is
- * longer than any file's can be. */
+/* The first directory on the way to `path` that may not be searched. False: there is none, or the
+ * path is longer than any file's can be. */
 static bool find_barrier(const char *path, char barrier[PATH_MAX])
 {
 	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -87,11 +89,12 @@ void error_write_path(int code, const char *path)
 	else if (find_barrier(path, barrier))
 		error_write("%s: search (x) permission on the directory is missing", barrier);
 	else if (!may(path, F_OK))
-		error_write(
-			"%s: it has to be made, and write permission on the directory above it is missing",
-			path);
+		error_write("%s: it has to be made, and write permission on the directory above it "
+			    "is missing",
+			    path);
 	else
-		error_write("%s: %s permission on it is missing", path, may(path, R_OK) ? "write" : "read");
+		error_write("%s: %s permission on it is missing", path,
+			    may(path, R_OK) ? "write" : "read");
 }
 
 enum be_status error_default(enum be_status status)

@@ -9,21 +9,21 @@
 /* Forgets the text; every public call begins with it. */
 void error_clear(void);
 
-/* Sets the text for people and is `status`: `return error_set(BE_DAMAGED, "%s: ...", path);`. A macro, so that
- * compilers and analysers see which status it is, and so that it is not BE_OK. */
-#define error_set(status, ...)                                                                               \
-	__extension__({                                                                                      \
-		enum be_status status_ = (status);                                                           \
-		error_write(__VA_ARGS__);                                                                    \
-		status_;                                                                                     \
+/* Sets the text for people and is `status`: `return error_set(BE_DAMAGED, "%s: ...", path);`. A
+ * macro, so that compilers and analysers see which status it is, and so that it is not BE_OK. */
+#define error_set(status, ...)                                                                     \
+	__extension__({                                                                            \
+		enum be_status status_ = (status);                                                 \
+		error_write(__VA_ARGS__);                                                          \
+		status_;                                                                           \
 	})
 
 /* The same for a failed system call: adds ": " and the meaning of `code`, an errno. */
-#define error_errno(status, code, ...)                                                                       \
-	__extension__({                                                                                      \
-		enum be_status status_ = (status);                                                           \
-		error_write_errno(code, __VA_ARGS__);                                                        \
-		status_;                                                                                     \
+#define error_errno(status, code, ...)                                                             \
+	__extension__({                                                                            \
+		enum be_status status_ = (status);                                                 \
+		error_write_errno(code, __VA_ARGS__);                                              \
+		status_;                                                                           \
 	})
 
 /* For these two, and error_path() below. */
@@ -31,7 +31,8 @@ void error_write(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void error_write_errno(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void error_write_path(int code, const char *path);
 
-/* Puts `path` before the text if it does not begin with it: for failures found where no path is known. */
+/* Puts `path` before the text if it does not begin with it: for failures found where no path is
+ * known. */
 void error_name_path(const char *path);
 
 /* The status for an errno: BE_PERMISSION, BE_NOT_FOUND, BE_DISK_FULL, BE_NO_MEMORY or BE_IO_ERROR.
@@ -56,15 +57,16 @@ static inline enum be_status error_from_errno(int code)
 	}
 }
 
-/* Status and text for a failed call that names the file or directory `path`, to be read, written or made. For
- * EACCES the text says which permission on what is missing. */
+/* Status and text for a failed call that names the file or directory `path`, to be read, written or
+ * made. For EACCES the text says which permission on what is missing. */
 static inline enum be_status error_path(int code, const char *path)
 {
 	error_write_path(code, path);
 	return error_from_errno(code);
 }
 
-/* Keep the text while the caller's code runs, which may call the library: it is the text of our call. */
+/* Keep the text while the caller's code runs, which may call the library: it is the text of our
+ * call. */
 #define ERROR_TEXT_SIZE 640
 void error_save(char saved[ERROR_TEXT_SIZE]);
 void error_restore(const char *saved);

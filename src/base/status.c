@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Numbers to words: statuses, operations and kinds of transaction. Each set is one table, indexed by
- * the number (by its negative for statuses); a gap in a table is a number that means nothing.
+ * Numbers to words: statuses, operations and kinds of transaction. Each set is one table, indexed
+ * by the number (by its negative for statuses); a gap in a table is a number that means nothing.
  */
 #include <budget_enforcer.h>
 
@@ -14,14 +14,18 @@ static const struct {
 	[-BE_OK] = {"ok", "Done"},
 	[-BE_EXCEEDS_BUDGET] = {"exceeds_budget", "The amount is more than what is available"},
 	[-BE_NO_ENVELOPE] = {"no_envelope", "There is no envelope for this namespace and category"},
-	[-BE_SUSPENDED] = {"suspended",
-			   "An operator suspended the envelope, which grants nothing until resumed"},
-	[-BE_ENVELOPE_EXISTS] = {"envelope_exists", "The envelope exists; be_envelope_ensure() accepts that"},
-	[-BE_HAS_CHILDREN] = {"has_children", "Other envelopes name it as their parent; remove those first"},
+	[-BE_SUSPENDED] =
+		{"suspended",
+		 "An operator suspended the envelope, which grants nothing until resumed"},
+	[-BE_ENVELOPE_EXISTS] = {"envelope_exists",
+				 "The envelope exists; be_envelope_ensure() accepts that"},
+	[-BE_HAS_CHILDREN] = {"has_children",
+			      "Other envelopes name it as their parent; remove those first"},
 	[-BE_HAS_COMMITS] = {"has_commits", "Commits are pending against it; end those first"},
 	[-BE_NO_PARENT] = {"no_parent", "The parent envelope does not exist; create it first"},
 	[-BE_PARENT_CYCLE] = {"parent_cycle", "The envelope would be its own ancestor"},
-	[-BE_TOO_DEEP] = {"too_deep", "The chain of parents would be longer than the library allows"},
+	[-BE_TOO_DEEP] = {"too_deep",
+			  "The chain of parents would be longer than the library allows"},
 	[-BE_NO_COMMIT] = {"no_commit", "There is no commit of this id"},
 	[-BE_ALREADY_RELEASED] = {"already_released", "The commit was released before"},
 	[-BE_ALREADY_SETTLED] = {"already_settled", "The commit was settled before"},
@@ -30,50 +34,71 @@ static const struct {
 	[-BE_ALREADY_CHARGED] = {"already_charged",
 				 "The commit expired or its owner died; its amount was charged"},
 
-	[-BE_INVALID_ARGUMENT] = {"invalid_argument",
-				  "An argument is NULL where it must not be, or has no known meaning"},
+	[-BE_INVALID_ARGUMENT] =
+		{"invalid_argument",
+		 "An argument is NULL where it must not be, or has no known meaning"},
 	[-BE_INVALID_SIZE] = {"invalid_size", "The structure was not begun with its initialiser"},
-	[-BE_INVALID_NAME] = {"invalid_name", "A namespace or category is not 1 to 127 bytes of plain UTF-8"},
+	[-BE_INVALID_NAME] = {"invalid_name",
+			      "A namespace or category is not 1 to 127 bytes of plain UTF-8"},
 	[-BE_INVALID_DESCRIPTION] = {"invalid_description",
 				     "A description is not 0 to 512 bytes of plain UTF-8"},
 	[-BE_INVALID_LIMIT] = {"invalid_limit", "A limit must be above zero"},
-	[-BE_INVALID_PERIOD] = {"invalid_period", "There is no such period, or its start lies in the future"},
+	[-BE_INVALID_PERIOD] = {"invalid_period",
+				"There is no such period, or its start lies in the future"},
 	[-BE_AMOUNT_NEGATIVE] = {"amount_negative", "An amount must not be below zero"},
 	[-BE_AMOUNT_EMPTY] = {"amount_empty", "There is no amount in the text"},
-	[-BE_AMOUNT_SPACE] = {"amount_space", "The text of the amount has white space in or around it"},
-	[-BE_AMOUNT_EXPONENT] = {"amount_exponent", "The amount has an exponent; write its digits out"},
-	[-BE_AMOUNT_NOT_A_NUMBER] = {"amount_not_a_number",
-				     "The amount is not decimal digits with at most one point between them"},
-	[-BE_AMOUNT_TOO_PRECISE] = {"amount_too_precise",
-				    "The amount has more than nine decimals; round it as you see fit"},
-	[-BE_AMOUNT_TOO_LARGE] = {"amount_too_large", "The amount is more than 9223372036.854775807"},
+	[-BE_AMOUNT_SPACE] = {"amount_space",
+			      "The text of the amount has white space in or around it"},
+	[-BE_AMOUNT_EXPONENT] = {"amount_exponent",
+				 "The amount has an exponent; write its digits out"},
+	[-BE_AMOUNT_NOT_A_NUMBER] =
+		{"amount_not_a_number",
+		 "The amount is not decimal digits with at most one point between them"},
+	[-BE_AMOUNT_TOO_PRECISE] =
+		{"amount_too_precise",
+		 "The amount has more than nine decimals; round it as you see fit"},
+	[-BE_AMOUNT_TOO_LARGE] = {"amount_too_large",
+				  "The amount is more than 9223372036.854775807"},
 	[-BE_OVERFLOW] = {"overflow", "A balance would become larger than the library can count"},
-	[-BE_READ_ONLY] = {"read_only", "The environment was opened read-only, and this changes it"},
+	[-BE_READ_ONLY] = {"read_only",
+			   "The environment was opened read-only, and this changes it"},
 	[-BE_STOPPED] = {"stopped", "The listing was stopped by its callback"},
 
 	[-BE_NOT_FOUND] = {"not_found", "The environment's directory or its files are missing"},
-	[-BE_NOT_AN_ENVIRONMENT] = {"not_an_environment", "What is there is no environment of this library"},
-	[-BE_NEWER_FORMAT] = {"newer_format", "A later version wrote the environment; update this library"},
-	[-BE_DAMAGED] = {"damaged", "A file or record of the environment is damaged; restore a backup"},
-	[-BE_UNBALANCED] = {"unbalanced", "Balances differ from the pending commits and the ledger"},
+	[-BE_NOT_AN_ENVIRONMENT] = {"not_an_environment",
+				    "What is there is no environment of this library"},
+	[-BE_NEWER_FORMAT] = {"newer_format",
+			      "A later version wrote the environment; update this library"},
+	[-BE_DAMAGED] = {"damaged",
+			 "A file or record of the environment is damaged; restore a backup"},
+	[-BE_UNBALANCED] = {"unbalanced",
+			    "Balances differ from the pending commits and the ledger"},
 	[-BE_OTHER_PID_NAMESPACE] = {"other_pid_namespace",
 				     "Processes in another container use it; run all in one"},
-	[-BE_OTHER_BOOT] = {"other_boot", "The machine went down with it; restore a backup or begin anew"},
+	[-BE_OTHER_BOOT] = {"other_boot",
+			    "The machine went down with it; restore a backup or begin anew"},
 	[-BE_BAD_FILE_SYSTEM] = {"bad_file_system",
 				 "Shared maps are unsafe on this file system; use a local one"},
-	[-BE_SECOND_COPY] = {"second_copy", "Another copy of this library in this process has it open"},
+	[-BE_SECOND_COPY] = {"second_copy",
+			     "Another copy of this library in this process has it open"},
 	[-BE_OTHER_DURABILITY] = {"other_durability",
 				  "It is in use with the other durability; open it with that one"},
-	[-BE_ALREADY_THERE] = {"already_there", "Something has that name already; give another one"},
+	[-BE_ALREADY_THERE] = {"already_there",
+			       "Something has that name already; give another one"},
 
 	[-BE_PERMISSION] = {"permission", "The system does not permit this to the user it runs as"},
-	[-BE_DISK_FULL] = {"disk_full", "The disk is full; the same call works once there is space"},
-	[-BE_MAP_FULL] = {"map_full", "The environment has grown to its map_size; open it with a larger one"},
+	[-BE_DISK_FULL] = {"disk_full",
+			   "The disk is full; the same call works once there is space"},
+	[-BE_MAP_FULL] = {"map_full",
+			  "The environment has grown to its map_size; open it with a larger one"},
 	[-BE_IO_ERROR] = {"io_error", "The system could not read or write a file"},
 	[-BE_NO_MEMORY] = {"no_memory", "The system has no memory left"},
-	[-BE_TOO_MANY_PROCESSES] = {"too_many_processes", "Too many processes have the environment open"},
-	[-BE_UNSUITABLE_LMDB] = {"unsuitable_lmdb", "This version of liblmdb can lose data; install another"},
-	[-BE_STORAGE_FAILED] = {"storage_failed", "The storage supplied by the caller broke its contract"},
+	[-BE_TOO_MANY_PROCESSES] = {"too_many_processes",
+				    "Too many processes have the environment open"},
+	[-BE_UNSUITABLE_LMDB] = {"unsuitable_lmdb",
+				 "This version of liblmdb can lose data; install another"},
+	[-BE_STORAGE_FAILED] = {"storage_failed",
+				"The storage supplied by the caller broke its contract"},
 };
 
 static const char *const operations[] = {
@@ -108,7 +133,8 @@ const char *be_status_name(enum be_status status)
 
 const char *be_status_text(enum be_status status)
 {
-	return is_known(status) ? statuses[-status].text : "This number is not a status of the library";
+	return is_known(status) ? statuses[-status].text
+				: "This number is not a status of the library";
 }
 
 bool be_status_is_refusal(enum be_status status)

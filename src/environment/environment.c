@@ -2,13 +2,14 @@
 /*
  * The per-process table of open environments: the one piece of global state in the library.
  *
- * Locks: `table_lock` covers the table and every opening and closing. The fork handlers hold it across
- * fork(), so that a child finds the table whole. Within it the file be-owners has its opening lock, which
- * lets one process make what is new; LMDB's locks come last.
+ * Locks: `table_lock` covers the table and every opening and closing. The fork handlers hold it
+ * across fork(), so that a child finds the table whole. Within it the file be-owners has its
+ * opening lock, which lets one process make what is new; LMDB's locks come last.
  *
- * An environment of which the last handle is closed, while commits tied to this process are pending or
- * another thread holds the registration's hint, keeps its registration (its storage is closed): the process
- * lives, so what it reserved stays reserved. It is taken up again when the directory is opened again.
+ * An environment of which the last handle is closed, while commits tied to this process are pending
+ * or another thread holds the registration's hint, keeps its registration (its storage is closed):
+ * the process lives, so what it reserved stays reserved. It is taken up again when the directory is
+ * opened again.
  */
 #include "environment/environment.h"
 
@@ -74,8 +75,9 @@ static void unlink_environment(struct environment *environment)
 		}
 }
 
-/* Drops what a parent left in the table and no handle of ours refers to. The struct itself stays: another thread
- * may have read its address from a handle just before this one renewed that, and still look whose it is. */
+/* Drops what a parent left in the table and no handle of ours refers to. The struct itself stays:
+ * another thread may have read its address from a handle just before this one renewed that, and
+ * still look whose it is. */
 static void release_inherited(struct environment *environment)
 {
 	if (environment->owners)
@@ -93,13 +95,15 @@ static void release_inherited(struct environment *environment)
 static struct environment *find_environment(const struct stat *about)
 {
 	for (struct environment *one = table; one; one = one->next)
-		if (one->device == about->st_dev && one->inode == about->st_ino && environment_is_ours(one))
+		if (one->device == about->st_dev && one->inode == about->st_ino &&
+		    environment_is_ours(one))
 			return one;
 	return NULL;
 }
 
-/* A registration that was kept is of use only while its file is the one that others find in the directory. When
- * that was removed after all was closed, what it stood for has gone, too, and it is not found again. */
+/* A registration that was kept is of use only while its file is the one that others find in the
+ * directory. When that was removed after all was closed, what it stood for has gone, too, and it is
+ * not found again. */
 static struct environment *find_usable(const char *path, const struct stat *about)
 {
 	struct environment *found = find_environment(about);
@@ -118,7 +122,8 @@ static mode_t directory_mode(mode_t mode)
 	return mode | (mode & 0444) >> 2;
 }
 
-static enum be_status open_directory(const struct environment_settings *settings, struct stat *about)
+static enum be_status open_directory(const struct environment_settings *settings,
+				     struct stat *about)
 {
 	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
 
@@ -126,16 +131,17 @@ static enum be_status open_directory(const struct environment_settings *settings
 		if (errno != ENOENT || !may_create)
 			return error_path(errno, settings->path);
 		if (mkdir(settings->path, directory_mode(settings->mode)) < 0 && errno != EEXIST)
-			return errno == EACCES
-				       ? error_path(errno, settings->path)
-				       : error_errno(error_from_errno(errno), errno,
-						     "%s: cannot create the directory", settings->path);
+			return errno == EACCES ? error_path(errno, settings->path)
+					       : error_errno(error_from_errno(errno), errno,
+							     "%s: cannot create the directory",
+							     settings->path);
 		if (chmod(settings->path, directory_mode(settings->mode)) < 0 ||
 		    stat(settings->path, about) < 0)
 			return error_path(errno, settings->path);
 	}
 	if (!S_ISDIR(about->st_mode))
-		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: an environment is a directory, and this is none",
+		return error_set(BE_NOT_AN_ENVIRONMENT,
+				 "%s: an environment is a directory, and this is none",
 				 settings->path);
 	return BE_OK;
 }
@@ -204,7 +210,8 @@ static enum be_status open_owners(const struct environment_settings *settings,
 		return kept ? BE_OK : owners_open_read_only(settings->path, &environment->owners);
 	if (kept)
 		return owners_reopen(environment->owners, settings->durability);
-	return owners_open(settings->path, settings->mode, settings->durability, &environment->owners);
+	return owners_open(settings->path, settings->mode, settings->durability,
+			   &environment->owners);
 }
 
 /* Opens the storage in a directory that this process has not open. */
@@ -239,9 +246,9 @@ static enum be_status open_storage(const struct environment_settings *settings,
 	return status;
 }
 
-/* Before anything is made in a directory that no pool has used yet: is it fit for an environment? When
- * somebody else begins at the same moment, his half-made files are not judged: that is left to the storage,
- * which looks under the opening lock. */
+/* Before anything is made in a directory that no pool has used yet: is it fit for an environment?
+ * When somebody else begins at the same moment, his half-made files are not judged: that is left to
+ * the storage, which looks under the opening lock. */
 static enum be_status examine_directory(const struct environment_settings *settings)
 {
 	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
@@ -264,7 +271,8 @@ static void close_group(struct environment *environment)
 	environment->group = NULL;
 }
 
-static enum be_status open_new(const struct environment_settings *settings, struct environment *environment)
+static enum be_status open_new(const struct environment_settings *settings,
+			       struct environment *environment)
 {
 	enum be_status status;
 	bool kept = environment->owners != NULL;
@@ -279,13 +287,14 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 	if (status != BE_OK)
 		return status;
 	if (!environment->read_only)
-		status = group_open(settings->path, settings->mode, owners_were_alone(environment->owners),
-				    &environment->group);
+		status = group_open(settings->path, settings->mode,
+				    owners_were_alone(environment->owners), &environment->group);
 	if (status == BE_OK)
 		status = open_storage(settings, environment);
 	if (status == BE_OK)
-		environment->counts = environment->read_only ? counts_open_read_only(settings->path)
-							     : counts_open(settings->path, settings->mode);
+		environment->counts = environment->read_only
+					      ? counts_open_read_only(settings->path)
+					      : counts_open(settings->path, settings->mode);
 	if (status != BE_OK) {
 		close_group(environment);
 		/* With the opening lock: what is half made must not count as in use. */
@@ -298,23 +307,27 @@ static enum be_status open_new(const struct environment_settings *settings, stru
 }
 
 /* Counts one more user of what is open, if it is open in a way that suits. */
-static enum be_status share(const struct environment_settings *settings, struct environment *environment)
+static enum be_status share(const struct environment_settings *settings,
+			    struct environment *environment)
 {
 	bool read_only = settings->flags & BE_OPEN_READ_ONLY;
 
 	if (environment->read_only && !read_only)
 		return error_set(BE_READ_ONLY,
-				 "%s: this process has it open read-only; close those handles before opening "
+				 "%s: this process has it open read-only; close those handles "
+				 "before opening "
 				 "it to write",
 				 settings->path);
 	if (!read_only && environment->durability != settings->durability)
 		return error_set(BE_OTHER_DURABILITY,
-				 "%s: this process has it open with the other durability", settings->path);
+				 "%s: this process has it open with the other durability",
+				 settings->path);
 	environment->references++;
 	return BE_OK;
 }
 
-static enum be_status open_path(const struct environment_settings *settings, struct environment **environment)
+static enum be_status open_path(const struct environment_settings *settings,
+				struct environment **environment)
 {
 	struct environment *found;
 	struct stat about;
@@ -371,7 +384,8 @@ static enum be_status open_given(const struct environment_settings *settings,
 	return BE_OK;
 }
 
-enum be_status environment_open(const struct environment_settings *settings, struct environment **environment)
+enum be_status environment_open(const struct environment_settings *settings,
+				struct environment **environment)
 {
 	enum be_status status;
 	int cancel_state;
@@ -403,9 +417,10 @@ static bool holds_commits(struct environment *environment)
 		return false;
 	if (ledger_begin(&ledger, environment->storage, false) != BE_OK)
 		return true;
-	while (!holds && (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
-		holds = found < 0 ||
-			(commit.owner.generation == self.generation && commit.owner.slot == self.slot);
+	while (!holds &&
+	       (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
+		holds = found < 0 || (commit.owner.generation == self.generation &&
+				      commit.owner.slot == self.slot);
 	ledger_abort(&ledger);
 	return holds;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An open environment, shared by all handles of this process that name it: one mapping per directory,
- * counted, since LMDB loses its locks when one process maps the same files twice.
+ * An open environment, shared by all handles of this process that name it: one mapping per
+ * directory, counted, since LMDB loses its locks when one process maps the same files twice.
  *
- * Fork: what the parent opened, a child must not touch. Each environment remembers the fork generation it was
- * opened in, which a fork handler raises in the child; a handle that finds its environment out of date opens
- * a new one (enforcer.c).
+ * Fork: what the parent opened, a child must not touch. Each environment remembers the fork
+ * generation it was opened in, which a fork handler raises in the child; a handle that finds its
+ * environment out of date opens a new one (enforcer.c).
  */
 #ifndef ENVIRONMENT_H
 #define ENVIRONMENT_H
@@ -22,10 +22,10 @@ struct lmdb_storage;
 struct environment {
 	const struct be_storage *storage;
 	struct lmdb_storage *lmdb; /* NULL: the storage is the caller's */
-	struct owners *owners;     /* NULL likewise, and when read-only and the pool has never run */
-	struct group *group;       /* NULL with owners, and when read-only */
-	struct counts *counts;     /* NULL with lmdb, and when its file cannot be used */
-	bool direct;               /* do without group commit */
+	struct owners *owners; /* NULL likewise, and when read-only and the pool has never run */
+	struct group *group;   /* NULL with owners, and when read-only */
+	struct counts *counts; /* NULL with lmdb, and when its file cannot be used */
+	bool direct;           /* do without group commit */
 	bool read_only;
 	enum be_durability durability;
 	bool is_given; /* the storage is the caller's: not in the table, and fork is his affair */
@@ -48,7 +48,8 @@ struct environment_settings {
 	int64_t now_ns;
 };
 
-/* Opens, or counts one more user of what this process has open. The statuses are those of be_open(). */
+/* Opens, or counts one more user of what this process has open. The statuses are those of
+ * be_open(). */
 enum be_status environment_open(const struct environment_settings *settings,
 				struct environment **environment);
 
@@ -56,8 +57,8 @@ enum be_status environment_open(const struct environment_settings *settings,
  * environment the parent opened, this only forgets. */
 void environment_close(struct environment *environment);
 
-/* In a fork child: replaces an environment that the parent opened by one of our own, once, whichever thread
- * comes first. */
+/* In a fork child: replaces an environment that the parent opened by one of our own, once,
+ * whichever thread comes first. */
 enum be_status environment_renew(const struct environment_settings *settings,
 				 _Atomic(struct environment *) *place);
 

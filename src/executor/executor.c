@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The executor: the way of operations to a write txn. The storage's single writer serialises them across
- * threads and processes.
+ * The executor: the way of operations to a write txn. The storage's single writer serialises them
+ * across threads and processes.
  *
- * Cancellation is off from before a lock is taken until the txn has ended: a thread that vanished inside it
- * would leave LMDB's writer lock in a state that stops the whole process.
+ * Cancellation is off from before a lock is taken until the txn has ended: a thread that vanished
+ * inside it would leave LMDB's writer lock in a state that stops the whole process.
  */
 #include "executor/executor.h"
 
@@ -22,8 +22,8 @@ static void fail(struct result *result, enum be_status status)
 	result->status = status;
 }
 
-enum be_status executor_batch(struct environment *environment, struct executor_item *items, size_t count,
-			      uint64_t batch)
+enum be_status executor_batch(struct environment *environment, struct executor_item *items,
+			      size_t count, uint64_t batch)
 {
 	struct ledger ledger;
 	enum be_status status = ledger_begin(&ledger, environment->storage, true);
@@ -63,8 +63,9 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 	return status;
 }
 
-static enum be_status apply_all(const struct be_storage *storage, const struct operation *operations,
-				struct result *results, size_t count, size_t *done)
+static enum be_status apply_all(const struct be_storage *storage,
+				const struct operation *operations, struct result *results,
+				size_t count, size_t *done)
 {
 	struct ledger ledger;
 	enum be_status status = ledger_begin(&ledger, storage, true);
@@ -83,8 +84,9 @@ static enum be_status apply_all(const struct be_storage *storage, const struct o
 	return ledger_commit(&ledger, 0);
 }
 
-enum be_status executor_together(struct environment *environment, const struct operation *operations,
-				 struct result *results, size_t count, size_t *done)
+enum be_status executor_together(struct environment *environment,
+				 const struct operation *operations, struct result *results,
+				 size_t count, size_t *done)
 {
 	enum be_status status;
 	int cancel_state;

@@ -6,26 +6,29 @@
 #include "environment/environment.h"
 #include "rules/operation.h"
 
-/* Runs one operation: together with those that wait elsewhere where the environment has group commit
- * (group.h), directly otherwise. Returns BE_OK when it is done and as durable as the environment promises,
- * whatever the result's status says; otherwise the fault, with nothing done, and the result carries it. */
+/* Runs one operation: together with those that wait elsewhere where the environment has group
+ * commit (group.h), directly otherwise. Returns BE_OK when it is done and as durable as the
+ * environment promises, whatever the result's status says; otherwise the fault, with nothing done,
+ * and the result carries it. */
 enum be_status executor_run(struct environment *environment, const struct operation *operation,
 			    struct result *result);
 
-/* The same for `count` operations in one txn of this thread's, in order; each is refused or granted by
- * itself. */
+/* The same for `count` operations in one txn of this thread's, in order; each is refused or granted
+ * by itself. */
 #define EXECUTOR_DIRECT_MAX 32
 enum be_status executor_direct(struct environment *environment, const struct operation *operations,
 			       struct result *results, size_t count);
 
-/* Any number of operations in one txn of this thread's, in order: all of them, or none when one is refused,
- * whose status is returned and whose index is *done. *done is `count` when they were all done, and when none
- * of them was the reason that they were not. */
-enum be_status executor_together(struct environment *environment, const struct operation *operations,
-				 struct result *results, size_t count, size_t *done);
+/* Any number of operations in one txn of this thread's, in order: all of them, or none when one is
+ * refused, whose status is returned and whose index is *done. *done is `count` when they were all
+ * done, and when none of them was the reason that they were not. */
+enum be_status executor_together(struct environment *environment,
+				 const struct operation *operations, struct result *results,
+				 size_t count, size_t *done);
 
-/* One operation of a batch: where it lies, where its result goes and, if `error` is not NULL, its error text.
- */
+/* One operation of a batch: where it lies, where its result goes and, if `error` is not NULL, its
+ * error text.
+ * */
 struct executor_item {
 	const struct operation *operation;
 	struct result *result;
@@ -33,9 +36,9 @@ struct executor_item {
 	size_t error_size;
 };
 
-/* Runs operations of many callers in one txn, which also writes down the number of the batch (0: none). On a
- * fault nothing is done, and every result carries it. Cancellation must be off. */
-enum be_status executor_batch(struct environment *environment, struct executor_item *items, size_t count,
-			      uint64_t batch);
+/* Runs operations of many callers in one txn, which also writes down the number of the batch (0:
+ * none). On a fault nothing is done, and every result carries it. Cancellation must be off. */
+enum be_status executor_batch(struct environment *environment, struct executor_item *items,
+			      size_t count, uint64_t batch);
 
 #endif

@@ -2,14 +2,17 @@
 /*
  * Group commit; group.h has the protocol. What lies in the mapped file:
  *
- *   marks[i].user    generation of the process that uses the slot, 0 when it is free; taken by compare-and-swap
- *   marks[i].state   IDLE -> POSTED (by its user) -> TAKEN (by the leader) -> DONE (by the leader) -> IDLE
+ *   marks[i].user    generation of the process that uses the slot, 0 when it is free; taken by
+ *                    compare-and-swap
+ *   marks[i].state   IDLE -> POSTED (by its user) -> TAKEN (by the leader) -> DONE (by the leader)
+ *                    -> IDLE
  *   posted           a bit for each slot that is POSTED and that no leader has seen
  *   batch            number of the last batch ended; sleepers wait for it to change
  *
- * Memory order. A thread posts (sets its bit) and then tries `next`; a leader lets `next` go and then reads
- * the bits. Both steps on both sides are sequentially consistent read-modify-writes or stand behind a full
- * fence, so that either the thread gets `next` or the leader sees its bit: nobody sleeps unseen.
+ * Memory order. A thread posts (sets its bit) and then tries `next`; a leader lets `next` go and
+ * then reads the bits. Both steps on both sides are sequentially consistent read-modify-writes or
+ * stand behind a full fence, so that either the thread gets `next` or the leader sees its bit:
+ * nobody sleeps unseen.
  *
  * Lock order: next, then leader, then LMDB's writer lock.
  */
@@ -40,12 +43,13 @@
 #define GROUP_MAGIC UINT64_C(0x327072672d2d6562) /* "be--grp2" */
 #define SLOTS 512
 #define WORDS (SLOTS / 64)
-/* Operations in one txn, at most: it bounds how long a batch takes, and with it how long anybody waits. */
+/* Operations in one txn, at most: it bounds how long a batch takes, and with it how long anybody
+ * waits. */
 #define BATCH_MAX 128
 /* How long a sleeper trusts that somebody will lead. */
 #define WAIT_NS 5000000L
-/* A leader waits for those who were in the last batch to come back, for this part of what the last batch
- * took, since a batch costs the same flushes however many it carries. */
+/* A leader waits for those who were in the last batch to come back, for this part of what the last
+ * batch took, since a batch costs the same flushes however many it carries. */
 #define GATHER_PART 8
 #define GATHER_MAX_NS 200000
 
@@ -56,8 +60,8 @@ enum slot_state {
 	DONE = 3,
 };
 
-/* What is known of a slot. Apart from the slots, which are large, so that clearing or searching all of them
- * touches few pages. */
+/* What is known of a slot. Apart from the slots, which are large, so that clearing or searching all
+ * of them touches few pages. */
 struct mark {
 	_Atomic uint64_t user;
 	_Atomic uint32_t state;
@@ -118,7 +122,8 @@ static void initialise(struct group_file *file)
 	}
 	for (size_t i = 0; i < WORDS; i++)
 		file->posted[i] = 0;
-	/* The time, so that no number is given out that a header could hold from an earlier file. */
+	/* The time, so that no number is given out that a header could hold from an earlier
+	 * file. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	file->next_batch = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 	file->last_took_ns = 0;
@@ -131,7 +136,8 @@ static void initialise(struct group_file *file)
 	file->magic = GROUP_MAGIC;
 }
 
-static enum be_status map_file(int fd, const char *path, mode_t mode, bool reset, struct group_file **file)
+static enum be_status map_file(int fd, const char *path, mode_t mode, bool reset,
+			       struct group_file **file)
 {
 	struct stat about;
 	void *map;
@@ -142,11 +148,13 @@ static enum be_status map_file(int fd, const char *path, mode_t mode, bool reset
 		int rc;
 
 		if (!reset)
-			return error_set(BE_DAMAGED, "%s is too short: stop the pool and remove that file",
+			return error_set(BE_DAMAGED,
+					 "%s is too short: stop the pool and remove that file",
 					 path);
 		if (fchmod(fd, mode) < 0 && errno != EPERM)
 			return error_errno(error_from_errno(errno), errno, "%s", path);
-		rc = posix_fallocate(fd, 0, sizeof **file); /* a page without room would be SIGBUS */
+		rc = posix_fallocate(fd, 0,
+				     sizeof **file); /* a page without room would be SIGBUS */
 		if (rc != 0)
 			return error_errno(error_from_errno(rc), rc, "%s", path);
 	}
@@ -158,7 +166,8 @@ static enum be_status map_file(int fd, const char *path, mode_t mode, bool reset
 		initialise(*file);
 	if ((*file)->magic != GROUP_MAGIC) {
 		munmap(map, sizeof **file);
-		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file", path);
+		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
+				 path);
 	}
 	return BE_OK;
 }
@@ -239,8 +248,9 @@ struct batch {
 	struct executor_item items[BATCH_MAX + 1];
 };
 
-/* Which batch was the last to be committed? Asked in a write txn: one whose process died after its last
- * write, and before it said so, stands, but a reader does not see it until a writer has come. */
+/* Which batch was the last to be committed? Asked in a write txn: one whose process died after its
+ * last write, and before it said so, stands, but a reader does not see it until a writer has
+ * come. */
 static enum be_status last_committed(struct environment *environment, uint64_t *batch)
 {
 	struct header header = {.batch = 0};
@@ -250,8 +260,9 @@ static enum be_status last_committed(struct environment *environment, uint64_t *
 	return status;
 }
 
-/* A leader died. Its batch was committed if the header says so, and then the results in the slots are true.
- * When nobody can tell, no operation is carried out that may have been carried out before. */
+/* A leader died. Its batch was committed if the header says so, and then the results in the slots
+ * are true. When nobody can tell, no operation is carried out that may have been carried out
+ * before. */
 static void recover(struct group_file *file, struct environment *environment)
 {
 	uint64_t committed = 0;
@@ -280,7 +291,8 @@ static void recover(struct group_file *file, struct environment *environment)
 	wake(file, bits);
 }
 
-/* What a lock of a robust mutex returned: true when it is held, after mending what a dead holder left. */
+/* What a lock of a robust mutex returned: true when it is held, after mending what a dead holder
+ * left. */
 static bool leader_is_held(struct group_file *file, struct environment *environment, int rc)
 {
 	if (rc == EOWNERDEAD) {
@@ -291,9 +303,10 @@ static bool leader_is_held(struct group_file *file, struct environment *environm
 	return rc == 0;
 }
 
-/* Cannot fail: a dead holder's lock is always made consistent, and nobody locks twice. It wakes up now and
- * then, since a wake-up is lost when the kernel gives it to a sleeper that is killed before it has taken the
- * lock, and somebody else took it meanwhile: no robust mutex tells the other sleepers then. */
+/* Cannot fail: a dead holder's lock is always made consistent, and nobody locks twice. It wakes up
+ * now and then, since a wake-up is lost when the kernel gives it to a sleeper that is killed before
+ * it has taken the lock, and somebody else took it meanwhile: no robust mutex tells the other
+ * sleepers then. */
 static void lock_leader(struct group_file *file, struct environment *environment)
 {
 	struct timespec until;
@@ -331,7 +344,8 @@ static uint32_t count_posted(struct group_file *file)
 	return count;
 }
 
-/* Gives those who shared the last batch the time to come back, if that pays. One worker alone never waits. */
+/* Gives those who shared the last batch the time to come back, if that pays. One worker alone never
+ * waits. */
 static void gather(struct group_file *file)
 {
 	int64_t most_ns = file->last_took_ns / GATHER_PART;
@@ -346,8 +360,9 @@ static void gather(struct group_file *file)
 		sched_yield();
 }
 
-/* Takes posted slots into the batch and stamps them. When there are more than it may carry, the next one begins
- * where this one ends: every slot has its turn, however fast the others are posted again. */
+/* Takes posted slots into the batch and stamps them. When there are more than it may carry, the
+ * next one begins where this one ends: every slot has its turn, however fast the others are posted
+ * again. */
 static void take_posted(struct group_file *file, struct batch *batch, uint64_t number)
 {
 	uint32_t first = file->first_word % WORDS;
@@ -395,11 +410,11 @@ static void publish(struct group_file *file, const struct batch *batch, size_t f
 	wake(file, bits);
 }
 
-/* The batch's txn failed: each operation is tried in one of its own, so that one caller's fault is not
- * another's. Each gets a number of its own and is done before the next begins, so that only one can be in
- * doubt. */
-static void lead_one_by_one(struct group_file *file, struct environment *environment, struct batch *batch,
-			    size_t count)
+/* The batch's txn failed: each operation is tried in one of its own, so that one caller's fault is
+ * not another's. Each gets a number of its own and is done before the next begins, so that only one
+ * can be in doubt. */
+static void lead_one_by_one(struct group_file *file, struct environment *environment,
+			    struct batch *batch, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		uint64_t number = file->next_batch++;
@@ -412,8 +427,8 @@ static void lead_one_by_one(struct group_file *file, struct environment *environ
 	}
 }
 
-/* Carries out what is posted and the caller's own operation (NULL: none, or it is posted), holding `leader`.
- * Returns true when more is posted than one batch may carry. */
+/* Carries out what is posted and the caller's own operation (NULL: none, or it is posted), holding
+ * `leader`. Returns true when more is posted than one batch may carry. */
 static bool lead_batch(struct group_file *file, struct environment *environment,
 		       const struct operation *operation, struct result *result)
 {
@@ -430,7 +445,8 @@ static bool lead_batch(struct group_file *file, struct environment *environment,
 		batch.items[count++] = (struct executor_item){operation, result, NULL, 0};
 	if (count > 1)
 		began_ns = monotonic_ns();
-	if (count > 0 && executor_batch(environment, batch.items, count, number) != BE_OK && count > 1)
+	if (count > 0 && executor_batch(environment, batch.items, count, number) != BE_OK &&
+	    count > 1)
 		lead_one_by_one(file, environment, &batch, count);
 	else
 		publish(file, &batch, 0, batch.count);
@@ -439,7 +455,8 @@ static bool lead_batch(struct group_file *file, struct environment *environment,
 	return batch.count == BATCH_MAX;
 }
 
-/* Would nobody lead if this thread stopped? Whoever finds `next` taken sleeps, and waits for the one that has it. */
+/* Would nobody lead if this thread stopped? Whoever finds `next` taken sleeps, and waits for the
+ * one that has it. */
 static bool nobody_is_next(struct group_file *file)
 {
 	if (!try_next(file))
@@ -448,10 +465,11 @@ static bool nobody_is_next(struct group_file *file)
 	return true;
 }
 
-/* Leads, and lets `leader` go. What did not fit into the batch is left to the next leader, if there is one: a
- * crowd that comes back as fast as it is served would keep this one from its own caller for ever. */
-static void lead(struct group_file *file, struct environment *environment, const struct operation *operation,
-		 struct result *result)
+/* Leads, and lets `leader` go. What did not fit into the batch is left to the next leader, if there
+ * is one: a crowd that comes back as fast as it is served would keep this one from its own caller
+ * for ever. */
+static void lead(struct group_file *file, struct environment *environment,
+		 const struct operation *operation, struct result *result)
 {
 	char own_text[ERROR_TEXT_SIZE];
 	bool more = lead_batch(file, environment, operation, result);
@@ -480,9 +498,9 @@ static bool become_leader(struct group_file *file, struct environment *environme
 
 /* ---- following */
 
-/* Takes a free slot for this process; false when there is none. A free slot is IDLE. That this is looked at shows
- * ThreadSanitizer, which sees one process only, that a leader of this process has done with the slot, whose
- * last user was perhaps in another one. */
+/* Takes a free slot for this process; false when there is none. A free slot is IDLE. That this is
+ * looked at shows ThreadSanitizer, which sees one process only, that a leader of this process has
+ * done with the slot, whose last user was perhaps in another one. */
 static bool claim_slot(struct group_file *file, uint64_t user, uint32_t *index)
 {
 	for (uint32_t i = 0; i < SLOTS; i++) {
@@ -503,7 +521,8 @@ static void post(struct group_file *file, uint32_t index, const struct operation
 	struct slot *slot = &file->slots[index];
 
 	memcpy(&slot->operation, operation, offsetof(struct operation, description));
-	memcpy(slot->operation.description, operation->description, operation->description_size + 1U);
+	memcpy(slot->operation.description, operation->description,
+	       operation->description_size + 1U);
 	atomic_store(&file->marks[index].state, POSTED);
 	atomic_fetch_or(&file->posted[index / 64], UINT64_C(1) << index % 64);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reaping. What is due is found in read txns, a page at a time, so that the writer's lock is held only to end
- * a page of commits; the rules look at each again before they end it, since it may have been ended meanwhile.
+ * Reaping. What is due is found in read txns, a page at a time, so that the writer's lock is held
+ * only to end a page of commits; the rules look at each again before they end it, since it may have
+ * been ended meanwhile.
  *
- * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the slot for
- * the next one to find, and so does a commit that cannot be ended yet.
+ * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the
+ * slot for the next one to find, and so does a commit that cannot be ended yet.
  */
 #include "executor/reap.h"
 
@@ -36,7 +37,8 @@ struct reaper {
 	struct page page;
 };
 
-static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as, const struct owner *owner)
+static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as,
+		const struct owner *owner)
 {
 	struct operation *operation = &reaper->page.operations[reaper->page.count++];
 
@@ -54,8 +56,8 @@ static bool same_owner(const struct owner *a, const struct owner *b)
 	return a->slot == b->slot && a->generation == b->generation;
 }
 
-/* An orphan whose charge no balance can count stays pending. It is looked for again only as long as its
- * owner's slot is there. */
+/* An orphan whose charge no balance can count stays pending. It is looked for again only as long as
+ * its owner's slot is there. */
 static void keep_owner(struct reaper *reaper, const struct operation *operation)
 {
 	for (size_t i = 0; i < reaper->dead_count; i++)
@@ -70,9 +72,11 @@ static enum be_status run_page(struct reaper *reaper)
 	enum be_status status = BE_OK;
 
 	if (page->count > 0)
-		status = executor_direct(reaper->environment, page->operations, page->results, page->count);
+		status = executor_direct(reaper->environment, page->operations, page->results,
+					 page->count);
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
-		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): just filled in */
+		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): just filled
+		 * in */
 		if (page->results[i].status == BE_OVERFLOW)
 			keep_owner(reaper, &page->operations[i]);
 		if (page->results[i].status != BE_OK)
@@ -168,8 +172,8 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 	return status;
 }
 
-/* A process may have died after the last write of its txn and before it said so. The txn stands, but a reader
- * does not see it until a writer has come. */
+/* A process may have died after the last write of its txn and before it said so. The txn stands,
+ * but a reader does not see it until a writer has come. */
 static enum be_status come_as_writer(struct reaper *reaper)
 {
 	return executor_direct(reaper->environment, NULL, NULL, 0);

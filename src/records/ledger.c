@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Typed records over a storage txn. All values that a storage returns are decoded into structures of ours at
- * once, since they are valid only until the next call. A status a storage may not return becomes
- * BE_STORAGE_FAILED here, at the border, so that a wrong backend can never look like BE_OK.
+ * Typed records over a storage txn. All values that a storage returns are decoded into structures
+ * of ours at once, since they are valid only until the next call. A status a storage may not return
+ * becomes BE_STORAGE_FAILED here, at the border, so that a wrong backend can never look like BE_OK.
  */
 #include "records/ledger.h"
 
@@ -18,7 +18,8 @@ static int storage_answer(int answer)
 	if (answer <= -130 && answer >= -199)
 		return (int)error_default((enum be_status)answer);
 	return (int)error_set(BE_STORAGE_FAILED,
-			      "the storage returned %d, which its interface does not allow", answer);
+			      "the storage returned %d, which its interface does not allow",
+			      answer);
 }
 
 /* The same where "not found" is no answer. */
@@ -26,16 +27,19 @@ static enum be_status storage_done(int answer)
 {
 	answer = storage_answer(answer);
 	if (answer == BE_STORAGE_NOT_FOUND)
-		return error_set(BE_STORAGE_FAILED, "the storage said \"not found\" where it cannot");
+		return error_set(BE_STORAGE_FAILED,
+				 "the storage said \"not found\" where it cannot");
 	return (enum be_status)answer;
 }
 
 static enum be_status damaged(const char *what, enum be_status status)
 {
 	if (status == BE_NEWER_FORMAT)
-		return error_set(status, "%s was written by a later version of this library: upgrade it",
+		return error_set(status,
+				 "%s was written by a later version of this library: upgrade it",
 				 what);
-	return error_set(BE_DAMAGED, "%s is damaged: stop the pool, run be-inspect verify, restore a backup",
+	return error_set(BE_DAMAGED,
+			 "%s is damaged: stop the pool, run be-inspect verify, restore a backup",
 			 what);
 }
 
@@ -43,10 +47,12 @@ static int find(struct ledger *ledger, const struct record_key *key, struct be_b
 {
 	const struct be_storage *storage = ledger->storage;
 
-	return storage_answer(storage->ops->get(storage->self, ledger->txn, record_key_bytes(key), value));
+	return storage_answer(
+		storage->ops->get(storage->self, ledger->txn, record_key_bytes(key), value));
 }
 
-static enum be_status put(struct ledger *ledger, const struct record_key *key, const struct record_value *value)
+static enum be_status put(struct ledger *ledger, const struct record_key *key,
+			  const struct record_value *value)
 {
 	const struct be_storage *storage = ledger->storage;
 
@@ -58,7 +64,8 @@ static enum be_status put(struct ledger *ledger, const struct record_key *key, c
 static enum be_status del(struct ledger *ledger, const struct record_key *key)
 {
 	const struct be_storage *storage = ledger->storage;
-	int answer = storage_answer(storage->ops->del(storage->self, ledger->txn, record_key_bytes(key)));
+	int answer = storage_answer(
+		storage->ops->del(storage->self, ledger->txn, record_key_bytes(key)));
 
 	ledger->changes++;
 	if (answer == LEDGER_NONE)
@@ -128,9 +135,9 @@ enum be_status ledger_header(struct ledger *ledger)
 	record_key_header(&key);
 	found = find(ledger, &key, &value);
 	if (found == LEDGER_NONE)
-		return error_set(
-			BE_NOT_AN_ENVIRONMENT,
-			"there is no header record: this is not, or not yet, a budget-enforcer environment");
+		return error_set(BE_NOT_AN_ENVIRONMENT,
+				 "there is no header record: this is not, or not yet, a "
+				 "budget-enforcer environment");
 	if (found < 0)
 		return (enum be_status)found;
 	status = record_decode_header(value, &ledger->header);
@@ -142,7 +149,8 @@ enum be_status ledger_header(struct ledger *ledger)
 	return BE_OK;
 }
 
-enum be_status ledger_read_header(const struct be_storage *storage, bool write, struct header *header)
+enum be_status ledger_read_header(const struct be_storage *storage, bool write,
+				  struct header *header)
 {
 	struct ledger ledger;
 	enum be_status status = ledger_begin(&ledger, storage, write);
@@ -164,7 +172,8 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
 	if (found < 0)
 		return (enum be_status)found;
 	if (found == 0)
-		return error_set(BE_NOT_AN_ENVIRONMENT, "the storage holds records of another program");
+		return error_set(BE_NOT_AN_ENVIRONMENT,
+				 "the storage holds records of another program");
 	ledger->header = (struct header){
 		.next_envelope_id = 1,
 		.next_commit_id = 1,
@@ -178,7 +187,8 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
 
 /* ---- envelopes */
 
-int ledger_envelope_find(struct ledger *ledger, const struct record_key *key, struct envelope *envelope)
+int ledger_envelope_find(struct ledger *ledger, const struct record_key *key,
+			 struct envelope *envelope)
 {
 	struct be_bytes value;
 	enum be_status status;
@@ -226,7 +236,8 @@ enum be_status ledger_envelope_del(struct ledger *ledger, const struct name *nam
 
 /* ---- commits */
 
-static int get_commit(struct ledger *ledger, enum record_type type, uint64_t id, struct commit *commit)
+static int get_commit(struct ledger *ledger, enum record_type type, uint64_t id,
+		      struct commit *commit)
 {
 	struct record_key key;
 	struct be_bytes value;
@@ -277,7 +288,8 @@ static enum be_status put_commit(struct ledger *ledger, const struct commit *com
 	struct record_value value;
 	struct record_key key;
 
-	record_key_id(&key, commit->state == BE_COMMIT_PENDING ? RECORD_COMMIT : RECORD_ENDED, commit->id);
+	record_key_id(&key, commit->state == BE_COMMIT_PENDING ? RECORD_COMMIT : RECORD_ENDED,
+		      commit->id);
 	record_encode_commit(&value, &key, commit);
 	return put(ledger, &key, &value);
 }
@@ -305,7 +317,8 @@ enum be_status ledger_commit_end(struct ledger *ledger, const struct commit *com
 	return status;
 }
 
-enum be_status ledger_commit_replace(struct ledger *ledger, const struct commit *commit, int64_t old_deadline_ns)
+enum be_status ledger_commit_replace(struct ledger *ledger, const struct commit *commit,
+				     int64_t old_deadline_ns)
 {
 	enum be_status status = del_deadline(ledger, old_deadline_ns, commit->id);
 
@@ -344,10 +357,12 @@ enum be_status ledger_ended_del(struct ledger *ledger, uint64_t id)
 
 /* ---- listing */
 
-int ledger_next(struct ledger *ledger, struct be_bytes from, struct be_bytes *key, struct be_bytes *value)
+int ledger_next(struct ledger *ledger, struct be_bytes from, struct be_bytes *key,
+		struct be_bytes *value)
 {
 	const struct be_storage *storage = ledger->storage;
-	int found = storage_answer(storage->ops->next(storage->self, ledger->txn, from, key, value));
+	int found =
+		storage_answer(storage->ops->next(storage->self, ledger->txn, from, key, value));
 
 	if (found == 0 && key->size == 0)
 		return (int)error_set(BE_STORAGE_FAILED, "the storage returned an empty key");
@@ -365,7 +380,8 @@ static int next(struct ledger *ledger, const struct record_key *from, struct be_
 	return ((const uint8_t *)key->data)[0] == from->bytes[0] ? 0 : LEDGER_NONE;
 }
 
-int ledger_envelope_next(struct ledger *ledger, const struct record_key *from, struct envelope *envelope)
+int ledger_envelope_next(struct ledger *ledger, const struct record_key *from,
+			 struct envelope *envelope)
 {
 	struct be_bytes key, value;
 	enum be_status status;
@@ -373,14 +389,16 @@ int ledger_envelope_next(struct ledger *ledger, const struct record_key *from, s
 
 	if (found != 0)
 		return found;
-	status = record_parse_envelope_key(key, &envelope->name) ? record_decode_envelope(value, envelope)
-								 : BE_DAMAGED;
+	status = record_parse_envelope_key(key, &envelope->name)
+			 ? record_decode_envelope(value, envelope)
+			 : BE_DAMAGED;
 	if (status == BE_OK && !sound(ledger, key, value))
 		status = BE_DAMAGED;
 	return status == BE_OK ? 0 : (int)damaged("an envelope's record", status);
 }
 
-static int next_commit(struct ledger *ledger, enum record_type type, uint64_t from_id, struct commit *commit)
+static int next_commit(struct ledger *ledger, enum record_type type, uint64_t from_id,
+		       struct commit *commit)
 {
 	struct record_key from;
 	struct be_bytes key, value;
@@ -407,7 +425,8 @@ int ledger_ended_next(struct ledger *ledger, uint64_t from_id, struct commit *co
 	return next_commit(ledger, RECORD_ENDED, from_id, commit);
 }
 
-int ledger_transaction_next(struct ledger *ledger, uint64_t from_id, struct transaction *transaction)
+int ledger_transaction_next(struct ledger *ledger, uint64_t from_id,
+			    struct transaction *transaction)
 {
 	struct record_key from;
 	struct be_bytes key, value;

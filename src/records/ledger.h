@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Typed records over one storage txn: what rules, queries and verify work with. It knows where each kind
- * of record lies, but not what budgets are.
+ * Typed records over one storage txn: what rules, queries and verify work with. It knows where each
+ * kind of record lies, but not what budgets are.
  *
- * Functions that look something up return 0 when it is there, LEDGER_NONE when it is not, and a negative
- * enum be_status (with an error text) when it cannot be told. In a write txn every record read has its
- * checksum compared; a read txn is left to the checks of form, which is what keeps be_check() cheap.
+ * Functions that look something up return 0 when it is there, LEDGER_NONE when it is not, and a
+ * negative enum be_status (with an error text) when it cannot be told. In a write txn every record
+ * read has its checksum compared; a read txn is left to the checks of form, which is what keeps
+ * be_check() cheap.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -20,14 +21,15 @@ struct ledger {
 	bool write;
 	bool strict; /* compare checksums */
 	bool has_header;
-	uint32_t changes;     /* records written so far in this txn */
-	struct header header; /* valid once ledger_header() returned BE_OK; written by ledger_commit() */
+	uint32_t changes; /* records written so far in this txn */
+	struct header
+		header; /* valid once ledger_header() returned BE_OK; written by ledger_commit() */
 };
 
 enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *storage, bool write);
 
-/* Ends the txn. Commit writes the header when anything changed, with the number of the batch unless that is
- * 0, and drops the txn when nothing did, so that it costs no flush. */
+/* Ends the txn. Commit writes the header when anything changed, with the number of the batch unless
+ * that is 0, and drops the txn when nothing did, so that it costs no flush. */
 enum be_status ledger_commit(struct ledger *ledger, uint64_t batch);
 void ledger_abort(struct ledger *ledger);
 
@@ -35,13 +37,16 @@ void ledger_abort(struct ledger *ledger);
 enum be_status ledger_header(struct ledger *ledger);
 
 /* The same in a txn of its own, which changes nothing. */
-enum be_status ledger_read_header(const struct be_storage *storage, bool write, struct header *header);
+enum be_status ledger_read_header(const struct be_storage *storage, bool write,
+				  struct header *header);
 
-/* Writes a new header into a storage that holds nothing; BE_NOT_AN_ENVIRONMENT if it holds something. */
+/* Writes a new header into a storage that holds nothing; BE_NOT_AN_ENVIRONMENT if it holds
+ * something. */
 enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns);
 
 /* `find` leaves envelope->name alone, for those who have the key and are in a hurry. */
-int ledger_envelope_find(struct ledger *ledger, const struct record_key *key, struct envelope *envelope);
+int ledger_envelope_find(struct ledger *ledger, const struct record_key *key,
+			 struct envelope *envelope);
 int ledger_envelope_get(struct ledger *ledger, const struct name *name, struct envelope *envelope);
 enum be_status ledger_envelope_put(struct ledger *ledger, const struct envelope *envelope);
 enum be_status ledger_envelope_del(struct ledger *ledger, const struct name *name);
@@ -53,7 +58,7 @@ enum be_status ledger_commit_put(struct ledger *ledger, const struct commit *com
 enum be_status ledger_commit_end(struct ledger *ledger, const struct commit *commit);
 /* Replaces a pending commit whose deadline was `old_deadline_ns`. */
 enum be_status ledger_commit_replace(struct ledger *ledger, const struct commit *commit,
-				    int64_t old_deadline_ns);
+				     int64_t old_deadline_ns);
 
 enum be_status ledger_transaction_put(struct ledger *ledger, const struct transaction *transaction);
 
@@ -62,13 +67,17 @@ enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id);
 enum be_status ledger_ended_del(struct ledger *ledger, uint64_t id);
 
 /* The first record at or after `from`, of any type, as it lies there. */
-int ledger_next(struct ledger *ledger, struct be_bytes from, struct be_bytes *key, struct be_bytes *value);
+int ledger_next(struct ledger *ledger, struct be_bytes from, struct be_bytes *key,
+		struct be_bytes *value);
 
-/* The first record at or after `from` with the same type byte, decoded; LEDGER_NONE behind the last. */
-int ledger_envelope_next(struct ledger *ledger, const struct record_key *from, struct envelope *envelope);
+/* The first record at or after `from` with the same type byte, decoded; LEDGER_NONE behind the
+ * last. */
+int ledger_envelope_next(struct ledger *ledger, const struct record_key *from,
+			 struct envelope *envelope);
 int ledger_commit_next(struct ledger *ledger, uint64_t from_id, struct commit *commit);
 int ledger_ended_next(struct ledger *ledger, uint64_t from_id, struct commit *commit);
-int ledger_transaction_next(struct ledger *ledger, uint64_t from_id, struct transaction *transaction);
+int ledger_transaction_next(struct ledger *ledger, uint64_t from_id,
+			    struct transaction *transaction);
 
 /* The earliest deadline after (deadline_ns, id), which (0, 0) puts before all. */
 int ledger_deadline_next(struct ledger *ledger, int64_t *deadline_ns, uint64_t *id);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encoding and decoding of records; record.h describes the layout. Values are C structures copied byte by
- * byte, whose sizes are asserted below, followed by the texts they count. Nothing here knows a storage.
+ * Encoding and decoding of records; record.h describes the layout. Values are C structures copied
+ * byte by byte, whose sizes are asserted below, followed by the texts they count. Nothing here
+ * knows a storage.
  */
 #include "records/record.h"
 
@@ -102,9 +103,10 @@ _Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]
 /* ---- checksum */
 
 /*
- * FNV-1a (Fowler, Noll, Vo; 64-bit offset basis and prime) taken over 8-byte words in place of bytes, ended
- * by the finaliser of MurmurHash3 (Appleby) so that the low half depends on all of it. Every step before the
- * last cut is a bijection, so a change within one word always changes the 64-bit sum.
+ * FNV-1a (Fowler, Noll, Vo; 64-bit offset basis and prime) taken over 8-byte words in place of
+ * bytes, ended by the finaliser of MurmurHash3 (Appleby) so that the low half depends on all of it.
+ * Every step before the last cut is a bijection, so a change within one word always changes the
+ * 64-bit sum.
  */
 static uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t size)
 {
@@ -212,7 +214,8 @@ bool record_parse_envelope_key(struct be_bytes key, struct name *name)
 	category_size = (size_t)(end - zero) - 1;
 	if (namespace_size >= BE_NAME_SIZE || category_size == 0 || category_size >= BE_NAME_SIZE)
 		return false;
-	if (!name_text_is_valid(bytes, namespace_size) || !name_text_is_valid(zero + 1, category_size))
+	if (!name_text_is_valid(bytes, namespace_size) ||
+	    !name_text_is_valid(zero + 1, category_size))
 		return false;
 	name->namespace_size = (uint8_t)namespace_size;
 	memcpy(name->namespace_name, bytes, namespace_size);
@@ -253,7 +256,8 @@ static uint8_t *put_text(uint8_t *at, const char *text, size_t size)
 }
 
 /* Writes the head, once all else is in place up to `end`. */
-static void seal(struct record_value *value, struct be_bytes key, enum record_type type, const uint8_t *end)
+static void seal(struct record_value *value, struct be_bytes key, enum record_type type,
+		 const uint8_t *end)
 {
 	struct head head = {.type = (uint8_t)type, .format = RECORD_FORMAT};
 
@@ -412,7 +416,8 @@ static bool is_flag(uint8_t byte)
 }
 
 /* Takes a namespace and a category of these sizes, which were checked to lie within the value. */
-static bool take_name(const uint8_t **at, struct name *name, uint8_t namespace_size, uint8_t category_size)
+static bool take_name(const uint8_t **at, struct name *name, uint8_t namespace_size,
+		      uint8_t category_size)
 {
 	if (namespace_size >= BE_NAME_SIZE || category_size >= BE_NAME_SIZE)
 		return false;
@@ -441,7 +446,8 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 	/* A later format may have made the header larger or smaller: its version speaks first. */
 	if (value.size >= sizeof head) {
 		memcpy(&head, value.data, sizeof head);
-		if (head.type == RECORD_HEADER && head.size == value.size && head.format > RECORD_FORMAT)
+		if (head.type == RECORD_HEADER && head.size == value.size &&
+		    head.format > RECORD_FORMAT)
 			return BE_NEWER_FORMAT;
 	}
 	status = open_value(value, RECORD_HEADER, &record, sizeof record);
@@ -449,7 +455,8 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		return status;
 	if (value.size != sizeof record || memcmp(record.magic, magic, sizeof magic) != 0)
 		return BE_DAMAGED;
-	if (record.next_envelope_id == 0 || record.next_commit_id == 0 || record.next_transaction_id == 0)
+	if (record.next_envelope_id == 0 || record.next_commit_id == 0 ||
+	    record.next_transaction_id == 0)
 		return BE_DAMAGED;
 	*header = (struct header){
 		.next_envelope_id = record.next_envelope_id,
@@ -471,12 +478,13 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 
 	if (status != BE_OK)
 		return status;
-	if (value.size != sizeof *record + record->parent_namespace_size + record->parent_category_size)
+	if (value.size !=
+	    sizeof *record + record->parent_namespace_size + record->parent_category_size)
 		return BE_DAMAGED;
 	/* One test for the signs of all amounts. */
-	if ((record->limit | record->spent | record->committed | record->folded) < 0 || record->limit == 0 ||
-	    record->id == 0 || record->window_first == 0 || record->period > BE_PERIOD_MONTHLY ||
-	    !is_flag(record->suspended))
+	if ((record->limit | record->spent | record->committed | record->folded) < 0 ||
+	    record->limit == 0 || record->id == 0 || record->window_first == 0 ||
+	    record->period > BE_PERIOD_MONTHLY || !is_flag(record->suspended))
 		return BE_DAMAGED;
 	if (record->parent_category_size > 0) {
 		if (!take_name(&at, &envelope->parent, record->parent_namespace_size,
@@ -504,7 +512,8 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 	return BE_OK;
 }
 
-enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value, struct commit *commit)
+enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
+				    struct commit *commit)
 {
 	struct commit_record record;
 	const uint8_t *at = value.data;
@@ -538,7 +547,8 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value, 
 	commit->state = (enum be_commit_state)record.state;
 	commit->reap_policy = (enum be_reap_policy)record.reap_policy;
 	commit->detached = record.detached;
-	commit->owner = (struct owner){record.owner_generation, record.owner_slot, record.owner_pid};
+	commit->owner =
+		(struct owner){record.owner_generation, record.owner_slot, record.owner_pid};
 	commit->envelope_id = record.envelope_id;
 	commit->amount = record.amount;
 	commit->created_ns = record.created_ns;
@@ -562,13 +572,14 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 		return status;
 	if (!record_parse_id_key(key, RECORD_TRANSACTION, &id))
 		return BE_DAMAGED;
-	if (record.id != id || id == 0 || record.amount < 0 || record.held < 0 || !is_flag(record.late) ||
-	    record.kind < BE_TRANSACTION_RECORD || record.kind > BE_TRANSACTION_ORPHANED ||
-	    record.depth == 0 || record.depth > BE_DEPTH_MAX || record.category_size == 0)
+	if (record.id != id || id == 0 || record.amount < 0 || record.held < 0 ||
+	    !is_flag(record.late) || record.kind < BE_TRANSACTION_RECORD ||
+	    record.kind > BE_TRANSACTION_ORPHANED || record.depth == 0 ||
+	    record.depth > BE_DEPTH_MAX || record.category_size == 0)
 		return BE_DAMAGED;
 	chain_size = record.depth * sizeof transaction->chain[0];
-	if (value.size != sizeof record + chain_size + record.namespace_size + record.category_size +
-				  record.description_size)
+	if (value.size != sizeof record + chain_size + record.namespace_size +
+				  record.category_size + record.description_size)
 		return BE_DAMAGED;
 	at += sizeof record;
 	memcpy(transaction->chain, at, chain_size);

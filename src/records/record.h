@@ -2,19 +2,22 @@
 /*
  * What lies in a storage: keys and values, and the structures they are read into.
  *
- * One ordered map holds everything. The first byte of a key says what it is, and the numbers are chosen so
- * that the records one txn changes lie close together and the ledger, which only grows, comes last:
+ * One ordered map holds everything. The first byte of a key says what it is, and the numbers are
+ * chosen so that the records one txn changes lie close together and the ledger, which only grows,
+ * comes last:
  *
  *   1 deadline (8 bytes, big-endian) id (8)   nothing: which commits expire when
  *   2 commit id (8)                           a pending commit
  *   3                                         the header: format, and the next ids to give out
  *   4 namespace 0 category                    an envelope
- *   5 commit id (8)                           an ended commit, so that ending it twice is answered truly
+ *   5 commit id (8)                           an ended commit, so that ending it twice is answered
+ *                                             truly
  *   6 transaction id (8)                      a transaction
  *
- * Every value begins with a checksum over its key and the rest of it, its type, its format version and its
- * size. Numbers are little-endian and of fixed width; ids in keys are big-endian, so that they ascend.
- * Decoding believes nothing: sizes, ranges and combinations are checked before a structure is filled.
+ * Every value begins with a checksum over its key and the rest of it, its type, its format version
+ * and its size. Numbers are little-endian and of fixed width; ids in keys are big-endian, so that
+ * they ascend. Decoding believes nothing: sizes, ranges and combinations are checked before a
+ * structure is filled.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -61,7 +64,8 @@ struct envelope {
 	enum be_period period;
 	bool suspended;
 	int64_t limit;
-	int64_t spent; /* folded + all transactions from window_first on that name it in their chain */
+	/* folded + all transactions from window_first on that name it in their chain */
+	int64_t spent;
 	int64_t committed;
 	int64_t folded;        /* charged in this window by transactions that pruning has removed */
 	uint64_t window_first; /* id of the first transaction that counts for the current window */
@@ -97,8 +101,10 @@ struct transaction {
 	int64_t amount;
 	int64_t held;
 	int64_t at_ns;
-	uint32_t depth;               /* of chain */
-	uint64_t chain[BE_DEPTH_MAX]; /* ids of the envelopes charged: the one named, then its ancestors */
+	uint32_t depth; /* of chain */
+	uint64_t chain
+		/* ids of the envelopes charged: the one named, then its ancestors */
+		[BE_DEPTH_MAX];
 	struct name name;
 	uint16_t description_size;
 	char description[BE_DESCRIPTION_SIZE];
@@ -128,12 +134,13 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 void record_encode_transaction(struct record_value *value, const struct record_key *key,
 			       const struct transaction *transaction);
 
-/* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED or BE_NEWER_FORMAT.
- * What is filled on failure is undefined. */
+/* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED or
+ * BE_NEWER_FORMAT. What is filled on failure is undefined. */
 enum be_status record_decode_header(struct be_bytes value, struct header *header);
 enum be_status record_decode_envelope(struct be_bytes value,
 				      struct envelope *envelope); /* leaves name alone */
-enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value, struct commit *commit);
+enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
+				    struct commit *commit);
 enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes value,
 					 struct transaction *transaction);
 

@@ -80,7 +80,8 @@ enum be_status be_amount_parse(const char *text, int64_t *amount)
 	if (amount)
 		*amount = 0;
 	if (!text || !amount)
-		return error_set(BE_INVALID_ARGUMENT, "be_amount_parse: text and amount must not be NULL");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "be_amount_parse: text and amount must not be NULL");
 	return error_default(parse(text, amount));
 }
 
@@ -92,10 +93,11 @@ enum be_status be_amount_format(int64_t amount, char *text, size_t size)
 
 	error_clear();
 	if (!text || size == 0)
-		return error_set(BE_INVALID_ARGUMENT, "be_amount_format: there is no room for the text");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "be_amount_format: there is no room for the text");
 	text[0] = '\0';
-	length = (size_t)snprintf(exact, sizeof exact, "%s%" PRIu64 ".%09" PRIu64, amount < 0 ? "-" : "",
-				  nanos / BE_UNIT, nanos % BE_UNIT);
+	length = (size_t)snprintf(exact, sizeof exact, "%s%" PRIu64 ".%09" PRIu64,
+				  amount < 0 ? "-" : "", nanos / BE_UNIT, nanos % BE_UNIT);
 	while (exact[length - 1] == '0')
 		length--;
 	if (exact[length - 1] == '.')

@@ -14,8 +14,8 @@ static const char control_character[] = "it has a control character";
 static const char malformed[] = "it is not valid UTF-8";
 
 /* True when all eight bytes are printable ASCII, 0x20 to 0x7E. With every byte below 0x80, adding 1
- * carries into bit 7 for 0x7F alone, and subtracting 0x20 borrows into it for the lowest byte that is
- * below 0x20; where neither happens, no byte disturbs its neighbour. */
+ * carries into bit 7 for 0x7F alone, and subtracting 0x20 borrows into it for the lowest byte that
+ * is below 0x20; where neither happens, no byte disturbs its neighbour. */
 static bool word_is_plain(const char *at)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
@@ -26,7 +26,8 @@ static bool word_is_plain(const char *at)
 }
 
 /* Steps over one character; NULL, or what is wrong with it. The first byte decides the length and,
- * where overlong forms, surrogates or code points past U+10FFFF begin with it, narrows the second. */
+ * where overlong forms, surrogates or code points past U+10FFFF begin with it, narrows the
+ * second. */
 static const char *step(const unsigned char **at, const unsigned char *end)
 {
 	unsigned char first = *(*at)++, low = 0x80, high = 0xBF;
@@ -58,8 +59,8 @@ static const char *step(const unsigned char **at, const unsigned char *end)
 	return NULL;
 }
 
-/* NULL, or what is wrong with a text. What the words leave over is looked at as the last eight bytes of
- * the text, some of them for the second time. */
+/* NULL, or what is wrong with a text. What the words leave over is looked at as the last eight
+ * bytes of the text, some of them for the second time. */
 static const char *fault(const char *text, size_t size)
 {
 	const char *end = text + size;
@@ -80,8 +81,8 @@ static const char *fault(const char *text, size_t size)
 	}
 }
 
-/* Copies a text of at most `most` bytes with its NUL and sets *size; NULL, or what is wrong with it,
- * and then the copy is empty. */
+/* Copies a text of at most `most` bytes with its NUL and sets *size; NULL, or what is wrong with
+ * it, and then the copy is empty. */
 static const char *copy_text(char *to, size_t *size, const char *text, size_t most)
 {
 	const char *wrong;
@@ -107,7 +108,8 @@ enum be_status name_set_namespace(struct name *name, const char *text)
 
 	name->namespace_size = (uint8_t)size;
 	if (wrong)
-		return error_set(BE_INVALID_NAME, "namespace: %s; it may be %d bytes of UTF-8 at most", wrong,
+		return error_set(BE_INVALID_NAME,
+				 "namespace: %s; it may be %d bytes of UTF-8 at most", wrong,
 				 BE_NAME_SIZE - 1);
 	return BE_OK;
 }
@@ -121,8 +123,8 @@ enum be_status name_set_category(struct name *name, const char *text)
 	if (!wrong && size == 0)
 		wrong = "it is empty";
 	if (wrong)
-		return error_set(BE_INVALID_NAME, "category: %s; it must be 1 to %d bytes of UTF-8", wrong,
-				 BE_NAME_SIZE - 1);
+		return error_set(BE_INVALID_NAME, "category: %s; it must be 1 to %d bytes of UTF-8",
+				 wrong, BE_NAME_SIZE - 1);
 	return BE_OK;
 }
 
@@ -141,10 +143,12 @@ void name_copy(struct name *to, const struct name *from)
 	memcpy(to->category, from->category, from->category_size + 1U);
 }
 
-enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size, const char *text)
+enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size,
+				    const char *text)
 {
 	size_t length;
-	const char *wrong = copy_text(description, &length, text ? text : "", BE_DESCRIPTION_SIZE - 1);
+	const char *wrong =
+		copy_text(description, &length, text ? text : "", BE_DESCRIPTION_SIZE - 1);
 
 	*size = (uint16_t)length;
 	if (wrong)

@@ -30,6 +30,7 @@ bool name_equal(const struct name *a, const struct name *b);
 void name_copy(struct name *to, const struct name *from);
 
 /* Copies a description (NULL is "") and its size: BE_INVALID_DESCRIPTION with an error text. */
-enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size, const char *text);
+enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size,
+				    const char *text);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations are values: every change to an environment is one struct operation, applied by rules_apply()
- * to a storage txn, giving one struct result. Both are plain data without pointers, so that they can be
- * batched, replayed, compared with a model and carried between processes.
+ * Operations are values: every change to an environment is one struct operation, applied by
+ * rules_apply() to a storage txn, giving one struct result. Both are plain data without pointers,
+ * so that they can be batched, replayed, compared with a model and carried between processes.
  */
 #ifndef OPERATION_H
 #define OPERATION_H
 
 #include "rules/name.h"
 
-/* Who holds a commit: the slot and generation that owner.c gave this process. Generation 0 is nobody:
- * storages of which only one process knows have no owners. */
+/* Who holds a commit: the slot and generation that owner.c gave this process. Generation 0 is
+ * nobody: storages of which only one process knows have no owners. */
 struct owner {
 	uint64_t generation;
 	uint32_t slot;
@@ -40,11 +40,11 @@ struct operation {
 struct result {
 	enum be_status status;
 	bool has_envelope;
-	uint64_t commit_id;                /* 0: none */
-	uint64_t refuser;                  /* commit, extend: id of the envelope that refused, if one did */
-	int64_t held;                      /* release, reap: what the commit had reserved */
-	struct be_decision decision;       /* commit, extend: filled whenever the envelope was found */
-	struct be_envelope envelope;       /* as it is afterwards, if has_envelope */
+	uint64_t commit_id; /* 0: none */
+	uint64_t refuser;   /* commit, extend: id of the envelope that refused, if one did */
+	int64_t held;       /* release, reap: what the commit had reserved */
+	struct be_decision decision; /* commit, extend: filled whenever the envelope was found */
+	struct be_envelope envelope; /* as it is afterwards, if has_envelope */
 	struct be_transaction transaction; /* id 0: none was written */
 };
 

@@ -40,7 +40,8 @@ enum be_status be_period_parse(const char *name, enum be_period *period)
 	if (period)
 		*period = BE_PERIOD_TOTAL;
 	if (!name || !period)
-		return error_set(BE_INVALID_ARGUMENT, "be_period_parse: name and period must not be NULL");
+		return error_set(BE_INVALID_ARGUMENT,
+				 "be_period_parse: name and period must not be NULL");
 	for (size_t i = 0; i < PERIODS; i++) {
 		if (strcmp(name, periods[i].name) == 0) {
 			*period = (enum be_period)i;
@@ -61,8 +62,8 @@ int64_t period_start_at(enum be_period period, int64_t start_ns, int64_t now_ns)
 
 	if (length == 0 || now_ns <= start_ns)
 		return start_ns;
-	/* The distance of two int64_t always fits in uint64_t, and what is taken off now_ns is at most
-	 * that distance, so the result is not before start_ns. */
+	/* The distance of two int64_t always fits in uint64_t, and what is taken off now_ns is at
+	 * most that distance, so the result is not before start_ns. */
 	return now_ns - (int64_t)(((uint64_t)now_ns - (uint64_t)start_ns) % (uint64_t)length);
 }
 

@@ -7,8 +7,9 @@
 
 bool period_is_known(enum be_period period);
 
-/* The start of the window that `now_ns` lies in, given the start of an earlier one: start plus whole
- * periods, so windows never drift. `start_ns` itself for total, and when the clock stands before it. */
+/* The start of the window that `now_ns` lies in, given the start of an earlier one: start plus
+ * whole periods, so windows never drift. `start_ns` itself for total, and when the clock stands
+ * before it. */
 int64_t period_start_at(enum be_period period, int64_t start_ns, int64_t now_ns);
 
 /* Where the window that begins at start_ns ends; 0 for total. INT64_MAX when it would overflow. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules of budgets. They work on a chain: the envelope named and its ancestors, which change together.
+ * The rules of budgets. They work on a chain: the envelope named and its ancestors, which change
+ * together.
  *
  * Invariants kept by every operation here:
  *   committed of an envelope = the sum of the pending commits made in it and in its descendants;
@@ -8,8 +9,8 @@
  *   a commit is granted only if its amount was available in every envelope of its chain;
  *   every commit ends once, and a commit's or transaction's id is given out once.
  *
- * Each rule reads and checks first. Below the line "nothing may be refused from here on" it only writes, and
- * what fails there is a fault of the storage, for which the caller drops the whole txn.
+ * Each rule reads and checks first. Below the line "nothing may be refused from here on" it only
+ * writes, and what fails there is a fault of the storage, for which the caller drops the whole txn.
  */
 #include "rules/rules.h"
 
@@ -52,9 +53,10 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 		.limit = envelope->limit,
 		.spent = envelope->spent,
 		.committed = envelope->committed,
-		.available = amount_available(envelope->limit, envelope->spent, envelope->committed),
-		.utilization_ppm =
-			amount_utilization_ppm(envelope->limit, envelope->spent, envelope->committed),
+		.available =
+			amount_available(envelope->limit, envelope->spent, envelope->committed),
+		.utilization_ppm = amount_utilization_ppm(envelope->limit, envelope->spent,
+							  envelope->committed),
 		.period_start_ns = envelope->period_start_ns,
 		.period_end_ns = period_end(envelope->period, envelope->period_start_ns),
 		.created_ns = envelope->created_ns,
@@ -64,17 +66,19 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 		.suspended = envelope->suspended,
 		.has_parent = envelope->parent.category_size > 0,
 	};
-	memcpy(description->namespace_name, envelope->name.namespace_name, envelope->name.namespace_size);
+	memcpy(description->namespace_name, envelope->name.namespace_name,
+	       envelope->name.namespace_size);
 	memcpy(description->category, envelope->name.category, envelope->name.category_size);
 	memcpy(description->parent_namespace, envelope->parent.namespace_name,
 	       envelope->parent.namespace_size);
-	memcpy(description->parent_category, envelope->parent.category, envelope->parent.category_size);
+	memcpy(description->parent_category, envelope->parent.category,
+	       envelope->parent.category_size);
 }
 
 /* ---- chains */
 
-/* The next transaction's id, from which a window that begins in this txn counts. A read txn writes nothing
- * down, so there any number will do, and it is spared the look-up. */
+/* The next transaction's id, from which a window that begins in this txn counts. A read txn writes
+ * nothing down, so there any number will do, and it is spared the look-up. */
 static enum be_status next_transaction_id(struct ledger *ledger, uint64_t *id)
 {
 	enum be_status status = BE_OK;
@@ -101,13 +105,15 @@ static enum be_status chain_load(struct ledger *ledger, const struct name *name,
 		int found;
 
 		if (chain->depth == BE_DEPTH_MAX)
-			return error_set(BE_DAMAGED, "the envelope \"%s\" has more than %d ancestors",
+			return error_set(BE_DAMAGED,
+					 "the envelope \"%s\" has more than %d ancestors",
 					 name->category, BE_DEPTH_MAX - 1);
 		found = ledger_envelope_get(ledger, next, envelope);
 		if (found == LEDGER_NONE && chain->depth == 0)
 			return BE_NO_ENVELOPE;
 		if (found == LEDGER_NONE)
-			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing", name->category);
+			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing",
+					 name->category);
 		if (found < 0)
 			return (enum be_status)found;
 		rules_roll_over(envelope, now_ns, transaction_id);
@@ -128,8 +134,8 @@ static enum be_status chain_store(struct ledger *ledger, const struct chain *cha
 	return status;
 }
 
-/* Changes what is committed and how many commits are pending in the whole chain. Both were added up before by
- * the same rules, so a result below zero means a damaged record. */
+/* Changes what is committed and how many commits are pending in the whole chain. Both were added up
+ * before by the same rules, so a result below zero means a damaged record. */
 static enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending)
 {
 	for (uint32_t i = 0; i < chain->depth; i++) {
@@ -138,7 +144,8 @@ static enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t 
 		if (!amount_add(envelope->committed, amount, &envelope->committed) ||
 		    envelope->committed < 0 || (pending < 0 && envelope->pending == 0))
 			return error_set(BE_DAMAGED,
-					 "what is committed in \"%s\" does not add up: run be-inspect verify",
+					 "what is committed in \"%s\" does not add up: run "
+					 "be-inspect verify",
 					 envelope->name.category);
 		envelope->pending += (uint64_t)pending;
 	}
@@ -151,16 +158,18 @@ static enum be_status chain_spend(struct chain *chain, int64_t amount)
 		struct envelope *envelope = &chain->envelopes[i];
 
 		if (!amount_add(envelope->spent, amount, &envelope->spent))
-			return error_set(BE_OVERFLOW,
-					 "what is spent in \"%s\" would be more than can be counted",
-					 envelope->name.category);
+			return error_set(
+				BE_OVERFLOW,
+				"what is spent in \"%s\" would be more than can be counted",
+				envelope->name.category);
 	}
 	return BE_OK;
 }
 
 /* ---- decisions */
 
-static void decide_name(struct be_decision *decision, enum be_status status, const struct name *name)
+static void decide_name(struct be_decision *decision, enum be_status status,
+			const struct name *name)
 {
 	decision->status = status;
 	memcpy(decision->namespace_name, name->namespace_name, name->namespace_size + 1U);
@@ -174,7 +183,8 @@ static void decide(struct be_decision *decision, enum be_status status, const st
 	decision->limit = envelope->limit;
 	decision->spent = envelope->spent;
 	decision->committed = envelope->committed;
-	decision->available = amount_available(envelope->limit, envelope->spent, envelope->committed);
+	decision->available =
+		amount_available(envelope->limit, envelope->spent, envelope->committed);
 }
 
 /* May `amount` more be committed in this envelope, whatever its ancestors say? */
@@ -187,8 +197,9 @@ static enum be_status permit(const struct envelope *envelope, int64_t amount)
 	return BE_OK;
 }
 
-/* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the one named.
- */
+/* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the
+ * one named.
+ * */
 static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct result *result)
 {
 	for (uint32_t i = 0; i < chain->depth; i++) {
@@ -221,7 +232,8 @@ static int find_in_chain(struct ledger *ledger, const struct record_key *key, in
 
 	if (found == LEDGER_NONE && depth > 0)
 		return (int)error_set(BE_DAMAGED, "the parent of an envelope is missing");
-	if (found == 0 && named && !record_parse_envelope_key(record_key_bytes(key), &envelope->name))
+	if (found == 0 && named &&
+	    !record_parse_envelope_key(record_key_bytes(key), &envelope->name))
 		return (int)error_set(BE_DAMAGED, "an envelope lies under a key that names none");
 	return found;
 }
@@ -235,11 +247,11 @@ static enum be_status check_no_envelope(const struct record_key *key, struct be_
 	return BE_NO_ENVELOPE;
 }
 
-/* The same question for those who only ask: one envelope at a time, no chain is put together, and of names only the
- * keys are handled until somebody wants to be told. */
+/* The same question for those who only ask: one envelope at a time, no chain is put together, and
+ * of names only the keys are handled until somebody wants to be told. */
 enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,
-			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
-			   struct be_envelope *after, bool *has_envelope)
+			   struct rules_moment *moment, struct be_decision *decision,
+			   uint64_t *refuser, struct be_envelope *after, bool *has_envelope)
 {
 	struct envelope envelope;
 	struct record_key parent;
@@ -334,8 +346,8 @@ static enum be_status ended_status(const struct commit *commit)
 }
 
 /* Reads a pending commit and its chain: BE_NO_COMMIT, or how it ended, when it is not pending. */
-static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t now_ns, struct commit *commit,
-				   struct chain *chain)
+static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t now_ns,
+				   struct commit *commit, struct chain *chain)
 {
 	int found = ledger_commit_get(ledger, id, commit);
 	enum be_status status;
@@ -347,15 +359,18 @@ static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t n
 	if (commit->state != BE_COMMIT_PENDING)
 		return ended_status(commit);
 	status = chain_load(ledger, &commit->name, now_ns, chain);
-	if (status == BE_NO_ENVELOPE || (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
+	if (status == BE_NO_ENVELOPE ||
+	    (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
 		return error_set(BE_DAMAGED, "the envelope \"%s\" of a pending commit is missing",
 				 commit->name.category);
 	return status;
 }
 
-/* Ends a commit in storage: what is kept of one that was released or settled is only how it ended. */
-static enum be_status end_commit(struct ledger *ledger, struct commit *commit, enum be_commit_state state,
-				 uint64_t transaction_id, int64_t now_ns)
+/* Ends a commit in storage: what is kept of one that was released or settled is only how it
+ * ended. */
+static enum be_status end_commit(struct ledger *ledger, struct commit *commit,
+				 enum be_commit_state state, uint64_t transaction_id,
+				 int64_t now_ns)
 {
 	bool was_pending = commit->state == BE_COMMIT_PENDING;
 
@@ -425,7 +440,8 @@ static enum be_status apply_release(struct ledger *ledger, const struct operatio
 {
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status =
+		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 
 	if (status == BE_OK)
 		status = chain_commit(&chain, -commit.amount, -1);
@@ -436,8 +452,9 @@ static enum be_status apply_release(struct ledger *ledger, const struct operatio
 	result->held = commit.amount;
 	show_envelope(result, &chain.envelopes[0]);
 	status = chain_store(ledger, &chain);
-	return status == BE_OK ? end_commit(ledger, &commit, BE_COMMIT_RELEASED, 0, operation->now_ns)
-			       : status;
+	return status == BE_OK
+		       ? end_commit(ledger, &commit, BE_COMMIT_RELEASED, 0, operation->now_ns)
+		       : status;
 }
 
 static enum be_status apply_record(struct ledger *ledger, const struct operation *operation,
@@ -455,15 +472,16 @@ static enum be_status apply_record(struct ledger *ledger, const struct operation
 	/* Nothing may be refused from here on. */
 	transaction.amount = operation->amount;
 	transaction.at_ns = operation->now_ns;
-	take_description(transaction.description, &transaction.description_size, operation->description,
-			 operation->description_size);
+	take_description(transaction.description, &transaction.description_size,
+			 operation->description, operation->description_size);
 	show_envelope(result, &chain.envelopes[0]);
 	status = chain_store(ledger, &chain);
 	return status == BE_OK ? write_transaction(ledger, &chain, &transaction, result) : status;
 }
 
-/* Charges a commit and ends it. `late`: it was reaped before, so that nothing is committed for it any more.
- */
+/* Charges a commit and ends it. `late`: it was reaped before, so that nothing is committed for it
+ * any more.
+ * */
 static enum be_status charge_commit(struct ledger *ledger, const struct operation *operation,
 				    struct commit *commit, struct chain *chain, bool late,
 				    struct transaction *transaction, enum be_commit_state state,
@@ -485,17 +503,20 @@ static enum be_status charge_commit(struct ledger *ledger, const struct operatio
 	status = chain_store(ledger, chain);
 	if (status == BE_OK)
 		status = write_transaction(ledger, chain, transaction, result);
-	return status == BE_OK ? end_commit(ledger, commit, state, transaction->id, operation->now_ns)
-			       : status;
+	return status == BE_OK
+		       ? end_commit(ledger, commit, state, transaction->id, operation->now_ns)
+		       : status;
 }
 
 static enum be_status apply_settle(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
-	struct transaction transaction = {.kind = BE_TRANSACTION_SETTLE, .amount = operation->amount};
+	struct transaction transaction = {.kind = BE_TRANSACTION_SETTLE,
+					  .amount = operation->amount};
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status =
+		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	bool late = status == BE_ALREADY_REAPED;
 
 	/* The money was spent, whenever the word of it comes. */
@@ -511,10 +532,10 @@ static enum be_status apply_settle(struct ledger *ledger, const struct operation
 		take_description(transaction.description, &transaction.description_size,
 				 operation->description, operation->description_size);
 	else
-		take_description(transaction.description, &transaction.description_size, commit.description,
-				 commit.description_size);
-	return charge_commit(ledger, operation, &commit, &chain, late, &transaction, BE_COMMIT_SETTLED,
-			     result);
+		take_description(transaction.description, &transaction.description_size,
+				 commit.description, commit.description_size);
+	return charge_commit(ledger, operation, &commit, &chain, late, &transaction,
+			     BE_COMMIT_SETTLED, result);
 }
 
 static enum be_status apply_extend(struct ledger *ledger, const struct operation *operation,
@@ -523,7 +544,8 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	struct be_decision *decision = &result->decision;
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status =
+		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	int64_t old_deadline_ns, more;
 
 	if (status != BE_OK)
@@ -552,15 +574,16 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	return status == BE_OK ? ledger_commit_replace(ledger, &commit, old_deadline_ns) : status;
 }
 
-/* Ends a commit that somebody saw expired or orphaned. Since they looked, it may have been ended or extended,
- * so it is looked at again. */
+/* Ends a commit that somebody saw expired or orphaned. Since they looked, it may have been ended or
+ * extended, so it is looked at again. */
 static enum be_status apply_reap(struct ledger *ledger, const struct operation *operation,
 				 struct result *result)
 {
 	struct transaction transaction = {0};
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
+	enum be_status status =
+		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	bool due;
 
 	if (status != BE_OK)
@@ -574,11 +597,12 @@ static enum be_status apply_reap(struct ledger *ledger, const struct operation *
 		return BE_NO_COMMIT;
 	result->held = commit.amount;
 	if (commit.reap_policy == BE_REAP_CHARGE) {
-		transaction.kind = operation->reap_as == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED
-									   : BE_TRANSACTION_ORPHANED;
+		transaction.kind = operation->reap_as == BE_COMMIT_EXPIRED
+					   ? BE_TRANSACTION_EXPIRED
+					   : BE_TRANSACTION_ORPHANED;
 		transaction.amount = commit.amount;
-		take_description(transaction.description, &transaction.description_size, commit.description,
-				 commit.description_size);
+		take_description(transaction.description, &transaction.description_size,
+				 commit.description, commit.description_size);
 		return charge_commit(ledger, operation, &commit, &chain, false, &transaction,
 				     operation->reap_as, result);
 	}
@@ -589,20 +613,23 @@ static enum be_status apply_reap(struct ledger *ledger, const struct operation *
 	/* Nothing may be refused from here on. */
 	show_envelope(result, &chain.envelopes[0]);
 	status = chain_store(ledger, &chain);
-	return status == BE_OK ? end_commit(ledger, &commit, operation->reap_as, 0, operation->now_ns)
-			       : status;
+	return status == BE_OK
+		       ? end_commit(ledger, &commit, operation->reap_as, 0, operation->now_ns)
+		       : status;
 }
 
 /* ---- envelopes */
 
-static enum be_status load_parent(struct ledger *ledger, const struct operation *operation, struct chain *chain)
+static enum be_status load_parent(struct ledger *ledger, const struct operation *operation,
+				  struct chain *chain)
 {
 	enum be_status status;
 
 	chain->depth = 0;
 	if (operation->parent.category_size == 0)
 		return BE_OK;
-	/* Parents exist before their children and never change, so this is the only cycle there can be. */
+	/* Parents exist before their children and never change, so this is the only cycle there can
+	 * be. */
 	if (name_equal(&operation->parent, &operation->name))
 		return BE_PARENT_CYCLE;
 	status = chain_load(ledger, &operation->parent, operation->now_ns, chain);
@@ -647,8 +674,8 @@ static enum be_status apply_create(struct ledger *ledger, const struct operation
 	envelope.window_first = transaction_id;
 	envelope.period_start_ns = operation->now_ns;
 	if (operation->period_start_ns != 0)
-		envelope.period_start_ns =
-			period_start_at(operation->period, operation->period_start_ns, operation->now_ns);
+		envelope.period_start_ns = period_start_at(
+			operation->period, operation->period_start_ns, operation->now_ns);
 	envelope.created_ns = operation->now_ns;
 	envelope.pending = envelope.children = envelope.granted = 0;
 	show_envelope(result, &envelope);
@@ -725,7 +752,8 @@ static enum be_status apply_steer(struct ledger *ledger, const struct operation 
 
 /* ---- one way in */
 
-static enum be_status apply(struct ledger *ledger, const struct operation *operation, struct result *result)
+static enum be_status apply(struct ledger *ledger, const struct operation *operation,
+			    struct result *result)
 {
 	switch (operation->kind) {
 	case BE_OPERATION_COMMIT:
@@ -756,7 +784,8 @@ static enum be_status apply(struct ledger *ledger, const struct operation *opera
 	return BE_INVALID_ARGUMENT;
 }
 
-enum be_status rules_apply(struct ledger *ledger, const struct operation *operation, struct result *result)
+enum be_status rules_apply(struct ledger *ledger, const struct operation *operation,
+			   struct result *result)
 {
 	uint32_t before = ledger->changes;
 
@@ -767,6 +796,7 @@ enum be_status rules_apply(struct ledger *ledger, const struct operation *operat
 	if (result->status <= BE_NOT_FOUND)
 		return result->status; /* the environment's or the machine's fault */
 	if (result->status != BE_OK && ledger->changes != before)
-		return result->status = error_set(BE_STORAGE_FAILED, "a refused operation had written");
+		return result->status =
+			       error_set(BE_STORAGE_FAILED, "a refused operation had written");
 	return BE_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* May this be spent? The one function through which every change goes, and the one that only asks. */
+/* May this be spent? The one function through which every change goes, and the one that only
+ * asks. */
 #ifndef RULES_H
 #define RULES_H
 
@@ -7,14 +8,16 @@
 #include "rules/operation.h"
 
 /*
- * Applies an operation (any kind but check) within a write txn of `ledger` and fills `result`. Pure of I/O, of
- * locks and of clocks: the same records and the same operation give the same result.
+ * Applies an operation (any kind but check) within a write txn of `ledger` and fills `result`. Pure
+ * of I/O, of locks and of clocks: the same records and the same operation give the same result.
  *
- * A result whose status is not BE_OK has written nothing: everything is checked before the first record is
- * put. The value returned is BE_OK even then; a negative one is a fault of the storage or of its records,
- * after which the txn must be aborted, since it may be half done. result->status is then the same fault.
+ * A result whose status is not BE_OK has written nothing: everything is checked before the first
+ * record is put. The value returned is BE_OK even then; a negative one is a fault of the storage or
+ * of its records, after which the txn must be aborted, since it may be half done. result->status is
+ * then the same fault.
  */
-enum be_status rules_apply(struct ledger *ledger, const struct operation *operation, struct result *result);
+enum be_status rules_apply(struct ledger *ledger, const struct operation *operation,
+			   struct result *result);
 
 /* The time of a check, which is not read unless an envelope with a period is met. */
 struct rules_moment {
@@ -23,13 +26,14 @@ struct rules_moment {
 	int64_t now_ns;
 };
 
-/* Would a commit of `amount` be granted in the envelope with this key? For a read txn. `decision` may be NULL; its
- * size is left alone, and on a fault what it holds is undefined. *refuser is the id of the envelope that refused, if
- * one did. When `after` is not NULL it receives the envelope asked about, if *has_envelope says so. For the key of a
- * name that is not valid the answer is BE_NO_ENVELOPE, and the decision names none. */
+/* Would a commit of `amount` be granted in the envelope with this key? For a read txn. `decision`
+ * may be NULL; its size is left alone, and on a fault what it holds is undefined. *refuser is the
+ * id of the envelope that refused, if one did. When `after` is not NULL it receives the envelope
+ * asked about, if *has_envelope says so. For the key of a name that is not valid the answer is
+ * BE_NO_ENVELOPE, and the decision names none. */
 enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,
-			   struct rules_moment *moment, struct be_decision *decision, uint64_t *refuser,
-			   struct be_envelope *after, bool *has_envelope);
+			   struct rules_moment *moment, struct be_decision *decision,
+			   uint64_t *refuser, struct be_envelope *after, bool *has_envelope);
 
 /* Brings an envelope to the window that `now_ns` lies in; transactions count for it from
  * `next_transaction_id` on. A clock that stands before the window changes nothing. */

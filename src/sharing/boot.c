@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file be-boot; boot.h says what for. It is written under another name and renamed, so that a process that
- * is killed leaves no half of it, which would be of no boot. What it holds need not be flushed, since after a
- * loss of power anything but the new boot's id is as good.
+ * The file be-boot; boot.h says what for. It is written under another name and renamed, so that a
+ * process that is killed leaves no half of it, which would be of no boot. What it holds need not be
+ * flushed, since after a loss of power anything but the new boot's id is as good.
  */
 #include "sharing/boot.h"
 
@@ -44,8 +44,9 @@ enum be_status boot_id(char id[BOOT_ID_SIZE])
 	if (rc == 0 && id[0] == '\0')
 		rc = ENODATA;
 	if (rc != 0)
-		return error_errno(BE_IO_ERROR, rc,
-				   "%s: cannot read it, which tells whether the machine has gone down", path);
+		return error_errno(
+			BE_IO_ERROR, rc,
+			"%s: cannot read it, which tells whether the machine has gone down", path);
 	return BE_OK;
 }
 
@@ -84,11 +85,12 @@ enum be_status boot_check(const char *directory, bool *marked)
 	if (status != BE_OK)
 		return status;
 	if (strcmp(noted, id) != 0)
-		return error_set(
-			BE_OTHER_BOOT,
-			"%s: it was used with process durability, and the machine has gone down since: its "
-			"contents cannot be trusted. Restore a backup, or begin with a new directory",
-			directory);
+		return error_set(BE_OTHER_BOOT,
+				 "%s: it was used with process durability, and the machine has "
+				 "gone down since: its "
+				 "contents cannot be trusted. Restore a backup, or begin with a "
+				 "new directory",
+				 directory);
 	*marked = true;
 	return BE_OK;
 }

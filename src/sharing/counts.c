@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file be-counts; counts.h says what for. It is an array of tallies. Tally 0 belongs to the environment, and
- * tally N to the envelope with the id N: ids ascend and are never used again, so that a tally has one owner for
- * ever, and one that was never written is 0. Words are in the machine's own order and only ever added to.
+ * The file be-counts; counts.h says what for. It is an array of tallies. Tally 0 belongs to the
+ * environment, and tally N to the envelope with the id N: ids ascend and are never used again, so
+ * that a tally has one owner for ever, and one that was never written is 0. Words are in the
+ * machine's own order and only ever added to.
  *
- * The map is as long as the file can become, far beyond its end. A page behind the end, or one for which the disk
- * has no room, would be SIGBUS; so before this process first touches a chunk of the file it has the system allocate
- * it, and remembers that. The file is never cut. Whoever has not allocated a chunk reads it by pread(), a page at a
- * time.
+ * The map is as long as the file can become, far beyond its end. A page behind the end, or one for
+ * which the disk has no room, would be SIGBUS; so before this process first touches a chunk of the
+ * file it has the system allocate it, and remembers that. The file is never cut. Whoever has not
+ * allocated a chunk reads it by pread(), a page at a time.
  *
  * After opening all is changed by atomic operations, and no lock is taken.
  */
@@ -27,11 +28,13 @@
 #define COUNTS_FILE "be-counts"
 #define COUNTS_MAGIC UINT64_C(0x31746e632d2d6562) /* "be--cnt1" */
 #define CHUNK_SIZE 65536U
-/* Address space only: tallies for 134 million envelopes. Where a process may not have so much, it counts fewer. */
+/* Address space only: tallies for 134 million envelopes. Where a process may not have so much, it
+ * counts fewer. */
 #define MAP_SIZE_MAX ((size_t)1 << 32)
 #define CHUNKS_MAX (MAP_SIZE_MAX / CHUNK_SIZE)
 
-_Static_assert(sizeof(struct tally) == 32 && CHUNK_SIZE % sizeof(struct tally) == 0, "layout of be-counts");
+_Static_assert(sizeof(struct tally) == 32 && CHUNK_SIZE % sizeof(struct tally) == 0,
+	       "layout of be-counts");
 
 struct counts {
 	int fd;
@@ -49,7 +52,9 @@ static size_t chunk_of(uint64_t id)
 
 static bool is_allocated(const struct counts *counts, size_t chunk)
 {
-	return atomic_load_explicit(&counts->allocated[chunk / 64], memory_order_relaxed) >> chunk % 64 & 1;
+	return atomic_load_explicit(&counts->allocated[chunk / 64], memory_order_relaxed) >>
+		       chunk % 64 &
+	       1;
 }
 
 /* Makes a tally safe to touch. */
@@ -96,8 +101,8 @@ static struct counts *open_file(const char *directory, int flags, mode_t mode, s
 static bool map_file(struct counts *counts)
 {
 	for (size_t size = MAP_SIZE_MAX; size >= CHUNK_SIZE; size /= 16) {
-		void *map =
-			mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, counts->fd, 0);
+		void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+				 counts->fd, 0);
 
 		if (map != MAP_FAILED) {
 			counts->tallies = map;
@@ -114,8 +119,8 @@ static void read_page(const struct counts *counts, uint64_t number, struct count
 	memset(page->tallies, 0, sizeof page->tallies);
 	page->number = number + 1;
 	if (number <= INT64_MAX / sizeof page->tallies &&
-	    pread(counts->fd, page->tallies, sizeof page->tallies, (off_t)(number * sizeof page->tallies)) <
-		    0)
+	    pread(counts->fd, page->tallies, sizeof page->tallies,
+		  (off_t)(number * sizeof page->tallies)) < 0)
 		memset(page->tallies, 0, sizeof page->tallies);
 }
 
@@ -198,7 +203,8 @@ void counts_refusal(struct counts *counts, enum be_status status, uint64_t envel
 	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
-static const struct tally *find_tally(const struct counts *counts, uint64_t id, struct counts_page *page)
+static const struct tally *find_tally(const struct counts *counts, uint64_t id,
+				      struct counts_page *page)
 {
 	if (id < counts->map_size / sizeof(struct tally) && is_allocated(counts, chunk_of(id)))
 		return &counts->tallies[id];
@@ -207,14 +213,16 @@ static const struct tally *find_tally(const struct counts *counts, uint64_t id, 
 	return &page->tallies[id % COUNTS_PAGE];
 }
 
-void counts_show(const struct counts *counts, struct counts_page *page, struct be_envelope *envelope)
+void counts_show(const struct counts *counts, struct counts_page *page,
+		 struct be_envelope *envelope)
 {
 	const struct tally *tally;
 
 	if (!counts)
 		return;
 	tally = find_tally(counts, envelope->id, page);
-	envelope->refused_exceeds_budget = atomic_load_explicit(&tally->exceeds_budget, memory_order_relaxed);
+	envelope->refused_exceeds_budget =
+		atomic_load_explicit(&tally->exceeds_budget, memory_order_relaxed);
 	envelope->refused_suspended = atomic_load_explicit(&tally->suspended, memory_order_relaxed);
 }
 
@@ -224,5 +232,6 @@ uint64_t counts_no_envelope(const struct counts *counts)
 
 	if (!counts)
 		return 0;
-	return atomic_load_explicit(&find_tally(counts, 0, &page)->no_envelope, memory_order_relaxed);
+	return atomic_load_explicit(&find_tally(counts, 0, &page)->no_envelope,
+				    memory_order_relaxed);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How often each envelope refused, and for which reason: statistics, not money. They lie in the file be-counts
- * beside the data, mapped by every process that changes the environment, so that a refusal costs an addition
- * in memory, needs no txn, and outlives its process. Nothing flushes them: after a loss of power they may have
- * fallen back. They are no part of a backup.
+ * How often each envelope refused, and for which reason: statistics, not money. They lie in the
+ * file be-counts beside the data, mapped by every process that changes the environment, so that a
+ * refusal costs an addition in memory, needs no txn, and outlives its process. Nothing flushes
+ * them: after a loss of power they may have fallen back. They are no part of a backup.
  *
- * Nothing here fails, and nothing that is wrong with the file hinders anybody: what cannot be counted is not
- * counted, and what cannot be read is 0. A NULL `counts` is one that counts nothing.
+ * Nothing here fails, and nothing that is wrong with the file hinders anybody: what cannot be
+ * counted is not counted, and what cannot be read is 0. A NULL `counts` is one that counts nothing.
  */
 #ifndef COUNTS_H
 #define COUNTS_H
@@ -27,15 +27,15 @@ struct tally {
 
 #define COUNTS_PAGE 128
 
-/* Tallies read together, so that a listing need not ask the system about each envelope. Begins zeroed, and is used
- * for one listing, since what was read is not read again. */
+/* Tallies read together, so that a listing need not ask the system about each envelope. Begins
+ * zeroed, and is used for one listing, since what was read is not read again. */
 struct counts_page {
 	uint64_t number; /* plus 1; 0: nothing was read */
 	struct tally tallies[COUNTS_PAGE];
 };
 
-/* Opens the file in `directory`, making it where missing; NULL when it cannot be used. Several may make it at
- * once: each does the same. */
+/* Opens the file in `directory`, making it where missing; NULL when it cannot be used. Several may
+ * make it at once: each does the same. */
 struct counts *counts_open(const char *directory, mode_t mode);
 
 /* For those who only read; NULL when there is no such file. */
@@ -43,16 +43,18 @@ struct counts *counts_open_read_only(const char *directory);
 
 void counts_close(struct counts *counts);
 
-/* Removes the file, for an environment that begins and that nobody else has open: its ids begin anew, too. */
+/* Removes the file, for an environment that begins and that nobody else has open: its ids begin
+ * anew, too. */
 void counts_remove(const char *directory);
 
-/* Counts one refusal: EXCEEDS_BUDGET or SUSPENDED at the envelope that refused, NO_ENVELOPE for the environment as
- * a whole. Other statuses are not counted. No lock; a system call only when this process counts for the first time
- * in a chunk of the file. */
+/* Counts one refusal: EXCEEDS_BUDGET or SUSPENDED at the envelope that refused, NO_ENVELOPE for the
+ * environment as a whole. Other statuses are not counted. No lock; a system call only when this
+ * process counts for the first time in a chunk of the file. */
 void counts_refusal(struct counts *counts, enum be_status status, uint64_t envelope_id);
 
 /* Fills in the figures of the envelope whose id is set. */
-void counts_show(const struct counts *counts, struct counts_page *page, struct be_envelope *envelope);
+void counts_show(const struct counts *counts, struct counts_page *page,
+		 struct be_envelope *envelope);
 
 uint64_t counts_no_envelope(const struct counts *counts);
 

@@ -2,9 +2,10 @@
 /*
  * Liveness of owners; owner.h has the model.
  *
- * The file is mapped shared. Its words are changed by atomic operations only, but for those that are written
- * by one who is alone with the opening lock. Generations start from the time of the file's making and ascend,
- * so that a file made anew never gives out one that an old commit carries.
+ * The file is mapped shared. Its words are changed by atomic operations only, but for those that
+ * are written by one who is alone with the opening lock. Generations start from the time of the
+ * file's making and ascend, so that a file made anew never gives out one that an old commit
+ * carries.
  */
 #include "sharing/owner.h"
 
@@ -67,7 +68,8 @@ struct owners {
 
 static struct flock lock_of(short type, off_t start, off_t length)
 {
-	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+	return (struct flock){
+		.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
 }
 
 static int lock_wait(int fd, short type, off_t byte)
@@ -88,8 +90,9 @@ static bool lock_try(int fd, off_t byte)
 	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
-/* Does another descriptor hold a lock in the range? A failure counts as yes: nobody is declared dead for it.
- */
+/* Does another descriptor hold a lock in the range? A failure counts as yes: nobody is declared
+ * dead for it.
+ * */
 static bool lock_is_held(int fd, off_t start, off_t length)
 {
 	struct flock lock = lock_of(F_RDLCK, start, length);
@@ -99,7 +102,8 @@ static bool lock_is_held(int fd, off_t start, off_t length)
 
 /* ---- the hint */
 
-/* False: a thread of the slot's process holds its mutex, so it lives. True: nobody does, ask the kernel. */
+/* False: a thread of the slot's process holds its mutex, so it lives. True: nobody does, ask the
+ * kernel. */
 static bool hint_is_free(struct slot *slot)
 {
 	int rc = pthread_mutex_trylock(&slot->alive);
@@ -112,8 +116,9 @@ static bool hint_is_free(struct slot *slot)
 	return true;
 }
 
-/* Held until the thread ends. If somebody is just looking at it, it stays free, and only costs system calls.
- */
+/* Held until the thread ends. If somebody is just looking at it, it stays free, and only costs
+ * system calls.
+ * */
 static void hint_take(struct slot *slot)
 {
 	if (pthread_mutex_trylock(&slot->alive) == EOWNERDEAD)
@@ -142,12 +147,13 @@ static void initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
 
 static enum be_status damaged(const struct owners *owners)
 {
-	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file", owners->path);
+	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
+			 owners->path);
 }
 
-/* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it was at some
- * moment, and would give out generations that pending commits carry. Whoever shares the opening lock (is not
- * alone) makes nothing. */
+/* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it
+ * was at some moment, and would give out generations that pending commits carry. Whoever shares the
+ * opening lock (is not alone) makes nothing. */
 static enum be_status accept_file(struct owners *owners, bool read_only)
 {
 	struct owners_file *file = owners->file;
@@ -165,8 +171,8 @@ static enum be_status accept_file(struct owners *owners, bool read_only)
 	return BE_OK;
 }
 
-/* Maps the file; under the opening lock when it may be written. To a reader, a file that nobody uses and that
- * would be made anew is BE_NOT_FOUND. */
+/* Maps the file; under the opening lock when it may be written. To a reader, a file that nobody
+ * uses and that would be made anew is BE_NOT_FOUND. */
 static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
 {
 	struct stat about;
@@ -184,13 +190,15 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 			return damaged(owners);
 		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
 			return error_path(errno, owners->path);
-		/* Allocated for good: a mapped page that the disk has no room for would raise SIGBUS. */
+		/* Allocated for good: a mapped page that the disk has no room for would raise
+		 * SIGBUS. */
 		rc = posix_fallocate(owners->fd, 0, sizeof(struct owners_file));
 		if (rc != 0)
 			return error_errno(error_from_errno(rc), rc, "%s", owners->path);
 	}
-	/* A map keeps the open file description that it was made from, and the locks of that. A fork child
-	 * inherits the map and must not keep its parent's lock by it: so another description is mapped. */
+	/* A map keeps the open file description that it was made from, and the locks of that. A
+	 * fork child inherits the map and must not keep its parent's lock by it: so another
+	 * description is mapped. */
 	map_fd = open(owners->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (map_fd < 0)
 		return error_path(errno, owners->path);
@@ -199,12 +207,14 @@ static enum be_status map_file(struct owners *owners, bool read_only, mode_t mod
 	map_error = errno;
 	close(map_fd);
 	if (map == MAP_FAILED)
-		return error_errno(error_from_errno(map_error), map_error, "%s: cannot map it", owners->path);
+		return error_errno(error_from_errno(map_error), map_error, "%s: cannot map it",
+				   owners->path);
 	owners->file = map;
 	return accept_file(owners, read_only);
 }
 
-static enum be_status open_file(const char *directory, bool read_only, mode_t mode, struct owners **owners)
+static enum be_status open_file(const char *directory, bool read_only, mode_t mode,
+				struct owners **owners)
 {
 	size_t size = strlen(directory) + sizeof "/" OWNERS_FILE;
 	struct owners *made = calloc(1, sizeof *made + size);
@@ -241,16 +251,17 @@ static uint64_t own_pid_namespace(void)
 	return stat("/proc/self/ns/pid", &about) == 0 ? (uint64_t)about.st_ino : 0;
 }
 
-/* Takes the opening lock. One who finds the environment in use shares it, and only while he registers, since all
- * that an opening makes is there. Else each of a crowd would sleep until the one before him had been given a
- * processor, opened, and let go. */
+/* Takes the opening lock. One who finds the environment in use shares it, and only while he
+ * registers, since all that an opening makes is there. Else each of a crowd would sleep until the
+ * one before him had been given a processor, opened, and let go. */
 static enum be_status lock_opening(struct owners *owners)
 {
 	int rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
 
 	owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
 	if (rc == 0 && owners->is_alone) {
-		/* Of two that kept their share and waited to be alone with it, neither would get it. */
+		/* Of two that kept their share and waited to be alone with it, neither would get
+		 * it. */
 		lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
 		rc = lock_wait(owners->fd, F_WRLCK, OPENING_BYTE);
 		owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
@@ -276,20 +287,23 @@ static enum be_status agree(struct owners *owners, enum be_durability durability
 	if (file->pid_namespace != pid_namespace)
 		return error_set(
 			BE_OTHER_PID_NAMESPACE,
-			"%s: processes of another pid namespace (container) have the environment open, and "
+			"%s: processes of another pid namespace (container) have the environment "
+			"open, and "
 			"LMDB tells processes apart by pid: run all of them in one pid namespace",
 			owners->path);
 	if (file->durability != (uint32_t)durability)
 		return error_set(BE_OTHER_DURABILITY,
-				 "%s: the processes that have the environment open use the other durability: "
+				 "%s: the processes that have the environment open use the other "
+				 "durability: "
 				 "give all the same",
 				 owners->path);
 	return BE_OK;
 }
 
-/* LMDB would lose its locks if this process opened its files once more, to write or to look. Those who write
- * are known by their slots, those who look by a lock on a byte for their pid. Each copy makes itself known
- * before it looks for others, so that of two that open at the same time, one sees the other. */
+/* LMDB would lose its locks if this process opened its files once more, to write or to look. Those
+ * who write are known by their slots, those who look by a lock on a byte for their pid. Each copy
+ * makes itself known before it looks for others, so that of two that open at the same time, one
+ * sees the other. */
 static enum be_status refuse_second_copy(struct owners *owners)
 {
 	struct owners_file *file = owners->file;
@@ -302,10 +316,11 @@ static enum be_status refuse_second_copy(struct owners *owners)
 			lock_is_held(owners->fd, i, 1);
 	if (!found)
 		return BE_OK;
-	return error_set(BE_SECOND_COPY,
-			 "%s: another copy of this library in this process has the environment open: link "
-			 "one copy only",
-			 owners->path);
+	return error_set(
+		BE_SECOND_COPY,
+		"%s: another copy of this library in this process has the environment open: link "
+		"one copy only",
+		owners->path);
 }
 
 static void raise_used(struct owners_file *file, uint32_t used)
@@ -340,8 +355,8 @@ static enum be_status take_slot(struct owners *owners)
 		owners->registered = true;
 		return BE_OK;
 	}
-	return error_set(BE_TOO_MANY_PROCESSES, "%s: all %d slots for processes are taken", owners->path,
-			 OWNER_SLOTS);
+	return error_set(BE_TOO_MANY_PROCESSES, "%s: all %d slots for processes are taken",
+			 owners->path, OWNER_SLOTS);
 }
 
 enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
@@ -391,11 +406,11 @@ enum be_status owners_open_read_only(const char *directory, struct owners **owne
 	}
 	if (status == BE_OK && made->file->pid_namespace != own_pid_namespace() &&
 	    lock_is_held(made->fd, 0, OWNER_SLOTS))
-		status = error_set(
-			BE_OTHER_PID_NAMESPACE,
-			"%s: the environment is in use in another pid namespace (container): run this "
-			"program there",
-			made->path);
+		status = error_set(BE_OTHER_PID_NAMESPACE,
+				   "%s: the environment is in use in another pid namespace "
+				   "(container): run this "
+				   "program there",
+				   made->path);
 	looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)made->pid, 1);
 	if (status == BE_OK && fcntl(made->fd, F_OFD_SETLK, &looking) < 0)
 		status = error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", made->path);
@@ -439,8 +454,8 @@ bool owners_are_in(const struct owners *owners, const char *directory)
 {
 	struct stat ours, found;
 
-	return fstat(owners->fd, &ours) == 0 && find_file(directory, &found) && ours.st_dev == found.st_dev &&
-	       ours.st_ino == found.st_ino;
+	return fstat(owners->fd, &ours) == 0 && find_file(directory, &found) &&
+	       ours.st_dev == found.st_dev && ours.st_ino == found.st_ino;
 }
 
 void owners_opened(struct owners *owners)
@@ -459,7 +474,8 @@ bool owners_claim_unknown(struct owners *owners)
 
 	if (owners->file->claimed)
 		return false;
-	/* Whoever finds this process dead is to look at all commits. Before the claim, after which it may die at once. */
+	/* Whoever finds this process dead is to look at all commits. Before the claim, after which
+	 * it may die at once. */
 	owners->file->slots[owners->slot].first_commit = 1;
 	return atomic_compare_exchange_strong(&owners->file->claimed, &no, 1);
 }
@@ -488,7 +504,9 @@ struct owner owners_self(struct owners *owners)
 {
 	struct slot *slot = &owners->file->slots[owners->slot];
 
-	hint_take(slot); /* held already, but for the first commit after the thread that held it ended */
+	hint_take(
+		/* held already, but for the first commit after the thread that held it ended */
+		slot);
 	return (struct owner){owners->generation, owners->slot, owners->pid};
 }
 
@@ -508,7 +526,8 @@ uint64_t owners_first_commit(struct owners *owners, const struct owner *owner)
 
 bool owners_registered(struct owners *owners, const struct owner *owner)
 {
-	return owner->slot < OWNER_SLOTS && owners->file->slots[owner->slot].generation == owner->generation;
+	return owner->slot < OWNER_SLOTS &&
+	       owners->file->slots[owner->slot].generation == owner->generation;
 }
 
 bool owners_alive(struct owners *owners, const struct owner *owner)
@@ -537,8 +556,8 @@ size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 	return found;
 }
 
-bool owners_each(struct owners *owners, bool (*each)(void *context, const struct owner *owner, bool alive),
-		 void *context)
+bool owners_each(struct owners *owners,
+		 bool (*each)(void *context, const struct owner *owner, bool alive), void *context)
 {
 	struct owners_file *file = owners->file;
 	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;

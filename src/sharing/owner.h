@@ -2,22 +2,24 @@
 /*
  * Who is alive: the kernel's word for it, by locks.
  *
- * The file be-owners beside the data has a slot for each process that has the environment open. A process
- * holds an open-file-description lock on the byte of its slot's number, and the kernel drops it when the
- * process ends, however it ends. A slot's generation is a number never given out twice; (slot, generation)
- * stands in every pending commit. An owner is dead when its slot carries another generation, or carries it
- * and nobody holds the lock.
+ * The file be-owners beside the data has a slot for each process that has the environment open. A
+ * process holds an open-file-description lock on the byte of its slot's number, and the kernel
+ * drops it when the process ends, however it ends. A slot's generation is a number never given out
+ * twice; (slot, generation) stands in every pending commit. An owner is dead when its slot carries
+ * another generation, or carries it and nobody holds the lock.
  *
- * Asking the kernel about hundreds of slots would cost more than a refused commit may. So each slot also has
- * a robust mutex that a thread of its process holds: the kernel marks it when that thread ends, and seeing it
- * held costs a few instructions. It is a hint only: an unheld one makes us ask for the lock, which decides.
+ * Asking the kernel about hundreds of slots would cost more than a refused commit may. So each slot
+ * also has a robust mutex that a thread of its process holds: the kernel marks it when that thread
+ * ends, and seeing it held costs a few instructions. It is a hint only: an unheld one makes us ask
+ * for the lock, which decides.
  *
  * A slot with a generation is given to nobody else until its owner's commits have been reaped and
  * owners_forget() has cleared it: so "some slot's owner is dead" is all that has to be watched for.
  *
- * A further byte is locked while a process opens the environment: alone from the first step to the last by one
- * who opens what nobody has open, and shared, only while they register, by those who come after him. So one
- * process makes all files, and sets what must be the same for all: the pid namespace and the durability.
+ * A further byte is locked while a process opens the environment: alone from the first step to the
+ * last by one who opens what nobody has open, and shared, only while they register, by those who
+ * come after him. So one process makes all files, and sets what must be the same for all: the pid
+ * namespace and the durability.
  */
 #ifndef OWNER_H
 #define OWNER_H
@@ -31,14 +33,14 @@
 
 struct owners;
 
-/* Opens the file in `directory`, making it where missing, and registers this process. One who was alone holds the
- * opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,
+/* Opens the file in `directory`, making it where missing, and registers this process. One who was
+ * alone holds the opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,
  * OTHER_DURABILITY, SECOND_COPY, TOO_MANY_PROCESSES, PERMISSION, DISK_FULL, IO_ERROR. */
 enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
 			   struct owners **owners);
 
-/* For those who only look: no registration, and no lock but one that shows them to other copies of this
- * library in their process; *owners is NULL when the file is missing. Statuses as above. */
+/* For those who only look: no registration, and no lock but one that shows them to other copies of
+ * this library in their process; *owners is NULL when the file is missing. Statuses as above. */
 enum be_status owners_open_read_only(const char *directory, struct owners **owners);
 
 /* For a registration that outlived the closing of its environment: otherwise the same. */
@@ -52,24 +54,25 @@ bool owners_exist(const char *directory);
 /* Is the open file the one in `directory`, or has that been removed or replaced? */
 bool owners_are_in(const struct owners *owners, const char *directory);
 
-/* True when no other process had the environment open when this one opened it; those who come wait until it has
- * been opened. */
+/* True when no other process had the environment open when this one opened it; those who come wait
+ * until it has been opened. */
 bool owners_were_alone(const struct owners *owners);
 
-/* Commits may be pending for owners that a file which was made anew never knew. True for the one process that is
- * to reap those. One that fails leaves them to the next that opens; one that dies is itself a dead owner, and when
- * those are reaped, the unknown ones are, too. */
+/* Commits may be pending for owners that a file which was made anew never knew. True for the one
+ * process that is to reap those. One that fails leaves them to the next that opens; one that dies
+ * is itself a dead owner, and when those are reaped, the unknown ones are, too. */
 bool owners_claim_unknown(struct owners *owners);
 void owners_leave_unknown(struct owners *owners);
 
 /* This process, as it goes into its commits. */
 struct owner owners_self(struct owners *owners);
 
-/* To be called before this process makes its first commit, with an id that none of its commits will be below. */
+/* To be called before this process makes its first commit, with an id that none of its commits will
+ * be below. */
 void owners_commits_from(struct owners *owners, uint64_t id);
 
-/* Where to look for the commits of a registered owner: they have this id or later ones. 0: it has made none, or it is
- * registered no longer. */
+/* Where to look for the commits of a registered owner: they have this id or later ones. 0: it has
+ * made none, or it is registered no longer. */
 uint64_t owners_first_commit(struct owners *owners, const struct owner *owner);
 
 /* The kernel's word: does the process that made a commit live? */
@@ -79,8 +82,8 @@ bool owners_alive(struct owners *owners, const struct owner *owner);
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count);
 
 /* Calls back for each registered owner, dead ones included, until `each` returns false. */
-bool owners_each(struct owners *owners, bool (*each)(void *context, const struct owner *owner, bool alive),
-		 void *context);
+bool owners_each(struct owners *owners,
+		 bool (*each)(void *context, const struct owner *owner, bool alive), void *context);
 
 /* Cheap: does the slot still carry this generation? */
 bool owners_registered(struct owners *owners, const struct owner *owner);
@@ -88,12 +91,13 @@ bool owners_registered(struct owners *owners, const struct owner *owner);
 /* Frees the slot of a dead owner, once nothing is pending for it. */
 void owners_forget(struct owners *owners, const struct owner *dead);
 
-/* Ends the registration. Returns false, and leaves all as it is, when another thread holds this process's
- * hint: unmapping it would break that thread's list of robust mutexes, so the registration must then stay. */
+/* Ends the registration. Returns false, and leaves all as it is, when another thread holds this
+ * process's hint: unmapping it would break that thread's list of robust mutexes, so the
+ * registration must then stay. */
 bool owners_close(struct owners *owners);
 
-/* In a fork child: closes the descriptor, which would keep the parent's locks held after its death. May be
- * called in a fork handler. */
+/* In a fork child: closes the descriptor, which would keep the parent's locks held after its death.
+ * May be called in a fork handler. */
 void owners_disown(struct owners *owners);
 
 /* In a fork child, later: frees the rest. */

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The storage over LMDB: one unnamed database, no MDB_WRITEMAP (a full disk would be SIGBUS), no
- * MDB_NOLOCK, and a map so large that it is never changed. This is the only file that includes lmdb.h.
+ * MDB_NOLOCK, and a map so large that it is never changed. This is the only file that includes
+ * lmdb.h.
  *
- * Reads. A process keeps up to POOL read txns, each with a slot in LMDB's reader table. begin renews one
- * and abort resets it, which are a few loads and stores in shared memory: no lock, no allocation, no
- * system call. A slot of the pool belongs to the thread that set `taken`; the thread looks at its own
- * favourite first, so that it normally is alone on that cache line. Once all are taken, a read txn is
- * made for the occasion. There is no cancellation point between begin and abort of a read txn, hence
- * nothing to guard there.
+ * Reads. A process keeps up to POOL read txns, each with a slot in LMDB's reader table. begin
+ * renews one and abort resets it, which are a few loads and stores in shared memory: no lock, no
+ * allocation, no system call. A slot of the pool belongs to the thread that set `taken`; the thread
+ * looks at its own favourite first, so that it normally is alone on that cache line. Once all are
+ * taken, a read txn is made for the occasion. There is no cancellation point between begin and
+ * abort of a read txn, hence nothing to guard there.
  *
- * Writes. LMDB lets one write txn exist at a time, so one struct per environment suffices; it is filled
- * after mdb_txn_begin() and emptied before the call that lets the next writer in. A thread that ended in
- * a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so callers have
- * cancellation disabled from begin to the end (executor.c).
+ * Writes. LMDB lets one write txn exist at a time, so one struct per environment suffices; it is
+ * filled after mdb_txn_begin() and emptied before the call that lets the next writer in. A thread
+ * that ended in a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so
+ * callers have cancellation disabled from begin to the end (executor.c).
  *
- * Opening. A flock() on data.mdb, of which LMDB knows nothing, keeps others from looking at the file
- * while the first process writes its first pages. lock.mdb is opened by this file only when it makes it,
- * before LMDB does: closing any descriptor of it later would drop LMDB's locks.
+ * Opening. A flock() on data.mdb, of which LMDB knows nothing, keeps others from looking at the
+ * file while the first process writes its first pages. lock.mdb is opened by this file only when it
+ * makes it, before LMDB does: closing any descriptor of it later would drop LMDB's locks.
  *
  * LMDB's codes become statuses in failed(), the only place.
  */
@@ -44,20 +45,22 @@
 /* Slots in the reader table, for all processes. The first opener decides; each takes 64 bytes. */
 #define MAX_READERS 4096
 #define LOCK_FILE_BYTES ((off_t)MAX_READERS * 64)
-/* Write txns of this process between two looks for dead readers: each look asks the kernel about every
- * process in the table, and a dead reader pins the pages freed since it died. */
+/* Write txns of this process between two looks for dead readers: each look asks the kernel about
+ * every process in the table, and a dead reader pins the pages freed since it died. */
 #define WRITES_PER_READER_CHECK 1024
-/* Where no slot is in a txn, an opening looks for dead readers only when it finds one less than a multiple of so
- * many taken. */
+/* Where no slot is in a txn, an opening looks for dead readers only when it finds one less than a
+ * multiple of so many taken. */
 #define SLOTS_PER_READER_CHECK 64
 /* A commit that failed with EIO when no more than this was free failed for lack of space. */
 #define DISK_FULL_BYTES 65536
 
 #define LOOKS_AT_PAGES 20
-/* What is damaged stays so. A meta page that is read just while it is written can be half old and half new. */
+/* What is damaged stays so. A meta page that is read just while it is written can be half old and
+ * half new. */
 #define LOOKS_AT_DAMAGE 3
 
-/* A txn as the interface hands it out. Read txns of the pool keep `txn` and `cursor` when they end. */
+/* A txn as the interface hands it out. Read txns of the pool keep `txn` and `cursor` when they
+ * end. */
 struct lmdb_txn {
 	_Alignas(64) atomic_bool taken;
 	bool write;
@@ -84,8 +87,8 @@ struct lmdb_storage {
 static _Atomic(struct lmdb_storage *) abandoned;
 
 static atomic_uint threads_seen;
-static _Thread_local unsigned favourite
-	__attribute__((tls_model("initial-exec"))); /* one more than an index into `readers`; 0: none yet */
+static _Thread_local unsigned favourite __attribute__((
+	tls_model("initial-exec"))); /* one more than an index into `readers`; 0: none yet */
 
 /* ------------------------------------------------------------------ errors */
 
@@ -104,13 +107,14 @@ static enum be_status permission_missing(const char *path, bool read_only)
 	} files[] = {
 		{"data.mdb", R_OK, "read permission on it is missing"},
 		{"data.mdb", W_OK, "write permission on it is missing"},
-		{"lock.mdb", R_OK | W_OK, "read and write permission on it are needed, even to read only"},
+		{"lock.mdb", R_OK | W_OK,
+		 "read and write permission on it are needed, even to read only"},
 	};
 	char file[PATH_MAX];
 
 	if (!may(path, X_OK))
-		return error_set(BE_PERMISSION, "%s: search (x) permission on the directory is missing",
-				 path);
+		return error_set(BE_PERMISSION,
+				 "%s: search (x) permission on the directory is missing", path);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		if (read_only && files[i].needed == W_OK)
 			continue;
@@ -120,12 +124,13 @@ static enum be_status permission_missing(const char *path, bool read_only)
 		if (may(file, F_OK))
 			return error_set(BE_PERMISSION, "%s: %s", file, files[i].text);
 		if (!may(path, W_OK))
-			return error_set(
-				BE_PERMISSION,
-				"%s: write permission on the directory is missing, and %s has to be made",
-				path, files[i].name);
+			return error_set(BE_PERMISSION,
+					 "%s: write permission on the directory is missing, and %s "
+					 "has to be made",
+					 path, files[i].name);
 	}
-	return error_set(BE_PERMISSION, "%s: the system does not permit this access to data.mdb or lock.mdb",
+	return error_set(BE_PERMISSION,
+			 "%s: the system does not permit this access to data.mdb or lock.mdb",
 			 path);
 }
 
@@ -155,8 +160,8 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 				 "outgrown ours; open it with that map_size",
 				 path);
 	case MDB_READERS_FULL:
-		return error_set(BE_TOO_MANY_PROCESSES, "%s: all reader slots are taken by live processes",
-				 path);
+		return error_set(BE_TOO_MANY_PROCESSES,
+				 "%s: all reader slots are taken by live processes", path);
 	case MDB_PANIC:
 		return error_set(BE_DAMAGED,
 				 "%s: a thread ended inside a write txn, or writing a meta page "
@@ -173,8 +178,8 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 				 "%s",
 				 path, mdb_version(NULL, NULL, NULL));
 	case MDB_INVALID:
-		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: data.mdb or lock.mdb is not a file of LMDB's",
-				 path);
+		return error_set(BE_NOT_AN_ENVIRONMENT,
+				 "%s: data.mdb or lock.mdb is not a file of LMDB's", path);
 	case EAGAIN:
 		return error_set(BE_OTHER_PID_NAMESPACE,
 				 "%s: a live process in another pid namespace "
@@ -186,7 +191,8 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 	case EIO:
 		return io_failed(path);
 	case ENOMEM:
-		return error_set(BE_NO_MEMORY, "%s: out of memory, or of address space for map_size", path);
+		return error_set(BE_NO_MEMORY,
+				 "%s: out of memory, or of address space for map_size", path);
 	default:
 		if (code > 0)
 			return error_errno(error_from_errno(code), code, "%s", path);
@@ -231,7 +237,8 @@ static __attribute__((noinline)) struct lmdb_txn *take_other(struct lmdb_storage
 	struct lmdb_txn *reader;
 
 	if (favourite == 0)
-		favourite = 1 + atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed) % POOL;
+		favourite = 1 + atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed) %
+					POOL;
 	for (unsigned i = 0; i < POOL; i++) {
 		reader = &storage->readers[(favourite - 1 + i) % POOL];
 		if (take(reader))
@@ -375,9 +382,10 @@ static int lmdb_del(void *self, void *txn, struct be_bytes key)
 	return rc ? storage_failed(storage, rc) : 0;
 }
 
-/* The cursor of a read txn is kept and renewed. That of a write txn is opened for each call: LMDB would
- * otherwise have to mend it on every put and del. */
-static int ready_cursor(const struct lmdb_storage *storage, struct lmdb_txn *txn, MDB_cursor **cursor)
+/* The cursor of a read txn is kept and renewed. That of a write txn is opened for each call: LMDB
+ * would otherwise have to mend it on every put and del. */
+static int ready_cursor(const struct lmdb_storage *storage, struct lmdb_txn *txn,
+			MDB_cursor **cursor)
 {
 	int rc = 0;
 
@@ -417,7 +425,8 @@ static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_byte
 		mdb_cursor_close(cursor);
 	if (rc == MDB_NOTFOUND)
 		return BE_STORAGE_NOT_FOUND;
-	/* In a damaged page, whose keys are out of order, LMDB finds what lies before, and a walk had no end. */
+	/* In a damaged page, whose keys are out of order, LMDB finds what lies before, and a walk
+	 * had no end. */
 	if (rc == 0 && from.size > 0 && is_before(to_bytes(name), from))
 		rc = MDB_CORRUPTED;
 	if (rc)
@@ -448,10 +457,11 @@ static enum be_status check_version(void)
 	const char *text = mdb_version(&major, &minor, &patch);
 
 	if (major == 0 && minor == 9 && patch >= 26 && patch <= 31)
-		return error_set(BE_UNSUITABLE_LMDB,
-				 "%s: in 0.9.26 to 0.9.31 a process that closes an environment can destroy "
-				 "the locks of the others; use another version",
-				 text);
+		return error_set(
+			BE_UNSUITABLE_LMDB,
+			"%s: in 0.9.26 to 0.9.31 a process that closes an environment can destroy "
+			"the locks of the others; use another version",
+			text);
 	return BE_OK;
 }
 
@@ -464,8 +474,8 @@ static int make_file(const char *file, mode_t mode, int *fd)
 	return fchmod(*fd, mode) < 0 ? errno : 0;
 }
 
-/* Makes lock.mdb where it is missing, with its blocks: LMDB writes to it through a mapping, and a disk
- * too full to take them is reported here rather than by SIGBUS there. */
+/* Makes lock.mdb where it is missing, with its blocks: LMDB writes to it through a mapping, and a
+ * disk too full to take them is reported here rather than by SIGBUS there. */
 static int make_lock_file(const struct lmdb_settings *settings, const char *file)
 {
 	int fd;
@@ -502,9 +512,10 @@ static int open_data_file(const char *data, int access_mode, int *fd)
 	return *fd < 0 ? errno : 0;
 }
 
-/* Opens data.mdb, made if need be and asked for, and holds it: alone if it or lock.mdb is still to be
- * written by LMDB. */
-static int hold_data_file(const struct lmdb_settings *settings, const char *data, const char *lock, int *fd)
+/* Opens data.mdb, made if need be and asked for, and holds it: alone if it or lock.mdb is still to
+ * be written by LMDB. */
+static int hold_data_file(const struct lmdb_settings *settings, const char *data, const char *lock,
+			  int *fd)
 {
 	struct stat state;
 	int rc = 0;
@@ -566,8 +577,8 @@ enum be_status lmdb_storage_examine(const char *path, bool may_be_missing)
 
 static int open_env(const struct lmdb_settings *settings, MDB_env **env)
 {
-	unsigned flags =
-		MDB_NOTLS | (settings->sync ? 0 : MDB_NOSYNC) | (settings->read_only ? MDB_RDONLY : 0);
+	unsigned flags = MDB_NOTLS | (settings->sync ? 0 : MDB_NOSYNC) |
+			 (settings->read_only ? MDB_RDONLY : 0);
 	int rc;
 
 	do {
@@ -619,8 +630,9 @@ static int note_reader(const char *line, void *context)
 }
 
 /* Frees the slots that a dead process of our own pid left in the reader table, as happens when a
- * container starts again. LMDB takes them for ours and would never free them, but on closing it clears
- * every slot of our pid below the highest that it has seen, which it learns in a read txn. */
+ * container starts again. LMDB takes them for ours and would never free them, but on closing it
+ * clears every slot of our pid below the highest that it has seen, which it learns in a read
+ * txn. */
 static int shed_own_pid(const struct lmdb_settings *settings, MDB_env **env)
 {
 	MDB_txn *txn;
@@ -633,11 +645,11 @@ static int shed_own_pid(const struct lmdb_settings *settings, MDB_env **env)
 	return open_env(settings, env);
 }
 
-/* Clears the reader table of the dead as far as it matters now. Who is dead is a question to the kernel about
- * each process in the table, which answers after a walk over the locks of all: a crowd that opens would spend
- * most of its time on it. So it is asked only when some slot is in a txn, and may pin pages; and now and then,
- * lest the slots of those who died outside a txn become so many that each write txn takes longer to look
- * through them. */
+/* Clears the reader table of the dead as far as it matters now. Who is dead is a question to the
+ * kernel about each process in the table, which answers after a walk over the locks of all: a crowd
+ * that opens would spend most of its time on it. So it is asked only when some slot is in a txn,
+ * and may pin pages; and now and then, lest the slots of those who died outside a txn become so
+ * many that each write txn takes longer to look through them. */
 static int clear_table(const struct lmdb_settings *settings, struct lmdb_storage *storage)
 {
 	struct reader_list list = {.own = getpid()};
@@ -702,8 +714,8 @@ static enum be_status check_pages(struct lmdb_storage *storage, const char *data
 	return status;
 }
 
-/* A file that was made survives the loss of power once its directory has been flushed, and a directory once
- * the one above it has. One that we may not read was there before us. */
+/* A file that was made survives the loss of power once its directory has been flushed, and a
+ * directory once the one above it has. One that we may not read was there before us. */
 static int sync_directories(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -790,7 +802,8 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	return BE_OK;
 }
 
-enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage)
+enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
+				 struct lmdb_storage **storage)
 {
 	char data[PATH_MAX];
 	char lock[PATH_MAX];
@@ -873,8 +886,8 @@ enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd)
 
 /* ----------------------------------------------------------------- figures */
 
-/* LMDB keeps the numbers of free pages in a database of its own, number 0: each value is a list that begins
- * with its length. */
+/* LMDB keeps the numbers of free pages in a database of its own, number 0: each value is a list
+ * that begins with its length. */
 static int count_free_pages(MDB_txn *txn, uint64_t *count)
 {
 	MDB_cursor *cursor;
@@ -968,8 +981,10 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 		rc = begin_read(storage, &txn);
 		if (rc)
 			return (enum be_status)rc;
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference,clang-analyzer-unix.Malloc): rc says it */
-		status = preflight_all_pages(data, fd, mdb_txn_id(((struct lmdb_txn *)txn)->txn), &outdated);
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference,clang-analyzer-unix.Malloc):
+		 * rc says it */
+		status = preflight_all_pages(data, fd, mdb_txn_id(((struct lmdb_txn *)txn)->txn),
+					     &outdated);
 		lmdb_abort(storage, txn);
 		if (status != BE_DAMAGED || (!outdated && ++damaged == LOOKS_AT_DAMAGE))
 			break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage over LMDB. lmdb.c is the only source file that includes <lmdb.h>; environment.c is the
- * only one that opens it, once per environment and process.
+ * The storage over LMDB. lmdb.c is the only source file that includes <lmdb.h>; environment.c is
+ * the only one that opens it, once per environment and process.
  */
 #ifndef STORAGE_LMDB_H
 #define STORAGE_LMDB_H
@@ -20,17 +20,19 @@ struct lmdb_settings {
 	uint64_t map_size; /* bytes; a multiple of the page size */
 };
 
-/* Looks at what is there (preflight.h) and changes nothing. That there is nothing yet is BE_NOT_FOUND, or
- * BE_OK if it `may_be_missing`. */
+/* Looks at what is there (preflight.h) and changes nothing. That there is nothing yet is
+ * BE_NOT_FOUND, or BE_OK if it `may_be_missing`. */
 enum be_status lmdb_storage_examine(const char *path, bool may_be_missing);
 
 /* Looks again, then maps it. The path is copied. */
-enum be_status lmdb_storage_open(const struct lmdb_settings *settings, struct lmdb_storage **storage);
+enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
+				 struct lmdb_storage **storage);
 
 /* Its functions, valid until it is closed or abandoned. */
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
 
-/* From now on commits survive the death of processes, but not the loss of power. No write txn may be open. */
+/* From now on commits survive the death of processes, but not the loss of power. No write txn may
+ * be open. */
 enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage);
 
 /* Flushes what was written without. */
@@ -43,8 +45,8 @@ void lmdb_storage_close(struct lmdb_storage *storage);
  * its mapping and its descriptors alone, since closing them would disturb the parent's locks. */
 void lmdb_storage_abandon(struct lmdb_storage *storage);
 
-/* Reads every page of the data file, not by way of LMDB, and checks that all holds together; holds one read
- * txn meanwhile. BE_DAMAGED says in its error text what does not. */
+/* Reads every page of the data file, not by way of LMDB, and checks that all holds together; holds
+ * one read txn meanwhile. BE_DAMAGED says in its error text what does not. */
 enum be_status lmdb_storage_check(struct lmdb_storage *storage);
 
 /* Writes a compact copy, as of one moment, to a descriptor. Holds one read txn meanwhile. */

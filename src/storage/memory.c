@@ -2,14 +2,14 @@
 /*
  * The storage in memory: a skip list of records, one readers-writer lock, and an undo log.
  *
- * A record is a node, and a node never changes but for its links. Storing replaces the node of that key
- * by a new one, removing takes it out. The node taken out is kept in the log until the txn ends: commit
- * frees it, abort links it in again. Abort therefore allocates nothing and cannot fail, and a value that
- * get returned stays where it is at least until the txn ends.
+ * A record is a node, and a node never changes but for its links. Storing replaces the node of that
+ * key by a new one, removing takes it out. The node taken out is kept in the log until the txn
+ * ends: commit frees it, abort links it in again. Abort therefore allocates nothing and cannot
+ * fail, and a value that get returned stays where it is at least until the txn ends.
  *
- * A write txn holds the lock alone, read txns share it. glibc is told to let a waiting writer go first,
- * for threads that read in a loop would keep it waiting for ever. At a fork all locks are taken, so that
- * the child's copy of each map is a whole one.
+ * A write txn holds the lock alone, read txns share it. glibc is told to let a waiting writer go
+ * first, for threads that read in a loop would keep it waiting for ever. At a fork all locks are
+ * taken, so that the child's copy of each map is a whole one.
  */
 #include "base/error.h"
 
@@ -107,8 +107,8 @@ static struct node *make_node(struct map *map, struct be_bytes key, struct be_by
 	return node;
 }
 
-/* The first node whose key is `key` or after it. links[i] is the link of level i that leads to it, or
- * past it. */
+/* The first node whose key is `key` or after it. links[i] is the link of level i that leads to it,
+ * or past it. */
 static struct node *seek(struct map *map, struct be_bytes key, struct node **links[HEIGHT_MAX])
 {
 	struct node **row = map->first;
@@ -330,7 +330,8 @@ static void after_fork_parent(void)
 	pthread_mutex_unlock(&maps_lock);
 }
 
-/* The locks are made anew: unlocked, they would be handed to threads that wait only in the parent. */
+/* The locks are made anew: unlocked, they would be handed to threads that wait only in the
+ * parent. */
 static void after_fork_child(void)
 {
 	for (struct map *map = maps; map; map = map->next_map)
@@ -340,7 +341,8 @@ static void after_fork_child(void)
 
 static void watch_forks(void)
 {
-	/* Without the memory for it, only a fork in the midst of another thread's txn goes wrong. */
+	/* Without the memory for it, only a fork in the midst of another thread's txn goes
+	 * wrong. */
 	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 

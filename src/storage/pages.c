@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading LMDB's pages without LMDB; pages.h says what for. A page is copied before it is looked at, so that
- * nothing changes between a check and its use.
+ * Reading LMDB's pages without LMDB; pages.h says what for. A page is copied before it is looked
+ * at, so that nothing changes between a check and its use.
  */
 #include "storage/pages.h"
 
@@ -31,26 +31,28 @@ struct node {
 	uint64_t child; /* branch */
 	uint64_t size;  /* leaf: of the value */
 	bool is_overflow;
-	size_t offset;        /* of the node in its page, */
-	size_t stored;        /* what it takes there, and */
-	struct be_bytes rest; /* what lies behind the key: the value, or the number of its first page */
+	size_t offset; /* of the node in its page, */
+	size_t stored; /* what it takes there, and */
+	struct be_bytes
+		rest; /* what lies behind the key: the value, or the number of its first page */
 };
 
 struct walk {
 	int fd;
 	const struct meta_page *meta;
 	uint32_t page_size;
-	uint64_t pages;          /* that the file has */
-	bool thorough;           /* read the leaves of the records, and compare all counts */
-	unsigned char *used;     /* thorough: a bit for each page */
-	uint64_t freed_root;     /* a page that this txn freed, to be found in its list; 0 once it was */
-	uint64_t seen;           /* pages so far: each is in use once, so that loops end */
+	uint64_t pages;      /* that the file has */
+	bool thorough;       /* read the leaves of the records, and compare all counts */
+	unsigned char *used; /* thorough: a bit for each page */
+	uint64_t
+		freed_root; /* a page that this txn freed, to be found in its list; 0 once it was */
+	uint64_t seen;      /* pages so far: each is in use once, so that loops end */
 	struct meta_tree counts; /* of the tree being walked */
 	struct pages_fault *fault;
 };
 
-__attribute__((format(printf, 2, 3))) static void note_damage(const struct walk *walk, const char *format,
-							      ...)
+__attribute__((format(printf, 2, 3))) static void note_damage(const struct walk *walk,
+							      const char *format, ...)
 {
 	va_list arguments;
 
@@ -90,9 +92,11 @@ static enum be_status read_node(const struct walk *walk, const struct page *page
 	size_t space;
 	uint16_t start;
 
-	memcpy(&start, page->bytes + sizeof(struct page_header) + number * sizeof start, sizeof start);
+	memcpy(&start, page->bytes + sizeof(struct page_header) + number * sizeof start,
+	       sizeof start);
 	if (start < page->upper || start > walk->page_size - sizeof header)
-		return damaged(walk, "page %" PRIu64 ": node %zu lies outside", page->number, number);
+		return damaged(walk, "page %" PRIu64 ": node %zu lies outside", page->number,
+			       number);
 	memcpy(&header, page->bytes + start, sizeof header);
 	space = walk->page_size - start - sizeof header;
 	*node = (struct node){.offset = start, .size = header.low | (uint64_t)header.high << 16};
@@ -100,16 +104,16 @@ static enum be_status read_node(const struct walk *walk, const struct page *page
 	node->rest.data = page->bytes + start + sizeof header + header.key_size;
 	if (page->is_leaf) {
 		if (header.flags & ~LMDB_OVERFLOW_NODE)
-			return damaged(walk, "page %" PRIu64 ": node %zu has unknown flags", page->number,
-				       number);
+			return damaged(walk, "page %" PRIu64 ": node %zu has unknown flags",
+				       page->number, number);
 		node->is_overflow = header.flags & LMDB_OVERFLOW_NODE;
 		node->rest.size = node->is_overflow ? sizeof(uint64_t) : node->size;
 	} else {
 		node->child = node->size | (uint64_t)header.flags << 32;
 	}
 	if (header.key_size > space || node->rest.size > space - header.key_size)
-		return damaged(walk, "page %" PRIu64 ": node %zu is larger than its page", page->number,
-			       number);
+		return damaged(walk, "page %" PRIu64 ": node %zu is larger than its page",
+			       page->number, number);
 	node->stored = (sizeof header + header.key_size + node->rest.size + 1) / 2 * 2;
 	return BE_OK;
 }
@@ -132,7 +136,8 @@ static enum be_status check_layout(const struct walk *walk, const struct page *p
 	return BE_OK;
 }
 
-static enum be_status read_page(const struct walk *walk, uint64_t number, bool is_leaf, struct page **result)
+static enum be_status read_page(const struct walk *walk, uint64_t number, bool is_leaf,
+				struct page **result)
 {
 	struct page_header header;
 	struct page *page;
@@ -141,7 +146,8 @@ static enum be_status read_page(const struct walk *walk, uint64_t number, bool i
 	if (number < 2 || number > walk->meta->last_page)
 		return damaged(walk, "page %" PRIu64 " is named, which there cannot be", number);
 	if (number >= walk->pages)
-		return damaged(walk, "page %" PRIu64 " is in use and lies behind the end of the file",
+		return damaged(walk,
+			       "page %" PRIu64 " is in use and lies behind the end of the file",
 			       number);
 	page = malloc(sizeof *page + walk->page_size);
 	if (!page)
@@ -155,7 +161,8 @@ static enum be_status read_page(const struct walk *walk, uint64_t number, bool i
 	page->number = number;
 	page->is_leaf = is_leaf;
 	page->upper = header.upper;
-	if (header.number != number || header.flags != (is_leaf ? LMDB_LEAF_FLAG : LMDB_BRANCH_FLAG))
+	if (header.number != number ||
+	    header.flags != (is_leaf ? LMDB_LEAF_FLAG : LMDB_BRANCH_FLAG))
 		status = damaged(walk, "page %" PRIu64 " is not what it should be", number);
 	else if (header.lower < sizeof header || header.lower > header.upper ||
 		 header.upper > walk->page_size || header.lower % sizeof(uint16_t) != 0)
@@ -211,7 +218,8 @@ static enum be_status use(struct walk *walk, uint64_t first, uint64_t count)
 	return BE_OK;
 }
 
-/* A value too large for its leaf is in pages of its own. Lists of free pages may be; records never are. */
+/* A value too large for its leaf is in pages of its own. Lists of free pages may be; records never
+ * are. */
 static enum be_status check_overflow(struct walk *walk, const struct node *node, uint64_t *first)
 {
 	uint64_t count = (sizeof(struct page_header) - 1 + node->size) / walk->page_size + 1;
@@ -224,10 +232,12 @@ static enum be_status check_overflow(struct walk *walk, const struct node *node,
 	if (status != BE_OK)
 		return status;
 	if (*first + count > walk->pages)
-		return damaged(walk, "page %" PRIu64 " is in use and lies behind the end of the file",
+		return damaged(walk,
+			       "page %" PRIu64 " is in use and lies behind the end of the file",
 			       *first + count - 1);
 	walk->counts.overflow_pages += count;
-	if (pages_read(walk->fd, &header, sizeof header, (off_t)(*first * walk->page_size)) != sizeof header)
+	if (pages_read(walk->fd, &header, sizeof header, (off_t)(*first * walk->page_size)) !=
+	    sizeof header)
 		return damaged(walk, "page %" PRIu64 " cannot be read", *first);
 	memcpy(&counted, &header.lower, sizeof counted);
 	if (header.number != *first || header.flags != LMDB_OVERFLOW_FLAG || counted != count)
@@ -243,7 +253,8 @@ static enum be_status check_free_list(struct walk *walk, const struct node *node
 	uint64_t txn;
 	enum be_status status = BE_OK;
 
-	if (node->key.size != sizeof(uint64_t) || node->size % sizeof *list != 0 || node->size < sizeof *list)
+	if (node->key.size != sizeof(uint64_t) || node->size % sizeof *list != 0 ||
+	    node->size < sizeof *list)
 		return damaged(walk, "a list of free pages has an impossible size");
 	list = malloc(node->size);
 	if (!list)
@@ -283,8 +294,8 @@ static enum be_status check_leaf(struct walk *walk, enum tree tree, const struct
 	return status;
 }
 
-/* Do the keys of a page ascend, between `low`, which may be the first, and `high`? Data that is NULL is no
- * bound. The first key of a branch page is not used. */
+/* Do the keys of a page ascend, between `low`, which may be the first, and `high`? Data that is
+ * NULL is no bound. The first key of a branch page is not used. */
 static enum be_status check_keys(const struct walk *walk, enum tree tree, const struct page *page,
 				 struct be_bytes low, struct be_bytes high)
 {
@@ -300,7 +311,8 @@ static enum be_status check_keys(const struct walk *walk, enum tree tree, const 
 		order = last.data ? compare(tree, last, node.key) : -1;
 		if (node.key.size == 0 || order > 0 || (order == 0 && i > 0) ||
 		    (high.data && compare(tree, node.key, high) >= 0))
-			return damaged(walk, "page %" PRIu64 ": its keys are out of order", page->number);
+			return damaged(walk, "page %" PRIu64 ": its keys are out of order",
+				       page->number);
 		last = node.key;
 	}
 	return BE_OK;
@@ -319,7 +331,8 @@ static enum be_status walk_page(struct walk *walk, enum tree tree, uint64_t numb
 		return number < walk->pages
 			       ? BE_OK
 			       : damaged(walk,
-					 "page %" PRIu64 " is in use and lies behind the end of the file",
+					 "page %" PRIu64
+					 " is in use and lies behind the end of the file",
 					 number);
 	status = read_page(walk, number, levels == 1, &page);
 	if (status == BE_OK)
@@ -335,7 +348,8 @@ static enum be_status walk_page(struct walk *walk, enum tree tree, uint64_t numb
 		if (status == BE_OK && i + 1 < page->count)
 			status = read_node(walk, page, i + 1, &next);
 		if (status == BE_OK)
-			status = walk_page(walk, tree, node.child, levels - 1, i > 0 ? node.key : low,
+			status = walk_page(walk, tree, node.child, levels - 1,
+					   i > 0 ? node.key : low,
 					   i + 1 < page->count ? next.key : high);
 	}
 	free(page);
@@ -360,12 +374,14 @@ static enum be_status walk_tree(struct walk *walk, enum tree tree)
 			       tree == RECORDS ? "records" : "free pages");
 	if (walk->counts.entries != stored->entries)
 		return damaged(walk, "there are %" PRIu64 " %s, and %" PRIu64 " are noted",
-			       walk->counts.entries, tree == RECORDS ? "records" : "lists of free pages",
+			       walk->counts.entries,
+			       tree == RECORDS ? "records" : "lists of free pages",
 			       stored->entries);
 	return BE_OK;
 }
 
-static struct walk begin_walk(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault)
+static struct walk begin_walk(int fd, const struct meta_page *meta, uint64_t pages,
+			      struct pages_fault *fault)
 {
 	fault->text[0] = '\0';
 	return (struct walk){
@@ -378,7 +394,8 @@ static struct walk begin_walk(int fd, const struct meta_page *meta, uint64_t pag
 	};
 }
 
-enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault)
+enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t pages,
+			     struct pages_fault *fault)
 {
 	struct walk walk = begin_walk(fd, meta, pages, fault);
 	enum be_status status = walk_tree(&walk, FREE_PAGES);
@@ -395,7 +412,8 @@ enum be_status pages_check(int fd, const struct meta_page *meta, const struct me
 	walk.thorough = true;
 	if (before && before->trees[RECORDS].depth > 0)
 		walk.freed_root = before->trees[RECORDS].root;
-	/* Pages that the file does not have are free ones, and the lists of those are in the file. */
+	/* Pages that the file does not have are free ones, and the lists of those are in the
+	 * file. */
 	if (meta->last_page / (walk.page_size / sizeof(uint64_t)) >= pages)
 		return damaged(&walk, "page %" PRIu64 " is noted as the last, which it cannot be",
 			       meta->last_page);

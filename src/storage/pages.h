@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pages of an LMDB data file, read without LMDB, which trusts them and crashes on a damaged one. Nothing
- * here maps, locks or changes a file, every byte read counts as hostile, and every walk ends.
+ * The pages of an LMDB data file, read without LMDB, which trusts them and crashes on a damaged
+ * one. Nothing here maps, locks or changes a file, every byte read counts as hostile, and every
+ * walk ends.
  *
- * The file begins with two meta pages, written in turn, one per txn. Each is the root of two trees: one of
- * lists of free pages, one of the records. A txn never changes a page that the txn before it used.
+ * The file begins with two meta pages, written in turn, one per txn. Each is the root of two trees:
+ * one of lists of free pages, one of the records. A txn never changes a page that the txn before it
+ * used.
  */
 #ifndef STORAGE_PAGES_H
 #define STORAGE_PAGES_H
@@ -34,8 +36,9 @@ struct page_header {
 	uint16_t upper; /* where the nodes begin, which reach to the end of the page */
 };
 
-/* In a branch page the first three are the number of a page; in a leaf, the size of the value and flags. The
- * key follows, and in a leaf the value, or the number of the first of the pages that hold it. */
+/* In a branch page the first three are the number of a page; in a leaf, the size of the value and
+ * flags. The key follows, and in a leaf the value, or the number of the first of the pages that
+ * hold it. */
 struct node_header {
 	uint16_t low;
 	uint16_t high;
@@ -71,19 +74,21 @@ _Static_assert(sizeof(void *) == 8, "the layout of a 32-bit LMDB is another one"
 /* Reads what there is at `offset`, up to `size` bytes; returns how much, or -1 and errno. */
 ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset);
 
-/* The two below look at the state that `meta`, a meta page that was checked (preflight.h), describes, in a
- * file of `pages` whole pages. Their answer is BE_OK, BE_NO_MEMORY, or BE_DAMAGED with a sentence in `fault`.
- * The caller sees to it that no writer reuses the pages: by a read txn, or because nobody has it open. */
+/* The two below look at the state that `meta`, a meta page that was checked (preflight.h),
+ * describes, in a file of `pages` whole pages. Their answer is BE_OK, BE_NO_MEMORY, or BE_DAMAGED
+ * with a sentence in `fault`. The caller sees to it that no writer reuses the pages: by a read txn,
+ * or because nobody has it open. */
 struct pages_fault {
 	char text[120];
 };
 
 /* Are all pages in use in the file? The leaves of the records are not read. */
-enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t pages, struct pages_fault *fault);
+enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t pages,
+			     struct pages_fault *fault);
 
-/* Does everything hold together? Each page is what its place says, in bounds, and used once; keys ascend; all
- * counts fit. What is in the records is not judged. `before` is the meta page of the txn before, or NULL: its
- * root was freed by this one, or else this is not the newest state. */
+/* Does everything hold together? Each page is what its place says, in bounds, and used once; keys
+ * ascend; all counts fit. What is in the records is not judged. `before` is the meta page of the
+ * txn before, or NULL: its root was freed by this one, or else this is not the newest state. */
 enum be_status pages_check(int fd, const struct meta_page *meta, const struct meta_page *before,
 			   uint64_t pages, struct pages_fault *fault);
 

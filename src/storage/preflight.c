@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is checked before LMDB touches a data file. LMDB believes what the two meta pages at its start say
- * and touches pages that may not be there, which is SIGBUS. Nothing here maps, locks or changes a file,
- * and every byte read counts as hostile.
+ * What is checked before LMDB touches a data file. LMDB believes what the two meta pages at its
+ * start say and touches pages that may not be there, which is SIGBUS. Nothing here maps, locks or
+ * changes a file, and every byte read counts as hostile.
  *
- * A sound file may be shorter than its last page says: LMDB does not write pages that a txn took at the end
- * of the file and gave back. So in a short file the trees are walked, to see whether all pages in use are
- * there.
+ * A sound file may be shorter than its last page says: LMDB does not write pages that a txn took at
+ * the end of the file and gave back. So in a short file the trees are walked, to see whether all
+ * pages in use are there.
  */
 #include "storage/preflight.h"
 
@@ -48,17 +48,18 @@ enum be_status preflight_file_system_type(const char *directory, unsigned long t
 		if (refused[i].type != type)
 			continue;
 		if (refused[i].overlay)
-			return error_set(
-				BE_BAD_FILE_SYSTEM,
-				"%s: is on an overlay file system (%s), as a container's root is, where "
-				"processes may see different files under one name; use a directory on a "
-				"volume or tmpfs",
-				directory, refused[i].name);
-		return error_set(
-			BE_BAD_FILE_SYSTEM,
-			"%s: is on a network file system (%s), where maps shared between processes are "
-			"not kept coherent; use a directory on a local disk or tmpfs",
-			directory, refused[i].name);
+			return error_set(BE_BAD_FILE_SYSTEM,
+					 "%s: is on an overlay file system (%s), as a container's "
+					 "root is, where "
+					 "processes may see different files under one name; use a "
+					 "directory on a "
+					 "volume or tmpfs",
+					 directory, refused[i].name);
+		return error_set(BE_BAD_FILE_SYSTEM,
+				 "%s: is on a network file system (%s), where maps shared between "
+				 "processes are "
+				 "not kept coherent; use a directory on a local disk or tmpfs",
+				 directory, refused[i].name);
 	}
 	return BE_OK;
 }
@@ -118,36 +119,41 @@ static enum be_status check_metas(const char *path, const unsigned char *head, s
 	if (magic != LMDB_MAGIC)
 		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: is not a data file of LMDB's", path);
 	if (!read_meta(head, head_size, 0, &metas[0]))
-		return error_set(BE_DAMAGED, "%s: is cut short at %llu bytes; restore a backup", path,
-				 file_size);
+		return error_set(BE_DAMAGED, "%s: is cut short at %llu bytes; restore a backup",
+				 path, file_size);
 	if (metas[0].version != LMDB_VERSION)
 		return error_set(BE_NEWER_FORMAT,
-				 "%s: has LMDB data version %u; this library knows version %d", path,
-				 (unsigned)metas[0].version, LMDB_VERSION);
+				 "%s: has LMDB data version %u; this library knows version %d",
+				 path, (unsigned)metas[0].version, LMDB_VERSION);
 	page_size = metas[0].trees[0].pad;
 	if (!is_page_size(page_size))
-		return error_set(BE_DAMAGED, "%s: its first page gives %u as the page size; restore a backup",
+		return error_set(BE_DAMAGED,
+				 "%s: its first page gives %u as the page size; restore a backup",
 				 path, (unsigned)page_size);
 	if (!read_meta(head, head_size, page_size, &metas[1]) || file_size / page_size < 2)
-		return error_set(BE_DAMAGED, "%s: is cut short at %llu bytes; restore a backup", path,
-				 file_size);
+		return error_set(BE_DAMAGED, "%s: is cut short at %llu bytes; restore a backup",
+				 path, file_size);
 	for (size_t i = 0; i < 2; i++)
 		if (metas[i].magic != LMDB_MAGIC || metas[i].version != LMDB_VERSION ||
 		    metas[i].header.flags != LMDB_META_FLAG || metas[i].header.number != i ||
-		    metas[i].trees[0].pad != page_size || metas[i].trees[0].flags != LMDB_INTEGER_KEYS)
-			return error_set(BE_DAMAGED, "%s: meta page %zu is damaged; restore a backup", path,
-					 i);
+		    metas[i].trees[0].pad != page_size ||
+		    metas[i].trees[0].flags != LMDB_INTEGER_KEYS)
+			return error_set(BE_DAMAGED,
+					 "%s: meta page %zu is damaged; restore a backup", path, i);
 	newest = newest_of(metas);
 	/* Txns write the meta pages in turn, each the one of its parity, and readers look there. */
 	if (newest->txn != 0 && (newest->txn % 2 != newest->header.number ||
 				 metas[!newest->header.number].txn != newest->txn - 1))
-		return error_set(BE_DAMAGED, "%s: the meta pages are out of order; restore a backup", path);
+		return error_set(BE_DAMAGED,
+				 "%s: the meta pages are out of order; restore a backup", path);
 	if (!is_tree(newest, 0) || !is_tree(newest, 1))
-		return error_set(BE_DAMAGED, "%s: meta page %u names pages that cannot be; restore a backup",
+		return error_set(BE_DAMAGED,
+				 "%s: meta page %u names pages that cannot be; restore a backup",
 				 path, (unsigned)newest->header.number);
 	for (size_t i = 0; i < 2; i++)
 		if (newest->trees[i].depth > 0 && newest->trees[i].root >= file_size / page_size)
-			return error_set(BE_DAMAGED, "%s: is cut short at %llu bytes; restore a backup", path,
+			return error_set(BE_DAMAGED,
+					 "%s: is cut short at %llu bytes; restore a backup", path,
 					 file_size);
 	return BE_OK;
 }
@@ -160,20 +166,22 @@ enum be_status preflight_meta_pages(const char *path, const unsigned char *head,
 	return check_metas(path, head, head_size, file_size, metas);
 }
 
-/* Is it what a process left that died while LMDB made the file? Then there is the first meta page at most, and
- * nothing was ever committed. */
+/* Is it what a process left that died while LMDB made the file? Then there is the first meta page
+ * at most, and nothing was ever committed. */
 static bool is_half_made(const unsigned char *head, size_t size, off_t file_size)
 {
 	struct meta_page meta;
 
 	return read_meta(head, size, 0, &meta) && meta.magic == LMDB_MAGIC &&
-	       is_page_size(meta.trees[0].pad) && file_size < 2 * (off_t)meta.trees[0].pad && meta.txn == 0 &&
-	       meta.trees[0].root == LMDB_NO_PAGE && meta.trees[1].root == LMDB_NO_PAGE;
+	       is_page_size(meta.trees[0].pad) && file_size < 2 * (off_t)meta.trees[0].pad &&
+	       meta.txn == 0 && meta.trees[0].root == LMDB_NO_PAGE &&
+	       meta.trees[1].root == LMDB_NO_PAGE;
 }
 
-/* Reads and checks the meta pages; *exists is false when the file is empty or was never finished. */
-static enum be_status read_metas(const char *path, int fd, struct meta_page metas[2], off_t *file_size,
-				 bool *exists)
+/* Reads and checks the meta pages; *exists is false when the file is empty or was never
+ * finished. */
+static enum be_status read_metas(const char *path, int fd, struct meta_page metas[2],
+				 off_t *file_size, bool *exists)
 {
 	static const size_t head_size = LMDB_PAGE_MAX + sizeof(struct meta_page);
 	enum be_status status = BE_OK;
@@ -193,7 +201,8 @@ static enum be_status read_metas(const char *path, int fd, struct meta_page meta
 	} else if (got > 0 && !is_half_made(head, (size_t)got, state.st_size)) {
 		*exists = true;
 		*file_size = state.st_size;
-		status = check_metas(path, head, (size_t)got, (unsigned long long)state.st_size, metas);
+		status = check_metas(path, head, (size_t)got, (unsigned long long)state.st_size,
+				     metas);
 	}
 	free(head);
 	return status;
@@ -225,11 +234,12 @@ static uint64_t pages_of(const struct meta_page metas[2], off_t file_size)
 	return (uint64_t)file_size / metas[0].trees[0].pad;
 }
 
-static enum be_status pages_damaged(const char *path, enum be_status status, const struct pages_fault *fault)
+static enum be_status pages_damaged(const char *path, enum be_status status,
+				    const struct pages_fault *fault)
 {
 	if (status == BE_DAMAGED)
-		return error_set(BE_DAMAGED, "%s: is damaged or cut short: %s; restore a backup", path,
-				 fault->text);
+		return error_set(BE_DAMAGED, "%s: is damaged or cut short: %s; restore a backup",
+				 path, fault->text);
 	return status == BE_OK ? BE_OK : error_errno(status, ENOMEM, "%s", path);
 }
 
@@ -247,7 +257,8 @@ static enum be_status read_existing_metas(const char *path, int fd, struct meta_
 static enum be_status check_txn(const char *path, const struct meta_page metas[2], uint64_t txn)
 {
 	if (metas[txn % 2].txn != txn)
-		return error_set(BE_DAMAGED, "%s: meta page %u does not belong to txn %llu; restore a backup",
+		return error_set(BE_DAMAGED,
+				 "%s: meta page %u does not belong to txn %llu; restore a backup",
 				 path, (unsigned)(txn % 2), (unsigned long long)txn);
 	return BE_OK;
 }

@@ -8,30 +8,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Is the file system one on which a shared mapping is coherent between processes? Network and overlay
- * file systems are BE_BAD_FILE_SYSTEM with advice in the error text. */
+/* Is the file system one on which a shared mapping is coherent between processes? Network and
+ * overlay file systems are BE_BAD_FILE_SYSTEM with advice in the error text. */
 enum be_status preflight_file_system(const char *directory);
 
 /* The verdict on a file system of that magic number (statfs), for tests. */
 enum be_status preflight_file_system_type(const char *directory, unsigned long type);
 
-/* Looks at the meta pages of the data file `path`, open for reading as `fd`: *exists tells whether there is
- * anything in it (an empty file counts as absent, and so does one that its maker died over). Both must be LMDB's, of a version that we know, and make
- * sense: BE_NOT_AN_ENVIRONMENT, BE_NEWER_FORMAT (a later LMDB format), BE_DAMAGED, BE_IO_ERROR, BE_NO_MEMORY.
- * Nobody may be making the file meanwhile; others may be writing to it. */
+/* Looks at the meta pages of the data file `path`, open for reading as `fd`: *exists tells whether
+ * there is anything in it (an empty file counts as absent, and so does one that its maker died
+ * over). Both must be LMDB's, of a version that we know, and make sense: BE_NOT_AN_ENVIRONMENT,
+ * BE_NEWER_FORMAT (a later LMDB format), BE_DAMAGED, BE_IO_ERROR, BE_NO_MEMORY. Nobody may be
+ * making the file meanwhile; others may be writing to it. */
 enum be_status preflight_data_file(const char *path, int fd, bool *exists);
 
-/* Are all pages in use in the file? BE_DAMAGED when it is cut short, and also when txn `txn` is no longer one
- * of the last two: the caller holds a read txn of that number, which keeps its pages as they are, and tries
- * again with a new one. A few system calls, unless the file is shorter than its last page says. */
+/* Are all pages in use in the file? BE_DAMAGED when it is cut short, and also when txn `txn` is no
+ * longer one of the last two: the caller holds a read txn of that number, which keeps its pages as
+ * they are, and tries again with a new one. A few system calls, unless the file is shorter than its
+ * last page says. */
 enum be_status preflight_pages(const char *path, int fd, uint64_t txn);
 
-/* Reads every page: does all hold together that LMDB keeps about records and free pages? *outdated tells that
- * nothing was looked at, since txn `txn` is no longer one of the last two. */
+/* Reads every page: does all hold together that LMDB keeps about records and free pages? *outdated
+ * tells that nothing was looked at, since txn `txn` is no longer one of the last two. */
 enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool *outdated);
 
-/* The check of the meta pages itself, on the first bytes of a file of `file_size` bytes, for tests and
- * fuzzing. `head` holds min(file_size, head_size) bytes. Sets an error text that begins with `path`. */
+/* The check of the meta pages itself, on the first bytes of a file of `file_size` bytes, for tests
+ * and fuzzing. `head` holds min(file_size, head_size) bytes. Sets an error text that begins with
+ * `path`. */
 enum be_status preflight_meta_pages(const char *path, const unsigned char *head, size_t head_size,
 				    unsigned long long file_size);
 

@@ -26,7 +26,8 @@ static void begin(bool lmdb, uint32_t flags)
 	fixture.now_ns = BEGINNING_NS;
 	snprintf(fixture.directory, sizeof fixture.directory, "%s/behaviour.XXXXXX",
 		 parent ? parent : "/tmp");
-	cr_assert_not_null(mkdtemp(fixture.directory), "cannot make a directory %s", fixture.directory);
+	cr_assert_not_null(mkdtemp(fixture.directory), "cannot make a directory %s",
+			   fixture.directory);
 	snprintf(fixture.path, sizeof fixture.path, "%s/environment", fixture.directory);
 	if (!lmdb)
 		assert_ok(be_storage_memory_create(&fixture.storage));
@@ -99,7 +100,8 @@ struct be_enforcer *fixture_open_with(const struct be_options *options)
 
 	while (i < sizeof fixture.more / sizeof fixture.more[0] && fixture.more[i] != NULL)
 		i++;
-	cr_assert(i < sizeof fixture.more / sizeof fixture.more[0], "a test has too many handles open");
+	cr_assert(i < sizeof fixture.more / sizeof fixture.more[0],
+		  "a test has too many handles open");
 	assert_ok(be_open(fixture_path(), options, &fixture.more[i]));
 	return fixture.more[i];
 }
@@ -140,17 +142,20 @@ void fixture_advance(int64_t nanoseconds)
 static bool print_envelope(void *context, const struct be_envelope *e)
 {
 	fprintf(context,
-		"envelope %" PRIu64 " '%s' '%s' below %d '%s' '%s' %s limit %" PRId64 " spent %" PRId64
-		" committed %" PRId64 " pending %" PRIu64 " children %" PRIu64 " from %" PRId64 "%s\n",
-		e->id, e->namespace_name, e->category, e->has_parent, e->parent_namespace, e->parent_category,
-		be_period_name(e->period), e->limit, e->spent, e->committed, e->pending_commits, e->children,
-		e->period_start_ns, e->suspended ? " suspended" : "");
+		"envelope %" PRIu64 " '%s' '%s' below %d '%s' '%s' %s limit %" PRId64
+		" spent %" PRId64 " committed %" PRId64 " pending %" PRIu64 " children %" PRIu64
+		" from %" PRId64 "%s\n",
+		e->id, e->namespace_name, e->category, e->has_parent, e->parent_namespace,
+		e->parent_category, be_period_name(e->period), e->limit, e->spent, e->committed,
+		e->pending_commits, e->children, e->period_start_ns,
+		e->suspended ? " suspended" : "");
 	return true;
 }
 
 static bool print_commit(void *context, const struct be_commit_info *c)
 {
-	fprintf(context, "commit %" PRIu64 " '%s' '%s' holds %" PRId64 " until %" PRId64 " state %d '%s'\n",
+	fprintf(context,
+		"commit %" PRIu64 " '%s' '%s' holds %" PRId64 " until %" PRId64 " state %d '%s'\n",
 		c->id, c->namespace_name, c->category, c->amount, c->deadline_ns, (int)c->state,
 		c->description);
 	return true;
@@ -159,10 +164,11 @@ static bool print_commit(void *context, const struct be_commit_info *c)
 static bool print_transaction(void *context, const struct be_transaction *t)
 {
 	fprintf(context,
-		"transaction %" PRIu64 " of %" PRIu64 " '%s' '%s' %s %" PRId64 " of %" PRId64 " at %" PRId64
-		"%s '%s'\n",
-		t->id, t->commit_id, t->namespace_name, t->category, be_transaction_kind_name(t->kind),
-		t->amount, t->held, t->at_ns, t->late ? " late" : "", t->description);
+		"transaction %" PRIu64 " of %" PRIu64 " '%s' '%s' %s %" PRId64 " of %" PRId64
+		" at %" PRId64 "%s '%s'\n",
+		t->id, t->commit_id, t->namespace_name, t->category,
+		be_transaction_kind_name(t->kind), t->amount, t->held, t->at_ns,
+		t->late ? " late" : "", t->description);
 	return true;
 }
 

@@ -29,12 +29,12 @@
 #define BEGINNING_NS (INT64_C(1700000000) * SECOND_NS)
 
 struct fixture {
-	bool lmdb;                   /* else memory */
-	uint32_t flags;              /* of every handle, unless a test says otherwise */
-	char directory[64];          /* for what a test needs to put somewhere; removed at the end */
-	char path[96];               /* LMDB: the environment */
-	struct be_storage *storage;  /* memory */
-	struct be_enforcer *handle;  /* the default namespace's */
+	bool lmdb;                  /* else memory */
+	uint32_t flags;             /* of every handle, unless a test says otherwise */
+	char directory[64];         /* for what a test needs to put somewhere; removed at the end */
+	char path[96];              /* LMDB: the environment */
+	struct be_storage *storage; /* memory */
+	struct be_enforcer *handle; /* the default namespace's */
 	struct be_enforcer *more[8]; /* what fixture_open() has opened */
 	_Atomic int64_t now_ns;      /* the clock of every handle */
 };
@@ -48,25 +48,25 @@ void fixture_begin_memory(void);
 void fixture_check_balances(void);
 void fixture_end(void);
 
-#define FIXTURE_TEST(subject, name, storage)                                                                 \
-	Test(subject, name##_on_##storage, .init = fixture_begin_##storage, .fini = fixture_end,             \
-	     .timeout = 60)                                                                                  \
-	{                                                                                                    \
-		subject##_##name(fixture.handle);                                                            \
-		fixture_check_balances();                                                                    \
+#define FIXTURE_TEST(subject, name, storage)                                                       \
+	Test(subject, name##_on_##storage, .init = fixture_begin_##storage, .fini = fixture_end,   \
+	     .timeout = 60)                                                                        \
+	{                                                                                          \
+		subject##_##name(fixture.handle);                                                  \
+		fixture_check_balances();                                                          \
 	}
 
-#define BEHAVIOUR_TEST(subject, name)                                                                        \
-	static void subject##_##name(struct be_enforcer *budget __attribute__((unused)));                    \
-	FIXTURE_TEST(subject, name, lmdb)                                                                    \
-	FIXTURE_TEST(subject, name, direct)                                                                  \
-	FIXTURE_TEST(subject, name, memory)                                                                  \
+#define BEHAVIOUR_TEST(subject, name)                                                              \
+	static void subject##_##name(struct be_enforcer *budget __attribute__((unused)));          \
+	FIXTURE_TEST(subject, name, lmdb)                                                          \
+	FIXTURE_TEST(subject, name, direct)                                                        \
+	FIXTURE_TEST(subject, name, memory)                                                        \
 	static void subject##_##name(struct be_enforcer *budget __attribute__((unused)))
 
 /* For what only an environment in a directory can show. */
-#define LMDB_TEST(subject, name)                                                                             \
-	static void subject##_##name(struct be_enforcer *budget __attribute__((unused)));                    \
-	FIXTURE_TEST(subject, name, lmdb)                                                                    \
+#define LMDB_TEST(subject, name)                                                                   \
+	static void subject##_##name(struct be_enforcer *budget __attribute__((unused)));          \
+	FIXTURE_TEST(subject, name, lmdb)                                                          \
 	static void subject##_##name(struct be_enforcer *budget __attribute__((unused)))
 
 /* Where the test's environment is, for be_open(): NULL for memory, which lies in the options. */
@@ -80,13 +80,14 @@ struct be_enforcer *fixture_open(const char *namespace_name);
 struct be_enforcer *fixture_open_with(const struct be_options *options);
 void fixture_close(struct be_enforcer *handle);
 
-/* Closes the test's own handle and opens it without flushes, for tests that make very many changes. */
+/* Closes the test's own handle and opens it without flushes, for tests that make very many
+ * changes. */
 struct be_enforcer *fixture_reopen_unflushed(void);
 
 void fixture_advance(int64_t nanoseconds);
 
-/* All envelopes, pending commits and transactions as text: two of these are equal only if nothing has
- * changed. The caller frees it. */
+/* All envelopes, pending commits and transactions as text: two of these are equal only if nothing
+ * has changed. The caller frees it. */
 char *fixture_state(void);
 
 /* One envelope, which must be there. */
@@ -98,47 +99,51 @@ void fixture_create_below(struct be_enforcer *handle, const char *category, int6
 			  const char *parent_namespace, const char *parent_category);
 uint64_t fixture_commit(struct be_enforcer *handle, const char *category, int64_t amount);
 
-/* Fills an output structure with rubbish, but for its size; and is true when it holds nothing else. */
+/* Fills an output structure with rubbish, but for its size; and is true when it holds nothing
+ * else. */
 void fixture_fill(void *structure, size_t size);
 bool fixture_is_zeroed(const void *structure, size_t size);
 
-#define assert_status(call, wanted)                                                                          \
-	do {                                                                                                 \
-		enum be_status got_ = (call);                                                                \
-		cr_assert(got_ == (wanted), "%s gave %s, not %s (%s)", #call, be_status_name(got_), #wanted, \
-			  be_last_error());                                                                  \
+#define assert_status(call, wanted)                                                                \
+	do {                                                                                       \
+		enum be_status got_ = (call);                                                      \
+		cr_assert(got_ == (wanted), "%s gave %s, not %s (%s)", #call,                      \
+			  be_status_name(got_), #wanted, be_last_error());                         \
 	} while (0)
 
 #define assert_ok(call) assert_status(call, BE_OK)
 
-#define assert_number(got, wanted)                                                                           \
-	do {                                                                                                 \
-		int64_t got_ = (int64_t)(got), wanted_ = (int64_t)(wanted);                                  \
-		cr_assert(got_ == wanted_, "%s is %" PRId64 ", not %" PRId64, #got, got_, wanted_);          \
+#define assert_number(got, wanted)                                                                 \
+	do {                                                                                       \
+		int64_t got_ = (int64_t)(got), wanted_ = (int64_t)(wanted);                        \
+		cr_assert(got_ == wanted_, "%s is %" PRId64 ", not %" PRId64, #got, got_,          \
+			  wanted_);                                                                \
 	} while (0)
 
-#define assert_text(got, wanted)                                                                             \
-	do {                                                                                                 \
-		const char *got_ = (got), *wanted_ = (wanted);                                               \
-		cr_assert(strcmp(got_, wanted_) == 0, "%s is '%s', not '%s'", #got, got_, wanted_);          \
+#define assert_text(got, wanted)                                                                   \
+	do {                                                                                       \
+		const char *got_ = (got), *wanted_ = (wanted);                                     \
+		cr_assert(strcmp(got_, wanted_) == 0, "%s is '%s', not '%s'", #got, got_,          \
+			  wanted_);                                                                \
 	} while (0)
 
-#define assert_balance(handle, category, spent_, committed_)                                                 \
-	do {                                                                                                 \
-		struct be_envelope envelope_ = fixture_envelope(handle, category);                           \
-		assert_number(envelope_.spent, spent_);                                                      \
-		assert_number(envelope_.committed, committed_);                                              \
+#define assert_balance(handle, category, spent_, committed_)                                       \
+	do {                                                                                       \
+		struct be_envelope envelope_ = fixture_envelope(handle, category);                 \
+		assert_number(envelope_.spent, spent_);                                            \
+		assert_number(envelope_.committed, committed_);                                    \
 	} while (0)
 
 /* Runs `call`, which must give `wanted` and change nothing whatever. */
-#define assert_refused(call, wanted)                                                                         \
-	do {                                                                                                 \
-		char *before_ = fixture_state(), *after_;                                                    \
-		assert_status(call, wanted);                                                                 \
-		after_ = fixture_state();                                                                    \
-		cr_assert(strcmp(before_, after_) == 0, "%s changed\n%sinto\n%s", #call, before_, after_);   \
-		free(before_);                                                                               \
-		free(after_);                                                                                \
+#define assert_refused(call, wanted)                                                               \
+	do {                                                                                       \
+		char *before_ = fixture_state(), *after_;                                          \
+		assert_status(call, wanted);                                                       \
+		after_ = fixture_state();                                                          \
+		cr_assert(strcmp(before_, after_) == 0, "%s changed\n%sinto\n%s", #call, before_,  \
+			  after_);                                                                 \
+		free(before_);                                                                     \
+		free(after_);                                                                      \
 	} while (0)
 
 #endif

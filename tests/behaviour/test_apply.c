@@ -1,36 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many changes of envelopes at once: all of them or none, in their order, and which one it was that could not
- * be made. */
+/* Many changes of envelopes at once: all of them or none, in their order, and which one it was that
+ * could not be made. */
 #include "fixture.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* Members that a test leaves out are 0. */
-#define CHANGE(...)                                                                                          \
-	{                                                                                                    \
-		.size = sizeof(struct be_envelope_change), __VA_ARGS__                                       \
+#define CHANGE(...)                                                                                \
+	{                                                                                          \
+		.size = sizeof(struct be_envelope_change), __VA_ARGS__                             \
 	}
-#define CREATE(name, amount) CHANGE(.operation = BE_OPERATION_CREATE, .category = (name), .limit = (amount))
+#define CREATE(name, amount)                                                                       \
+	CHANGE(.operation = BE_OPERATION_CREATE, .category = (name), .limit = (amount))
 
 /* All is refused with `wanted` because of the change with this index, and nothing has changed. */
-#define assert_none(changes, wanted, index)                                                                  \
-	do {                                                                                                 \
-		size_t failed_ = 99;                                                                         \
-		assert_refused(be_envelopes_apply(budget, changes, COUNT(changes), &failed_), wanted);       \
-		assert_number(failed_, index);                                                               \
+#define assert_none(changes, wanted, index)                                                        \
+	do {                                                                                       \
+		size_t failed_ = 99;                                                               \
+		assert_refused(be_envelopes_apply(budget, changes, COUNT(changes), &failed_),      \
+			       wanted);                                                            \
+		assert_number(failed_, index);                                                     \
 	} while (0)
 
 BEHAVIOUR_TEST(apply, makes_all_changes_in_their_order)
 {
-	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT, paused = BE_ENVELOPE_OPTIONS_INIT;
+	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT,
+				   paused = BE_ENVELOPE_OPTIONS_INIT;
 	const struct be_envelope_change changes[] = {
 		CREATE("pool", 9 * BE_UNIT),
-		CHANGE(.operation = BE_OPERATION_CREATE, .namespace_name = "task", .category = "llm",
-		       .limit = BE_UNIT, .period = BE_PERIOD_DAILY, .options = &below),
+		CHANGE(.operation = BE_OPERATION_CREATE, .namespace_name = "task",
+		       .category = "llm", .limit = BE_UNIT, .period = BE_PERIOD_DAILY,
+		       .options = &below),
 		CHANGE(.operation = BE_OPERATION_ENSURE, .category = "old", .limit = 1),
 		CHANGE(.operation = BE_OPERATION_ENSURE, .category = "paused", .limit = 2,
 		       .options = &paused),
-		CHANGE(.operation = BE_OPERATION_SET_LIMIT, .category = "old", .limit = 4 * BE_UNIT),
+		CHANGE(.operation = BE_OPERATION_SET_LIMIT, .category = "old",
+		       .limit = 4 * BE_UNIT),
 		CHANGE(.operation = BE_OPERATION_SUSPEND, .category = "pool"),
 		CHANGE(.operation = BE_OPERATION_RESUME, .category = "paused"),
 		CHANGE(.operation = BE_OPERATION_RESET, .category = "spent"),
@@ -70,10 +75,10 @@ BEHAVIOUR_TEST(apply, a_parent_without_a_namespace_is_in_the_childs)
 {
 	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT;
 	const struct be_envelope_change changes[] = {
-		CHANGE(.operation = BE_OPERATION_CREATE, .namespace_name = "task", .category = "pool",
-		       .limit = 9),
-		CHANGE(.operation = BE_OPERATION_CREATE, .namespace_name = "task", .category = "llm",
-		       .limit = 9, .options = &below),
+		CHANGE(.operation = BE_OPERATION_CREATE, .namespace_name = "task",
+		       .category = "pool", .limit = 9),
+		CHANGE(.operation = BE_OPERATION_CREATE, .namespace_name = "task",
+		       .category = "llm", .limit = 9, .options = &below),
 	};
 	struct be_enforcer *task = fixture_open("task");
 
@@ -87,16 +92,18 @@ BEHAVIOUR_TEST(apply, one_refusal_undoes_all_before_it)
 	struct be_envelope_options orphan = BE_ENVELOPE_OPTIONS_INIT;
 	const struct be_envelope_change exists[] = {
 		CREATE("a", 1),
-		CHANGE(.operation = BE_OPERATION_SET_LIMIT, .category = "held", .limit = 5 * BE_UNIT),
+		CHANGE(.operation = BE_OPERATION_SET_LIMIT, .category = "held",
+		       .limit = 5 * BE_UNIT),
 		CREATE("held", 1),
 		CREATE("b", 1),
 	};
 	const struct be_envelope_change twice[] = {CREATE("a", 1), CREATE("a", 1)};
 	const struct be_envelope_change missing[] = {
 		CREATE("a", 1), CHANGE(.operation = BE_OPERATION_SUSPEND, .category = "nowhere")};
-	const struct be_envelope_change parentless[] = {
-		CREATE("a", 1), CREATE("b", 1),
-		CHANGE(.operation = BE_OPERATION_CREATE, .category = "c", .limit = 1, .options = &orphan)};
+	const struct be_envelope_change parentless[] = {CREATE("a", 1), CREATE("b", 1),
+							CHANGE(.operation = BE_OPERATION_CREATE,
+							       .category = "c", .limit = 1,
+							       .options = &orphan)};
 	const struct be_envelope_change removed[] = {
 		CHANGE(.operation = BE_OPERATION_REMOVE, .category = "idle"),
 		CHANGE(.operation = BE_OPERATION_REMOVE, .category = "held")};
@@ -119,14 +126,16 @@ BEHAVIOUR_TEST(apply, faults_of_the_call_are_named_by_index)
 		{CREATE("a", 1), CREATE("b", 0)},
 		{CREATE("a", 1), CREATE("", 1)},
 		{CREATE("a", 1), CREATE(NULL, 1)},
-		{CREATE("a", 1), CHANGE(.operation = BE_OPERATION_CREATE, .category = "b", .limit = 1,
-					.period = (enum be_period)9)},
+		{CREATE("a", 1), CHANGE(.operation = BE_OPERATION_CREATE, .category = "b",
+					.limit = 1, .period = (enum be_period)9)},
+		{CREATE("a", 1), CHANGE(.operation = BE_OPERATION_CREATE, .category = "b",
+					.limit = 1, .options = &strange)},
 		{CREATE("a", 1),
-		 CHANGE(.operation = BE_OPERATION_CREATE, .category = "b", .limit = 1, .options = &strange)},
-		{CREATE("a", 1), CHANGE(.operation = BE_OPERATION_COMMIT, .category = "b", .limit = 1)},
-		{CREATE("a", 1), {.size = 2, .operation = BE_OPERATION_CREATE, .category = "b", .limit = 1}},
+		 CHANGE(.operation = BE_OPERATION_COMMIT, .category = "b", .limit = 1)},
 		{CREATE("a", 1),
-		 CHANGE(.operation = BE_OPERATION_RESUME, .namespace_name = "a\nb", .category = "b")},
+		 {.size = 2, .operation = BE_OPERATION_CREATE, .category = "b", .limit = 1}},
+		{CREATE("a", 1), CHANGE(.operation = BE_OPERATION_RESUME, .namespace_name = "a\nb",
+					.category = "b")},
 	};
 	static const enum be_status statuses[] = {
 		BE_INVALID_LIMIT, BE_INVALID_NAME,     BE_INVALID_ARGUMENT, BE_INVALID_PERIOD,
@@ -165,7 +174,8 @@ BEHAVIOUR_TEST(apply, a_read_only_handle_changes_nothing)
 	size_t failed = 99;
 
 	options.flags |= BE_OPEN_READ_ONLY;
-	assert_status(be_envelopes_apply(fixture_open_with(&options), changes, 1, &failed), BE_READ_ONLY);
+	assert_status(be_envelopes_apply(fixture_open_with(&options), changes, 1, &failed),
+		      BE_READ_ONLY);
 	assert_number(failed, 1);
 }
 
@@ -175,14 +185,15 @@ static void note(void *context, const struct be_event *event)
 {
 	(void)context;
 	snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%s %s %s%s; ",
-		 be_operation_name(event->operation), event->category, be_status_name(event->status),
-		 event->envelope ? " as it is" : "");
+		 be_operation_name(event->operation), event->category,
+		 be_status_name(event->status), event->envelope ? " as it is" : "");
 }
 
 BEHAVIOUR_TEST(apply, observers_are_told_of_all_or_of_the_refused_one)
 {
 	const struct be_envelope_change changes[] = {
-		CREATE("a", 1), CHANGE(.operation = BE_OPERATION_SET_LIMIT, .category = "a", .limit = 2)};
+		CREATE("a", 1),
+		CHANGE(.operation = BE_OPERATION_SET_LIMIT, .category = "a", .limit = 2)};
 	struct be_options options = fixture_options();
 	struct be_enforcer *watched;
 

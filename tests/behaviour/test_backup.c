@@ -148,7 +148,8 @@ LMDB_TEST(backup, what_is_no_backup_is_told)
 	int fd;
 
 	spend(budget);
-	assert_status(be_restore(beside(copy, "none"), beside(directory, "restored")), BE_NOT_FOUND);
+	assert_status(be_restore(beside(copy, "none"), beside(directory, "restored")),
+		      BE_NOT_FOUND);
 	fd = open(copy, O_RDWR | O_CREAT, 0600);
 	cr_assert(fd >= 0);
 	assert_status(be_restore(copy, directory), BE_NOT_AN_ENVIRONMENT);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The counts of refusals: which call counts, at which envelope, and that a file be-counts that is missing,
- * damaged or somebody else's hinders nobody. A storage given as a value has no counts, and all figures are 0.
+ * The counts of refusals: which call counts, at which envelope, and that a file be-counts that is
+ * missing, damaged or somebody else's hinders nobody. A storage given as a value has no counts, and
+ * all figures are 0.
  */
 #include "fixture.h"
 
@@ -32,14 +33,15 @@ static bool find_by_id(void *context, const struct be_envelope *envelope)
 }
 
 /* Both queries agree; a memory storage counts nothing. */
-#define assert_counts(handle, category, exceeds_, suspended_)                                                \
-	do {                                                                                                 \
-		struct be_envelope shown_ = fixture_envelope(handle, category), listed_ = {.id = shown_.id}; \
-		assert_number(shown_.refused_exceeds_budget, fixture.lmdb ? (exceeds_) : 0);                 \
-		assert_number(shown_.refused_suspended, fixture.lmdb ? (suspended_) : 0);                    \
-		assert_ok(be_envelopes_each(handle, NULL, find_by_id, &listed_));                            \
-		assert_number(listed_.refused_exceeds_budget, shown_.refused_exceeds_budget);                \
-		assert_number(listed_.refused_suspended, shown_.refused_suspended);                          \
+#define assert_counts(handle, category, exceeds_, suspended_)                                      \
+	do {                                                                                       \
+		struct be_envelope shown_ = fixture_envelope(handle, category),                    \
+				   listed_ = {.id = shown_.id};                                    \
+		assert_number(shown_.refused_exceeds_budget, fixture.lmdb ? (exceeds_) : 0);       \
+		assert_number(shown_.refused_suspended, fixture.lmdb ? (suspended_) : 0);          \
+		assert_ok(be_envelopes_each(handle, NULL, find_by_id, &listed_));                  \
+		assert_number(listed_.refused_exceeds_budget, shown_.refused_exceeds_budget);      \
+		assert_number(listed_.refused_suspended, shown_.refused_suspended);                \
 	} while (0)
 
 BEHAVIOUR_TEST(counts, each_refused_call_counts_once)
@@ -211,7 +213,8 @@ static void in_child(struct be_enforcer *budget, void (*run)(struct be_enforcer 
 {
 	int how = run_child(budget, run);
 
-	cr_assert(how == wanted, "the child ended with %#x, not %#x", (unsigned)how, (unsigned)wanted);
+	cr_assert(how == wanted, "the child ended with %#x, not %#x", (unsigned)how,
+		  (unsigned)wanted);
 }
 
 static void refuse_and_die(struct be_enforcer *budget)
@@ -274,8 +277,13 @@ LMDB_TEST(counts, chunks_are_added_as_ids_ascend)
 	cr_assert_not_null(changes);
 	for (int i = 0; i < ENVELOPES; i++) {
 		snprintf(names[i], sizeof names[i], "e%d", i);
-		changes[i] = (struct be_envelope_change){
-			sizeof changes[i], BE_OPERATION_CREATE, NULL, names[i], 10, BE_PERIOD_TOTAL, NULL};
+		changes[i] = (struct be_envelope_change){sizeof changes[i],
+							 BE_OPERATION_CREATE,
+							 NULL,
+							 names[i],
+							 10,
+							 BE_PERIOD_TOTAL,
+							 NULL};
 	}
 	assert_ok(be_envelopes_apply(budget, changes, ENVELOPES, NULL));
 	free(changes);
@@ -294,8 +302,8 @@ LMDB_TEST(counts, chunks_are_added_as_ids_ascend)
 	assert_counts(budget, "e4998", 0, 0);
 }
 
-/* A process that may not have address space for all envelopes counts for fewer. Sanitizers take so much for
- * themselves that they leave none. */
+/* A process that may not have address space for all envelopes counts for fewer. Sanitizers take so
+ * much for themselves that they leave none. */
 static bool have_little_space(void)
 {
 	struct rlimit limit = {1 << 30, 1 << 30};
@@ -340,7 +348,8 @@ static void counts_path(char path[128])
 	snprintf(path, 128, "%s/be-counts", fixture.path);
 }
 
-/* Spends as if all were well, twice, the second time from another process; what is counted is `wanted`. */
+/* Spends as if all were well, twice, the second time from another process; what is counted is
+ * `wanted`. */
 static void spend_with(int64_t wanted)
 {
 	struct be_statistics stats = BE_STATISTICS_INIT;
@@ -500,7 +509,8 @@ LMDB_TEST(counts, a_cut_file_is_no_danger)
 		assert_counts(budget, "llm", 1, 0);
 		fixture_close(budget);
 		cr_assert(truncate(path, size) == 0);
-		/* Less than the magic is no file of ours; byte 40 is where the envelope's count is. */
+		/* Less than the magic is no file of ours; byte 40 is where the envelope's count
+		 * is. */
 		budget = fixture_open("");
 		assert_counts(budget, "llm", size > 40, 0);
 		assert_status(be_check(budget, "llm", 11, NULL), BE_EXCEEDS_BUDGET);

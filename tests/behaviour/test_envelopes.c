@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Envelopes in themselves: made, ensured, given another limit, suspended and resumed, reset, removed,
- * and every reason for which one of these is refused.
+ * Envelopes in themselves: made, ensured, given another limit, suspended and resumed, reset,
+ * removed, and every reason for which one of these is refused.
  */
 #include "fixture.h"
 
@@ -82,7 +82,8 @@ BEHAVIOUR_TEST(envelopes, ensure_leaves_one_that_is_there_wholly_as_it_is)
 	options.suspended = true;
 	options.parent_category = "absent";
 	options.period_start_ns = BEGINNING_NS - HOUR_NS;
-	assert_refused(be_envelope_ensure(budget, "llm", 9 * BE_UNIT, BE_PERIOD_MONTHLY, &options), BE_OK);
+	assert_refused(be_envelope_ensure(budget, "llm", 9 * BE_UNIT, BE_PERIOD_MONTHLY, &options),
+		       BE_OK);
 	assert_refused(be_envelope_ensure(budget, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL), BE_OK);
 }
 
@@ -110,15 +111,19 @@ BEHAVIOUR_TEST(envelopes, what_is_wrong_is_refused_whether_the_envelope_exists_o
 			assert_refused(make(budget, category, 1, (enum be_period)periods[k], NULL),
 				       BE_INVALID_PERIOD);
 		options.period_start_ns = BEGINNING_NS + 1;
-		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options), BE_INVALID_PERIOD);
+		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options),
+			       BE_INVALID_PERIOD);
 		options.period_start_ns = 0;
 		options.parent_category = "\n";
-		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options), BE_INVALID_NAME);
+		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options),
+			       BE_INVALID_NAME);
 		options.parent_category = "there";
 		options.parent_namespace = "\n";
-		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options), BE_INVALID_NAME);
+		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options),
+			       BE_INVALID_NAME);
 		options.size = 2;
-		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options), BE_INVALID_SIZE);
+		assert_refused(make(budget, category, 1, BE_PERIOD_DAILY, &options),
+			       BE_INVALID_SIZE);
 		assert_refused(make(budget, NULL, 1, BE_PERIOD_DAILY, NULL), BE_INVALID_ARGUMENT);
 		assert_status(make(NULL, category, 1, BE_PERIOD_DAILY, NULL), BE_INVALID_ARGUMENT);
 	}
@@ -126,8 +131,9 @@ BEHAVIOUR_TEST(envelopes, what_is_wrong_is_refused_whether_the_envelope_exists_o
 
 BEHAVIOUR_TEST(envelopes, create_answers_in_the_documented_order)
 {
-	static const enum be_status order[] = {BE_INVALID_ARGUMENT, BE_INVALID_SIZE,   BE_INVALID_NAME,
-					       BE_INVALID_LIMIT,    BE_INVALID_PERIOD, BE_ENVELOPE_EXISTS};
+	static const enum be_status order[] = {BE_INVALID_ARGUMENT, BE_INVALID_SIZE,
+					       BE_INVALID_NAME,     BE_INVALID_LIMIT,
+					       BE_INVALID_PERIOD,   BE_ENVELOPE_EXISTS};
 
 	fixture_create(budget, "llm", BE_UNIT);
 	for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
@@ -136,7 +142,8 @@ BEHAVIOUR_TEST(envelopes, create_answers_in_the_documented_order)
 		options.size = k <= 1 ? 2 : sizeof options;
 		options.parent_category = "absent";
 		assert_refused(be_envelope_create(k == 0 ? NULL : budget, k <= 2 ? "\n" : "llm",
-						  k <= 3 ? 0 : 1, (enum be_period)(k <= 4 ? 9 : 0), &options),
+						  k <= 3 ? 0 : 1, (enum be_period)(k <= 4 ? 9 : 0),
+						  &options),
 			       order[k]);
 	}
 }

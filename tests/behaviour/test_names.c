@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Namespaces, categories and descriptions: how long they may be, what may be in them, that all of it
- * comes back as it was given, and that namespaces know nothing of each other.
+ * Namespaces, categories and descriptions: how long they may be, what may be in them, that all of
+ * it comes back as it was given, and that namespaces know nothing of each other.
  */
 #include "fixture.h"
 
@@ -93,14 +93,19 @@ BEHAVIOUR_TEST(names, are_as_long_as_the_header_says)
 
 	assert_status(open_and_close(too_long), BE_INVALID_NAME);
 	assert_status(open_and_close(two_bytes), BE_INVALID_NAME);
-	assert_refused(be_envelope_create(budget, too_long, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_NAME);
-	assert_refused(be_envelope_create(budget, two_bytes, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_NAME);
-	assert_refused(be_check(task, too_long, 1, NULL), BE_INVALID_NAME); /* not cut to what exists */
+	assert_refused(be_envelope_create(budget, too_long, 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_NAME);
+	assert_refused(be_envelope_create(budget, two_bytes, 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_NAME);
+	assert_refused(be_check(task, too_long, 1, NULL),
+		       BE_INVALID_NAME); /* not cut to what exists */
 	options.parent_category = too_long;
-	assert_refused(be_envelope_create(budget, "c", 1, BE_PERIOD_TOTAL, &options), BE_INVALID_NAME);
+	assert_refused(be_envelope_create(budget, "c", 1, BE_PERIOD_TOTAL, &options),
+		       BE_INVALID_NAME);
 	options.parent_category = longest;
 	options.parent_namespace = too_long;
-	assert_refused(be_envelope_create(budget, "c", 1, BE_PERIOD_TOTAL, &options), BE_INVALID_NAME);
+	assert_refused(be_envelope_create(budget, "c", 1, BE_PERIOD_TOTAL, &options),
+		       BE_INVALID_NAME);
 }
 
 BEHAVIOUR_TEST(names, a_category_is_not_empty_and_a_namespace_may_be)
@@ -126,13 +131,17 @@ BEHAVIOUR_TEST(names, malformed_ones_are_refused_by_every_call)
 		struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
 		assert_status(open_and_close(bad), BE_INVALID_NAME);
-		assert_status(be_envelope_create(budget, bad, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_NAME);
-		assert_status(be_envelope_ensure(budget, bad, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_NAME);
+		assert_status(be_envelope_create(budget, bad, 1, BE_PERIOD_TOTAL, NULL),
+			      BE_INVALID_NAME);
+		assert_status(be_envelope_ensure(budget, bad, 1, BE_PERIOD_TOTAL, NULL),
+			      BE_INVALID_NAME);
 		options.parent_category = bad;
-		assert_status(be_envelope_create(budget, "a", 1, BE_PERIOD_TOTAL, &options), BE_INVALID_NAME);
+		assert_status(be_envelope_create(budget, "a", 1, BE_PERIOD_TOTAL, &options),
+			      BE_INVALID_NAME);
 		options.parent_category = "a";
 		options.parent_namespace = bad;
-		assert_status(be_envelope_create(budget, "a", 1, BE_PERIOD_TOTAL, &options), BE_INVALID_NAME);
+		assert_status(be_envelope_create(budget, "a", 1, BE_PERIOD_TOTAL, &options),
+			      BE_INVALID_NAME);
 		assert_status(be_envelope_set_limit(budget, bad, 1), BE_INVALID_NAME);
 		assert_status(be_envelope_suspend(budget, bad), BE_INVALID_NAME);
 		assert_status(be_envelope_resume(budget, bad), BE_INVALID_NAME);
@@ -186,9 +195,12 @@ BEHAVIOUR_TEST(names, descriptions_are_as_long_as_the_header_says)
 	assert_refused(be_record(budget, "llm", TENTH, too_long, NULL), BE_INVALID_DESCRIPTION);
 	assert_refused(be_settle(budget, pending, TENTH, too_long, NULL), BE_INVALID_DESCRIPTION);
 	for (size_t i = 0; i < MALFORMED; i++) {
-		assert_status(be_commit(budget, "llm", TENTH, malformed[i], &id), BE_INVALID_DESCRIPTION);
-		assert_status(be_record(budget, "llm", TENTH, malformed[i], NULL), BE_INVALID_DESCRIPTION);
-		assert_status(be_settle(budget, pending, TENTH, malformed[i], NULL), BE_INVALID_DESCRIPTION);
+		assert_status(be_commit(budget, "llm", TENTH, malformed[i], &id),
+			      BE_INVALID_DESCRIPTION);
+		assert_status(be_record(budget, "llm", TENTH, malformed[i], NULL),
+			      BE_INVALID_DESCRIPTION);
+		assert_status(be_settle(budget, pending, TENTH, malformed[i], NULL),
+			      BE_INVALID_DESCRIPTION);
 	}
 	assert_ok(be_record(budget, "llm", TENTH, "", &transaction));
 	assert_text(transaction.description, "");
@@ -233,7 +245,8 @@ BEHAVIOUR_TEST(names, where_a_namespace_ends_and_a_category_begins_is_never_mist
 	for (size_t i = 0; i < count; i++) {
 		struct be_enforcer *handle = fixture_open(pairs[i][0]);
 
-		assert_number(fixture_envelope(handle, pairs[i][1]).limit, (int64_t)(i + 1) * BE_UNIT);
+		assert_number(fixture_envelope(handle, pairs[i][1]).limit,
+			      (int64_t)(i + 1) * BE_UNIT);
 		fixture_close(handle);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The observer of a handle: one event for each operation, whatever its outcome, with what was asked,
- * what came of it and the envelope as it is afterwards.
+ * The observer of a handle: one event for each operation, whatever its outcome, with what was
+ * asked, what came of it and the envelope as it is afterwards.
  */
 #include "fixture.h"
 
@@ -58,22 +58,23 @@ static struct be_enforcer *open_observed(const char *namespace_name)
 /* The one event since the last look. The time is always the call's. */
 static struct seen only_event(enum be_operation operation, enum be_status status)
 {
-	cr_assert(event_count == 1, "%zu events, not 1, for %s", event_count, be_operation_name(operation));
-	event_count = 0;
-	cr_assert(events[0].operation == operation, "%s, not %s", be_operation_name(events[0].operation),
+	cr_assert(event_count == 1, "%zu events, not 1, for %s", event_count,
 		  be_operation_name(operation));
+	event_count = 0;
+	cr_assert(events[0].operation == operation, "%s, not %s",
+		  be_operation_name(events[0].operation), be_operation_name(operation));
 	cr_assert(events[0].status == status, "%s of %s, not %s", be_status_name(events[0].status),
 		  be_operation_name(operation), be_status_name(status));
 	assert_number(events[0].at_ns, fixture.now_ns);
 	return events[0];
 }
 
-#define assert_envelope_in(event, limit_, spent_, committed_)                                                \
-	do {                                                                                                 \
-		cr_assert((event).has_envelope);                                                             \
-		assert_number((event).limit, limit_);                                                        \
-		assert_number((event).spent, spent_);                                                        \
-		assert_number((event).committed, committed_);                                                \
+#define assert_envelope_in(event, limit_, spent_, committed_)                                      \
+	do {                                                                                       \
+		cr_assert((event).has_envelope);                                                   \
+		assert_number((event).limit, limit_);                                              \
+		assert_number((event).spent, spent_);                                              \
+		assert_number((event).committed, committed_);                                      \
 	} while (0)
 
 BEHAVIOUR_TEST(observers, receive_spending_with_the_figures_afterwards)
@@ -271,7 +272,8 @@ static void record_each_refusal(void *context, const struct be_event *event)
 		struct be_envelope before = fixture_envelope(busy->observed, "refusals");
 
 		/* On the observed handle itself: this comes back here as an event of its own. */
-		assert_ok(be_record(busy->observed, "refusals", event->amount, event->category, NULL));
+		assert_ok(be_record(busy->observed, "refusals", event->amount, event->category,
+				    NULL));
 		assert_balance(busy->observed, "refusals", before.spent + event->amount, 0);
 		assert_text(event->category, "llm"); /* still what it was */
 		assert_number(event->envelope->limit, BE_UNIT);

@@ -257,9 +257,11 @@ BEHAVIOUR_TEST(opening, read_only_reads_everything_and_changes_nothing)
 		assert_refused(be_extend(reader, pending, TENTH, 0, NULL), BE_READ_ONLY);
 		assert_refused(be_reap(reader, &reaped), BE_READ_ONLY);
 		assert_number(reaped, 0);
-		assert_refused(be_envelope_create(reader, "new", 1, BE_PERIOD_TOTAL, NULL), BE_READ_ONLY);
-		assert_refused(be_envelope_ensure(reader, "llm", 1, BE_PERIOD_TOTAL, &envelope_options),
+		assert_refused(be_envelope_create(reader, "new", 1, BE_PERIOD_TOTAL, NULL),
 			       BE_READ_ONLY);
+		assert_refused(
+			be_envelope_ensure(reader, "llm", 1, BE_PERIOD_TOTAL, &envelope_options),
+			BE_READ_ONLY);
 		assert_refused(be_envelope_set_limit(reader, "llm", 1), BE_READ_ONLY);
 		assert_refused(be_envelope_suspend(reader, "llm"), BE_READ_ONLY);
 		assert_refused(be_envelope_resume(reader, "llm"), BE_READ_ONLY);
@@ -399,7 +401,8 @@ LMDB_TEST(opening, durability_is_the_same_for_all_who_have_it_open)
 	be_close(process);
 }
 
-/* A child without privileges opens the environment of this process, and reports by its exit status. */
+/* A child without privileges opens the environment of this process, and reports by its exit
+ * status. */
 static enum be_status opened_by_nobody(const char *path, uint32_t flags)
 {
 	pid_t child = fork();
@@ -416,7 +419,8 @@ static enum be_status opened_by_nobody(const char *path, uint32_t flags)
 			_exit(255);
 		options.flags = flags;
 		status = be_open(path, &options, &handle);
-		_exit(-status > 254 || (status != BE_OK && be_last_error()[0] == '\0') ? 255 : -status);
+		_exit(-status > 254 || (status != BE_OK && be_last_error()[0] == '\0') ? 255
+										       : -status);
 	}
 	cr_assert(waitpid(child, &ended, 0) == child);
 	cr_assert(WIFEXITED(ended) && WEXITSTATUS(ended) != 255);
@@ -457,7 +461,8 @@ LMDB_TEST(opening, a_full_map_is_told_changes_nothing_and_can_be_enlarged)
 	options.map_size = 300001; /* not a multiple of anything */
 	assert_ok(be_open(path, &options, &small));
 	fixture_create(small, "llm", BE_UNIT);
-	while (recorded < 10000 && (status = be_record(small, "llm", 1, description, NULL)) == BE_OK)
+	while (recorded < 10000 &&
+	       (status = be_record(small, "llm", 1, description, NULL)) == BE_OK)
 		recorded++;
 	assert_status(status, BE_MAP_FULL);
 	cr_assert(recorded > 50, "only %" PRId64 " records fit", recorded);

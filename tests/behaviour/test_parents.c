@@ -66,8 +66,10 @@ BEHAVIOUR_TEST(parents, a_chain_is_eight_deep_and_no_deeper)
 
 	make_chain(budget, BE_DEPTH_MAX, BE_UNIT);
 	options.parent_category = "8";
-	assert_refused(be_envelope_create(budget, "9", BE_UNIT, BE_PERIOD_TOTAL, &options), BE_TOO_DEEP);
-	assert_refused(be_envelope_ensure(budget, "9", BE_UNIT, BE_PERIOD_TOTAL, &options), BE_TOO_DEEP);
+	assert_refused(be_envelope_create(budget, "9", BE_UNIT, BE_PERIOD_TOTAL, &options),
+		       BE_TOO_DEEP);
+	assert_refused(be_envelope_ensure(budget, "9", BE_UNIT, BE_PERIOD_TOTAL, &options),
+		       BE_TOO_DEEP);
 	assert_number(fixture_envelope(budget, "8").children, 0);
 }
 
@@ -79,9 +81,11 @@ BEHAVIOUR_TEST(parents, an_envelope_cannot_be_its_own_parent)
 	options.parent_category = "llm";
 	assert_refused(be_envelope_create(budget, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options),
 		       BE_PARENT_CYCLE);
-	assert_refused(be_envelope_ensure(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options), BE_PARENT_CYCLE);
+	assert_refused(be_envelope_ensure(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options),
+		       BE_PARENT_CYCLE);
 	options.parent_namespace = "task";
-	assert_refused(be_envelope_create(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options), BE_PARENT_CYCLE);
+	assert_refused(be_envelope_create(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options),
+		       BE_PARENT_CYCLE);
 
 	/* The same category in another namespace is another envelope. */
 	fixture_create(budget, "llm", BE_UNIT);
@@ -96,8 +100,10 @@ BEHAVIOUR_TEST(parents, the_parent_must_exist)
 
 	fixture_create(budget, "day", BE_UNIT);
 	options.parent_category = "day"; /* of the handle's namespace, where none is named */
-	assert_refused(be_envelope_create(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options), BE_NO_PARENT);
-	assert_refused(be_envelope_ensure(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options), BE_NO_PARENT);
+	assert_refused(be_envelope_create(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options),
+		       BE_NO_PARENT);
+	assert_refused(be_envelope_ensure(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options),
+		       BE_NO_PARENT);
 	options.parent_namespace = "";
 	assert_ok(be_envelope_ensure(task, "llm", BE_UNIT, BE_PERIOD_TOTAL, &options));
 }
@@ -166,12 +172,14 @@ BEHAVIOUR_TEST(parents, a_suspended_ancestor_suspends_all_below_it)
 	assert_ok(be_envelope_suspend(budget, "2"));
 	assert_refused(be_check(budget, "3", TENTH, &decision), BE_SUSPENDED);
 	assert_text(decision.category, "2");
-	assert_refused(be_commit_with(budget, "3", TENTH, NULL, NULL, &id, &decision), BE_SUSPENDED);
+	assert_refused(be_commit_with(budget, "3", TENTH, NULL, NULL, &id, &decision),
+		       BE_SUSPENDED);
 	assert_text(decision.category, "2");
 	assert_ok(be_check(budget, "1", TENTH, NULL));
 	cr_assert(!fixture_envelope(budget, "3").suspended);
 
-	/* From the envelope up: what the leaf has not got is told before what its parent forbids. */
+	/* From the envelope up: what the leaf has not got is told before what its parent
+	 * forbids. */
 	assert_refused(be_check(budget, "3", 2 * BE_UNIT, &decision), BE_EXCEEDS_BUDGET);
 	assert_text(decision.category, "3");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pruning: what is old goes, what is spent stays as it is, and verify adds up all the same, whatever the
- * envelopes charged have become since.
+ * Pruning: what is old goes, what is spent stays as it is, and verify adds up all the same,
+ * whatever the envelopes charged have become since.
  */
 #include "fixture.h"
 

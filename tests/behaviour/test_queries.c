@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Utilization, listings and verification: what a filter lets through and in which order, lists longer
- * than a page, callbacks that stop and callbacks that call the library, and what verify counts.
+ * Utilization, listings and verification: what a filter lets through and in which order, lists
+ * longer than a page, callbacks that stop and callbacks that call the library, and what verify
+ * counts.
  */
 #include "fixture.h"
 
@@ -15,7 +16,8 @@ struct shown {
 
 static void show(struct shown *shown, const char *word)
 {
-	int added = snprintf(shown->text + shown->used, sizeof shown->text - shown->used, "%s ", word);
+	int added =
+		snprintf(shown->text + shown->used, sizeof shown->text - shown->used, "%s ", word);
 
 	shown->used += (size_t)added;
 	cr_assert(shown->used < sizeof shown->text, "more was shown than any test expects");
@@ -52,18 +54,19 @@ static bool show_transaction(void *context, const struct be_transaction *transac
 	return true;
 }
 
-#define assert_lists(list, each, filter, wanted)                                                             \
-	do {                                                                                                 \
-		struct shown shown_ = {0};                                                                   \
-		assert_ok(list(budget, filter, each, &shown_));                                              \
-		assert_text(shown_.text, wanted);                                                            \
+#define assert_lists(list, each, filter, wanted)                                                   \
+	do {                                                                                       \
+		struct shown shown_ = {0};                                                         \
+		assert_ok(list(budget, filter, each, &shown_));                                    \
+		assert_text(shown_.text, wanted);                                                  \
 	} while (0)
 
 #define FILTER(...) (&(const struct be_filter){.size = sizeof(struct be_filter), __VA_ARGS__})
 
 /* ----------------------------------------------------------------- filters */
 
-/* Envelopes of limit 1 to 5, made a second apart, in an order that is not the one they are listed in. */
+/* Envelopes of limit 1 to 5, made a second apart, in an order that is not the one they are listed
+ * in. */
 static void make_five(struct be_enforcer *budget)
 {
 	static const char *const names[][2] = {
@@ -89,30 +92,35 @@ BEHAVIOUR_TEST(queries, envelopes_come_in_order_of_namespace_and_category)
 BEHAVIOUR_TEST(queries, envelopes_are_filtered_by_name_limit_time_and_number)
 {
 	make_five(budget);
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.namespace_name = "a"), "a/llm a/web ");
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.namespace_name = "a"),
+		     "a/llm a/web ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.namespace_name = ""), "/llm /web ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.namespace_name = "c"), "");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.category = "llm"), "/llm a/llm b/llm ");
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.category = "llm"),
+		     "/llm a/llm b/llm ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.category = "ll"), "");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.namespace_name = "", .category = "web"),
-		     "/web ");
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.namespace_name = "", .category = "web"), "/web ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.min_amount = 3 * BE_UNIT),
 		     "/llm a/llm a/web ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.max_amount = 3 * BE_UNIT),
 		     "/web a/llm b/llm ");
 	assert_lists(be_envelopes_each, show_envelope,
-		     FILTER(.min_amount = 2 * BE_UNIT, .max_amount = 4 * BE_UNIT), "/llm /web a/llm ");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.since_ns = BEGINNING_NS + 3 * SECOND_NS),
-		     "/llm a/web ");
+		     FILTER(.min_amount = 2 * BE_UNIT, .max_amount = 4 * BE_UNIT),
+		     "/llm /web a/llm ");
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.since_ns = BEGINNING_NS + 3 * SECOND_NS), "/llm a/web ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.until_ns = BEGINNING_NS + SECOND_NS),
 		     "b/llm ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 2), "/llm /web ");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 2, .category = "llm"), "/llm a/llm ");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 9), "/llm /web a/llm a/web b/llm ");
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 2, .category = "llm"),
+		     "/llm a/llm ");
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 9),
+		     "/llm /web a/llm a/web b/llm ");
 }
 
-/* Commits 1 to 6 of 0.1 to 0.6 and as many records, a second apart, alternating between "llm" of the
- * default namespace and "web" of "a". */
+/* Commits 1 to 6 of 0.1 to 0.6 and as many records, a second apart, alternating between "llm" of
+ * the default namespace and "web" of "a". */
 static void make_six(struct be_enforcer *budget)
 {
 	struct be_enforcer *other = fixture_open("a");
@@ -147,7 +155,8 @@ BEHAVIOUR_TEST(queries, commits_and_transactions_come_in_order_of_id_and_are_fil
 		{FILTER(.min_amount = 3 * TENTH, .max_amount = 3 * TENTH), "3 "},
 		{FILTER(.since_ns = BEGINNING_NS + 4 * SECOND_NS), "5 6 "},
 		{FILTER(.until_ns = BEGINNING_NS + 2 * SECOND_NS), "1 2 "},
-		{FILTER(.since_ns = BEGINNING_NS + SECOND_NS, .until_ns = BEGINNING_NS + 3 * SECOND_NS),
+		{FILTER(.since_ns = BEGINNING_NS + SECOND_NS,
+			.until_ns = BEGINNING_NS + 3 * SECOND_NS),
 		 "2 3 "},
 		{FILTER(.after_id = 4), "5 6 "},
 		{FILTER(.after_id = 1, .category = "llm", .limit = 1), "3 "},
@@ -290,7 +299,8 @@ BEHAVIOUR_TEST(queries, listings_longer_than_a_page_are_complete_and_in_order)
 	assert_ok(be_transactions_each(budget, NULL, ascend_transactions, &seen));
 	assert_number(seen.count, MANY);
 	seen = (struct ascending){0};
-	assert_ok(be_transactions_each(budget, FILTER(.limit = MANY - 1), ascend_transactions, &seen));
+	assert_ok(be_transactions_each(budget, FILTER(.limit = MANY - 1), ascend_transactions,
+				       &seen));
 	assert_number(seen.count, MANY - 1);
 
 	/* The caller's own pages, as after_id allows: each goes on where the one before ended. */
@@ -352,8 +362,8 @@ BEHAVIOUR_TEST(queries, a_callback_that_returns_false_is_the_last_one)
 	calls = 0;
 	assert_status(be_envelopes_each(budget, NULL, stop_at_first_envelope, &calls), BE_STOPPED);
 	assert_number(calls, 1);
-	assert_ok(be_envelopes_each(budget, FILTER(.namespace_name = "absent"), stop_at_first_envelope,
-				    &calls));
+	assert_ok(be_envelopes_each(budget, FILTER(.namespace_name = "absent"),
+				    stop_at_first_envelope, &calls));
 	assert_number(calls, 1);
 }
 
@@ -364,8 +374,8 @@ static bool release_it(void *context, const struct be_commit_info *commit)
 
 	assert_ok(be_release(budget, commit->id));
 	/* Listings nest, too, and show what has just been changed. */
-	assert_ok(
-		be_commits_each(budget, FILTER(.after_id = commit->id - 1, .limit = 1), show_commit, &shown));
+	assert_ok(be_commits_each(budget, FILTER(.after_id = commit->id - 1, .limit = 1),
+				  show_commit, &shown));
 	if (commit->id < 6) {
 		char next[24];
 		snprintf(next, sizeof next, "%" PRIu64 " ", commit->id + 1);
@@ -404,14 +414,16 @@ BEHAVIOUR_TEST(queries, what_is_wrong_is_refused)
 	make_six(budget);
 	assert_status(be_envelopes_each(NULL, NULL, show_envelope, &shown), BE_INVALID_ARGUMENT);
 	assert_status(be_commits_each(NULL, NULL, show_commit, &shown), BE_INVALID_ARGUMENT);
-	assert_status(be_transactions_each(NULL, NULL, show_transaction, &shown), BE_INVALID_ARGUMENT);
+	assert_status(be_transactions_each(NULL, NULL, show_transaction, &shown),
+		      BE_INVALID_ARGUMENT);
 	assert_status(be_envelopes_each(budget, NULL, NULL, &shown), BE_INVALID_ARGUMENT);
 	assert_status(be_commits_each(budget, NULL, NULL, &shown), BE_INVALID_ARGUMENT);
 	assert_status(be_transactions_each(budget, NULL, NULL, &shown), BE_INVALID_ARGUMENT);
 	filter.size = 1;
 	assert_status(be_envelopes_each(budget, &filter, show_envelope, &shown), BE_INVALID_SIZE);
 	assert_status(be_commits_each(budget, &filter, show_commit, &shown), BE_INVALID_SIZE);
-	assert_status(be_transactions_each(budget, &filter, show_transaction, &shown), BE_INVALID_SIZE);
+	assert_status(be_transactions_each(budget, &filter, show_transaction, &shown),
+		      BE_INVALID_SIZE);
 	assert_text(shown.text, "");
 
 	assert_status(be_utilization(NULL, "llm", &envelope), BE_INVALID_ARGUMENT);

@@ -9,7 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Seed: the release took 8 off a balance in which these 8 no longer were, and so off somebody else's. */
+/* Seed: the release took 8 off a balance in which these 8 no longer were, and so off somebody
+ * else's. */
 BEHAVIOUR_TEST(regressions, a_hold_of_8_on_a_limit_of_10_carried_over_a_reset_and_then_released)
 {
 	uint64_t old, other, id;
@@ -26,7 +27,8 @@ BEHAVIOUR_TEST(regressions, a_hold_of_8_on_a_limit_of_10_carried_over_a_reset_an
 		other = fixture_commit(budget, "llm", 2 * BE_UNIT);
 		assert_ok(be_release(budget, old));
 		assert_balance(budget, "llm", 0, 2 * BE_UNIT); /* the other's hold is whole */
-		assert_refused(be_commit(budget, "llm", 8 * BE_UNIT + 1, NULL, &id), BE_EXCEEDS_BUDGET);
+		assert_refused(be_commit(budget, "llm", 8 * BE_UNIT + 1, NULL, &id),
+			       BE_EXCEEDS_BUDGET);
 		assert_ok(be_release(budget, other));
 		assert_balance(budget, "llm", 0, 0);
 	}
@@ -117,7 +119,8 @@ LMDB_TEST(regressions, a_worker_process_that_restarts_and_creates_its_envelope)
 			struct be_enforcer *worker;
 
 			_exit(be_open(fixture.path, &options, &worker) != BE_OK ||
-			      be_envelope_ensure(worker, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL) != BE_OK ||
+			      be_envelope_ensure(worker, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL) !=
+				      BE_OK ||
 			      be_record(worker, "llm", 2 * TENTH, NULL, NULL) != BE_OK);
 		}
 		cr_assert(waitpid(child, &ended, 0) == child);
@@ -151,10 +154,11 @@ static void *race(void *context)
 	return NULL;
 }
 
-/* Seed: between the release and the record of what a call had cost, another worker took the headroom.
- * Here everything is held, and one hold after the other is settled at its full amount: at no moment may
- * there be anything for the racer, who asks for the smallest amount there is. */
-BEHAVIOUR_TEST(regressions, release_then_record_leaves_a_gap_in_which_another_worker_takes_the_headroom)
+/* Seed: between the release and the record of what a call had cost, another worker took the
+ * headroom. Here everything is held, and one hold after the other is settled at its full amount: at
+ * no moment may there be anything for the racer, who asks for the smallest amount there is. */
+BEHAVIOUR_TEST(regressions,
+	       release_then_record_leaves_a_gap_in_which_another_worker_takes_the_headroom)
 {
 	struct racer racer = {.handle = fixture_open(NULL)};
 	uint64_t ids[HELD];

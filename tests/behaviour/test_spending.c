@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Check, commit, release, record, settle, extend and reap: who is granted what, what the figures are
- * afterwards, and which answer a call gives that deserves several.
+ * Check, commit, release, record, settle, extend and reap: who is granted what, what the figures
+ * are afterwards, and which answer a call gives that deserves several.
  */
 #include "fixture.h"
 
@@ -446,7 +446,8 @@ BEHAVIOUR_TEST(spending, a_late_settle_whose_envelope_was_removed_is_no_envelope
 	id = ended(budget, EXPIRE);
 	assert_ok(be_envelope_remove(budget, "llm"));
 	assert_refused(be_settle(budget, id, TENTH, NULL, NULL), BE_NO_ENVELOPE);
-	/* An envelope of the same name is another one: it is not charged for what it never granted. */
+	/* An envelope of the same name is another one: it is not charged for what it never
+	 * granted. */
 	fixture_create(budget, "llm", BE_UNIT);
 	assert_refused(be_settle(budget, id, TENTH, NULL, NULL), BE_NO_ENVELOPE);
 }
@@ -488,8 +489,10 @@ BEHAVIOUR_TEST(spending, amounts_below_zero_are_refused_everywhere)
 
 		assert_refused(be_check(budget, "llm", amount, NULL), BE_AMOUNT_NEGATIVE);
 		assert_refused(be_commit(budget, "llm", amount, NULL, &id), BE_AMOUNT_NEGATIVE);
-		assert_refused(be_record(budget, "llm", amount, NULL, &transaction), BE_AMOUNT_NEGATIVE);
-		assert_refused(be_settle(budget, pending, amount, NULL, &transaction), BE_AMOUNT_NEGATIVE);
+		assert_refused(be_record(budget, "llm", amount, NULL, &transaction),
+			       BE_AMOUNT_NEGATIVE);
+		assert_refused(be_settle(budget, pending, amount, NULL, &transaction),
+			       BE_AMOUNT_NEGATIVE);
 		assert_refused(be_extend(budget, pending, amount, 0, NULL), BE_AMOUNT_NEGATIVE);
 	}
 	cr_assert(!be_status_is_refusal(BE_AMOUNT_NEGATIVE));
@@ -524,7 +527,8 @@ BEHAVIOUR_TEST(spending, a_balance_never_leaves_its_range)
 
 /* -------------------------------------------------------------- precedence */
 
-/* What a call deserves, in the order in which the answers are given. Index k: all of it from k on. */
+/* What a call deserves, in the order in which the answers are given. Index k: all of it from k
+ * on. */
 static const enum be_status deserved[] = {
 	BE_INVALID_ARGUMENT,    BE_INVALID_SIZE, BE_INVALID_NAME, BE_AMOUNT_NEGATIVE,
 	BE_INVALID_DESCRIPTION, BE_NO_ENVELOPE,  BE_SUSPENDED,    BE_EXCEEDS_BUDGET,
@@ -541,7 +545,10 @@ BEHAVIOUR_TEST(spending, of_several_answers_the_documented_first_one_is_given)
 	assert_ok(be_envelope_suspend(budget, "suspended"));
 	for (size_t k = 0; k < DESERVED; k++) {
 		struct be_enforcer *handle = k <= 0 ? NULL : budget;
-		const char *category = k <= 2 ? "\n" : k <= 5 ? "absent" : k <= 6 ? "suspended" : "llm";
+		const char *category = k <= 2   ? "\n"
+				       : k <= 5 ? "absent"
+				       : k <= 6 ? "suspended"
+						: "llm";
 		int64_t amount = k <= 3 ? -1 : 2 * BE_UNIT;
 		const char *description = k <= 4 ? "\n" : "fine";
 		uint64_t id = 77;
@@ -550,12 +557,14 @@ BEHAVIOUR_TEST(spending, of_several_answers_the_documented_first_one_is_given)
 		transaction.size = k <= 1 ? 3 : sizeof transaction;
 		if (deserved[k] != BE_INVALID_DESCRIPTION)
 			assert_status(be_check(handle, category, amount, &decision), deserved[k]);
-		assert_status(be_commit_with(handle, category, amount, description, NULL, &id, &decision),
-			      deserved[k]);
+		assert_status(
+			be_commit_with(handle, category, amount, description, NULL, &id, &decision),
+			deserved[k]);
 		assert_number(id, 0);
 		if (k < 6)
-			assert_status(be_record(handle, category, amount, description, &transaction),
-				      deserved[k]);
+			assert_status(
+				be_record(handle, category, amount, description, &transaction),
+				deserved[k]);
 		/* Never written to beyond what the caller says is there. */
 		assert_number(decision.size, k <= 1 ? 3 : sizeof decision);
 		assert_number(transaction.size, k <= 1 ? 3 : sizeof transaction);
@@ -599,7 +608,8 @@ BEHAVIOUR_TEST(spending, null_is_refused_where_it_is_not_allowed)
 	assert_refused(be_commit(budget, NULL, 1, NULL, &id), BE_INVALID_ARGUMENT);
 	assert_number(id, 0);
 	assert_refused(be_commit(budget, "llm", 1, NULL, NULL), BE_INVALID_ARGUMENT);
-	assert_refused(be_commit_with(budget, "llm", 1, NULL, NULL, NULL, NULL), BE_INVALID_ARGUMENT);
+	assert_refused(be_commit_with(budget, "llm", 1, NULL, NULL, NULL, NULL),
+		       BE_INVALID_ARGUMENT);
 	assert_status(be_release(NULL, 1), BE_INVALID_ARGUMENT);
 	assert_status(be_record(NULL, "llm", 1, NULL, NULL), BE_INVALID_ARGUMENT);
 	assert_refused(be_record(budget, NULL, 1, NULL, NULL), BE_INVALID_ARGUMENT);
@@ -618,15 +628,18 @@ BEHAVIOUR_TEST(spending, unknown_options_of_a_commit_are_refused)
 	fixture_create(budget, "llm", BE_UNIT);
 	pending = fixture_commit(budget, "llm", 1);
 	options.reap_policy = (enum be_reap_policy)2;
-	assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL), BE_INVALID_ARGUMENT);
+	assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL),
+		       BE_INVALID_ARGUMENT);
 	assert_number(id, 0);
 	options.reap_policy = BE_REAP_RELEASE;
 	options.ttl_ms = UINT64_MAX; /* ends after the clock does */
-	assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL), BE_INVALID_ARGUMENT);
+	assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL),
+		       BE_INVALID_ARGUMENT);
 	assert_refused(be_extend(budget, pending, 1, UINT64_MAX, NULL), BE_INVALID_ARGUMENT);
 	options.ttl_ms = 0;
 	options.size = 0;
-	assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL), BE_INVALID_SIZE);
+	assert_refused(be_commit_with(budget, "llm", 1, NULL, &options, &id, NULL),
+		       BE_INVALID_SIZE);
 }
 
 BEHAVIOUR_TEST(spending, outputs_are_zeroed_on_a_fault_and_keep_their_size)

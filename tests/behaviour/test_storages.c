@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the library does with a storage: it keeps the contract of budget_enforcer_storage.h itself, it
- * survives one that fails at any call, and it believes nothing that one returns. The storage here
- * stands before the one in memory, watches what passes and can be told to fail or to lie.
+ * What the library does with a storage: it keeps the contract of budget_enforcer_storage.h itself,
+ * it survives one that fails at any call, and it believes nothing that one returns. The storage
+ * here stands before the one in memory, watches what passes and can be told to fail or to lie.
  */
 #include "fixture.h"
 
@@ -74,7 +74,8 @@ static int watch_get(void *self, void *txn, struct be_bytes key, struct be_bytes
 {
 	(void)self;
 	check_sizes(key, (struct be_bytes){NULL, 0});
-	return fails() ? watched.failure : watched.inner->ops->get(watched.inner->self, txn, key, value);
+	return fails() ? watched.failure
+		       : watched.inner->ops->get(watched.inner->self, txn, key, value);
 }
 
 static int watch_put(void *self, void *txn, struct be_bytes key, struct be_bytes value)
@@ -82,7 +83,8 @@ static int watch_put(void *self, void *txn, struct be_bytes key, struct be_bytes
 	(void)self;
 	promise(watched.writing, "puts are made in write txns");
 	check_sizes(key, value);
-	return fails() ? watched.failure : watched.inner->ops->put(watched.inner->self, txn, key, value);
+	return fails() ? watched.failure
+		       : watched.inner->ops->put(watched.inner->self, txn, key, value);
 }
 
 static int watch_del(void *self, void *txn, struct be_bytes key)
@@ -286,7 +288,8 @@ static const struct step steps[] = {
 };
 #define STEPS (sizeof steps / sizeof steps[0])
 
-/* Fails every call that a step makes to the storage, one run after the other, until a run needs fewer. */
+/* Fails every call that a step makes to the storage, one run after the other, until a run needs
+ * fewer. */
 static int fail_everywhere(const struct step *step, struct be_enforcer *handle, int failure,
 			   enum be_status wanted)
 {
@@ -299,14 +302,15 @@ static int fail_everywhere(const struct step *step, struct be_enforcer *handle, 
 		status = step->run(handle);
 		watch_from_now(0, 0);
 		cr_assert(at < 200, "%s makes more calls than it should", step->name);
-		cr_assert(status == BE_OK || status == wanted, "%s gave %s when call %d failed", step->name,
-			  be_status_name(status), at);
+		cr_assert(status == BE_OK || status == wanted, "%s gave %s when call %d failed",
+			  step->name, be_status_name(status), at);
 		assert_number(watched.open_txns, 0);
 		if (status != BE_OK) {
 			cr_assert(be_last_error()[0] != '\0');
 			after = fixture_state();
-			cr_assert(strcmp(before, after) == 0, "%s changed\n%sinto\n%s when call %d failed",
-				  step->name, before, after, at);
+			cr_assert(strcmp(before, after) == 0,
+				  "%s changed\n%sinto\n%s when call %d failed", step->name, before,
+				  after, at);
 			free(after);
 		}
 		free(before);
@@ -314,8 +318,8 @@ static int fail_everywhere(const struct step *step, struct be_enforcer *handle, 
 	return at - 1;
 }
 
-Test(storages, one_that_fails_at_any_call_loses_nothing, .init = begin_watching, .fini = fixture_end,
-     .timeout = 60)
+Test(storages, one_that_fails_at_any_call_loses_nothing, .init = begin_watching,
+     .fini = fixture_end, .timeout = 60)
 {
 	struct be_enforcer *handle = open_watched();
 
@@ -454,7 +458,8 @@ static size_t copy_records(const struct be_storage *storage)
 
 static void put_record(const struct be_storage *storage, size_t i, size_t value_size)
 {
-	struct be_bytes key = {records[i].key, records[i].key_size}, value = {records[i].value, value_size};
+	struct be_bytes key = {records[i].key, records[i].key_size},
+			value = {records[i].value, value_size};
 	void *txn;
 
 	cr_assert(storage->ops->begin(storage->self, true, &txn) == 0);
@@ -490,8 +495,8 @@ static enum be_status verify(struct be_enforcer *handle)
 	return status;
 }
 
-Test(storages, every_byte_that_changes_is_found_by_verify, .init = begin_watching, .fini = fixture_end,
-     .timeout = 60)
+Test(storages, every_byte_that_changes_is_found_by_verify, .init = begin_watching,
+     .fini = fixture_end, .timeout = 60)
 {
 	size_t count, bytes = 0;
 
@@ -523,10 +528,10 @@ Test(storages, every_byte_that_changes_is_found_by_verify, .init = begin_watchin
 	assert_ok(verify(fixture.handle));
 }
 
-/* Whether it is told as unbalanced or as damaged depends on what is gone; only what was kept to answer
- * for a commit long ended, and an envelope that nothing names, may go unnoticed. */
-Test(storages, a_record_that_is_gone_is_found_by_verify, .init = begin_watching, .fini = fixture_end,
-     .timeout = 60)
+/* Whether it is told as unbalanced or as damaged depends on what is gone; only what was kept to
+ * answer for a commit long ended, and an envelope that nothing names, may go unnoticed. */
+Test(storages, a_record_that_is_gone_is_found_by_verify, .init = begin_watching,
+     .fini = fixture_end, .timeout = 60)
 {
 	size_t count, unbalanced = 0, unnoticed = 0;
 

@@ -29,11 +29,11 @@ static const char *begin_period(struct be_enforcer *budget, enum be_period perio
 	return category;
 }
 
-#define assert_window(budget, category, start)                                                               \
-	do {                                                                                                 \
-		struct be_envelope window_ = fixture_envelope(budget, category);                             \
-		assert_number(window_.period_start_ns, start);                                               \
-		assert_number(window_.period_end_ns, (start) + length_ns(window_.period));                   \
+#define assert_window(budget, category, start)                                                     \
+	do {                                                                                       \
+		struct be_envelope window_ = fixture_envelope(budget, category);                   \
+		assert_number(window_.period_start_ns, start);                                     \
+		assert_number(window_.period_end_ns, (start) + length_ns(window_.period));         \
 	} while (0)
 
 BEHAVIOUR_TEST(windows, end_on_the_nanosecond)

@@ -2,10 +2,11 @@
 /*
  * The audit of the chaos; chaos.h says what the logs are.
  *
- * Rules. A line that was answered BE_OK is in the ledger exactly once, under the id that was told; one that
- * was answered otherwise is not there; one that was not answered, since its worker was killed, is there once
- * or not at all. What the ledger holds is what some line asked for. Of a commit the library still knows how it
- * ended; that agrees with the answers about it, and with the ledger.
+ * Rules. A line that was answered BE_OK is in the ledger exactly once, under the id that was told;
+ * one that was answered otherwise is not there; one that was not answered, since its worker was
+ * killed, is there once or not at all. What the ledger holds is what some line asked for. Of a
+ * commit the library still knows how it ended; that agrees with the answers about it, and with the
+ * ledger.
  */
 #include "chaos.h"
 
@@ -38,7 +39,8 @@ struct audit {
 	struct fate *fates; /* by id */
 	size_t fate_count;
 	uint64_t last_transaction_id;
-	uint64_t asked, answered, lost, found; /* lost: without an answer; found: of these in the ledger */
+	uint64_t asked, answered, lost,
+		found; /* lost: without an answer; found: of these in the ledger */
 };
 
 void chaos_log_path(char path[PATH_MAX], int place)
@@ -124,14 +126,16 @@ static void make_fates(struct audit *audit)
 	for_each(audit, note_commit);
 	qsort(audit->fates, audit->fate_count, sizeof *audit->fates, compare_fates);
 	for (i = 0; i < audit->fate_count; i++)
-		EXPECT(audit->fates[i].id != 0 && (i == 0 || audit->fates[i - 1].id < audit->fates[i].id));
+		EXPECT(audit->fates[i].id != 0 &&
+		       (i == 0 || audit->fates[i - 1].id < audit->fates[i].id));
 }
 
 static void note_ending(struct audit *audit, struct entry *entry)
 {
 	struct fate *fate;
 
-	if (entry->line.operation != BE_OPERATION_SETTLE && entry->line.operation != BE_OPERATION_RELEASE)
+	if (entry->line.operation != BE_OPERATION_SETTLE &&
+	    entry->line.operation != BE_OPERATION_RELEASE)
 		return;
 	fate = find_fate(audit, entry->line.commit_id);
 	EXPECT(fate != NULL); /* its maker wrote it down before anybody else could know of it */
@@ -151,7 +155,8 @@ static struct entry *entry_of(struct audit *audit, const struct be_transaction *
 	int place;
 
 	if (sscanf(transaction->description, "%d-%" SCNu32, &place, &line) != 2 || place < 0 ||
-	    place >= PLACES || line >= audit->counts[place] || audit->entries[place][line].line.is_answer)
+	    place >= PLACES || line >= audit->counts[place] ||
+	    audit->entries[place][line].line.is_answer)
 		test_fail(__FILE__, __LINE__, "a transaction that nobody asked for: \"%s\"",
 			  transaction->description);
 	return &audit->entries[place][line];
@@ -162,8 +167,8 @@ static bool audit_transaction(void *context, const struct be_transaction *transa
 	struct audit *audit = context;
 	struct entry *entry = entry_of(audit, transaction);
 	struct fate *fate = find_fate(audit, transaction->commit_id);
-	bool reaped =
-		transaction->kind == BE_TRANSACTION_EXPIRED || transaction->kind == BE_TRANSACTION_ORPHANED;
+	bool reaped = transaction->kind == BE_TRANSACTION_EXPIRED ||
+		      transaction->kind == BE_TRANSACTION_ORPHANED;
 
 	EXPECT(transaction->id > audit->last_transaction_id);
 	audit->last_transaction_id = transaction->id;
@@ -189,8 +194,8 @@ static bool audit_transaction(void *context, const struct be_transaction *transa
 
 static void expect_answer_is_true(struct audit *audit, struct entry *entry)
 {
-	bool charges =
-		entry->line.operation == BE_OPERATION_SETTLE || entry->line.operation == BE_OPERATION_RECORD;
+	bool charges = entry->line.operation == BE_OPERATION_SETTLE ||
+		       entry->line.operation == BE_OPERATION_RECORD;
 
 	if (!entry->answer.is_answer) {
 		audit->lost++;
@@ -217,8 +222,8 @@ static void expect_fate(struct be_enforcer *handle, const struct fate *fate)
 	else if (fate->released)
 		EXPECT_STATUS(status, BE_ALREADY_RELEASED);
 	else if (fate->unanswered == 0)
-		EXPECT_STATUS(status,
-			      fate->policy == BE_REAP_CHARGE ? BE_ALREADY_CHARGED : BE_ALREADY_REAPED);
+		EXPECT_STATUS(status, fate->policy == BE_REAP_CHARGE ? BE_ALREADY_CHARGED
+								     : BE_ALREADY_REAPED);
 	else
 		EXPECT(status <= BE_ALREADY_RELEASED && status >= BE_ALREADY_CHARGED);
 	EXPECT_EQUAL(fate->transactions, status == BE_ALREADY_SETTLED);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chaos: 16 workers do everything there is to do on 8 envelopes, most of them in trees, and end each other's
- * commits, while the main process kills a random one every few milliseconds and starts another in its place.
- * Each worker writes down what it is about to do and what it was told (chaos.h). When all are dead, the audit
- * finds every acknowledged operation exactly once, none twice, every balance right and nothing held.
+ * Chaos: 16 workers do everything there is to do on 8 envelopes, most of them in trees, and end
+ * each other's commits, while the main process kills a random one every few milliseconds and starts
+ * another in its place. Each worker writes down what it is about to do and what it was told
+ * (chaos.h). When all are dead, the audit finds every acknowledged operation exactly once, none
+ * twice, every balance right and nothing held.
  *
  * usage: chaos process|full [--seconds N]
  */
@@ -38,7 +39,8 @@ static const struct {
 
 /* In shared memory. */
 struct shared {
-	_Atomic uint64_t exchange[EXCHANGE]; /* ids of commits that anybody may take and end; 0: none */
+	_Atomic uint64_t
+		exchange[EXCHANGE]; /* ids of commits that anybody may take and end; 0: none */
 	_Atomic uint64_t answers;
 };
 
@@ -90,7 +92,8 @@ static struct line ask(struct worker *worker, struct line line, char description
 	return line;
 }
 
-static void answer(struct worker *worker, struct line line, enum be_status status, uint64_t transaction_id)
+static void answer(struct worker *worker, struct line line, enum be_status status,
+		   uint64_t transaction_id)
 {
 	line.is_answer = true;
 	line.status = status;
@@ -117,8 +120,8 @@ static void commit(struct worker *worker)
 		options.ttl_ms = 1 + below(worker, 20);
 	line.policy = options.reap_policy;
 	line = ask(worker, line, description);
-	status = be_commit_with(worker->handle, envelopes[envelope].category, line.amount, description,
-				&options, &id, NULL);
+	status = be_commit_with(worker->handle, envelopes[envelope].category, line.amount,
+				description, &options, &id, NULL);
 	line.commit_id = id;
 	answer(worker, line, status, 0);
 	if (status != BE_EXCEEDS_BUDGET && status != BE_SUSPENDED)
@@ -141,7 +144,8 @@ static bool take(struct worker *worker, struct line *line)
 	int at;
 
 	if (below(worker, 3) == 0) {
-		line->commit_id = atomic_exchange(&worker->shared->exchange[below(worker, EXCHANGE)], 0);
+		line->commit_id =
+			atomic_exchange(&worker->shared->exchange[below(worker, EXCHANGE)], 0);
 		line->amount = (int64_t)below(worker, 1200);
 		return line->commit_id != 0;
 	}
@@ -200,8 +204,8 @@ static void record(struct worker *worker)
 	line.envelope = (uint8_t)below(worker, STRICT);
 	line.amount = (int64_t)below(worker, 300);
 	line = ask(worker, line, description);
-	EXPECT_OK(be_record(worker->handle, envelopes[line.envelope].category, line.amount, description,
-			    &transaction));
+	EXPECT_OK(be_record(worker->handle, envelopes[line.envelope].category, line.amount,
+			    description, &transaction));
 	answer(worker, line, BE_OK, transaction.id);
 }
 
@@ -329,7 +333,8 @@ static void start_worker(struct chaos *chaos, int place)
 
 static bool is_over(const struct chaos *chaos, int kills, int64_t start)
 {
-	return chaos->seconds > 0 ? test_seconds_since(start) >= chaos->seconds : kills >= chaos->kills;
+	return chaos->seconds > 0 ? test_seconds_since(start) >= chaos->seconds
+				  : kills >= chaos->kills;
 }
 
 static void kill_and_replace(struct chaos *chaos)

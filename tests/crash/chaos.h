@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the workers of the chaos write down, and the audit that compares it with the environment afterwards.
+ * What the workers of the chaos write down, and the audit that compares it with the environment
+ * afterwards.
  *
- * Each place of a worker has a log. Before a call that changes something, the worker appends what it is
- * about to do; after it, what it was told; each with one write(), so that a kill loses no line and cuts none.
- * The place and the number of the line make the description that the call gives to the library, so that
- * every line can be found again in the ledger.
+ * Each place of a worker has a log. Before a call that changes something, the worker appends what
+ * it is about to do; after it, what it was told; each with one write(), so that a kill loses no
+ * line and cuts none. The place and the number of the line make the description that the call gives
+ * to the library, so that every line can be found again in the ledger.
  */
 #ifndef CHAOS_H
 #define CHAOS_H

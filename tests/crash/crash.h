@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of deaths share: gates, which order parent and children without sleeping, killing and
- * stopping for certain, and figures that noise does not spoil.
+ * What the tests of deaths share: gates, which order parent and children without sleeping, killing
+ * and stopping for certain, and figures that noise does not spoil.
  */
 #ifndef CRASH_H
 #define CRASH_H
 
 #include "support.h"
 
-/* The program's own directory is to lie in memory, where there is /dev/shm. Before the first call of
- * test_directory(). */
+/* The program's own directory is to lie in memory, where there is /dev/shm. Before the first call
+ * of test_directory(). */
 void crash_in_memory(void);
 
-/* Reads "process" or "full" from the command line. In process durability the directory lies in memory. */
+/* Reads "process" or "full" from the command line. In process durability the directory lies in
+ * memory. */
 enum be_durability crash_durability(int argc, char **argv);
 
 const char *crash_durability_name(enum be_durability durability);
 
-/* A gate lets through as many waits as it was opened times, in whatever process. Made before the forks. */
+/* A gate lets through as many waits as it was opened times, in whatever process. Made before the
+ * forks. */
 struct gate {
 	int ends[2];
 };

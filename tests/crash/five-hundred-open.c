@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 500 processes open one environment at once: one that none has made before, and one in use. None fails, and
- * none waits more than 2 s. The processes are let go when all have been made, and each measures its own
- * be_open(). That holds on a busy machine, too; what they then write may take much longer there.
+ * 500 processes open one environment at once: one that none has made before, and one in use. None
+ * fails, and none waits more than 2 s. The processes are let go when all have been made, and each
+ * measures its own be_open(). That holds on a busy machine, too; what they then write may take much
+ * longer there.
  */
 #include "crash.h"
 

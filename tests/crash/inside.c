@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See inside.h. The library and LMDB find these functions before LMDB's and the C library's own, because those of
- * the program come first. One thread of a process writes at a time, so one pointer to its txn is enough.
+ * See inside.h. The library and LMDB find these functions before LMDB's and the C library's own,
+ * because those of the program come first. One thread of a process writes at a time, so one pointer
+ * to its txn is enough.
  */
 /* The names without 64 are wanted, too: LMDB uses those. */
 #undef _FILE_OFFSET_BITS
@@ -116,7 +117,8 @@ int64_t inside_disk_ns(struct inside *process)
 {
 	int64_t since_ns = atomic_load(&process->disk_since_ns);
 
-	return atomic_load(&process->disk_ns) + (since_ns == 0 ? 0 : test_monotonic_ns() - since_ns);
+	return atomic_load(&process->disk_ns) +
+	       (since_ns == 0 ? 0 : test_monotonic_ns() - since_ns);
 }
 
 void inside_died(struct inside *process)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells from outside whether a process is inside a write txn, and how long it has waited for the disk: a program
- * that links this has LMDB's functions that begin and end a txn pass through it, and the calls with which LMDB
- * writes. A process is inside from the moment at which it holds the writer's lock until a few instructions after
- * it has let it go.
+ * Tells from outside whether a process is inside a write txn, and how long it has waited for the
+ * disk: a program that links this has LMDB's functions that begin and end a txn pass through it,
+ * and the calls with which LMDB writes. A process is inside from the moment at which it holds the
+ * writer's lock until a few instructions after it has let it go.
  */
 #ifndef INSIDE_H
 #define INSIDE_H

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For each kind of operation (steps.c), a child is killed before and after every system call that it makes
- * inside that operation. Then another process opens the environment, at once, and all there is to know about
- * it must be what it is when the operation was not done at all, or what it is when it was done and the process
- * died after it: nothing in between, and from some system call on always the latter. That includes what the
- * dead process held, which is reaped, and what a settle of every commit is answered.
+ * For each kind of operation (steps.c), a child is killed before and after every system call that
+ * it makes inside that operation. Then another process opens the environment, at once, and all
+ * there is to know about it must be what it is when the operation was not done at all, or what it
+ * is when it was done and the process died after it: nothing in between, and from some system call
+ * on always the latter. That includes what the dead process held, which is reaped, and what a
+ * settle of every commit is answered.
  *
- * It is done with nobody else there, and with a keeper, which has the environment open all along, so that
- * nothing is set right by somebody being the first to open it.
+ * It is done with nobody else there, and with a keeper, which has the environment open all along,
+ * so that nothing is set right by somebody being the first to open it.
  *
- * Where each txn waits for the disk, only some of that is done; system calls are the same there, but for the
- * flushes.
+ * Where each txn waits for the disk, only some of that is done; system calls are the same there,
+ * but for the flushes.
  *
- * The child is traced. It stops itself when it is ready, and shows the end of its operation by a system call
- * with an argument that nobody else would give.
+ * The child is traced. It stops itself when it is ready, and shows the end of its operation by a
+ * system call with an argument that nobody else would give.
  *
  * usage: kill-at-every-step process|full [KIND]
  */
@@ -94,12 +95,15 @@ static pid_t start_victim(struct trial *trial)
 	pid_t child = child_start(victim, 0, trial);
 	int status;
 
-	EXPECT(waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	EXPECT(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) == 0);
+	EXPECT(waitpid(child, &status, 0) == child && WIFSTOPPED(status) &&
+	       WSTOPSIG(status) == SIGSTOP);
+	EXPECT(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) ==
+	       0);
 	return child;
 }
 
-/* Kills a victim at the stop of that number within its operation, counting from 0. False: it was over. */
+/* Kills a victim at the stop of that number within its operation, counting from 0. False: it was
+ * over. */
 static bool kill_at(struct trial *trial, int stop)
 {
 	pid_t child = start_victim(trial);
@@ -207,19 +211,22 @@ static int kill_at_every_stop(struct trial *trial, bool with_keeper)
 		texts[stops] = try(trial, with_keeper, stops * stride, &over);
 		stops++;
 	}
-	for (done_from = 0; done_from < stops && strcmp(texts[done_from], texts[0]) == 0; done_from++)
+	for (done_from = 0; done_from < stops && strcmp(texts[done_from], texts[0]) == 0;
+	     done_from++)
 		;
 	for (i = done_from; i < stops && !current_step->is_in_parts; i++)
 		if (strcmp(texts[i], texts[stops - 1]) != 0)
-			test_fail(
-				__FILE__, __LINE__,
-				"%s, killed at stop %d of %d, is neither done nor not done:\n%s\nnot done:\n"
-				"%s\ndone:\n%s",
-				current_step->name, i, stops, texts[i], texts[0], texts[stops - 1]);
+			test_fail(__FILE__, __LINE__,
+				  "%s, killed at stop %d of %d, is neither done nor not "
+				  "done:\n%s\nnot done:\n"
+				  "%s\ndone:\n%s",
+				  current_step->name, i, stops, texts[i], texts[0],
+				  texts[stops - 1]);
 	if (current_step->is_invisible != (done_from == stops))
-		test_fail(__FILE__, __LINE__, "%s: done from stop %d of %d on:\n%s", current_step->name,
-			  done_from, stops, texts[0]);
-	printf("  %s: %d stops%s", current_step->name, stops, is_thinned ? ", each third of all" : "");
+		test_fail(__FILE__, __LINE__, "%s: done from stop %d of %d on:\n%s",
+			  current_step->name, done_from, stops, texts[0]);
+	printf("  %s: %d stops%s", current_step->name, stops,
+	       is_thinned ? ", each third of all" : "");
 	if (current_step->is_invisible)
 		printf("\n");
 	else
@@ -234,7 +241,8 @@ static bool is_wanted(const struct trial *trial, bool with_keeper, const char *n
 {
 	if (name != NULL && strcmp(name, current_step->name) != 0)
 		return false;
-	if (trial->durability == BE_DURABILITY_FULL && name == NULL && with_keeper == current_step->opens)
+	if (trial->durability == BE_DURABILITY_FULL && name == NULL &&
+	    with_keeper == current_step->opens)
 		return false;
 	if (with_keeper)
 		return !current_step->is_new && !current_step->keeper_forbids;

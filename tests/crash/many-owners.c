@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking for dead owners is cheap: with 500 processes alive, of which each holds 20 of 10 000 pending
- * commits, a refused commit costs less than 100 us more than it does with nobody else there. The figures are
- * the least of several medians, so that what else runs on the machine does not count.
+ * Looking for dead owners is cheap: with 500 processes alive, of which each holds 20 of 10 000
+ * pending commits, a refused commit costs less than 100 us more than it does with nobody else
+ * there. The figures are the least of several medians, so that what else runs on the machine does
+ * not count.
  *
- * That holds while a thread of each process lives that was the first to call. Where all such threads have
- * ended, the kernel has to be asked about each process: that is measured too, and only has to be right.
+ * That holds while a thread of each process lives that was the first to call. Where all such
+ * threads have ended, the kernel has to be asked about each process: that is measured too, and only
+ * has to be right.
  */
 #include "crash.h"
 
@@ -108,7 +110,8 @@ static void start_owners(struct pool *pool, child_function *owner)
 		gate_wait(&pool->ready);
 }
 
-/* One dead owner among the living is noticed by the next commit that finds no room, and then all others. */
+/* One dead owner among the living is noticed by the next commit that finds no room, and then all
+ * others. */
 static void expect_the_dead_are_found(struct pool *pool, struct be_enforcer *handle)
 {
 	int64_t start;
@@ -160,7 +163,8 @@ int main(void)
 {
 	test_begin(60);
 	crash_in_memory();
-	EXPECT(time_among(hold_until_killed, "their threads live") < (TEST_SANITIZED ? 20 : 1) * most_ns);
+	EXPECT(time_among(hold_until_killed, "their threads live") <
+	       (TEST_SANITIZED ? 20 : 1) * most_ns);
 	time_among(hold_by_thread_until_killed, "their threads have ended");
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process is killed at a random moment while it opens a new directory, or several at once do. Whatever it
- * left half made, the next be_open() makes whole, without being blocked, and the environment works. A reader
- * that comes in between is told that nothing is there yet, or reads it.
+ * A process is killed at a random moment while it opens a new directory, or several at once do.
+ * Whatever it left half made, the next be_open() makes whole, without being blocked, and the
+ * environment works. A reader that comes in between is told that nothing is there yet, or reads it.
  */
 #include "crash.h"
 
@@ -17,7 +17,8 @@ enum {
 	CROWD = 4
 };
 
-/* Far more than any opening takes, even where other tests run; a lock left behind would take for ever. */
+/* Far more than any opening takes, even where other tests run; a lock left behind would take for
+ * ever. */
 static const int64_t most_ns = 2000000000;
 
 struct scene {
@@ -122,7 +123,8 @@ int main(int argc, char **argv)
 
 		test_path(scene.path, "environment-%d", round);
 		*scene.opened = 0;
-		kill_openers(&scene, count, (int64_t)(test_random(&random) % (uint64_t)(3 * opening_ns)));
+		kill_openers(&scene, count,
+			     (int64_t)(test_random(&random) % (uint64_t)(3 * opening_ns)));
 		survived += *scene.opened;
 		openers += count;
 		look(scene.path);
@@ -132,10 +134,11 @@ int main(int argc, char **argv)
 	median(took_ns, ROUNDS);
 	EXPECT(took_ns[ROUNDS - 1] < most_ns);
 	EXPECT(survived < openers);
-	printf("%s durability, an opening takes %.0f us: %d of %d processes were killed before theirs was "
+	printf("%s durability, an opening takes %.0f us: %d of %d processes were killed before "
+	       "theirs was "
 	       "over\n",
-	       crash_durability_name(scene.durability), (double)opening_ns / 1e3, openers - survived,
-	       openers);
+	       crash_durability_name(scene.durability), (double)opening_ns / 1e3,
+	       openers - survived, openers);
 	print_figures("the next opening", took_ns, ROUNDS);
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kill -9 of a worker that holds 0.9 of a budget of 1.0. By the default policy, the next commit of 0.5 by
- * another worker is granted, and within 5 ms; with the policy "charge" it is refused, 0.9 are spent, and the
- * ledger says why. What has ended, however it ended, answers a second ending with its own status.
+ * kill -9 of a worker that holds 0.9 of a budget of 1.0. By the default policy, the next commit of
+ * 0.5 by another worker is granted, and within 5 ms; with the policy "charge" it is refused, 0.9
+ * are spent, and the ledger says why. What has ended, however it ended, answers a second ending
+ * with its own status.
  */
 #include "crash.h"
 
@@ -26,8 +27,8 @@ struct scene {
 	uint64_t *id; /* shared: the commit of the worker that dies */
 };
 
-static struct be_enforcer *make_scene(struct scene *scene, const char *name, enum be_durability durability,
-				      enum be_reap_policy policy)
+static struct be_enforcer *make_scene(struct scene *scene, const char *name,
+				      enum be_durability durability, enum be_reap_policy policy)
 {
 	struct be_enforcer *handle;
 
@@ -49,7 +50,8 @@ static int hold_until_killed(int index, void *context)
 
 	(void)index;
 	options.reap_policy = scene->policy;
-	EXPECT_OK(be_commit_with(handle, "llm", held, "what it was for", &options, scene->id, NULL));
+	EXPECT_OK(
+		be_commit_with(handle, "llm", held, "what it was for", &options, scene->id, NULL));
 	gate_open(&scene->ready);
 	wait_for_death();
 }
@@ -62,7 +64,8 @@ static pid_t start_holder(struct scene *scene)
 	return holder;
 }
 
-/* What a commit and its end cost when nobody has died: a slow disk makes it slow with a reaping too. */
+/* What a commit and its end cost when nobody has died: a slow disk makes it slow with a reaping
+ * too. */
 static int64_t time_plain_commit(struct be_enforcer *handle)
 {
 	int64_t took_ns[REPETITIONS];
@@ -112,8 +115,8 @@ static void test_killed_owner_frees_the_budget(const char *name, enum be_durabil
 	be_close(handle);
 }
 
-/* From the kill on, without waiting for anything, somebody tries again and again. How soon the kernel gets
- * round to the dying process is not ours to promise; that it is noticed then is. */
+/* From the kill on, without waiting for anything, somebody tries again and again. How soon the
+ * kernel gets round to the dying process is not ours to promise; that it is noticed then is. */
 static void test_budget_is_free_soon_after_the_kill(void)
 {
 	struct scene scene;
@@ -159,7 +162,8 @@ static bool note_transaction(void *context, const struct be_transaction *transac
 static void test_killed_owner_is_charged(void)
 {
 	struct scene scene;
-	struct be_enforcer *handle = make_scene(&scene, "charged", BE_DURABILITY_FULL, BE_REAP_CHARGE);
+	struct be_enforcer *handle =
+		make_scene(&scene, "charged", BE_DURABILITY_FULL, BE_REAP_CHARGE);
 	pid_t holder = start_holder(&scene);
 	struct ledger ledger = {0};
 	uint64_t id;
@@ -191,7 +195,8 @@ static void test_killed_owner_is_charged(void)
 static void test_late_settle_is_charged(void)
 {
 	struct scene scene;
-	struct be_enforcer *handle = make_scene(&scene, "late", BE_DURABILITY_FULL, BE_REAP_RELEASE);
+	struct be_enforcer *handle =
+		make_scene(&scene, "late", BE_DURABILITY_FULL, BE_REAP_RELEASE);
 	struct be_transaction transaction = BE_TRANSACTION_INIT;
 	uint64_t id, reaped;
 
@@ -233,7 +238,8 @@ static void expect_ended(struct be_enforcer *handle, uint64_t id, enum be_status
 static void test_second_endings_have_their_own_statuses(void)
 {
 	struct scene scene;
-	struct be_enforcer *handle = make_scene(&scene, "twice", BE_DURABILITY_PROCESS, BE_REAP_RELEASE);
+	struct be_enforcer *handle =
+		make_scene(&scene, "twice", BE_DURABILITY_PROCESS, BE_REAP_RELEASE);
 	uint64_t released, settled;
 
 	EXPECT_OK(be_commit(handle, "llm", wanted, NULL, &released));
@@ -248,13 +254,15 @@ static void test_second_endings_have_their_own_statuses(void)
 	be_close(handle);
 }
 
-/* A file be-owners that was made anew, as after a restore, does not know the owners of what is pending. The one
- * who made it reaps that, or the next one, if he failed: here there is no room to write in. */
+/* A file be-owners that was made anew, as after a restore, does not know the owners of what is
+ * pending. The one who made it reaps that, or the next one, if he failed: here there is no room to
+ * write in. */
 static void test_unknown_owners_are_found_by_the_next_if_not_the_first(void)
 {
 	struct be_options small = BE_OPTIONS_INIT;
 	struct scene scene;
-	struct be_enforcer *handle = make_scene(&scene, "unknown", BE_DURABILITY_FULL, BE_REAP_RELEASE);
+	struct be_enforcer *handle =
+		make_scene(&scene, "unknown", BE_DURABILITY_FULL, BE_REAP_RELEASE);
 	char owners[PATH_MAX + 16];
 	uint64_t id;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose commits are reaped, and whose are not. A process that lives keeps what it holds, whether it is
- * stopped, has lost the thread that made its first call, or has closed its last handle; one that has ended,
- * by any way of ending, does not, whatever its children still have open. Detached commits survive their
- * owner. Deadlines end commits at an opening, by be_reap(), and before a refusal, unless they are pushed out.
+ * Whose commits are reaped, and whose are not. A process that lives keeps what it holds, whether it
+ * is stopped, has lost the thread that made its first call, or has closed its last handle; one that
+ * has ended, by any way of ending, does not, whatever its children still have open. Detached
+ * commits survive their owner. Deadlines end commits at an opening, by be_reap(), and before a
+ * refusal, unless they are pushed out.
  */
 #include "crash.h"
 
@@ -54,7 +55,8 @@ static bool note_commit(void *context, const struct be_commit_info *commit)
 	return true;
 }
 
-/* The one pending commit is the owner's, who lives; neither a refusal nor be_reap() takes it away. */
+/* The one pending commit is the owner's, who lives; neither a refusal nor be_reap() takes it
+ * away. */
 static void expect_kept(struct be_enforcer *handle, const struct scene *scene, const char *what)
 {
 	struct be_commit_info commit = {0};
@@ -73,7 +75,8 @@ static void expect_kept(struct be_enforcer *handle, const struct scene *scene, c
 	printf("kept: %s\n", what);
 }
 
-/* The owner has ended: a commit that there was no room for is granted, because the owner's is reaped. */
+/* The owner has ended: a commit that there was no room for is granted, because the owner's is
+ * reaped. */
 static void expect_reaped(struct be_enforcer *handle, const struct scene *scene, const char *what)
 {
 	struct be_commit_info commit = {0};
@@ -203,7 +206,8 @@ static void test_closing_does_not_end_an_owner(void)
 
 static int empty_and_begin_anew(int index, void *context)
 {
-	static const char *const names[] = {"data.mdb", "lock.mdb", "be-owners", "be-group", "be-boot"};
+	static const char *const names[] = {"data.mdb", "lock.mdb", "be-owners", "be-group",
+					    "be-boot"};
 	struct scene *scene = context;
 	struct be_enforcer *handle = test_open(scene->path, BE_DURABILITY_PROCESS);
 	char file[PATH_MAX + 16];
@@ -222,8 +226,8 @@ static int empty_and_begin_anew(int index, void *context)
 	wait_for_death();
 }
 
-/* A process that had closed all is still the owner of what is pending in files that were removed since. In those
- * that it makes in their place it must be one that others see. */
+/* A process that had closed all is still the owner of what is pending in files that were removed
+ * since. In those that it makes in their place it must be one that others see. */
 static void test_owner_begins_anew_in_an_emptied_directory(void)
 {
 	struct scene scene;
@@ -283,7 +287,8 @@ static int spawn_and_die(int index, void *context)
 	EXPECT_OK(be_commit(handle, "llm", held, NULL, scene->id));
 	EXPECT(posix_spawn_file_actions_init(&actions) == 0);
 	EXPECT(posix_spawn_file_actions_adddup2(&actions, scene->go.ends[0], STDIN_FILENO) == 0);
-	EXPECT(posix_spawn_file_actions_adddup2(&actions, scene->ready.ends[1], STDOUT_FILENO) == 0);
+	EXPECT(posix_spawn_file_actions_adddup2(&actions, scene->ready.ends[1], STDOUT_FILENO) ==
+	       0);
 	EXPECT(posix_spawnp(&child, "cat", &actions, NULL, arguments, environ) == 0);
 	raise(SIGKILL);
 	return 0;
@@ -298,7 +303,8 @@ static void test_spawned_program_keeps_nothing_alive(void)
 	gate_open(&scene.go);
 	gate_wait(&scene.ready);
 	EXPECT_EQUAL(child_wait(owner), 128 + SIGKILL);
-	expect_reaped(handle, &scene, "the owner was killed, and a program that it had started lives");
+	expect_reaped(handle, &scene,
+		      "the owner was killed, and a program that it had started lives");
 	be_close(handle);
 	/* Our end is the last one that can write, so the program's input ends with it. */
 	close(scene.go.ends[1]);
@@ -423,7 +429,8 @@ static void test_expired_commit_is_reaped_wherever_it_matters(void)
 	EXPECT_BALANCE(handle, "llm", BE_UNIT, 0);
 	EXPECT_VERIFIED(handle);
 	be_close(handle);
-	printf("expired: reaped before a refusal, by be_reap(), at an opening, and not before its time\n");
+	printf("expired: reaped before a refusal, by be_reap(), at an opening, and not before its "
+	       "time\n");
 }
 
 static void test_extension_pushes_the_deadline_out(void)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB tells processes apart by their pids, so all that share an environment must see the same ones. While it
- * is in use, a process of another pid namespace is refused, whether it would write or look; once nobody has
- * it open any more, however the last one ended, the other namespace may have it, and the first is then
- * refused.
+ * LMDB tells processes apart by their pids, so all that share an environment must see the same
+ * ones. While it is in use, a process of another pid namespace is refused, whether it would write
+ * or look; once nobody has it open any more, however the last one ended, the other namespace may
+ * have it, and the first is then refused.
  */
 #include "crash.h"
 
@@ -65,8 +65,8 @@ static int open_there(int index, void *context)
 	return 0;
 }
 
-/* unshare() puts the children made later into the new namespace. support.h's child_start() is of no use
- * there, for it compares pids. */
+/* unshare() puts the children made later into the new namespace. support.h's child_start() is of no
+ * use there, for it compares pids. */
 static int enter(int index, void *context)
 {
 	pid_t child;
@@ -130,7 +130,8 @@ static void test_it_is_accepted_when_nobody_is_left(struct scene *scene)
 	EXPECT_BALANCE(handle, "llm", 2, 0);
 	EXPECT_VERIFIED(handle);
 	be_close(handle);
-	printf("left by all: the other namespace may have it, and then it is the first that is refused\n");
+	printf("left by all: the other namespace may have it, and then it is the first that is "
+	       "refused\n");
 }
 
 int main(void)

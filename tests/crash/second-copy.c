@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two copies of the library in one process, as when a plugin brings its own: LMDB's locks would be lost if
- * both opened the same files. The second one to come is refused, whether either only looks, and what the
- * first one has open goes on excluding other processes.
+ * Two copies of the library in one process, as when a plugin brings its own: LMDB's locks would be
+ * lost if both opened the same files. The second one to come is refused, whether either only looks,
+ * and what the first one has open goes on excluding other processes.
  */
 #include "crash.h"
 

@@ -2,10 +2,10 @@
 /*
  * See steps.h.
  *
- * Every environment but a new one holds: the envelope "llm" below "day", with 5 recorded; "spare", in which
- * nothing is held, below "day" too; "paused", which is suspended. Of "llm" are commit 1, detached, pending;
- * commit 2, which has expired and was reaped; and, made by the victim, commit 3, freed when its owner dies,
- * and commit 4, charged then.
+ * Every environment but a new one holds: the envelope "llm" below "day", with 5 recorded; "spare",
+ * in which nothing is held, below "day" too; "paused", which is suspended. Of "llm" are commit 1,
+ * detached, pending; commit 2, which has expired and was reaped; and, made by the victim, commit 3,
+ * freed when its owner dies, and commit 4, charged then.
  */
 #include "steps.h"
 
@@ -32,8 +32,8 @@ static int64_t stage_clock(void *context)
 	return atomic_load((_Atomic int64_t *)context);
 }
 
-struct be_enforcer *stage_open(const struct trial *trial, const char *path, enum be_durability durability,
-			       uint32_t flags)
+struct be_enforcer *stage_open(const struct trial *trial, const char *path,
+			       enum be_durability durability, uint32_t flags)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_enforcer *handle;
@@ -64,8 +64,8 @@ static void pass_a_second(const struct trial *trial)
 	atomic_fetch_add(&trial->stage->now_ns, BE_UNIT);
 }
 
-static void create(struct be_enforcer *handle, const char *category, int64_t limit, const char *parent,
-		   bool suspended)
+static void create(struct be_enforcer *handle, const char *category, int64_t limit,
+		   const char *parent, bool suspended)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
@@ -143,7 +143,9 @@ static void run_open(struct trial *trial)
 static void run_open_with_other_durability(struct trial *trial)
 {
 	stage_open(trial, trial->path,
-		   trial->durability == BE_DURABILITY_FULL ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL, 0);
+		   trial->durability == BE_DURABILITY_FULL ? BE_DURABILITY_PROCESS
+							   : BE_DURABILITY_FULL,
+		   0);
 }
 
 static void run_close(struct trial *trial)
@@ -263,15 +265,18 @@ static void run_apply(struct trial *trial)
 
 static void run_prune(struct trial *trial)
 {
-	EXPECT_OK(be_prune(trial->handle, atomic_load(&trial->stage->now_ns) + 1, NULL, NULL, NULL));
+	EXPECT_OK(
+		be_prune(trial->handle, atomic_load(&trial->stage->now_ns) + 1, NULL, NULL, NULL));
 }
 
 /* ---- files beside the environment */
 
-/* Holds what the victim saw: its own two commits, of which one is freed and one charged at the opening. */
+/* Holds what the victim saw: its own two commits, of which one is freed and one charged at the
+ * opening. */
 static void expect_whole(struct trial *trial, bool of_victim)
 {
-	struct be_enforcer *handle = stage_open(trial, trial->restored, BE_DURABILITY_FULL, BE_OPEN_EXISTING);
+	struct be_enforcer *handle =
+		stage_open(trial, trial->restored, BE_DURABILITY_FULL, BE_OPEN_EXISTING);
 
 	if (of_victim)
 		EXPECT_BALANCE(handle, "llm", 35, 10);
@@ -284,7 +289,8 @@ static void run_backup(struct trial *trial)
 	EXPECT_OK(be_backup(trial->handle, trial->backup));
 }
 
-/* What has the backup's name is whole; where nothing has, the next backup is made as if nothing had been. */
+/* What has the backup's name is whole; where nothing has, the next backup is made as if nothing had
+ * been. */
 static void check_backup(struct trial *trial)
 {
 	struct be_enforcer *handle = stage_open(trial, trial->path, trial->durability, 0);
@@ -344,7 +350,10 @@ const struct step steps[] = {
 	{.name = "commit", .run = run_commit},
 	{.name = "commit with a ttl", .run = run_commit_with_ttl},
 	{.name = "commit that reaps first", .prepare = fill_with_dead_commits, .run = run_commit},
-	{.name = "commit by an inherited handle", .run = run_commit, .inherits = true, .is_long = true},
+	{.name = "commit by an inherited handle",
+	 .run = run_commit,
+	 .inherits = true,
+	 .is_long = true},
 	{.name = "extend", .run = run_extend},
 	{.name = "release", .run = run_release},
 	{.name = "release of another's", .run = run_release_of_another},
@@ -381,7 +390,8 @@ static void __attribute__((format(printf, 2, 3))) add(struct text *text, const c
 	va_list arguments;
 
 	va_start(arguments, format);
-	text->used += (size_t)vsnprintf(text->bytes + text->used, TEXT_SIZE - text->used, format, arguments);
+	text->used += (size_t)vsnprintf(text->bytes + text->used, TEXT_SIZE - text->used, format,
+					arguments);
 	va_end(arguments);
 	EXPECT(text->used < TEXT_SIZE);
 }
@@ -389,8 +399,8 @@ static void __attribute__((format(printf, 2, 3))) add(struct text *text, const c
 static bool add_envelope(void *context, const struct be_envelope *envelope)
 {
 	add(context,
-	    "%s below \"%s\": limit %" PRId64 " spent %" PRId64 " committed %" PRId64 " pending %" PRIu64
-	    " children %" PRIu64 "%s\n",
+	    "%s below \"%s\": limit %" PRId64 " spent %" PRId64 " committed %" PRId64
+	    " pending %" PRIu64 " children %" PRIu64 "%s\n",
 	    envelope->category, envelope->parent_category, envelope->limit, envelope->spent,
 	    envelope->committed, envelope->pending_commits, envelope->children,
 	    envelope->suspended ? " suspended" : "");
@@ -400,8 +410,8 @@ static bool add_envelope(void *context, const struct be_envelope *envelope)
 static bool add_commit(void *context, const struct be_commit_info *commit)
 {
 	EXPECT(commit->detached); /* what was tied to the dead process has gone */
-	add(context, "commit %" PRIu64 ": %" PRId64 " until %" PRId64 "\n", commit->id, commit->amount,
-	    commit->deadline_ns);
+	add(context, "commit %" PRIu64 ": %" PRId64 " until %" PRId64 "\n", commit->id,
+	    commit->amount, commit->deadline_ns);
 	return true;
 }
 
@@ -410,12 +420,14 @@ static bool keep_transaction(void *context, const struct be_transaction *transac
 	struct text *text = context;
 
 	EXPECT(text->transactions < TRANSACTIONS);
-	EXPECT(text->transactions == 0 || text->ledger[text->transactions - 1].id < transaction->id);
+	EXPECT(text->transactions == 0 ||
+	       text->ledger[text->transactions - 1].id < transaction->id);
 	text->ledger[text->transactions++] = *transaction;
 	return true;
 }
 
-/* Whose commits are reaped first is nobody's business: so the ledger is shown by commits, without its ids. */
+/* Whose commits are reaped first is nobody's business: so the ledger is shown by commits, without
+ * its ids. */
 static int compare_transactions(const void *left, const void *right)
 {
 	const struct be_transaction *one = left, *other = right;
@@ -435,8 +447,8 @@ static void add_ledger(struct text *text, struct be_enforcer *handle)
 	for (i = 0; i < text->transactions; i++)
 		add(text, "%s %" PRId64 " of %" PRId64 " held for commit %" PRIu64 "%s: %s\n",
 		    be_transaction_kind_name(text->ledger[i].kind), text->ledger[i].amount,
-		    text->ledger[i].held, text->ledger[i].commit_id, text->ledger[i].late ? " late" : "",
-		    text->ledger[i].description);
+		    text->ledger[i].held, text->ledger[i].commit_id,
+		    text->ledger[i].late ? " late" : "", text->ledger[i].description);
 }
 
 char *stage_describe(const struct trial *trial, struct be_enforcer *handle)

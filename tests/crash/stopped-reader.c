@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A reader that is stopped does not stop the pool. One that is stopped where readers spend their time, in
- * the callback of a listing, has no txn open: so it pins no page, and the data file does not grow more than
- * it does without it. One that is stopped at random moments may be inside a txn: then the file grows until
- * it goes on, but nobody waits.
+ * A reader that is stopped does not stop the pool. One that is stopped where readers spend their
+ * time, in the callback of a listing, has no txn open: so it pins no page, and the data file does
+ * not grow more than it does without it. One that is stopped at random moments may be inside a txn:
+ * then the file grows until it goes on, but nobody waits.
  */
 #include "crash.h"
 
@@ -24,8 +24,8 @@ enum {
 };
 
 static const int64_t limit = 1000000 * BE_UNIT;
-/* While pages are pinned, each txn takes new ones, and more than one. The others may be pinned for a moment by a
- * process that the kernel lets wait, so that a few are no sign of anything. */
+/* While pages are pinned, each txn takes new ones, and more than one. The others may be pinned for
+ * a moment by a process that the kernel lets wait, so that a few are no sign of anything. */
 static const int64_t page_size = 4096;
 
 struct scene {
@@ -61,8 +61,8 @@ static int64_t file_size(const struct scene *scene)
 	return (int64_t)about.st_size;
 }
 
-/* Commits and releases: the ledger does not grow, so what the file grows by is pages that were pinned, and a
- * line for each commit that says how it ended. */
+/* Commits and releases: the ledger does not grow, so what the file grows by is pages that were
+ * pinned, and a line for each commit that says how it ended. */
 static int worker(int index, void *context)
 {
 	struct scene *scene = context;
@@ -106,8 +106,8 @@ static int64_t grow(struct scene *scene, const char *what)
 	start_workers(scene, workers);
 	wait_for_workers(workers);
 	grown = file_size(scene) - before;
-	printf("%s: %d txns in %.2f s, data.mdb grew by %" PRId64 " KiB\n", what, WORKERS * scene->rounds * 2,
-	       test_seconds_since(start), grown / 1024);
+	printf("%s: %d txns in %.2f s, data.mdb grew by %" PRId64 " KiB\n", what,
+	       WORKERS * scene->rounds * 2, test_seconds_since(start), grown / 1024);
 	return grown;
 }
 
@@ -189,7 +189,8 @@ static int look_without_pause(int index, void *context)
 	return 0;
 }
 
-/* How long the longest of some operations took; in the process that stops the reader, while it is stopped. */
+/* How long the longest of some operations took; in the process that stops the reader, while it is
+ * stopped. */
 static int64_t operate(struct be_enforcer *handle)
 {
 	int64_t longest_ns = 0;

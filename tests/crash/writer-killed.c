@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kill -9 of a process that is inside a write txn, 1000 times (300 where each waits for the disk), while
- * another works on. Nothing hangs, no operation of the other is slow afterwards, and in the end everything
- * adds up: what was acknowledged to the killed is in the ledger, and of what was not, only the operation that
- * each was killed in may be.
+ * kill -9 of a process that is inside a write txn, 1000 times (300 where each waits for the disk),
+ * while another works on. Nothing hangs, no operation of the other is slow afterwards, and in the
+ * end everything adds up: what was acknowledged to the killed is in the ledger, and of what was
+ * not, only the operation that each was killed in may be.
  *
- * The victims commit and settle without pause and are killed at random moments, which fall inside a txn more
- * often than not; that is told by inside.h and counted. Slow are 100 ms, beyond what the operation waited for a
- * processor, and for the disk: its own writes and those of whoever was before it. Where other programs have the
- * processors, one that holds a lock waits for them as well; so these processes go before others, if they may.
+ * The victims commit and settle without pause and are killed at random moments, which fall inside a
+ * txn more often than not; that is told by inside.h and counted. Slow are 100 ms, beyond what the
+ * operation waited for a processor, and for the disk: its own writes and those of whoever was
+ * before it. Where other programs have the processors, one that holds a lock waits for them as
+ * well; so these processes go before others, if they may.
  */
 #include "crash.h"
 #include "inside.h"
@@ -34,7 +35,8 @@ static const int64_t limit = 1000000 * BE_UNIT;
 /* In shared memory. */
 struct shared {
 	struct inside victim, worker;
-	_Atomic int64_t begun; /* settles that victims have called for, and of which they were told */
+	_Atomic int64_t
+		begun; /* settles that victims have called for, and of which they were told */
 	_Atomic int64_t told;
 	_Atomic int64_t worked; /* settles of the worker that goes on */
 	_Atomic int64_t longest_ns;
@@ -86,7 +88,8 @@ static int64_t waited_ns(int schedstat)
 /* Nobody can say that these were lost by a lock. */
 static int64_t excused_ns(struct shared *shared, int schedstat)
 {
-	return waited_ns(schedstat) + inside_disk_ns(&shared->worker) + inside_disk_ns(&shared->victim);
+	return waited_ns(schedstat) + inside_disk_ns(&shared->worker) +
+	       inside_disk_ns(&shared->victim);
 }
 
 struct operation_timer {
@@ -114,7 +117,8 @@ static int worker(int index, void *context)
 {
 	struct scene *scene = context;
 	struct be_enforcer *handle = test_open(scene->path, scene->durability);
-	struct operation_timer timer = {scene->shared, open("/proc/thread-self/schedstat", O_RDONLY), 0, 0};
+	struct operation_timer timer = {scene->shared,
+					open("/proc/thread-self/schedstat", O_RDONLY), 0, 0};
 	uint64_t id;
 
 	(void)index;
@@ -164,8 +168,8 @@ static void expect_exact(struct scene *scene, int kills)
 	EXPECT_EQUAL(count_transactions(handle), victims.spent + shared->worked);
 	EXPECT_EQUAL(count_commits(handle), 0);
 	EXPECT_VERIFIED(handle);
-	printf("%" PRId64 " settles acknowledged to victims, %" PRId64 " more were begun, of which %" PRId64
-	       " are in the ledger\n",
+	printf("%" PRId64 " settles acknowledged to victims, %" PRId64
+	       " more were begun, of which %" PRId64 " are in the ledger\n",
 	       shared->told, shared->begun - shared->told, victims.spent - shared->told);
 	be_close(handle);
 }
@@ -200,10 +204,12 @@ int main(int argc, char **argv)
 	atomic_store(&scene.shared->over, true);
 	EXPECT_EQUAL(child_wait(other), 0);
 	longest_ms = (double)atomic_load(&scene.shared->longest_ns) / 1e6;
-	printf("%s durability: %d killed in %.1f s, %d of them inside a write txn; the other process settled "
+	printf("%s durability: %d killed in %.1f s, %d of them inside a write txn; the other "
+	       "process settled "
 	       "%" PRId64 " times meanwhile, its longest operation took %.2f ms%s\n",
-	       crash_durability_name(scene.durability), kills, test_seconds_since(start), inside_txn,
-	       scene.shared->worked, longest_ms, go_first ? "" : ", where others go first");
+	       crash_durability_name(scene.durability), kills, test_seconds_since(start),
+	       inside_txn, scene.shared->worked, longest_ms,
+	       go_first ? "" : ", where others go first");
 	expect_exact(&scene, kills);
 	EXPECT(scene.shared->longest_ns <= (go_first ? slow_ns : slow_where_others_go_first_ns));
 	return 0;

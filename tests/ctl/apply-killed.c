@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * be-ctl apply is killed before and after every system call it makes, one after the other: the environment is
- * what the one file declares or what the other does, and never something in between.
+ * be-ctl apply is killed before and after every system call it makes, one after the other: the
+ * environment is what the one file declares or what the other does, and never something in between.
  *
- * The two files differ in the limits of 20 envelopes and in 20 more below them, which --prune removes again, so
- * that each run has something to change whatever the one before has left. The library calls the system nowhere
- * between the first change and the last one, so what is tried here are all the points at which a crash leaves
- * something different on disk.
+ * The two files differ in the limits of 20 envelopes and in 20 more below them, which --prune
+ * removes again, so that each run has something to change whatever the one before has left. The
+ * library calls the system nowhere between the first change and the last one, so what is tried here
+ * are all the points at which a crash leaves something different on disk.
  */
 #include "support.h"
 
@@ -72,8 +72,8 @@ static int look(void)
 	which = found.limits[1] > 0;
 	if (found.limits[which] != ENVELOPES || found.limits[!which] != 0 ||
 	    found.others != which * ENVELOPES)
-		test_fail(__FILE__, __LINE__, "half applied: %d and %d limits, %d others", found.limits[0],
-			  found.limits[1], found.others);
+		test_fail(__FILE__, __LINE__, "half applied: %d and %d limits, %d others",
+			  found.limits[0], found.limits[1], found.others);
 	return which;
 }
 
@@ -90,7 +90,8 @@ static int run_traced(int which, void *context)
 	return 127;
 }
 
-/* Applies a file, and kills at the `kill_at`th stop at a system call. Returns how many stops there were. */
+/* Applies a file, and kills at the `kill_at`th stop at a system call. Returns how many stops there
+ * were. */
 static int apply(int which, int kill_at)
 {
 	pid_t child = child_start(run_traced, which, NULL);
@@ -99,9 +100,9 @@ static int apply(int which, int kill_at)
 	/* The first stop is that of exec. */
 	EXPECT_EQUAL(waitpid(child, &how, 0), child);
 	EXPECT(WIFSTOPPED(how) && WSTOPSIG(how) == SIGTRAP);
-	EXPECT_EQUAL(
-		ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)),
-		0);
+	EXPECT_EQUAL(ptrace(PTRACE_SETOPTIONS, child, NULL,
+			    (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)),
+		     0);
 	for (;;) {
 		EXPECT_EQUAL(ptrace(PTRACE_SYSCALL, child, NULL, NULL), 0);
 		EXPECT_EQUAL(waitpid(child, &how, 0), child);
@@ -146,8 +147,8 @@ int main(int argc, char **argv)
 		state = now;
 		kills++;
 	}
-	printf("killed at %d of %d stops: %d times nothing had been applied, %d times all\n", kills, all,
-	       kills - applied, applied);
+	printf("killed at %d of %d stops: %d times nothing had been applied, %d times all\n", kills,
+	       all, kills - applied, applied);
 	EXPECT(applied > 0 && applied < kills);
 	return 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names that could deceive go through create, commit and apply, and come whole out of the JSON, whose text is
- * harmless on any terminal; so are errors. The runner is that of be-inspect's tests, on be-ctl. */
+/* Names that could deceive go through create, commit and apply, and come whole out of the JSON,
+ * whose text is harmless on any terminal; so are errors. The runner is that of be-inspect's tests,
+ * on be-ctl. */
 #include "inspects.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Quotes, backslashes, a look-alike of an escape, wide and combining characters, a turn of direction, what means
- * something to YAML, and the longest. */
+/* Quotes, backslashes, a look-alike of an escape, wide and combining characters, a turn of
+ * direction, what means something to YAML, and the longest. */
 static const char *const names[] = {
 	"\"; drop",
 	"C:\\x1b[31m",
@@ -17,7 +18,8 @@ static const char *const names[] = {
 	"\u65e5\u672c\u8a9e",
 	" ",
 	"$(touch /tmp/x)`id`",
-	("a123456789a123456789a123456789a123456789a123456789a123456789a123456789a123456789a123456789a12345678"
+	("a123456789a123456789a123456789a123456789a123456789a123456789a123456789a123456789a12345678"
+	 "9a12345678"
 	 "9"
 	 "a123456789a123456789a123456"),
 };
@@ -36,14 +38,15 @@ static void round_trip(const char *path, const char *category, const char *names
 	EXPECT_TEXT(member(document, "envelope", "category"), category);
 	EXPECT_TEXT(member(document, "envelope", "namespace"), namespace_name);
 	json_decref(document);
-	document = inspect_json("record", "--json", "--category", category, "--namespace", namespace_name,
-				"--amount", "0.5", "--description", category, path, NULL);
+	document = inspect_json("record", "--json", "--category", category, "--namespace",
+				namespace_name, "--amount", "0.5", "--description", category, path,
+				NULL);
 	EXPECT_TEXT(member(document, "transaction", "category"), category);
 	EXPECT_TEXT(member(document, "transaction", "namespace"), namespace_name);
 	EXPECT_TEXT(member(document, "transaction", "description"), category);
 	json_decref(document);
-	document = inspect_json("check", "--json", "--category", category, "--namespace", namespace_name,
-				"--amount", "0.5", path, NULL);
+	document = inspect_json("check", "--json", "--category", category, "--namespace",
+				namespace_name, "--amount", "0.5", path, NULL);
 	EXPECT_TEXT(member(document, "decision", "category"), category);
 	json_decref(document);
 }
@@ -55,10 +58,10 @@ static void declare(const char *path, const char *file)
 	char *text;
 
 	for (int i = 0; i < NAMES; i++)
-		EXPECT_EQUAL(
-			json_array_append_new(envelopes, json_pack("{s:s, s:s, s:s}", "category", names[i],
-								   "namespace", names[i], "limit", "2")),
-			0);
+		EXPECT_EQUAL(json_array_append_new(
+				     envelopes, json_pack("{s:s, s:s, s:s}", "category", names[i],
+							  "namespace", names[i], "limit", "2")),
+			     0);
 	document = json_pack("{s:o}", "envelopes", envelopes);
 	EXPECT_EQUAL(json_dump_file(document, file, JSON_INDENT(1)), 0);
 	json_decref(document);
@@ -82,10 +85,12 @@ static void check_errors(const char *path)
 {
 	struct ending ending;
 
-	inspect(&ending, "check", "--json", "--category", "\x1b[31m\u202e", "--amount", "1", path, NULL);
+	inspect(&ending, "check", "--json", "--category", "\x1b[31m\u202e", "--amount", "1", path,
+		NULL);
 	EXPECT_EQUAL(ending.status, 2);
 	ending_free(&ending);
-	inspect(&ending, "check", "--json", "--category", "safe\u202egnp", "--amount", "1", path, NULL);
+	inspect(&ending, "check", "--json", "--category", "safe\u202egnp", "--amount", "1", path,
+		NULL);
 	EXPECT_EQUAL(ending.status, 1);
 	EXPECT_CONTAINS(ending.errors, "safe\\xe2\\x80\\xaegnp");
 	for (const char *c = ending.output; *c; c++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prune and backup: progress on a terminal, and only there, on one line that is empty at the end; and when they are
- * interrupted in the middle nothing is half done. */
+/* prune and backup: progress on a terminal, and only there, on one line that is empty at the end;
+ * and when they are interrupted in the middle nothing is half done. */
 #include "support.h"
 
 #include <dirent.h>
@@ -84,7 +84,8 @@ static void expect_file(const char *name, const char *expected)
 
 	test_path(path, "%s", name);
 	file = fopen(path, "r");
-	EXPECT(file && (fread(text, 1, sizeof text - 1, file) > 0 || !ferror(file)) && fclose(file) == 0);
+	EXPECT(file && (fread(text, 1, sizeof text - 1, file) > 0 || !ferror(file)) &&
+	       fclose(file) == 0);
 	EXPECT_TEXT(text, expected);
 }
 
@@ -94,8 +95,8 @@ static void expect_drawn(const char *part)
 
 	if (!strstr(drawn, part) || strchr(drawn, '\n') || size < strlen(CLEARED) ||
 	    strcmp(drawn + size - strlen(CLEARED), CLEARED) != 0)
-		test_fail(__FILE__, __LINE__, "expected \"%s\", on a line that is cleared, in: %s", part,
-			  drawn);
+		test_fail(__FILE__, __LINE__, "expected \"%s\", on a line that is cleared, in: %s",
+			  part, drawn);
 }
 
 /* ---- the environment */
@@ -176,7 +177,8 @@ static void check_backup(void)
 	EXPECT_EQUAL(files_beside(), files);
 }
 
-/* A terminal that is told to stop takes nothing more, and whoever draws waits: so Ctrl-C comes after the first step. */
+/* A terminal that is told to stop takes nothing more, and whoever draws waits: so Ctrl-C comes
+ * after the first step. */
 static void check_interrupted_prune(void)
 {
 	struct start start = {-1, -1, 0, {program, "prune", "--before", "0s", environment, NULL}};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One bit of the data file flips, 10 000 times in turn, anywhere in the file. be_verify() in a child process
- * reports every one in a record and every one in LMDB's own structure, and none in bytes that nobody reads; a
- * flip that goes unreported leaves every record as it was. Of the children none crashes and none hangs; nor
- * does be-inspect, which is given as the argument, on a sample of the flips.
+ * One bit of the data file flips, 10 000 times in turn, anywhere in the file. be_verify() in a
+ * child process reports every one in a record and every one in LMDB's own structure, and none in
+ * bytes that nobody reads; a flip that goes unreported leaves every record as it was. Of the
+ * children none crashes and none hangs; nor does be-inspect, which is given as the argument, on a
+ * sample of the flips.
  */
 #include "page-map.h"
 #include "support.h"
@@ -77,15 +78,16 @@ static void fill(struct be_enforcer *handle, uint64_t *random)
 	child.parent_category = "all";
 	for (int i = 0; i < 100; i++) {
 		snprintf(category, sizeof category, "category-%d", i);
-		EXPECT_OK(be_envelope_create(handle, category, 1000 * BE_UNIT, (enum be_period)(i % 5),
-					     i % 3 ? &child : NULL));
+		EXPECT_OK(be_envelope_create(handle, category, 1000 * BE_UNIT,
+					     (enum be_period)(i % 5), i % 3 ? &child : NULL));
 	}
 	commit.detached = true;
 	for (int i = 0; i < 1200; i++) {
-		snprintf(category, sizeof category, "category-%d", (int)(test_random(random) % 100));
+		snprintf(category, sizeof category, "category-%d",
+			 (int)(test_random(random) % 100));
 		commit.ttl_ms = i % 3 ? 0 : 1000000;
-		EXPECT_OK(be_commit_with(handle, category, i % 40, "a commit that is described", &commit, &id,
-					 NULL));
+		EXPECT_OK(be_commit_with(handle, category, i % 40, "a commit that is described",
+					 &commit, &id, NULL));
 		end_some(handle, id, (unsigned)(test_random(random) % 4));
 		if (i % 2)
 			EXPECT_OK(be_record(handle, category, i % 7, "", NULL));
@@ -100,7 +102,8 @@ static void make_environment(uint64_t *random)
 	int fd;
 
 	test_path(environment, "memory");
-	tmpfs_mount(environment, 64 << 20); /* if it can be: the test is slower on a disk, and the same */
+	tmpfs_mount(environment,
+		    64 << 20); /* if it can be: the test is slower on a disk, and the same */
 	test_path(environment, "memory/environment");
 	test_path(data, "memory/environment/data.mdb");
 	options.durability = BE_DURABILITY_PROCESS; /* to be quick */
@@ -194,11 +197,13 @@ static int run_inspect(int index, void *context)
 	alarm(HANG_SECONDS);
 	dup2(nowhere, STDOUT_FILENO);
 	dup2(nowhere, STDERR_FILENO);
-	execl(inspection->program, inspection->program, environment, inspection->view, (char *)NULL);
+	execl(inspection->program, inspection->program, environment, inspection->view,
+	      (char *)NULL);
 	return 126;
 }
 
-/* Verify answers with failure exactly when the library reported something; no view ends by a signal. */
+/* Verify answers with failure exactly when the library reported something; no view ends by a
+ * signal. */
 static void inspect(char *program, size_t offset, unsigned bit, bool reported)
 {
 	for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
@@ -206,8 +211,9 @@ static void inspect(char *program, size_t offset, unsigned bit, bool reported)
 		int status = child_wait(child_start(run_inspect, 0, &inspection));
 
 		if (status >= 126 || (i == 0 && (status != 0) != reported))
-			test_fail(__FILE__, __LINE__, "be-inspect %s ended with %d for bit %u of byte %zu",
-				  views[i], status, bit, offset);
+			test_fail(__FILE__, __LINE__,
+				  "be-inspect %s ended with %d for bit %u of byte %zu", views[i],
+				  status, bit, offset);
 	}
 }
 
@@ -222,8 +228,8 @@ static void expect_outcome(int outcome, size_t offset, unsigned bit)
 		return;
 	if (outcome == OUTCOME_UNNOTICED && use == BYTE_STRUCTURE)
 		return; /* counted */
-	test_fail(__FILE__, __LINE__, "bit %u of byte %zu of page %zu (%s): outcome %d", bit, offset % PAGE,
-		  offset / PAGE, names[use], outcome);
+	test_fail(__FILE__, __LINE__, "bit %u of byte %zu of page %zu (%s): outcome %d", bit,
+		  offset % PAGE, offset / PAGE, names[use], outcome);
 }
 
 struct tally {
@@ -247,10 +253,11 @@ static void try_flip(int fd, size_t offset, unsigned bit, char *inspect_with, st
 
 static void print_tally(const char *what, const struct tally *tally, int64_t start_ns)
 {
-	printf("%s, %.1f s: %" PRIu64 " in records and %" PRIu64 " in structure, all reported but %" PRIu64
-	       " without effect; %" PRIu64 " in unused bytes\n",
-	       what, test_seconds_since(start_ns), tally->flips[BYTE_RECORD], tally->flips[BYTE_STRUCTURE],
-	       tally->without_effect, tally->flips[BYTE_UNUSED]);
+	printf("%s, %.1f s: %" PRIu64 " in records and %" PRIu64
+	       " in structure, all reported but %" PRIu64 " without effect; %" PRIu64
+	       " in unused bytes\n",
+	       what, test_seconds_since(start_ns), tally->flips[BYTE_RECORD],
+	       tally->flips[BYTE_STRUCTURE], tally->without_effect, tally->flips[BYTE_UNUSED]);
 }
 
 int main(int argc, char **argv)

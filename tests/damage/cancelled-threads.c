@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that work on an environment are cancelled, 1 000 of them, wherever they are. No call is left half
- * done, LMDB does not refuse further work, no lock stays held, and the balances are exact: each thread counts
- * what it has been told was recorded, and the one call it was in when it was cancelled may have been, too.
+ * Threads that work on an environment are cancelled, 1 000 of them, wherever they are. No call is
+ * left half done, LMDB does not refuse further work, no lock stays held, and the balances are
+ * exact: each thread counts what it has been told was recorded, and the one call it was in when it
+ * was cancelled may have been, too.
  */
 #include "support.h"
 
@@ -32,7 +33,8 @@ static void *work(void *context)
 		atomic_fetch_add(&worker->recorded, 1);
 		if (be_check(worker->handle, "llm", 1, NULL) != BE_OK)
 			return worker;
-		/* Its amount is 0: cancelled before its release it stays pending, and changes no balance. */
+		/* Its amount is 0: cancelled before its release it stays pending, and changes no
+		 * balance. */
 		if (be_commit(worker->handle, "llm", 0, "", &id) != BE_OK ||
 		    be_release(worker->handle, id) != BE_OK)
 			return worker;
@@ -40,7 +42,8 @@ static void *work(void *context)
 	}
 }
 
-static void cancel_some(struct be_enforcer *handle, uint64_t *random, uint64_t *called, uint64_t *recorded)
+static void cancel_some(struct be_enforcer *handle, uint64_t *random, uint64_t *called,
+			uint64_t *recorded)
 {
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];

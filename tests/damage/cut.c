@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files that were cut or are garbage. data.mdb cut at each 4 KiB boundary: be_open() answers with a status,
- * and where it opens, everything is there. be-inspect, whose path is the argument, answers too. The files
- * beside it only coordinate processes: whatever they hold when nobody uses them, the environment opens and
- * adds up, or a status says which file to remove.
+ * Files that were cut or are garbage. data.mdb cut at each 4 KiB boundary: be_open() answers with a
+ * status, and where it opens, everything is there. be-inspect, whose path is the argument, answers
+ * too. The files beside it only coordinate processes: whatever they hold when nobody uses them, the
+ * environment opens and adds up, or a status says which file to remove.
  */
 #include "support.h"
 #include "tmpfs.h"
@@ -57,8 +57,8 @@ static void write_file(const char *directory, const char *name, const uint8_t *b
 	close(fd);
 }
 
-/* Envelopes that are made first and removed last leave free pages at the beginning, into which the roots then
- * move, so that most cuts spare them. */
+/* Envelopes that are made first and removed last leave free pages at the beginning, into which the
+ * roots then move, so that most cuts spare them. */
 static void make_sound(void)
 {
 	struct be_enforcer *handle;
@@ -75,8 +75,8 @@ static void make_sound(void)
 		EXPECT_OK(be_envelope_create(handle, category, 1, BE_PERIOD_TOTAL, NULL));
 	}
 	for (int i = 0; i < RECORDS; i++)
-		EXPECT_OK(
-			be_record(handle, "llm", 1, "a description that takes some space in the file", NULL));
+		EXPECT_OK(be_record(handle, "llm", 1,
+				    "a description that takes some space in the file", NULL));
 	for (int i = 0; i < OTHERS; i++) {
 		snprintf(category, sizeof category, "other-%d", i);
 		EXPECT_OK(be_envelope_remove(handle, category));
@@ -147,8 +147,8 @@ static void inspect(bool expected, const char *what, size_t number)
 		int status = child_wait(child_start(run_inspect, 0, views[i]));
 
 		if (status >= 126 || (status == 0) != expected)
-			test_fail(__FILE__, __LINE__, "%s %zu: be-inspect %s ended with %d", what, number,
-				  views[i], status);
+			test_fail(__FILE__, __LINE__, "%s %zu: be-inspect %s ended with %d", what,
+				  number, views[i], status);
 	}
 }
 
@@ -171,8 +171,8 @@ static void cut_data(void)
 		refused += !reads;
 		cuts++;
 	}
-	printf("data.mdb cut at %zu boundaries: refused %zu times, served wholly %zu times\n", cuts, refused,
-	       cuts - refused);
+	printf("data.mdb cut at %zu boundaries: refused %zu times, served wholly %zu times\n", cuts,
+	       refused, cuts - refused);
 	EXPECT(refused > cuts / 2);
 	/* An empty file is where none was yet. */
 	free(bytes);

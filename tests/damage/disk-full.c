@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk of a few MiB that fills up. The call that meets it says BE_DISK_FULL and changes nothing, reading
- * goes on, and once there is space the same call works, in this process and in others, with exact balances.
- * An environment that cannot be made for lack of space says so too, wherever the space ends, and is made
- * later.
+ * A disk of a few MiB that fills up. The call that meets it says BE_DISK_FULL and changes nothing,
+ * reading goes on, and once there is space the same call works, in this process and in others, with
+ * exact balances. An environment that cannot be made for lack of space says so too, wherever the
+ * space ends, and is made later.
  */
 #include "support.h"
 #include "tmpfs.h"
@@ -71,7 +71,8 @@ static unsigned fill(struct be_enforcer *handle)
 		EXPECT(count++ < 100000);
 	}
 	EXPECT_STATUS(status, BE_DISK_FULL);
-	EXPECT(strstr(be_last_error(), environment) != NULL && strstr(be_last_error(), "space") != NULL);
+	EXPECT(strstr(be_last_error(), environment) != NULL &&
+	       strstr(be_last_error(), "space") != NULL);
 	return count;
 }
 
@@ -131,7 +132,8 @@ static void test_filling(enum be_durability durability)
 		EXPECT_BALANCE(handle, "llm", *recorded, 5);
 		EXPECT_OK(be_release(handle, id));
 		EXPECT_VERIFIED(handle);
-		leave_free((size_t)round * 4096); /* so that some writes are cut short, and others refused */
+		leave_free((size_t)round *
+			   4096); /* so that some writes are cut short, and others refused */
 	}
 	be_close(handle);
 	free_all();
@@ -141,7 +143,8 @@ static void test_filling(enum be_durability durability)
 	be_close(handle);
 	test_remove(environment);
 	printf("%s: the disk was full %d times, after %u records\n",
-	       durability == BE_DURABILITY_FULL ? "full durability" : "process durability", ROUNDS, count);
+	       durability == BE_DURABILITY_FULL ? "full durability" : "process durability", ROUNDS,
+	       count);
 }
 
 /* In a process of its own: where space is missing under a mapped file, using it is SIGBUS. */
@@ -180,7 +183,8 @@ static void test_making(void)
 		test_remove(environment);
 	}
 	EXPECT(refused > 10);
-	printf("an environment could not be made with %u amounts of space, and was made once there was "
+	printf("an environment could not be made with %u amounts of space, and was made once there "
+	       "was "
 	       "more\n",
 	       refused);
 }

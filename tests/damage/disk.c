@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls that are replaced, and the log. An event takes its place in the log by an atomic counter: a write
- * before its system call, all others after theirs, so that whatever an event stands for had begun when it was
- * logged and what it promises was kept. The kernel is called by number: asking the dynamic linker for the
- * functions behind ours would not do in programs that a sanitizer has laid hands on.
+ * The calls that are replaced, and the log. An event takes its place in the log by an atomic
+ * counter: a write before its system call, all others after theirs, so that whatever an event
+ * stands for had begun when it was logged and what it promises was kept. The kernel is called by
+ * number: asking the dynamic linker for the functions behind ours would not do in programs that a
+ * sanitizer has laid hands on.
  */
 /* The names without 64 are wanted, too: LMDB uses those. */
 #undef _FILE_OFFSET_BITS
@@ -26,7 +27,8 @@
 #define EVENTS_MAX ((size_t)1 << 16)
 #define BYTES_MAX ((size_t)1 << 28)
 
-const char *const disk_mapped[DISK_MAPPED_FILES] = {"be-owners", "be-group", "be-counts", "lock.mdb"};
+const char *const disk_mapped[DISK_MAPPED_FILES] = {"be-owners", "be-group", "be-counts",
+						    "lock.mdb"};
 
 static struct log {
 	atomic_bool on;
@@ -124,8 +126,8 @@ static bool is_file(int fd, const char *beside)
 	if (!recording())
 		return false;
 	snprintf(path, sizeof path, "%s/%s", log_shared->environment, beside);
-	return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 && open_one.st_dev == named.st_dev &&
-	       open_one.st_ino == named.st_ino;
+	return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
+	       open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino;
 }
 
 static bool is_data(int fd)
@@ -141,7 +143,8 @@ static void snapshot(uint32_t which)
 	int fd;
 
 	snprintf(path, sizeof path, "%s/%s", log_shared->environment, disk_mapped[which]);
-	/* LMDB's locks on lock.mdb would go with a descriptor of it that is closed: it is left open. */
+	/* LMDB's locks on lock.mdb would go with a descriptor of it that is closed: it is left
+	 * open. */
 	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
@@ -301,7 +304,8 @@ static int open_other_boot_id(void)
 	static const char id[] = "01234567-89ab-cdef-0123-456789abcdef\n";
 	int fd = memfd_create("boot_id", MFD_CLOEXEC);
 
-	EXPECT(fd >= 0 && write(fd, id, sizeof id - 1) == sizeof id - 1 && lseek(fd, 0, SEEK_SET) == 0);
+	EXPECT(fd >= 0 && write(fd, id, sizeof id - 1) == sizeof id - 1 &&
+	       lseek(fd, 0, SEEK_SET) == 0);
 	return fd;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a program does to the disk. The calls by which it writes, flushes and makes files are replaced by
- * ours, also for LMDB and the library, since the dynamic linker looks into the program first. They do what
- * they always do, and log it in memory shared with children; image.h makes of the log what is left when the
- * power fails.
+ * What a program does to the disk. The calls by which it writes, flushes and makes files are
+ * replaced by ours, also for LMDB and the library, since the dynamic linker looks into the program
+ * first. They do what they always do, and log it in memory shared with children; image.h makes of
+ * the log what is left when the power fails.
  */
 #ifndef DISK_H
 #define DISK_H
@@ -41,8 +41,9 @@ struct disk_event {
 #define DISK_MAPPED_FILES 4
 extern const char *const disk_mapped[DISK_MAPPED_FILES];
 
-/* From now on what this process and its children do with `environment`, which must not exist yet, is logged.
- */
+/* From now on what this process and its children do with `environment`, which must not exist yet,
+ * is logged.
+ * */
 void disk_record(const char *environment);
 void disk_record_end(void);
 

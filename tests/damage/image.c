@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every sector has its flushed state and the writes since then that touched it, in order; at a failure it is
- * in the state after any number of these. The log is followed once, from failure to failure.
+ * Every sector has its flushed state and the writes since then that touched it, in order; at a
+ * failure it is in the state after any number of these. The log is followed once, from failure to
+ * failure.
  */
 #include "image.h"
 
@@ -51,7 +52,8 @@ static struct {
 	size_t sectors_used; /* that were ever written */
 	bool name_made, name_flushed, above_made, above_flushed;
 	size_t name_at, above_at; /* events that made them */
-	size_t marks[MARKS_MAX];  /* events that may be the last to have changed be-boot; the first is flushed
+	size_t marks
+		[MARKS_MAX]; /* events that may be the last to have changed be-boot; the first is flushed
 				   */
 	size_t mark_count;
 } disk;
@@ -83,7 +85,8 @@ static void add_write(size_t index)
 
 		if (sector->count == sector->room) {
 			sector->room = sector->room ? 2 * sector->room : 4;
-			sector->writes = realloc(sector->writes, sector->room * sizeof *sector->writes);
+			sector->writes =
+				realloc(sector->writes, sector->room * sizeof *sector->writes);
 			EXPECT(sector->writes != NULL);
 		}
 		sector->writes[sector->count++] = index;
@@ -209,7 +212,8 @@ static size_t writes_until(const struct sector *sector, size_t moment)
 	return count;
 }
 
-/* A unit gets the state of one moment: after any of the writes that touched it since it was flushed. */
+/* A unit gets the state of one moment: after any of the writes that touched it since it was
+ * flushed. */
 static void make_unit(const struct how *how, size_t first, size_t moment, uint64_t *random,
 		      struct image *image)
 {
@@ -250,7 +254,8 @@ static size_t pending_writes(size_t *writes, size_t room)
 
 		if (write->kind != DISK_WRITE)
 			continue;
-		for (size_t i = (size_t)write->offset / SECTOR; !pending && i * SECTOR < end_of(write); i++)
+		for (size_t i = (size_t)write->offset / SECTOR;
+		     !pending && i * SECTOR < end_of(write); i++)
 			for (size_t j = 0; !pending && j < disk.sectors[i].count; j++)
 				pending = disk.sectors[i].writes[j] == event;
 		if (pending)
@@ -281,7 +286,8 @@ static void make_data(const char *directory, uint64_t *random, struct image *ima
 	memcpy(disk.made, disk.flushed, disk.sectors_used * SECTOR);
 	if (count > 0)
 		moment = writes[test_random(random) % count];
-	/* The size may arrive without the data, and the data without the size. Mostly it is the last one. */
+	/* The size may arrive without the data, and the data without the size. Mostly it is the
+	 * last one. */
 	for (size_t i = 0; i < count; i++)
 		if (end_of(disk_event(writes[i])) > size && test_random(random) % 8 != 0)
 			size = end_of(disk_event(writes[i]));
@@ -303,7 +309,8 @@ static const struct disk_event *choose_mapped(uint32_t which, uint64_t *random)
 	for (size_t i = 0; i < disk.next; i++) {
 		const struct disk_event *event = disk_event(i);
 
-		if (event->kind == DISK_MAPPED && event->note == which && test_random(random) % ++seen == 0)
+		if (event->kind == DISK_MAPPED && event->note == which &&
+		    test_random(random) % ++seen == 0)
 			chosen = event;
 	}
 	return chosen;
@@ -311,7 +318,8 @@ static const struct disk_event *choose_mapped(uint32_t which, uint64_t *random)
 
 static void make_mapped(const char *directory, uint32_t which, uint64_t *random)
 {
-	const struct disk_event *from = choose_mapped(which, random), *other = choose_mapped(which, random);
+	const struct disk_event *from = choose_mapped(which, random),
+				*other = choose_mapped(which, random);
 	unsigned how = (unsigned)(test_random(random) % 5);
 	uint8_t *bytes;
 	size_t size;
@@ -336,10 +344,12 @@ static void make_mapped(const char *directory, uint32_t which, uint64_t *random)
 
 static void make_mark(const char *directory, uint64_t *random)
 {
-	const struct disk_event *event = disk_event(disk.marks[test_random(random) % disk.mark_count]);
+	const struct disk_event *event =
+		disk_event(disk.marks[test_random(random) % disk.mark_count]);
 
 	if (event->kind == DISK_MARKED)
-		write_file(directory, "be-boot", event->data, test_random(random) % (event->size + 1));
+		write_file(directory, "be-boot", event->data,
+			   test_random(random) % (event->size + 1));
 }
 
 void image_make(const char *directory, size_t event, uint64_t *random, struct image *image)

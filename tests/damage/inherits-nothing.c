@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program that a worker executes inherits none of the library's descriptors: it would keep locks held for a
- * worker that is long dead. Run with an argument, this program is the one executed.
+ * A program that a worker executes inherits none of the library's descriptors: it would keep locks
+ * held for a worker that is long dead. Run with an argument, this program is the one executed.
  */
 #include "support.h"
 
@@ -63,7 +63,8 @@ static int spawn(const struct execution *execution)
 
 int main(int argc, char **argv)
 {
-	static const enum be_durability durabilities[] = {BE_DURABILITY_FULL, BE_DURABILITY_PROCESS};
+	static const enum be_durability durabilities[] = {BE_DURABILITY_FULL,
+							  BE_DURABILITY_PROCESS};
 	struct execution execution = {argv[0], NULL};
 	char environment[PATH_MAX];
 	struct be_enforcer *handle;

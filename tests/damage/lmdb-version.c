@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Versions of liblmdb in which a closing process can destroy the locks of the others are refused, with a text
- * that names them, before anything is made. This program has its own mdb_version(), which is found first.
+ * Versions of liblmdb in which a closing process can destroy the locks of the others are refused,
+ * with a text that names them, before anything is made. This program has its own mdb_version(),
+ * which is found first.
  */
 #include "support.h"
 

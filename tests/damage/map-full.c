@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An environment that reaches its map_size says BE_MAP_FULL, changes nothing and goes on being read; opened
- * with a larger one it goes on. A process with the smaller size is told so when others have outgrown it.
+ * An environment that reaches its map_size says BE_MAP_FULL, changes nothing and goes on being
+ * read; opened with a larger one it goes on. A process with the smaller size is told so when others
+ * have outgrown it.
  */
 #include "support.h"
 
@@ -50,7 +51,8 @@ static int outgrow(int records, void *context)
 static void expect_told(enum be_status status)
 {
 	EXPECT_STATUS(status, BE_MAP_FULL);
-	EXPECT(strstr(be_last_error(), environment) != NULL && strstr(be_last_error(), "map_size") != NULL);
+	EXPECT(strstr(be_last_error(), environment) != NULL &&
+	       strstr(be_last_error(), "map_size") != NULL);
 }
 
 int main(void)

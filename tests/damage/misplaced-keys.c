@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys of branch pages that are larger than those after them, each in turn: LMDB's search for what lies behind
- * such a key ends before it, so that a walk which goes on from what was found comes there again, for ever. Every
- * listing ends, shows no record twice, and be_verify() reports each.
+ * Keys of branch pages that are larger than those after them, each in turn: LMDB's search for what
+ * lies behind such a key ends before it, so that a walk which goes on from what was found comes
+ * there again, for ever. Every listing ends, shows no record twice, and be_verify() reports each.
  */
 #include "page-map.h"
 #include "support.h"
@@ -91,7 +91,8 @@ static bool count_transaction(void *context, const struct be_transaction *transa
 	return ++*(int *)context <= RECORDS;
 }
 
-/* One that the callback ended had shown more than there is. Fewer are not always noticed but by be_verify(). */
+/* One that the callback ended had shown more than there is. Fewer are not always noticed but by
+ * be_verify(). */
 static void expect_end(enum be_status status)
 {
 	if (status != BE_OK)
@@ -134,7 +135,8 @@ static void misplace(int fd, size_t node)
 	EXPECT(pwrite(fd, largest, size, at) == (ssize_t)size);
 	status = child_wait(child_start(look, 0, NULL));
 	if (status != 0)
-		test_fail(__FILE__, __LINE__, "the child ended with %d (%s) for the key at byte %zu", status,
+		test_fail(__FILE__, __LINE__,
+			  "the child ended with %d (%s) for the key at byte %zu", status,
 			  status == 128 + SIGALRM ? "it went on for ever" : "see above", node);
 	EXPECT(pwrite(fd, file + at, size, at) == (ssize_t)size);
 }
@@ -165,7 +167,8 @@ int main(void)
 		}
 	}
 	close(fd);
-	printf("%u keys out of order, one after the other, in %u branch pages: each reported, no listing "
+	printf("%u keys out of order, one after the other, in %u branch pages: each reported, no "
+	       "listing "
 	       "went on\n",
 	       keys, pages);
 	EXPECT(keys > 10);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a later version of the library wrote is answered with BE_NEWER_FORMAT by this one, and left as it is
- * to the last byte: a header of a later format, whatever its size; a single record; and files in use by
- * another version of LMDB.
+ * What a later version of the library wrote is answered with BE_NEWER_FORMAT by this one, and left
+ * as it is to the last byte: a header of a later format, whatever its size; a single record; and
+ * files in use by another version of LMDB.
  */
 #include "support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB 0.9's layout once more, by offsets, on purpose: a test that took it from the library would repeat its
- * mistakes. The file is sound and trusted.
+ * LMDB 0.9's layout once more, by offsets, on purpose: a test that took it from the library would
+ * repeat its mistakes. The file is sound and trusted.
  */
 #include "page-map.h"
 

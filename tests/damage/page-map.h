@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each byte of a sound LMDB data file is for, found independently of the library's own reading of pages.
+ * What each byte of a sound LMDB data file is for, found independently of the library's own reading
+ * of pages.
  */
 #ifndef PAGE_MAP_H
 #define PAGE_MAP_H

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The power fails at a random moment, and what was flushed by then is on the disk, and of the rest any part
- * (image.h). In full durability every acknowledged operation is there: for one process, the whole state is
- * that after the last acknowledged operation, or after the one under way; for a pool, nothing acknowledged is
- * missing and nothing else is there but what was under way. Everything adds up, and the environment serves
- * on. In process durability the environment is refused, without a look at what lies in it.
+ * The power fails at a random moment, and what was flushed by then is on the disk, and of the rest
+ * any part (image.h). In full durability every acknowledged operation is there: for one process,
+ * the whole state is that after the last acknowledged operation, or after the one under way; for a
+ * pool, nothing acknowledged is missing and nothing else is there but what was under way.
+ * Everything adds up, and the environment serves on. In process durability the environment is
+ * refused, without a look at what lies in it.
  *
- * A failure names the image by which it can be made again with the same seed. The pool's log is another one
- * each time; with TEST_KEEP set to a directory, a failed image is kept there.
+ * A failure names the image by which it can be made again with the same seed. The pool's log is
+ * another one each time; with TEST_KEEP set to a directory, a failed image is kept there.
  */
 #include "disk.h"
 #include "image.h"
@@ -65,8 +66,8 @@ static int64_t fixed_clock(void *context)
 	return START_NS;
 }
 
-static enum be_status open_environment(const char *path, enum be_durability durability, uint32_t flags,
-				       struct be_enforcer **handle)
+static enum be_status open_environment(const char *path, enum be_durability durability,
+				       uint32_t flags, struct be_enforcer **handle)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 
@@ -115,8 +116,9 @@ static bool add_commit(void *context, const struct be_commit_info *commit)
 
 static bool add_transaction(void *context, const struct be_transaction *transaction)
 {
-	uint64_t numbers[] = {transaction->id, transaction->commit_id, (uint64_t)transaction->amount,
-			      (uint64_t)transaction->held, (uint64_t)transaction->kind};
+	uint64_t numbers[] = {transaction->id, transaction->commit_id,
+			      (uint64_t)transaction->amount, (uint64_t)transaction->held,
+			      (uint64_t)transaction->kind};
 
 	add(context, numbers, sizeof numbers);
 	add(context, transaction->category, strlen(transaction->category) + 1);
@@ -150,18 +152,19 @@ static void create_envelope(struct be_enforcer *handle, int which)
 
 	options.parent_category = which == 0 ? NULL : categories[0];
 	EXPECT_OK(be_envelope_ensure(handle, which < CATEGORIES ? categories[which] : "idle",
-				     1000000 * BE_UNIT, which % 2 ? BE_PERIOD_MONTHLY : BE_PERIOD_TOTAL,
-				     &options));
+				     1000000 * BE_UNIT,
+				     which % 2 ? BE_PERIOD_MONTHLY : BE_PERIOD_TOTAL, &options));
 }
 
-static void commit(struct worker *worker, const char *category, int64_t amount, struct acknowledged *done)
+static void commit(struct worker *worker, const char *category, int64_t amount,
+		   struct acknowledged *done)
 {
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
 
 	options.detached = test_random(&worker->random) % 2;
 	options.ttl_ms = test_random(&worker->random) % 2 ? 0 : 3600 * 1000;
-	EXPECT_OK(
-		be_commit_with(worker->handle, category, amount, "a commit", &options, &done->commit, NULL));
+	EXPECT_OK(be_commit_with(worker->handle, category, amount, "a commit", &options,
+				 &done->commit, NULL));
 	worker->pending[worker->count++] = done->commit;
 	done->deed = DEED_COMMIT;
 }
@@ -175,7 +178,8 @@ static uint64_t take_pending(struct worker *worker)
 	return id;
 }
 
-static void charge(struct worker *worker, const char *category, int64_t amount, struct acknowledged *done)
+static void charge(struct worker *worker, const char *category, int64_t amount,
+		   struct acknowledged *done)
 {
 	struct be_transaction transaction = BE_TRANSACTION_INIT;
 	char description[BE_DESCRIPTION_SIZE];
@@ -185,7 +189,8 @@ static void charge(struct worker *worker, const char *category, int64_t amount, 
 	description[size] = '\0';
 	if (worker->count > 0 && test_random(&worker->random) % 2) {
 		done->commit = take_pending(worker);
-		EXPECT_OK(be_settle(worker->handle, done->commit, amount, description, &transaction));
+		EXPECT_OK(
+			be_settle(worker->handle, done->commit, amount, description, &transaction));
 	} else {
 		EXPECT_OK(be_record(worker->handle, category, amount, description, &transaction));
 	}
@@ -199,7 +204,8 @@ static void change_envelope(struct worker *worker, unsigned choice, int64_t amou
 	const char *category = categories[test_random(&worker->random) % CATEGORIES];
 
 	if (choice == 8)
-		EXPECT_OK(be_envelope_set_limit(worker->handle, category, 1000000 * BE_UNIT + amount));
+		EXPECT_OK(be_envelope_set_limit(worker->handle, category,
+						1000000 * BE_UNIT + amount));
 	else if (choice == 9)
 		EXPECT_OK(be_envelope_reset(worker->handle, category));
 	else if (amount % 2)
@@ -236,7 +242,8 @@ static struct be_enforcer *open_noted(enum be_durability durability, uint32_t fl
 
 	EXPECT_OK(open_environment(environment, durability, flags, &handle));
 	opened.state = digest(handle);
-	disk_note(durability == BE_DURABILITY_FULL ? NOTE_OPENED_FULL : NOTE_OPENED, &opened, sizeof opened);
+	disk_note(durability == BE_DURABILITY_FULL ? NOTE_OPENED_FULL : NOTE_OPENED, &opened,
+		  sizeof opened);
 	disk_snapshot();
 	return handle;
 }
@@ -270,7 +277,8 @@ static int run_alone(int index, void *context)
 	return 0;
 }
 
-/* Full durability leaves pages behind that are sound and out of date; then nothing is flushed for a while. */
+/* Full durability leaves pages behind that are sound and out of date; then nothing is flushed for a
+ * while. */
 static int run_unflushed(int index, void *context)
 {
 	struct worker worker = {.random = seed};
@@ -314,7 +322,8 @@ static const struct acknowledged *note_at(size_t event)
 	return (const struct acknowledged *)disk_event(event)->data;
 }
 
-/* The state acknowledged last before the event, and the next one. False: nothing was acknowledged yet. */
+/* The state acknowledged last before the event, and the next one. False: nothing was acknowledged
+ * yet. */
 static bool expected_states(size_t event, uint64_t states[2])
 {
 	bool any = false;
@@ -382,7 +391,8 @@ static bool find_commit(void *context, const struct be_commit_info *commit)
 static bool is_ended(const struct found *found, uint64_t commit)
 {
 	for (size_t i = 0; i < found->count; i++)
-		if (found->acknowledged[i]->commit == commit && found->acknowledged[i]->deed != DEED_COMMIT)
+		if (found->acknowledged[i]->commit == commit &&
+		    found->acknowledged[i]->deed != DEED_COMMIT)
 			return true;
 	return false;
 }
@@ -431,7 +441,8 @@ static bool expect_detached(void *context, const struct be_commit_info *commit)
 {
 	(void)context;
 	if (!commit->detached)
-		test_fail(__FILE__, __LINE__, "commit %" PRIu64 " outlived the loss of power", commit->id);
+		test_fail(__FILE__, __LINE__, "commit %" PRIu64 " outlived the loss of power",
+			  commit->id);
 	return true;
 }
 
@@ -453,8 +464,8 @@ static void expect_usable(void)
 	be_close(handle);
 }
 
-/* Nothing is acknowledged before the environment is made. And once it was opened with process durability it
- * may be refused, until it has been opened with full durability again. */
+/* Nothing is acknowledged before the environment is made. And once it was opened with process
+ * durability it may be refused, until it has been opened with full durability again. */
 static bool may_be_refused(size_t event)
 {
 	bool may_be = true;
@@ -471,7 +482,8 @@ static bool may_be_refused(size_t event)
 	return may_be;
 }
 
-/* And it must be refused from the opening with process durability to the next that is acknowledged. */
+/* And it must be refused from the opening with process durability to the next that is
+ * acknowledged. */
 static bool must_be_refused(size_t event)
 {
 	bool must_be = false;
@@ -499,11 +511,13 @@ static int look(int mode, void *context)
 	disk_be_quick();
 	disk_boot_anew();
 	status = open_environment(image_directory, BE_DURABILITY_FULL, BE_OPEN_READ_ONLY, &handle);
-	if (!acknowledged && status != BE_OK) /* what is half made is made whole by those who write */
+	if (!acknowledged &&
+	    status != BE_OK) /* what is half made is made whole by those who write */
 		status = open_environment(image_directory, BE_DURABILITY_FULL, 0, &handle);
 	if (status != BE_OK && may_be_refused(image->event)) {
 		if (acknowledged)
-			expect_status(__FILE__, __LINE__, "to open the image", status, BE_OTHER_BOOT);
+			expect_status(__FILE__, __LINE__, "to open the image", status,
+				      BE_OTHER_BOOT);
 		return VERDICT_REFUSED;
 	}
 	expect_status(__FILE__, __LINE__, "to open the image", status, BE_OK);
@@ -511,7 +525,8 @@ static int look(int mode, void *context)
 	EXPECT_VERIFIED(handle);
 	state = digest(handle);
 	if (acknowledged && mode != MODE_POOL && state != states[0] && state != states[1])
-		test_fail(__FILE__, __LINE__, "the image is in no state that was acknowledged or under way");
+		test_fail(__FILE__, __LINE__,
+			  "the image is in no state that was acknowledged or under way");
 	if (mode == MODE_POOL)
 		expect_pool(handle, image->event);
 	be_close(handle);
@@ -536,7 +551,8 @@ static void choose_moments(size_t *moments, uint64_t *random)
 	while (!note_at(opened))
 		opened++;
 	for (size_t i = 0; i < IMAGES; i++)
-		moments[i] = test_random(random) % (i < IMAGES / 10 ? opened + 2 : disk_events() + 1);
+		moments[i] =
+			test_random(random) % (i < IMAGES / 10 ? opened + 2 : disk_events() + 1);
 	qsort(moments, IMAGES, sizeof *moments, ascending);
 }
 
@@ -572,8 +588,8 @@ static void fail_often(const char *what, enum mode mode, uint64_t *random)
 			image_failed(&image, i, status);
 		refused += status == VERDICT_REFUSED;
 	}
-	printf("%s: %d of %d images are as they must be, %u of them refused; %zu events, %.1f s\n", what,
-	       IMAGES, IMAGES, refused, disk_events(), test_seconds_since(start));
+	printf("%s: %d of %d images are as they must be, %u of them refused; %zu events, %.1f s\n",
+	       what, IMAGES, IMAGES, refused, disk_events(), test_seconds_since(start));
 }
 
 static void record(const char *name, int processes, child_function *run, uint32_t flags)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All slots of LMDB's reader table are taken. While their owner lives, whoever needs one more is told
- * BE_TOO_MANY_PROCESSES; once it is dead, its slots are freed by the first that finds none.
+ * All slots of LMDB's reader table are taken. While their owner lives, whoever needs one more is
+ * told BE_TOO_MANY_PROCESSES; once it is dead, its slots are freed by the first that finds none.
  *
  * 4096 processes would be needed; the table is filled by hand with the pid of one that lives.
  */
@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #define SLOT 64
-/* Where the number of slots in use stands: behind magic, format, a mutex and the last txn's number. */
+/* Where the number of slots in use stands: behind magic, format, a mutex and the last txn's
+ * number. */
 #define IN_USE (8 + sizeof(pthread_mutex_t) + 8)
 
 static char environment[PATH_MAX];
@@ -41,8 +42,9 @@ static int hold_open(int end, void *context)
 		pause();
 }
 
-/* Gives every free slot of the table to `pid`, and raises the number of slots in use to all of them. Done by
- * a process that has not opened the environment, whose locks would go with the descriptor. */
+/* Gives every free slot of the table to `pid`, and raises the number of slots in use to all of
+ * them. Done by a process that has not opened the environment, whose locks would go with the
+ * descriptor. */
 static int fill_table(int pid, void *unused)
 {
 	char path[PATH_MAX];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Amounts: a text is accepted exactly when it looks like one, as told by a second look that knows
- * nothing of the parser; what was accepted comes back as the same digits; and any number can be written
- * and, when it is not below zero, read again.
+ * nothing of the parser; what was accepted comes back as the same digits; and any number can be
+ * written and, when it is not below zero, read again.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names: what is accepted is what a second, slow decoder accepts, which puts each code point together,
- * bit by bit, and then asks whether it may be there and was written in the shortest way.
+ * Names: what is accepted is what a second, slow decoder accepts, which puts each code point
+ * together, bit by bit, and then asks whether it may be there and was written in the shortest way.
  */
 #include "fuzz.h"
 #include "rules/name.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole data file. The library's own reading of it judges any bytes, and ends. LMDB, which trusts its pages,
- * could crash on most of them and so sees only what was found whole: that opens, can be listed and verified,
- * whatever its records say, without a crash.
+ * A whole data file. The library's own reading of it judges any bytes, and ends. LMDB, which trusts
+ * its pages, could crash on most of them and so sees only what was found whole: that opens, can be
+ * listed and verified, whatever its records say, without a crash.
  */
 #include "fuzz.h"
 
@@ -97,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		status = preflight_all_pages(data_file, fd, newest_txn(data), &outdated);
 		assert(!outdated && (status == BE_OK || status == BE_DAMAGED));
 		/* What is found whole when all is read is not found cut short when little is. */
-		assert(status != BE_OK || preflight_pages(data_file, fd, newest_txn(data)) == BE_OK);
+		assert(status != BE_OK ||
+		       preflight_pages(data_file, fd, newest_txn(data)) == BE_OK);
 		if (status == BE_OK)
 			read_through_lmdb();
 	}

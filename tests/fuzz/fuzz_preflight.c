@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The meta pages of a data file: any bytes are judged, with a text that names the file when they are refused,
- * and what is let through names pages that are in the file. The first four bytes are the size of the file in
- * units of 64 bytes.
+ * The meta pages of a data file: any bytes are judged, with a text that names the file when they
+ * are refused, and what is let through names pages that are in the file. The first four bytes are
+ * the size of the file in units of 64 bytes.
  */
 #include "fuzz.h"
 

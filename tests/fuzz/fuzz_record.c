@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records: any key and value are either refused, or read into a structure that, written again, gives a record
- * that is accepted, whose checksum fits, and that means the same. Keys are read and written alike.
+ * Records: any key and value are either refused, or read into a structure that, written again,
+ * gives a record that is accepted, whose checksum fits, and that means the same. Keys are read and
+ * written alike.
  *
  * The first byte is the size of the key; the value follows it.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Traces: any bytes are either refused, with a reason and nothing left behind, or give requests that are
- * within bounds and in the order of the lines, and that written out again give the same requests.
+ * Traces: any bytes are either refused, with a reason and nothing left behind, or give requests
+ * that are within bounds and in the order of the lines, and that written out again give the same
+ * requests.
  */
 #include "fuzz.h"
 
@@ -33,7 +34,8 @@ static void expect_written_alike(const struct trace_request *request)
 	assert(gmtime_r(&seconds, &tm));
 	assert(strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm) == 19);
 	length = snprintf(line, sizeof line, "%s.%09" PRId64 ",%" PRId64 ",%" PRId64, date,
-			  request->at_ns % 1000000000, request->input_tokens, request->output_tokens);
+			  request->at_ns % 1000000000, request->input_tokens,
+			  request->output_tokens);
 	assert(trace_parse(line, (size_t)length, &again, &problem));
 	assert(again.count == 1);
 	assert(again.requests[0].at_ns == request->at_ns);

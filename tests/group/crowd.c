@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * More threads than a batch carries commit and release as fast as they can. Each must have its turn: neither
- * may those whose slots are looked at first push out the others, nor may a leader go on for others for ever and
- * keep its own caller waiting.
+ * More threads than a batch carries commit and release as fast as they can. Each must have its
+ * turn: neither may those whose slots are looked at first push out the others, nor may a leader go
+ * on for others for ever and keep its own caller waiting.
  */
 #include "crash.h"
 
@@ -73,8 +73,8 @@ int main(void)
 	}
 	median(crowd.longest_ns, THREADS);
 	print_figures("longest wait of each thread", crowd.longest_ns, THREADS);
-	printf("%d threads: %d operations each on average, %d at least\n", THREADS, OPERATIONS / THREADS,
-	       fewest);
+	printf("%d threads: %d operations each on average, %d at least\n", THREADS,
+	       OPERATIONS / THREADS, fewest);
 	EXPECT(fewest >= OPERATIONS / THREADS / 10);
 	EXPECT_BALANCE(crowd.handle, "llm", 0, 0);
 	be_close(crowd.handle);

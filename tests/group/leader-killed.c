@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The leader of a batch is killed before and after every system call that it makes while it carries the
- * operations of others, and so both before and after its txn is committed, and before and after the others
- * are told. Each of them must get a true answer, and be in the ledger exactly once.
+ * The leader of a batch is killed before and after every system call that it makes while it carries
+ * the operations of others, and so both before and after its txn is committed, and before and after
+ * the others are told. Each of them must get a true answer, and be in the ledger exactly once.
  *
- * The batch is put together for certain: a first child leads and is held where it writes. The second child,
- * the one to be killed, then waits to lead next, and three more post their operations and sleep. When the
- * first is let go, the second carries all of them.
+ * The batch is put together for certain: a first child leads and is held where it writes. The
+ * second child, the one to be killed, then waits to lead next, and three more post their operations
+ * and sleep. When the first is let go, the second carries all of them.
  */
 #include "traced.h"
 
@@ -82,8 +82,8 @@ static void expect_once(bool leader_lived)
 	be_close(handle);
 }
 
-/* Kills the leader at its step so many. Returns false when it ended before that; *delay_ns is how long after
- * the kill the last of the others was answered. */
+/* Kills the leader at its step so many. Returns false when it ended before that; *delay_ns is how
+ * long after the kill the last of the others was answered. */
 static bool kill_at(int step, int64_t *delay_ns)
 {
 	static bool traced = true, untraced = false;
@@ -144,8 +144,8 @@ int main(int argc, char **argv)
 	test_path(path, "environment");
 	while (steps < STEPS_MAX && kill_at(steps, &delays[steps]))
 		steps++;
-	printf("%s durability: the leader was killed at %d steps\n", crash_durability_name(durability),
-	       steps);
+	printf("%s durability: the leader was killed at %d steps\n",
+	       crash_durability_name(durability), steps);
 	EXPECT(steps > 4 && steps < STEPS_MAX);
 	/* In the middle, since a loaded machine may be late once. */
 	EXPECT(median(delays, steps) < 20 * 1000000);

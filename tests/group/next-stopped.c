@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process that is to lead next is stopped (by an operator, a debugger) while it waits. The others must go
- * on without it, each operation delayed by no more than a few milliseconds; when it runs again it must get
- * its answer.
+ * The process that is to lead next is stopped (by an operator, a debugger) while it waits. The
+ * others must go on without it, each operation delayed by no more than a few milliseconds; when it
+ * runs again it must get its answer.
  */
 #include "traced.h"
 

@@ -42,7 +42,8 @@ pid_t traced_start(child_function *run, int index, void *context)
 
 	EXPECT(waitpid(child, &status, 0) == child);
 	EXPECT(WIFSTOPPED(status));
-	EXPECT(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) == 0);
+	EXPECT(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) ==
+	       0);
 	return child;
 }
 

@@ -8,16 +8,16 @@
 /* Skips the test where tracing is not to be had. */
 void traced_require(void);
 
-/* Starts a child that is stopped at once; it goes on with traced_to_call() or traced_let_go(). `run` begins
- * to be watched where it calls traced_begin(). */
+/* Starts a child that is stopped at once; it goes on with traced_to_call() or traced_let_go().
+ * `run` begins to be watched where it calls traced_begin(). */
 pid_t traced_start(child_function *run, int index, void *context);
 void traced_begin(void);
 
 /* Lets the child run until it enters the system call `number`; false when it ended first. */
 bool traced_to_call(pid_t child, long number);
 
-/* Lets the child run to the next entry into or return from a system call; false when it ended, and then
- * *status is its exit status. */
+/* Lets the child run to the next entry into or return from a system call; false when it ended, and
+ * then *status is its exit status. */
 bool traced_step(pid_t child, int *status);
 
 /* Lets the child run on unwatched. */

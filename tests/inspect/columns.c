@@ -4,11 +4,11 @@
 
 #include <stdlib.h>
 
-#define EXPECT_PRINTED(expected, ...)                                                                        \
-	do {                                                                                                 \
-		char *printed_text = inspect_text(__VA_ARGS__, NULL);                                        \
-		EXPECT_TEXT(printed_text, (expected));                                                       \
-		free(printed_text);                                                                          \
+#define EXPECT_PRINTED(expected, ...)                                                              \
+	do {                                                                                       \
+		char *printed_text = inspect_text(__VA_ARGS__, NULL);                              \
+		EXPECT_TEXT(printed_text, (expected));                                             \
+		free(printed_text);                                                                \
 	} while (0)
 
 static void check_empty(const char *path)
@@ -17,8 +17,9 @@ static void check_empty(const char *path)
 
 	inspect(&ending, path, NULL);
 	EXPECT_EQUAL(ending.status, 0);
-	EXPECT_TEXT(ending.output, "NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD "
-				   "ENDS STATE PARENT\n");
+	EXPECT_TEXT(ending.output,
+		    "NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD "
+		    "ENDS STATE PARENT\n");
 	EXPECT_CONTAINS(ending.errors, "be-inspect: ");
 	EXPECT_CONTAINS(ending.errors, ": no envelopes\n");
 	ending_free(&ending);
@@ -27,8 +28,8 @@ static void check_empty(const char *path)
 	EXPECT_PRINTED("", path, "--category", "llm", "--noheadings");
 	EXPECT_PRINTED("ID AT KIND NAMESPACE CATEGORY AMOUNT HELD COMMIT DESCRIPTION\n", path,
 		       "transactions");
-	EXPECT_PRINTED("ID NAMESPACE CATEGORY AMOUNT AGE EXPIRES OWNER STATE DESCRIPTION\n", path, "commits",
-		       "--raw");
+	EXPECT_PRINTED("ID NAMESPACE CATEGORY AMOUNT AGE EXPIRES OWNER STATE DESCRIPTION\n", path,
+		       "commits", "--raw");
 	json_decref(inspect_json("--json", path, NULL));
 }
 
@@ -40,13 +41,17 @@ static void check_columns(const char *path)
 	EXPECT_PRINTED("SPENT CATEGORY\n"
 		       "    0 llm\n",
 		       "-o", "spent,category", path);
-	EXPECT_PRINTED("USED% STARTED                  PENDING CHILDREN CREATED                  ID\n"
-		       " 0.00 2023-11-16T18:15:46.680Z       0        0 2023-11-16T18:15:46.680Z  1\n",
-		       "--output=utilization_percent,period_start,pending_commits,children,Created,iD", path);
+	EXPECT_PRINTED(
+		"USED% STARTED                  PENDING CHILDREN CREATED                  ID\n"
+		" 0.00 2023-11-16T18:15:46.680Z       0        0 2023-11-16T18:15:46.680Z  1\n",
+		"--output=utilization_percent,period_start,pending_commits,children,Created,iD",
+		path);
 	EXPECT_PRINTED("llm        2.5\n", "-n", "-o", "category,limit", path);
-	EXPECT_PRINTED("NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD ENDS STATE  "
+	EXPECT_PRINTED("NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD "
+		       "ENDS STATE  "
 		       "PARENT ID\n"
-		       "-         llm        2.5     0         0       2.5  0.00       0 total     - active "
+		       "-         llm        2.5     0         0       2.5  0.00       0 total     "
+		       "- active "
 		       "-       1\n",
 		       "-o", "+id", path);
 }
@@ -56,7 +61,8 @@ static void check_raw(const char *path)
 	EXPECT_PRINTED("NAMESPACE CATEGORY COMMIT AMOUNT DESCRIPTION\n"
 		       "- llm - 0.25 two\\x20words\\x20\\x5c\n"
 		       "- llm - 0.1 -\n",
-		       "--raw", "-o", "namespace,category,commit,amount,description", path, "transactions");
+		       "--raw", "-o", "namespace,category,commit,amount,description", path,
+		       "transactions");
 	EXPECT_PRINTED("llm 0.25\nllm 0.1\n", "-rn", "-o", "category,amount", path, "transactions");
 }
 
@@ -71,7 +77,8 @@ static void check_refusals(struct be_enforcer *handle, const char *path)
 	EXPECT_PRINTED("CATEGORY REFUSED REFUSED-BUDGET REFUSED-SUSPENDED\n"
 		       "llm           10              1                 9\n"
 		       "a              1              1                 0\n",
-		       "--sort=-refused", "-o", "category,refused,refused-budget,refused_suspended", path);
+		       "--sort=-refused", "-o", "category,refused,refused-budget,refused_suspended",
+		       path);
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A damaged page can crash whoever reads it. verify lives on and calls it damage, without losing what was
- * found before; but a process that somebody killed says nothing about the environment. */
+/* A damaged page can crash whoever reads it. verify lives on and calls it damage, without losing
+ * what was found before; but a process that somebody killed says nothing about the environment. */
 #include "inspects.h"
 
 #include <signal.h>
@@ -41,7 +41,9 @@ static void expect_damage(int signal, const char *name)
 	EXPECT(document);
 	EXPECT_JSON(json_object_get(document, "verify"), "ok", "false");
 	EXPECT_JSON(json_object_get(document, "verify"), "envelopes", "null");
-	EXPECT_EQUAL(json_array_size(json_object_get(json_object_get(document, "verify"), "differences")), 2);
+	EXPECT_EQUAL(json_array_size(
+			     json_object_get(json_object_get(document, "verify"), "differences")),
+		     2);
 	json_decref(document);
 	ending_free(&ending);
 }

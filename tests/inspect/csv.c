@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Comma-separated values: the same as in JSON, field by field, whatever the names are; lines end as RFC 4180
- * has it. */
+/* Comma-separated values: the same as in JSON, field by field, whatever the names are; lines end as
+ * RFC 4180 has it. */
 #include "inspects.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Commas, quotes, blanks at the ends, what a spreadsheet takes for a formula, backslashes, wide characters. */
+/* Commas, quotes, blanks at the ends, what a spreadsheet takes for a formula, backslashes, wide
+ * characters. */
 static const char *const names[] = {
 	"a,b",
 	"\"",
@@ -91,7 +92,8 @@ static const json_t *member(const json_t *row, const char *heading)
 
 static void compare(const char *path, const char *view, const char *columns, int width)
 {
-	char *text = inspect_text("--csv", "-o", columns, path, view, NULL), *rest = text, end = ',';
+	char *text = inspect_text("--csv", "-o", columns, path, view, NULL), *rest = text,
+	     end = ',';
 	json_t *document = inspect_json("--json", "--sort", "id", "-o", columns, path, view, NULL);
 	json_t *rows = json_object_get(document, view);
 	char *headings[32];
@@ -125,22 +127,25 @@ int main(int argc, char **argv)
 	inspects_begin(argc, argv, 60);
 	handle = inspected_open("a \"task\"", &now_ns, path);
 	fill(handle);
-	compare(path, "transactions", "id,at,kind,namespace,category,amount,held,commit,late,description",
-		10);
+	compare(path, "transactions",
+		"id,at,kind,namespace,category,amount,held,commit,late,description", 10);
 	for (size_t i = 0; i < NAMES; i++)
 		EXPECT_OK(be_commit(handle, "top", 1, names[i], &id));
 	compare(path, "commits",
-		"id,namespace,category,amount,created,expires,detached,owner,state,description", 10);
-	text = inspect_text("--csv", "--sort", "id", "-o", "id,namespace,category,parent,ends,state", path,
-			    NULL);
-	EXPECT_CONTAINS(text,
-			"id,namespace,category,parent_namespace,parent_category,period_end,suspended\r\n"
-			"1,\"a \"\"task\"\"\",top,,,,false\r\n"
-			"2,\"a \"\"task\"\"\",\"a,b\",\"a \"\"task\"\"\",top,,false\r\n"
-			"3,\"a \"\"task\"\"\",\"\"\"\",\"a \"\"task\"\"\",\"a,b\",,false\r\n");
+		"id,namespace,category,amount,created,expires,detached,owner,state,description",
+		10);
+	text = inspect_text("--csv", "--sort", "id", "-o",
+			    "id,namespace,category,parent,ends,state", path, NULL);
+	EXPECT_CONTAINS(
+		text,
+		"id,namespace,category,parent_namespace,parent_category,period_end,suspended\r\n"
+		"1,\"a \"\"task\"\"\",top,,,,false\r\n"
+		"2,\"a \"\"task\"\"\",\"a,b\",\"a \"\"task\"\"\",top,,false\r\n"
+		"3,\"a \"\"task\"\"\",\"\"\"\",\"a \"\"task\"\"\",\"a,b\",,false\r\n");
 	EXPECT_CONTAINS(text, ",=1+1,");
 	free(text);
-	text = inspect_text("--csv", "--noheadings", "-o", "id,category", "--category", " first", path, NULL);
+	text = inspect_text("--csv", "--noheadings", "-o", "id,category", "--category", " first",
+			    path, NULL);
 	EXPECT_TEXT(text, "5,\" first\"\r\n");
 	free(text);
 	be_close(handle);

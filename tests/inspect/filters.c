@@ -12,13 +12,15 @@ static void fill(struct be_enforcer *handle, struct be_enforcer *task, int64_t *
 {
 	uint64_t id;
 
-	/* Envelopes 1 to 4, commits 1 to 4 and transactions 1 to 4, an hour apart, of amounts 0 to 3. */
+	/* Envelopes 1 to 4, commits 1 to 4 and transactions 1 to 4, an hour apart, of amounts 0 to
+	 * 3. */
 	for (int i = 0; i < 4; i++) {
 		struct be_enforcer *here = i % 2 ? task : handle;
 		const char *category = i < 2 ? "llm" : "tools";
 
 		*now_ns = INSPECTED_NS + i * HOUR_NS;
-		EXPECT_OK(be_envelope_create(here, category, (i + 1) * BE_UNIT, BE_PERIOD_TOTAL, NULL));
+		EXPECT_OK(be_envelope_create(here, category, (i + 1) * BE_UNIT, BE_PERIOD_TOTAL,
+					     NULL));
 		EXPECT_OK(be_commit(here, category, i * BE_UNIT / 10, NULL, &id));
 		EXPECT_OK(be_record(here, category, i * BE_UNIT, NULL, NULL));
 	}
@@ -26,7 +28,7 @@ static void fill(struct be_enforcer *handle, struct be_enforcer *task, int64_t *
 
 /* The ids shown, in order and separated by blanks, are these. */
 /* The ids shown, in order, are these, each with a blank behind it. */
-#define EXPECT_IDS(expected, ...)                                                                            \
+#define EXPECT_IDS(expected, ...)                                                                  \
 	expect_ids(__LINE__, (expected), inspect_text("-n", "--raw", "-o", "id", __VA_ARGS__, NULL))
 static void expect_ids(int line, const char *expected, char *text)
 {
@@ -57,8 +59,10 @@ static void check_times(const char *path)
 		EXPECT_IDS("2 3 4 ", path, views[i], "--since", "2023-11-16T19:15:46.68Z");
 		EXPECT_IDS("3 4 ", path, views[i], "--since", "2023-11-16T19:15:46.680000001Z");
 		EXPECT_IDS("1 ", path, views[i], "--until", "2023-11-16T19:15:46.680Z");
-		EXPECT_IDS("1 2 3 ", path, views[i], "--until", "2023-11-16T20:15:46.680000001+00:00");
-		EXPECT_IDS("2 3 ", path, views[i], "--since", "2023-11-16 19:00", "--until", "@1700166000");
+		EXPECT_IDS("1 2 3 ", path, views[i], "--until",
+			   "2023-11-16T20:15:46.680000001+00:00");
+		EXPECT_IDS("2 3 ", path, views[i], "--since", "2023-11-16 19:00", "--until",
+			   "@1700166000");
 		EXPECT_IDS("3 4 ", path, views[i], "--since", "2023-11-17T01:00:00+05:00");
 		EXPECT_IDS("", path, views[i], "--since", "1h");
 		EXPECT_IDS("1 2 3 4 ", path, views[i], "--until", "1h");
@@ -66,7 +70,8 @@ static void check_times(const char *path)
 		EXPECT_IDS("", path, views[i], "--until", "@0");
 	}
 	EXPECT_IDS("4 3 ", path, "envelopes", "--since", "2023-11-16 20:00:00");
-	EXPECT_IDS("1 2 3 4 ", path, "transactions", "--since", "2023-11-16", "--until", "2023-11-17");
+	EXPECT_IDS("1 2 3 4 ", path, "transactions", "--since", "2023-11-16", "--until",
+		   "2023-11-17");
 }
 
 static void check_amounts(const char *path)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transactions --follow: the latest ones, then each as it comes, until a signal or the reader's end. */
+/* transactions --follow: the latest ones, then each as it comes, until a signal or the reader's
+ * end. */
 #include "inspects.h"
 
 #include <fcntl.h>
@@ -27,13 +28,13 @@ static const char *next_line(struct reader *reader)
 	return reader->line;
 }
 
-#define START(reader, ...)                                                                                   \
-	do {                                                                                                 \
-		int start_ends[2];                                                                           \
-		EXPECT(pipe2(start_ends, O_CLOEXEC) == 0);                                                   \
-		(reader)->fd = start_ends[0];                                                                \
-		(reader)->program = inspect_start(start_ends[1], __VA_ARGS__, NULL);                         \
-		close(start_ends[1]);                                                                        \
+#define START(reader, ...)                                                                         \
+	do {                                                                                       \
+		int start_ends[2];                                                                 \
+		EXPECT(pipe2(start_ends, O_CLOEXEC) == 0);                                         \
+		(reader)->fd = start_ends[0];                                                      \
+		(reader)->program = inspect_start(start_ends[1], __VA_ARGS__, NULL);               \
+		close(start_ends[1]);                                                              \
 	} while (0)
 
 static void expect_nothing(const struct reader *reader)
@@ -48,7 +49,8 @@ static void check_latest_and_new(struct be_enforcer *handle, const char *path)
 	struct reader reader;
 	char expected[64];
 
-	START(&reader, path, "transactions", "--follow", "-o", "id,amount,category", "--category", "llm");
+	START(&reader, path, "transactions", "--follow", "-o", "id,amount,category", "--category",
+	      "llm");
 	EXPECT_TEXT(next_line(&reader), "ID      AMOUNT CATEGORY");
 	for (int i = 11; i <= 20; i++) {
 		snprintf(expected, sizeof expected, "%d 0.0000000%d llm", i, i);
@@ -82,12 +84,14 @@ static void check_documents(struct be_enforcer *handle, const char *path)
 	close(reader.fd);
 }
 
-/* Since a time: all of them, not only the latest. And a reader that goes away while nothing happens. */
+/* Since a time: all of them, not only the latest. And a reader that goes away while nothing
+ * happens. */
 static void check_since(struct be_enforcer *handle, const char *path)
 {
 	struct reader reader;
 
-	START(&reader, path, "transactions", "--follow", "--csv", "-n", "-o", "id", "--since", "2023-11-16");
+	START(&reader, path, "transactions", "--follow", "--csv", "-n", "-o", "id", "--since",
+	      "2023-11-16");
 	for (int i = 1; i <= 25; i++) {
 		char expected[16];
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names that could deceive: they come out harmless in a table, in --raw and in JSON, and whole from JSON,
- * in whatever locale it runs. */
+/* Names that could deceive: they come out harmless in a table, in --raw and in JSON, and whole from
+ * JSON, in whatever locale it runs. */
 #include "inspects.h"
 
 #include <stdlib.h>
 
-/* Quotes, backslashes, a look-alike of an escape, wide and combining characters, a turn of direction. */
+/* Quotes, backslashes, a look-alike of an escape, wide and combining characters, a turn of
+ * direction. */
 static const char *const names[] = {
-	"\"; drop", "C:\\x1b[31m", "a/b c", "e\u0301te\u0301", "safe\u202egnp.exe", "\u65e5\u672c\u8a9e",
+	"\"; drop",        "C:\\x1b[31m",       "a/b c",
+	"e\u0301te\u0301", "safe\u202egnp.exe", "\u65e5\u672c\u8a9e",
 };
 #define NAMES (int)(sizeof names / sizeof names[0])
 
@@ -21,7 +23,8 @@ static void check_json(const char *path)
 	for (int i = 0; i < NAMES; i++) {
 		json_t *row = json_array_get(array, (size_t)i);
 
-		EXPECT_TEXT(json_string_value(json_object_get(row, "namespace")), names[NAMES - 1 - i]);
+		EXPECT_TEXT(json_string_value(json_object_get(row, "namespace")),
+			    names[NAMES - 1 - i]);
 		EXPECT_TEXT(json_string_value(json_object_get(row, "category")), names[i]);
 		EXPECT_TEXT(json_string_value(json_object_get(row, "description")), names[i]);
 	}
@@ -57,8 +60,8 @@ static void check_table(const char *path)
 static void check_filters(const char *path)
 {
 	for (int i = 0; i < NAMES; i++) {
-		json_t *document = inspect_json("-J", "-o", "category", "--category", names[i], "--namespace",
-						names[NAMES - 1 - i], path, NULL);
+		json_t *document = inspect_json("-J", "-o", "category", "--category", names[i],
+						"--namespace", names[NAMES - 1 - i], path, NULL);
 
 		EXPECT_EQUAL(json_array_size(json_object_get(document, "envelopes")), 1);
 		json_decref(document);
@@ -67,7 +70,8 @@ static void check_filters(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const char *const locales[] = {"C.UTF-8", "C", "POSIX", "de_DE.ISO-8859-1", "nonsense"};
+	static const char *const locales[] = {"C.UTF-8", "C", "POSIX", "de_DE.ISO-8859-1",
+					      "nonsense"};
 	int64_t now_ns = INSPECTED_NS;
 	char path[PATH_MAX];
 

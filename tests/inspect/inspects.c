@@ -162,7 +162,8 @@ json_t *inspect_json(const char *first, ...)
 	va_end(list);
 	document = json_loads(text, JSON_REJECT_DUPLICATES, &error);
 	if (!document)
-		test_fail(__FILE__, __LINE__, "no JSON: %s (line %d): %s", error.text, error.line, text);
+		test_fail(__FILE__, __LINE__, "no JSON: %s (line %d): %s", error.text, error.line,
+			  text);
 	free(text);
 	return document;
 }
@@ -189,7 +190,8 @@ void expect_contains(const char *file, int line, const char *text, const char *p
 		test_fail(file, line, "expected %s\"%s\" in: %s", wanted ? "" : "no ", part, text);
 }
 
-void expect_json(const char *file, int line, const json_t *object, const char *key, const char *expected)
+void expect_json(const char *file, int line, const json_t *object, const char *key,
+		 const char *expected)
 {
 	json_t *value = json_object_get(object, key);
 	char *text;

@@ -49,10 +49,12 @@ static json_t *rows(json_t *document, const char *view, size_t count)
 	return array;
 }
 
-/* A window of a day from the test's clock is over by the real one, and what was spent in it with it. */
+/* A window of a day from the test's clock is over by the real one, and what was spent in it with
+ * it. */
 static void check_envelopes(const char *path)
 {
-	json_t *document = inspect_json("--json", path, NULL), *array = rows(document, "envelopes", 2);
+	json_t *document = inspect_json("--json", path, NULL),
+	       *array = rows(document, "envelopes", 2);
 	json_t *day = json_array_get(array, 0), *total = json_array_get(array, 1);
 	const char *start, *end;
 
@@ -158,9 +160,9 @@ static void check_selections(const char *path)
 	rows(document, "commits", 0);
 	json_decref(document);
 	document = inspect_json("-J", "-o", "COMMITTED,category", path, NULL);
-	EXPECT_JSON(
-		document, "envelopes",
-		"[{\"committed\":\"4\",\"category\":\"day\"},{\"committed\":\"0\",\"category\":\"total\"}]");
+	EXPECT_JSON(document, "envelopes",
+		    "[{\"committed\":\"4\",\"category\":\"day\"},{\"committed\":\"0\",\"category\":"
+		    "\"total\"}]");
 	json_decref(document);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* It works while the pool runs: every document that it prints meanwhile is whole and within the limit,
- * and the balances always verify. */
+/* It works while the pool runs: every document that it prints meanwhile is whole and within the
+ * limit, and the balances always verify. */
 #include "inspects.h"
 
 #include <stdatomic.h>
@@ -43,8 +43,8 @@ static void look(const char *path)
 
 	envelope = json_array_get(json_object_get(document, "envelopes"), 0);
 	for (int i = 0; i < 3; i++)
-		EXPECT_OK(
-			be_amount_parse(json_string_value(json_object_get(envelope, keys[i])), &figures[i]));
+		EXPECT_OK(be_amount_parse(json_string_value(json_object_get(envelope, keys[i])),
+					  &figures[i]));
 	EXPECT_EQUAL(figures[0] + figures[1] + figures[2], LIMIT);
 	json_decref(document);
 

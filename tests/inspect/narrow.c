@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table on a terminal keeps to its width as long as it can, without losing what matters; a pipe, and whoever chooses
- * columns, gets all of it. Asking for what is no column tells those there are. */
+/* A table on a terminal keeps to its width as long as it can, without losing what matters; a pipe,
+ * and whoever chooses columns, gets all of it. Asking for what is no column tells those there
+ * are. */
 #include "inspects.h"
 
 #include <fcntl.h>
@@ -10,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DESCRIPTION                                                                                          \
-	"a description that goes on and on, and then on, until there is no terminal of eighty columns "      \
+#define DESCRIPTION                                                                                \
+	"a description that goes on and on, and then on, until there is no terminal of eighty "    \
+	"columns "                                                                                 \
 	"that it fits on"
 
 static char path[PATH_MAX], shown[1 << 14];
@@ -25,7 +27,8 @@ static void show(unsigned short columns, const char *view, const char *option)
 	pid_t child;
 
 	EXPECT(openpty(&terminal, &inside, NULL, NULL, &size) == 0);
-	EXPECT(fcntl(terminal, F_SETFD, FD_CLOEXEC) == 0 && fcntl(inside, F_SETFD, FD_CLOEXEC) == 0);
+	EXPECT(fcntl(terminal, F_SETFD, FD_CLOEXEC) == 0 &&
+	       fcntl(inside, F_SETFD, FD_CLOEXEC) == 0);
 	child = inspect_start(inside, path, view, option, NULL);
 	close(inside);
 	while ((got = read(terminal, shown + used, sizeof shown - 1 - used)) > 0)
@@ -58,7 +61,8 @@ int main(int argc, char **argv)
 	unsetenv("COLUMNS");
 	handle = inspected_open("a-namespace", &now_ns, path);
 	suspended.suspended = true;
-	EXPECT_OK(be_envelope_create(handle, "a-category", 1000 * BE_UNIT, BE_PERIOD_TOTAL, &suspended));
+	EXPECT_OK(be_envelope_create(handle, "a-category", 1000 * BE_UNIT, BE_PERIOD_TOTAL,
+				     &suspended));
 	EXPECT_OK(be_record(handle, "a-category", 123456789, DESCRIPTION, NULL));
 
 	show(200, "envelopes", NULL);
@@ -82,8 +86,8 @@ int main(int argc, char **argv)
 
 	EXPECT_REFUSED(2, "--output: commits has no column 'kind'; it has ID, NAMESPACE, ",
 		       "--output=id,kind", path, "commits");
-	EXPECT_REFUSED(2, "--sort: owners has no column 'id'; it has PID, ALIVE, ", "--sort=-id", path,
-		       "owners");
+	EXPECT_REFUSED(2, "--sort: owners has no column 'id'; it has PID, ALIVE, ", "--sort=-id",
+		       path, "owners");
 	be_close(handle);
 	return 0;
 }

@@ -28,8 +28,8 @@ static void fill(char path[PATH_MAX])
 	EXPECT_OK(be_open(path, &options, &handle));
 	EXPECT_OK(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
 	for (int i = 1; i <= TRANSACTIONS; i++)
-		EXPECT_OK(
-			be_record(handle, "llm", amount_of(i), i == TRANSACTIONS ? "the last" : NULL, NULL));
+		EXPECT_OK(be_record(handle, "llm", amount_of(i),
+				    i == TRANSACTIONS ? "the last" : NULL, NULL));
 	be_close(handle);
 }
 
@@ -64,7 +64,8 @@ static void check_full_disk(const char *path, const char *view, const char *opti
 /* All rows are there, in order. */
 static void check_rows(const char *path)
 {
-	char *text = inspect_text("-rn", "-o", "id,amount", path, "transactions", NULL), *line = text;
+	char *text = inspect_text("-rn", "-o", "id,amount", path, "transactions", NULL),
+	     *line = text;
 	char amount[BE_AMOUNT_TEXT_SIZE], expected[64];
 
 	for (int i = 1; i <= TRANSACTIONS; i++) {

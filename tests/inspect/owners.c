@@ -33,8 +33,8 @@ static json_t *row_of(const json_t *rows, pid_t pid)
 	size_t i;
 	json_t *row;
 
-	json_array_foreach(rows, i,
-			   row) if (json_integer_value(json_object_get(row, "pid")) == pid) return row;
+	json_array_foreach(rows, i, row) if (json_integer_value(json_object_get(row, "pid")) ==
+					     pid) return row;
 	return NULL;
 }
 
@@ -65,7 +65,8 @@ static void check(const char *path, const pid_t *children)
 /* The dead are shown for as long as they hold something. */
 static void check_dead(const char *path, const pid_t *children)
 {
-	json_t *document = inspect_json("--json", "--sort", "-held", "--limit", "1", path, "owners", NULL);
+	json_t *document =
+		inspect_json("--json", "--sort", "-held", "--limit", "1", path, "owners", NULL);
 	json_t *row = json_array_get(json_object_get(document, "owners"), 0);
 
 	EXPECT_EQUAL(json_integer_value(json_object_get(row, "pid")), children[2]);

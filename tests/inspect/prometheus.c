@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --prometheus: promtool finds nothing to complain of, whatever the names are; the figures are true; counters
- * never go back, also when an envelope is removed and made anew. */
+/* --prometheus: promtool finds nothing to complain of, whatever the names are; the figures are
+ * true; counters never go back, also when an envelope is removed and made anew. */
 #include "inspects.h"
 
 #include <stdio.h>
@@ -16,15 +16,17 @@ static void make(struct be_enforcer *handle, const char *category, const char *p
 	EXPECT_OK(be_envelope_create(handle, category, 10 * BE_UNIT, BE_PERIOD_TOTAL, &options));
 }
 
-/* The value behind budget_enforcer_NAME{environment="PATH"LABELS}; NULL when there is no such series. Valid
- * until the next call. */
-static const char *value_of(const char *text, const char *path, const char *name, const char *labels)
+/* The value behind budget_enforcer_NAME{environment="PATH"LABELS}; NULL when there is no such
+ * series. Valid until the next call. */
+static const char *value_of(const char *text, const char *path, const char *name,
+			    const char *labels)
 {
 	static char value[64];
 	char series[2 * PATH_MAX];
 	const char *found;
 
-	snprintf(series, sizeof series, "\nbudget_enforcer_%s{environment=\"%s\"%s} ", name, path, labels);
+	snprintf(series, sizeof series, "\nbudget_enforcer_%s{environment=\"%s\"%s} ", name, path,
+		 labels);
 	found = strstr(text, series);
 	if (!found)
 		return NULL;
@@ -33,10 +35,10 @@ static const char *value_of(const char *text, const char *path, const char *name
 	return value;
 }
 
-#define EXPECT_VALUE(name, labels, expected)                                                                 \
-	do {                                                                                                 \
-		const char *found_value = value_of(text, path, (name), (labels));                            \
-		EXPECT_TEXT(found_value ? found_value : "no such series", (expected));                       \
+#define EXPECT_VALUE(name, labels, expected)                                                       \
+	do {                                                                                       \
+		const char *found_value = value_of(text, path, (name), (labels));                  \
+		EXPECT_TEXT(found_value ? found_value : "no such series", (expected));             \
 	} while (0)
 
 static void check_figures(struct be_enforcer *handle, const char *path)
@@ -80,7 +82,8 @@ static void check_figures(struct be_enforcer *handle, const char *path)
 	text = inspect_text("--prometheus", path, NULL);
 	EXPECT_VALUE("envelope_suspended", BELOW, "1");
 	EXPECT_VALUE("commits_total", "", "4");
-	EXPECT_VALUE("envelope_commits_granted_total", ",namespace=\"\",category=\"gone\",id=\"4\"", "0");
+	EXPECT_VALUE("envelope_commits_granted_total", ",namespace=\"\",category=\"gone\",id=\"4\"",
+		     "0");
 	EXPECT_VALUE("envelope_refusals_total",
 		     ",namespace=\"\",category=\"gone\",id=\"4\",reason=\"exceeds_budget\"", "0");
 	EXPECT_VALUE("envelope_refusals_total", BELOW ",reason=\"suspended\"", "1");
@@ -97,9 +100,12 @@ static void check_names(struct be_enforcer *handle, const char *path)
 	make(handle, "{a=\"b\"} 1", NULL);
 	make(handle, "\u65e5\u672c\u8a9e", NULL);
 	text = inspect_text("--prometheus", path, NULL);
-	EXPECT_VALUE("envelope_limit", ",namespace=\"\",category=\"C:\\\\n \\\"quoted\\\"\",id=\"5\"", "10");
-	EXPECT_VALUE("envelope_limit", ",namespace=\"\",category=\"{a=\\\"b\\\"} 1\",id=\"6\"", "10");
-	EXPECT_VALUE("envelope_limit", ",namespace=\"\",category=\"\u65e5\u672c\u8a9e\",id=\"7\"", "10");
+	EXPECT_VALUE("envelope_limit",
+		     ",namespace=\"\",category=\"C:\\\\n \\\"quoted\\\"\",id=\"5\"", "10");
+	EXPECT_VALUE("envelope_limit", ",namespace=\"\",category=\"{a=\\\"b\\\"} 1\",id=\"6\"",
+		     "10");
+	EXPECT_VALUE("envelope_limit", ",namespace=\"\",category=\"\u65e5\u672c\u8a9e\",id=\"7\"",
+		     "10");
 	free(text);
 }
 
@@ -127,7 +133,8 @@ static void check_with_promtool(const char *path)
 	free(text);
 	status = child_wait(child_start(run_promtool, 0, file));
 	if (status == 127)
-		test_skip("promtool is missing (Debian package prometheus); all else was as it should be");
+		test_skip("promtool is missing (Debian package prometheus); all else was as it "
+			  "should be");
 	EXPECT_EQUAL(status, 0);
 }
 

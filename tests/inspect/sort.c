@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order of records: most constrained first, or by any column; trees, which keep together; and colour,
- * which only a terminal gets. */
+/* The order of records: most constrained first, or by any column; trees, which keep together; and
+ * colour, which only a terminal gets. */
 #include "inspects.h"
 
 #include <pty.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static void make(struct be_enforcer *handle, const char *category, int64_t limit, const char *parent,
-		 int64_t spent)
+static void make(struct be_enforcer *handle, const char *category, int64_t limit,
+		 const char *parent, int64_t spent)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
@@ -31,11 +31,11 @@ static void fill(struct be_enforcer *handle)
 	make(handle, "c-task", 1, "pool", 20);
 }
 
-#define EXPECT_PRINTED(expected, ...)                                                                        \
-	do {                                                                                                 \
-		char *printed_text = inspect_text("--noheadings", __VA_ARGS__, NULL);                        \
-		EXPECT_TEXT(printed_text, (expected));                                                       \
-		free(printed_text);                                                                          \
+#define EXPECT_PRINTED(expected, ...)                                                              \
+	do {                                                                                       \
+		char *printed_text = inspect_text("--noheadings", __VA_ARGS__, NULL);              \
+		EXPECT_TEXT(printed_text, (expected));                                             \
+		free(printed_text);                                                                \
 	} while (0)
 
 static void check_trees(const char *path)
@@ -61,27 +61,29 @@ static void check_trees(const char *path)
 		       "over         2.5\n",
 		       "-o", "category,spent", "--sort", "spent", path);
 	/* A parent that is not shown: what is below it moves up. */
-	EXPECT_PRINTED("over\nb-task\n\u2514\u2500b-step\nhalf\na-task\nc-task\n", "-o", "category", "--max",
-		       "2", path);
+	EXPECT_PRINTED("over\nb-task\n\u2514\u2500b-step\nhalf\na-task\nc-task\n", "-o", "category",
+		       "--max", "2", path);
 }
 
 static void check_lists(const char *path)
 {
 	json_t *document = inspect_json("--json", "-o", "category", path, NULL);
 
-	EXPECT_PRINTED("over\nb-step\nhalf\nb-task\npool\na-task\nc-task\nfree\n", "--raw", "-o", "category",
-		       path);
-	EXPECT_JSON(document, "envelopes",
-		    "[{\"category\":\"a-task\"},{\"category\":\"b-step\"},{\"category\":\"b-task\"},"
-		    "{\"category\":\"c-task\"},{\"category\":\"free\"},{\"category\":\"half\"},"
-		    "{\"category\":\"over\"},{\"category\":\"pool\"}]");
+	EXPECT_PRINTED("over\nb-step\nhalf\nb-task\npool\na-task\nc-task\nfree\n", "--raw", "-o",
+		       "category", path);
+	EXPECT_JSON(
+		document, "envelopes",
+		"[{\"category\":\"a-task\"},{\"category\":\"b-step\"},{\"category\":\"b-task\"},"
+		"{\"category\":\"c-task\"},{\"category\":\"free\"},{\"category\":\"half\"},"
+		"{\"category\":\"over\"},{\"category\":\"pool\"}]");
 	json_decref(document);
 	document = inspect_json("--json", "-o", "id", "--sort=-LIMIT", "--limit", "3", path, NULL);
 	EXPECT_JSON(document, "envelopes", "[{\"id\":1},{\"id\":4},{\"id\":6}]");
 	json_decref(document);
-	EXPECT_PRINTED(" 3\n 7\n 2\n", "-o", "id", "--sort", "-amount", "--limit", "3", path, "transactions");
-	EXPECT_PRINTED("3 over\n2 half\n", "--raw", "-o", "id,category", "--sort", "-category", "--min",
-		       "0.5", "--limit", "2", path, "transactions");
+	EXPECT_PRINTED(" 3\n 7\n 2\n", "-o", "id", "--sort", "-amount", "--limit", "3", path,
+		       "transactions");
+	EXPECT_PRINTED("3 over\n2 half\n", "--raw", "-o", "id,category", "--sort", "-category",
+		       "--min", "0.5", "--limit", "2", path, "transactions");
 }
 
 /* What it prints on a terminal of its own. */

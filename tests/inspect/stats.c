@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The environment from outside: the same figures as text, JSON and CSV, and they are those of the files. */
+/* The environment from outside: the same figures as text, JSON and CSV, and they are those of the
+ * files. */
 #include "inspects.h"
 
 #include <stdio.h>
@@ -34,7 +35,8 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
 	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "file_bytes")), about.st_size);
-	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "page_bytes")), sysconf(_SC_PAGESIZE));
+	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "page_bytes")),
+		     sysconf(_SC_PAGESIZE));
 	EXPECT_JSON(stats, "records", "4"); /* header, envelope, commit, transaction */
 	EXPECT_JSON(stats, "next_envelope_id", "2");
 	EXPECT_JSON(stats, "next_commit_id", "2");

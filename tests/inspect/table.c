@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables for people: what stands in them, aligned, amounts to the right and to the last digit. */
+/* The tables for people: what stands in them, aligned, amounts to the right and to the last
+ * digit. */
 #include "inspects.h"
 
 #include <stdlib.h>
@@ -33,18 +34,20 @@ static void check_envelopes(const char *path)
 {
 	char *text = inspect_text(path, NULL);
 
-	EXPECT_TEXT(text, "NAMESPACE CATEGORY                       LIMIT       SPENT   COMMITTED            "
-			  "AVAILABLE USED% "
-			  "REFUSED PERIOD ENDS STATE     PARENT\n"
-			  "task 7    tools                              3 0.333333333 0.500000001          "
-			  "2.166666666 27.77 "
-			  "      0 total     - active    -\n"
-			  "-         day                               10 0.000000001           0          "
-			  "9.999999999  0.00 "
-			  "     12 total     - active    -\n"
-			  "task 7    \u2514\u2500llm-inference 9223372036.854775807           0           0 "
-			  "9223372036.854775807  0.00 "
-			  "      1 total     - suspended day\n");
+	EXPECT_TEXT(
+		text,
+		"NAMESPACE CATEGORY                       LIMIT       SPENT   COMMITTED            "
+		"AVAILABLE USED% "
+		"REFUSED PERIOD ENDS STATE     PARENT\n"
+		"task 7    tools                              3 0.333333333 0.500000001          "
+		"2.166666666 27.77 "
+		"      0 total     - active    -\n"
+		"-         day                               10 0.000000001           0          "
+		"9.999999999  0.00 "
+		"     12 total     - active    -\n"
+		"task 7    \u2514\u2500llm-inference 9223372036.854775807           0           0 "
+		"9223372036.854775807  0.00 "
+		"      1 total     - suspended day\n");
 	free(text);
 }
 
@@ -56,12 +59,14 @@ static void check_commits(const char *path)
 	if (width < 5)
 		width = 5;
 	/* Without the age, which counts from the test's clock to the real one. */
-	text = inspect_text("--output",
-			    "id,namespace,category,amount,expires,owner,state,alive,detached,policy,"
-			    "created,description",
-			    path, "commits", NULL);
+	text = inspect_text(
+		"--output",
+		"id,namespace,category,amount,expires,owner,state,alive,detached,policy,"
+		"created,description",
+		path, "commits", NULL);
 	snprintf(expected, sizeof expected,
-		 "ID NAMESPACE CATEGORY      AMOUNT EXPIRES %*s STATE   ALIVE DETACHED POLICY  CREATED       "
+		 "ID NAMESPACE CATEGORY      AMOUNT EXPIRES %*s STATE   ALIVE DETACHED POLICY  "
+		 "CREATED       "
 		 "   "
 		 "        DESCRIPTION\n"
 		 " 2 task 7    tools            0.5       - %*s pending yes   no       release "
@@ -77,11 +82,12 @@ static void check_transactions(const char *path)
 {
 	char *text = inspect_text(path, "transactions", NULL);
 
-	EXPECT_TEXT(
-		text,
-		"ID AT                       KIND   NAMESPACE CATEGORY      AMOUNT HELD COMMIT DESCRIPTION\n"
-		" 1 2023-11-16T18:15:46.680Z settle task 7    tools    0.333333333    1      1 first\n"
-		" 2 2023-11-16T18:15:46.680Z record -         day      0.000000001    0      - one nano\n");
+	EXPECT_TEXT(text, "ID AT                       KIND   NAMESPACE CATEGORY      AMOUNT HELD "
+			  "COMMIT DESCRIPTION\n"
+			  " 1 2023-11-16T18:15:46.680Z settle task 7    tools    0.333333333    1  "
+			  "    1 first\n"
+			  " 2 2023-11-16T18:15:46.680Z record -         day      0.000000001    0  "
+			  "    - one nano\n");
 	free(text);
 }
 

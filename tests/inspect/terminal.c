@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * However --watch ends, by a key, a signal or a crash, the terminal is as it was; while it is stopped, too, and
- * then it comes back. The terminal is a pseudo terminal of this process. As under a shell, a leader of the session
- * starts the program in a process group of its own, is told when it stops, and continues it.
+ * However --watch ends, by a key, a signal or a crash, the terminal is as it was; while it is
+ * stopped, too, and then it comes back. The terminal is a pseudo terminal of this process. As under
+ * a shell, a leader of the session starts the program in a process group of its own, is told when
+ * it stops, and continues it.
  */
 #include "inspects.h"
 
@@ -154,7 +155,8 @@ static pid_t start(void)
 	struct winsize size = {.ws_row = 24, .ws_col = 80};
 
 	EXPECT(openpty(&terminal, &inside, NULL, NULL, &size) == 0);
-	EXPECT(fcntl(terminal, F_SETFD, FD_CLOEXEC) == 0 && fcntl(inside, F_SETFD, FD_CLOEXEC) == 0);
+	EXPECT(fcntl(terminal, F_SETFD, FD_CLOEXEC) == 0 &&
+	       fcntl(inside, F_SETFD, FD_CLOEXEC) == 0);
 	EXPECT(tcgetattr(inside, &before) == 0);
 	shared->status = -1;
 	shared->over = false;
@@ -249,7 +251,8 @@ static void expect_return(int signal_number)
 	EXPECT(!has_modes_of_before());
 	press('q');
 	expect_end(leader, 0, "");
-	printf("stopped by %s: it came back\n", signal_number == 0 ? "its key" : strsignal(signal_number));
+	printf("stopped by %s: it came back\n",
+	       signal_number == 0 ? "its key" : strsignal(signal_number));
 }
 
 int main(int argc, char **argv)

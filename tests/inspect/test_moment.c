@@ -154,7 +154,8 @@ static void check_durations(void)
 	char text[DURATION_TEXT_SIZE];
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		duration_format(cases[i].seconds * SECOND_NS + (cases[i].seconds > 0 ? 1 : 0), text);
+		duration_format(cases[i].seconds * SECOND_NS + (cases[i].seconds > 0 ? 1 : 0),
+				text);
 		EXPECT_TEXT(text, cases[i].text);
 	}
 }
@@ -164,7 +165,8 @@ static void check_parsed_durations(void)
 	static const struct {
 		const char *text;
 		int64_t seconds;
-	} cases[] = {{"0s", 0}, {"90s", 90}, {"30m", 1800}, {"1h", 3600}, {"7d", 604800}, {"2w", 1209600}};
+	} cases[] = {{"0s", 0},    {"90s", 90},    {"30m", 1800},
+		     {"1h", 3600}, {"7d", 604800}, {"2w", 1209600}};
 	static const char *const refused[] = {
 		"",    "1",   "h",  "none",       "-1h", "1.5h",        "1h30m",
 		" 1h", "1h ", "1y", "2023-11-16", "@1",  "9223372037s", "99999999999999999999s",
@@ -177,7 +179,8 @@ static void check_parsed_durations(void)
 	}
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
 		if (duration_parse(refused[i], &duration_ns))
-			test_fail(__FILE__, __LINE__, "'%s' was understood as a duration", refused[i]);
+			test_fail(__FILE__, __LINE__, "'%s' was understood as a duration",
+				  refused[i]);
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is printed as it is, and what is escaped: control characters, malformed UTF-8, turns of direction. */
+/* What is printed as it is, and what is escaped: control characters, malformed UTF-8, turns of
+ * direction. */
 #include "support.h"
 #include "text.h"
 #include "tool.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking changes nothing: the data file stays the same to the byte, with an orphan in it, an expired
- * commit and a window that is over; and no file comes or goes. The balance that it shows is that of the
- * window of now, before anyone writes. */
+/* Looking changes nothing: the data file stays the same to the byte, with an orphan in it, an
+ * expired commit and a window that is over; and no file comes or goes. The balance that it shows is
+ * that of the window of now, before anyone writes. */
 #include "inspects.h"
 
 #include <dirent.h>

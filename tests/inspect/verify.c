@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verify says so when all adds up, and exits with 1 for a balance that differs, a damaged record, a file
- * cut short, and pages that point outside of it. */
+/* verify says so when all adds up, and exits with 1 for a balance that differs, a damaged record, a
+ * file cut short, and pages that point outside of it. */
 #include "inspects.h"
 
 #include "records/record.h"
@@ -42,12 +42,13 @@ static void check_fine(void)
 	document = inspect_json("--json", path, "verify", NULL);
 	EXPECT_JSON(document, "version", "1");
 	EXPECT_JSON(document, "verify",
-		    "{\"differences\":[],\"ok\":true,\"envelopes\":2,\"commits\":1,\"transactions\":2}");
+		    "{\"differences\":[],\"ok\":true,\"envelopes\":2,\"commits\":1,"
+		    "\"transactions\":2}");
 	json_decref(document);
 }
 
-/* It exits with 1 and prints `count` differences, of which the first has `part` in it, as text and in
- * JSON, where the number of envelopes is `records` unless that is NULL. */
+/* It exits with 1 and prints `count` differences, of which the first has `part` in it, as text and
+ * in JSON, where the number of envelopes is `records` unless that is NULL. */
 static void check_differences(size_t count, const char *part, const char *records)
 {
 	struct ending ending;
@@ -85,7 +86,8 @@ static void check_differences(size_t count, const char *part, const char *record
 static void change_record(const struct record_key *key,
 			  void (*change)(const struct record_key *key, struct record_value *value))
 {
-	struct lmdb_settings settings = {.path = path, .sync = true, .mode = 0600, .map_size = 1 << 30};
+	struct lmdb_settings settings = {
+		.path = path, .sync = true, .mode = 0600, .map_size = 1 << 30};
 	struct be_bytes name = record_key_bytes(key), found;
 	struct lmdb_storage *lmdb;
 	struct record_value value;
@@ -160,7 +162,8 @@ static void cut_short(void)
 	close(fd);
 }
 
-/* Makes every node of every leaf page begin so far behind its page that it is outside of the file. */
+/* Makes every node of every leaf page begin so far behind its page that it is outside of the
+ * file. */
 static void point_outside(void)
 {
 	enum {
@@ -179,7 +182,8 @@ static void point_outside(void)
 		EXPECT_EQUAL(pread(fd, page, (size_t)page_size, at), page_size);
 		if ((page[FLAGS] & LEAF) == 0)
 			continue;
-		memset(page + POINTERS, 0xff, (size_t)(page[LOWER] | page[LOWER + 1] << 8) - POINTERS);
+		memset(page + POINTERS, 0xff,
+		       (size_t)(page[LOWER] | page[LOWER + 1] << 8) - POINTERS);
 		EXPECT_EQUAL(pwrite(fd, page, (size_t)page_size, at), page_size);
 		pages++;
 	}

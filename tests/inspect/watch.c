@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --watch, on a terminal of tmux's: what stands on the screen, keys, changes made by the pool, other sizes, and
- * how it ends. */
+/* --watch, on a terminal of tmux's: what stands on the screen, keys, changes made by the pool,
+ * other sizes, and how it ends. */
 #include "inspects.h"
 
 #include <signal.h>
@@ -63,8 +63,8 @@ static void look(void)
 	EXPECT_EQUAL(tmux("capture-pane -p"), 0);
 }
 
-/* Waits until the screen has `part`; at the test's deadline the last screen is not known, so it is given up
- * earlier and shown. */
+/* Waits until the screen has `part`; at the test's deadline the last screen is not known, so it is
+ * given up earlier and shown. */
 static void await(int line, const char *part, bool wanted)
 {
 	int64_t start_ns = test_monotonic_ns();
@@ -79,17 +79,19 @@ static void await(int line, const char *part, bool wanted)
 #define AWAIT(part) await(__LINE__, (part), true)
 #define AWAIT_GONE(part) await(__LINE__, (part), false)
 
-/* The screen below its first line, which tells the time. A screen may be seen while it is being drawn. */
-#define AWAIT_SCREEN(expected)                                                                               \
-	do {                                                                                                 \
-		AWAIT(expected);                                                                             \
-		EXPECT_TEXT(strchr(screen, '\n') + 1, (expected));                                           \
+/* The screen below its first line, which tells the time. A screen may be seen while it is being
+ * drawn. */
+#define AWAIT_SCREEN(expected)                                                                     \
+	do {                                                                                       \
+		AWAIT(expected);                                                                   \
+		EXPECT_TEXT(strchr(screen, '\n') + 1, (expected));                                 \
 	} while (0)
 
 /* The shell is interrupted along with it, and would end. */
 static void watch(const char *options)
 {
-	EXPECT_EQUAL(tmux("new-session -d -x 80 -y 24 \"trap : INT; echo before; '%s' --watch %s '%s'; echo "
+	EXPECT_EQUAL(tmux("new-session -d -x 80 -y 24 \"trap : INT; echo before; '%s' --watch %s "
+			  "'%s'; echo "
 			  "status \\$?; "
 			  "exec sleep 1000\"",
 			  program, options, environment),
@@ -107,7 +109,8 @@ static void end_session(const char *status)
 
 /* ---- the pool */
 
-static void make(struct be_enforcer *handle, const char *category, int64_t limit, const char *parent)
+static void make(struct be_enforcer *handle, const char *category, int64_t limit,
+		 const char *parent)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
@@ -142,33 +145,36 @@ static void check_list(void)
 
 	snprintf(pid, sizeof pid, "%d:1", (int)getpid());
 	AWAIT("33 envelopes by need");
-	AWAIT_SCREEN("ENVELOPE              SPENT# HELD=    USED% AVAILABLE     /MIN REF/S   ENDS PEND\n"
-		     "over (suspended)      [############] 200.00         0        0     0      -    0\n"
-		     "llm                   [###======...]  75.00       2.5        0     0      -    1\n"
-		     "  task/\u65e5\u672c\u8a9e         [#######.....]  62.50       1.5        0     0      "
-		     "-    0\n"
-		     "e-00                  [............]   0.00         1        0     0      -    0\n"
-		     "e-01                  [............]   0.00         1        0     0      -    0\n"
-		     "e-02                  [............]   0.00         1        0     0      -    0\n"
-		     "e-03                  [............]   0.00         1        0     0      -    0\n"
-		     "e-04                  [............]   0.00         1        0     0      -    0\n"
-		     "e-05                  [............]   0.00         1        0     0      -    0\n"
-		     "e-06                  [............]   0.00         1        0     0      -    0\n"
-		     "e-07                  [............]   0.00         1        0     0      -    0\n"
-		     "e-08                  [............]   0.00         1        0     0      -    0\n"
-		     "e-09                  [............]   0.00         1        0     0      -    0\n"
-		     "e-10                  [............]   0.00         1        0     0      -    0\n"
-		     "e-11                  [............]   0.00         1        0     0      -    0\n"
-		     "e-12                  [............]   0.00         1        0     0      -    0\n"
-		     "e-13                  [............]   0.00         1        0     0      -    0\n"
-		     "e-14                  [............]   0.00         1        0     0      -    0\n"
-		     "e-15                  [............]   0.00         1        0     0      -    0\n"
-		     "limit 1  spent 2  committed 0  available 0  total\n"
-		     "0/min  0 commits/min  0 refusals/s  0 pending\n"
-		     "Enter open  s sort  r reverse  / search  Space pause  h help  q quit\n");
+	AWAIT_SCREEN(
+		"ENVELOPE              SPENT# HELD=    USED% AVAILABLE     /MIN REF/S   ENDS PEND\n"
+		"over (suspended)      [############] 200.00         0        0     0      -    0\n"
+		"llm                   [###======...]  75.00       2.5        0     0      -    1\n"
+		"  task/\u65e5\u672c\u8a9e         [#######.....]  62.50       1.5        0     0  "
+		"    "
+		"-    0\n"
+		"e-00                  [............]   0.00         1        0     0      -    0\n"
+		"e-01                  [............]   0.00         1        0     0      -    0\n"
+		"e-02                  [............]   0.00         1        0     0      -    0\n"
+		"e-03                  [............]   0.00         1        0     0      -    0\n"
+		"e-04                  [............]   0.00         1        0     0      -    0\n"
+		"e-05                  [............]   0.00         1        0     0      -    0\n"
+		"e-06                  [............]   0.00         1        0     0      -    0\n"
+		"e-07                  [............]   0.00         1        0     0      -    0\n"
+		"e-08                  [............]   0.00         1        0     0      -    0\n"
+		"e-09                  [............]   0.00         1        0     0      -    0\n"
+		"e-10                  [............]   0.00         1        0     0      -    0\n"
+		"e-11                  [............]   0.00         1        0     0      -    0\n"
+		"e-12                  [............]   0.00         1        0     0      -    0\n"
+		"e-13                  [............]   0.00         1        0     0      -    0\n"
+		"e-14                  [............]   0.00         1        0     0      -    0\n"
+		"e-15                  [............]   0.00         1        0     0      -    0\n"
+		"limit 1  spent 2  committed 0  available 0  total\n"
+		"0/min  0 commits/min  0 refusals/s  0 pending\n"
+		"Enter open  s sort  r reverse  / search  Space pause  h help  q quit\n");
 	keys("Down");
 	snprintf(expected, sizeof expected,
-		 "limit 10  spent 2.5  committed 5  available 2.5  total\n0/min  0 commits/min  0 refusals/s "
+		 "limit 10  spent 2.5  committed 5  available 2.5  total\n0/min  0 commits/min  0 "
+		 "refusals/s "
 		 " 1 pending of "
 		 "%s\n",
 		 pid);
@@ -309,7 +315,8 @@ static void check_sizes(void)
 
 static void check_without_terminal(void)
 {
-	char *table = inspect_text(environment, NULL), *watched = inspect_text("--watch", environment, NULL);
+	char *table = inspect_text(environment, NULL),
+	     *watched = inspect_text("--watch", environment, NULL);
 
 	EXPECT_TEXT(watched, table);
 	free(table);
@@ -343,11 +350,12 @@ int main(int argc, char **argv)
 	keys("C-c");
 	end_session("status 130");
 	/* What ncurses leaks when it gives up is not ours. */
-	EXPECT_EQUAL(tmux("new-session -d -x 80 -y 24 \"ASAN_OPTIONS=detect_leaks=0 TERM=nonsense '%s' "
-			  "--watch '%s'; echo status \\$?; "
-			  "exec sleep 1000\"",
-			  program, environment),
-		     0);
+	EXPECT_EQUAL(
+		tmux("new-session -d -x 80 -y 24 \"ASAN_OPTIONS=detect_leaks=0 TERM=nonsense '%s' "
+		     "--watch '%s'; echo status \\$?; "
+		     "exec sleep 1000\"",
+		     program, environment),
+		0);
 	AWAIT("status 3");
 	AWAIT("this terminal (TERM=nonsense) is not known");
 	tmux("kill-server");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A user's program, in the common part of C11 and C++11: it is compiled as both, from nothing but the
- * installed files. Reserves in the environment named on the command line, settles, and prints the balance.
+ * A user's program, in the common part of C11 and C++11: it is compiled as both, from nothing but
+ * the installed files. Reserves in the environment named on the command line, settles, and prints
+ * the balance.
  */
 #include <budget_enforcer.h>
 #include <budget_enforcer_storage.h>

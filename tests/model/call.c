@@ -13,8 +13,10 @@
 #define HUNDRED(text) TEN(TEN(text))
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* One is the beginning of another, and one is as long as may be: what sorts and stores them must bear it. */
-const char *const namespaces[NAMESPACES] = {"", "t", "t\xc3\xa9", HUNDRED("n") TEN("n") TEN("n") "nnnnnnn"};
+/* One is the beginning of another, and one is as long as may be: what sorts and stores them must
+ * bear it. */
+const char *const namespaces[NAMESPACES] = {"", "t", "t\xc3\xa9",
+					    HUNDRED("n") TEN("n") TEN("n") "nnnnnnn"};
 
 const struct text categories[ALL_CATEGORIES] = {
 	{"a", true},
@@ -67,7 +69,8 @@ const char *const call_names[CALL_KINDS] = {
 static bool text_is_valid(const struct text *texts, size_t count, const char *wanted)
 {
 	for (size_t i = 0; i < count; i++)
-		if (wanted && texts[i].text ? strcmp(texts[i].text, wanted) == 0 : texts[i].text == wanted)
+		if (wanted && texts[i].text ? strcmp(texts[i].text, wanted) == 0
+					    : texts[i].text == wanted)
 			return texts[i].is_valid;
 	return false;
 }
@@ -137,9 +140,10 @@ struct field {
 	enum field_type type;
 };
 
-#define FIELD(structure, member, type)                                                                       \
-	{                                                                                                    \
-#member, offsetof(struct structure, member), sizeof(((struct structure *)0)->member), type   \
+#define FIELD(structure, member, type)                                                             \
+	{                                                                                          \
+#member, offsetof(struct structure, member),                                       \
+			sizeof(((struct structure *)0)->member), type                              \
 	}
 
 static const struct field answer_fields[] = {
@@ -182,27 +186,40 @@ static const struct field envelope_fields[] = {
 };
 
 static const struct field commit_fields[] = {
-	FIELD(be_commit_info, size, FIELD_UINT32),         FIELD(be_commit_info, id, FIELD_UINT64),
-	FIELD(be_commit_info, state, FIELD_ENUM),          FIELD(be_commit_info, reap_policy, FIELD_ENUM),
-	FIELD(be_commit_info, owner_pid, FIELD_UINT32),    FIELD(be_commit_info, amount, FIELD_INT64),
-	FIELD(be_commit_info, created_ns, FIELD_INT64),    FIELD(be_commit_info, deadline_ns, FIELD_INT64),
-	FIELD(be_commit_info, detached, FIELD_BOOL),       FIELD(be_commit_info, owner_alive, FIELD_BOOL),
-	FIELD(be_commit_info, namespace_name, FIELD_TEXT), FIELD(be_commit_info, category, FIELD_TEXT),
+	FIELD(be_commit_info, size, FIELD_UINT32),
+	FIELD(be_commit_info, id, FIELD_UINT64),
+	FIELD(be_commit_info, state, FIELD_ENUM),
+	FIELD(be_commit_info, reap_policy, FIELD_ENUM),
+	FIELD(be_commit_info, owner_pid, FIELD_UINT32),
+	FIELD(be_commit_info, amount, FIELD_INT64),
+	FIELD(be_commit_info, created_ns, FIELD_INT64),
+	FIELD(be_commit_info, deadline_ns, FIELD_INT64),
+	FIELD(be_commit_info, detached, FIELD_BOOL),
+	FIELD(be_commit_info, owner_alive, FIELD_BOOL),
+	FIELD(be_commit_info, namespace_name, FIELD_TEXT),
+	FIELD(be_commit_info, category, FIELD_TEXT),
 	FIELD(be_commit_info, description, FIELD_TEXT),
 };
 
 static const struct field transaction_fields[] = {
-	FIELD(be_transaction, size, FIELD_UINT32),         FIELD(be_transaction, id, FIELD_UINT64),
-	FIELD(be_transaction, kind, FIELD_ENUM),           FIELD(be_transaction, commit_id, FIELD_UINT64),
-	FIELD(be_transaction, amount, FIELD_INT64),        FIELD(be_transaction, held, FIELD_INT64),
-	FIELD(be_transaction, at_ns, FIELD_INT64),         FIELD(be_transaction, late, FIELD_BOOL),
-	FIELD(be_transaction, namespace_name, FIELD_TEXT), FIELD(be_transaction, category, FIELD_TEXT),
+	FIELD(be_transaction, size, FIELD_UINT32),
+	FIELD(be_transaction, id, FIELD_UINT64),
+	FIELD(be_transaction, kind, FIELD_ENUM),
+	FIELD(be_transaction, commit_id, FIELD_UINT64),
+	FIELD(be_transaction, amount, FIELD_INT64),
+	FIELD(be_transaction, held, FIELD_INT64),
+	FIELD(be_transaction, at_ns, FIELD_INT64),
+	FIELD(be_transaction, late, FIELD_BOOL),
+	FIELD(be_transaction, namespace_name, FIELD_TEXT),
+	FIELD(be_transaction, category, FIELD_TEXT),
 	FIELD(be_transaction, description, FIELD_TEXT),
 };
 
 static const struct field verification_fields[] = {
-	FIELD(be_verification, size, FIELD_UINT32),        FIELD(be_verification, envelopes, FIELD_UINT64),
-	FIELD(be_verification, commits, FIELD_UINT64),     FIELD(be_verification, transactions, FIELD_UINT64),
+	FIELD(be_verification, size, FIELD_UINT32),
+	FIELD(be_verification, envelopes, FIELD_UINT64),
+	FIELD(be_verification, commits, FIELD_UINT64),
+	FIELD(be_verification, transactions, FIELD_UINT64),
 	FIELD(be_verification, differences, FIELD_UINT64),
 };
 
@@ -216,7 +233,8 @@ static bool field_differs(const struct field *field, const void *expected, const
 	return memcmp(a, b, field->size) != 0;
 }
 
-/* A text for people: control characters escaped, and its length in place of its middle when it is long. */
+/* A text for people: control characters escaped, and its length in place of its middle when it is
+ * long. */
 static void text_format(const char *text, size_t most, char *to, size_t size)
 {
 	size_t length = strnlen(text, most), used = 1;
@@ -266,14 +284,14 @@ static bool structures_differ(const char *what, const struct field *fields, size
 			continue;
 		field_format(&fields[i], expected, expected_text, sizeof expected_text);
 		field_format(&fields[i], got, got_text, sizeof got_text);
-		snprintf(difference, size, "%s%s is %s, expected %s", what, fields[i].name, got_text,
-			 expected_text);
+		snprintf(difference, size, "%s%s is %s, expected %s", what, fields[i].name,
+			 got_text, expected_text);
 		return true;
 	}
 	return false;
 }
 
-#define DIFFER(what, fields, expected, got)                                                                  \
+#define DIFFER(what, fields, expected, got)                                                        \
 	structures_differ((what), (fields), COUNT(fields), (expected), (got), difference, size)
 
 static bool rows_differ(enum call_kind kind, const struct rows *expected, const struct rows *got,
@@ -310,9 +328,11 @@ bool answers_differ(enum call_kind kind, const struct answer *expected, const st
 {
 	return DIFFER("", answer_fields, expected, got) ||
 	       DIFFER("decision.", decision_fields, &expected->decision, &got->decision) ||
-	       DIFFER("transaction.", transaction_fields, &expected->transaction, &got->transaction) ||
+	       DIFFER("transaction.", transaction_fields, &expected->transaction,
+		      &got->transaction) ||
 	       DIFFER("envelope.", envelope_fields, &expected->envelope, &got->envelope) ||
-	       DIFFER("verification.", verification_fields, &expected->verification, &got->verification) ||
+	       DIFFER("verification.", verification_fields, &expected->verification,
+		      &got->verification) ||
 	       rows_differ(kind, &expected->rows, &got->rows, difference, size);
 }
 
@@ -336,9 +356,11 @@ static void print_filter(FILE *file, const struct call *call)
 	if (filter->category)
 		print_text(file, " category=", filter->category);
 	if (filter->since_ns || filter->until_ns)
-		fprintf(file, " since=%" PRId64 " until=%" PRId64, filter->since_ns, filter->until_ns);
+		fprintf(file, " since=%" PRId64 " until=%" PRId64, filter->since_ns,
+			filter->until_ns);
 	if (filter->min_amount || filter->max_amount)
-		fprintf(file, " min=%" PRId64 " max=%" PRId64, filter->min_amount, filter->max_amount);
+		fprintf(file, " min=%" PRId64 " max=%" PRId64, filter->min_amount,
+			filter->max_amount);
 	if (filter->after_id)
 		fprintf(file, " after=%" PRIu64, filter->after_id);
 	if (filter->limit)
@@ -350,7 +372,8 @@ static void print_filter(FILE *file, const struct call *call)
 static void print_commit_options(FILE *file, const struct call *call)
 {
 	if (call->has_options)
-		fprintf(file, " ttl-ms=%" PRIu64 "%s%s", call->ttl_ms, call->detached ? " detached" : "",
+		fprintf(file, " ttl-ms=%" PRIu64 "%s%s", call->ttl_ms,
+			call->detached ? " detached" : "",
 			call->reap_policy == BE_REAP_CHARGE ? " charge" : "");
 }
 
@@ -375,7 +398,8 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 
 	fprintf(file, "%-17s", call_names[kind]);
 	if (kind == CALL_MOVE)
-		fprintf(file, " by %" PRId64 " ns to %" PRId64, call->now_ns - before_ns, call->now_ns);
+		fprintf(file, " by %" PRId64 " ns to %" PRId64, call->now_ns - before_ns,
+			call->now_ns);
 	if (kind <= CALL_COMMIT || kind == CALL_RECORD || kind == CALL_UTILIZATION ||
 	    kind == CALL_WORKER_DIES) {
 		print_text(file, " ", namespaces[call->handle]);
@@ -385,8 +409,8 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 		fprintf(file, " commit=%" PRIu64, call->id);
 	if (kind <= CALL_SET_LIMIT)
 		fprintf(file, " limit=%" PRId64, call->amount);
-	if (kind == CALL_CHECK || kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_RECORD ||
-	    kind == CALL_EXTEND || kind == CALL_WORKER_DIES)
+	if (kind == CALL_CHECK || kind == CALL_COMMIT || kind == CALL_SETTLE ||
+	    kind == CALL_RECORD || kind == CALL_EXTEND || kind == CALL_WORKER_DIES)
 		fprintf(file, " amount=%" PRId64, call->amount);
 	if (kind == CALL_EXTEND)
 		fprintf(file, " ttl-ms=%" PRIu64, call->ttl_ms);
@@ -394,12 +418,14 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 		print_commit_options(file, call);
 	if (kind == CALL_WORKER_DIES)
 		fprintf(file, " commits=%u", call->count);
-	if ((kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_RECORD || kind == CALL_WORKER_DIES) &&
+	if ((kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_RECORD ||
+	     kind == CALL_WORKER_DIES) &&
 	    call->description)
 		print_text(file, " ", call->description);
 	if (kind == CALL_CREATE || kind == CALL_ENSURE)
 		print_envelope_options(file, call);
-	if (kind == CALL_LIST_ENVELOPES || kind == CALL_LIST_COMMITS || kind == CALL_LIST_TRANSACTIONS)
+	if (kind == CALL_LIST_ENVELOPES || kind == CALL_LIST_COMMITS ||
+	    kind == CALL_LIST_TRANSACTIONS)
 		print_filter(file, call);
 	fprintf(file, "\n");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the model test compares: a call of the library with all its arguments, and everything that it
- * answers. Whoever can answer calls can be compared with anybody else who can: the oracle (oracle.h) and
- * the library over one storage or another (library.h) do.
+ * What the model test compares: a call of the library with all its arguments, and everything that
+ * it answers. Whoever can answer calls can be compared with anybody else who can: the oracle
+ * (oracle.h) and the library over one storage or another (library.h) do.
  */
 #ifndef CALL_H
 #define CALL_H
@@ -109,8 +109,8 @@ struct answer {
 /* Empties an answer, but for its rows' memory. */
 void answer_clear(struct answer *answer);
 
-/* Writes the first difference between two answers to one call into `difference`, as "what is X, expected Y";
- * false when there is none. */
+/* Writes the first difference between two answers to one call into `difference`, as "what is X,
+ * expected Y"; false when there is none. */
 bool answers_differ(enum call_kind kind, const struct answer *expected, const struct answer *got,
 		    char *difference, size_t size);
 

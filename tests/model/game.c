@@ -40,7 +40,8 @@ static bool same(struct game *game, const struct call *call, struct failure *fai
 /* Compares all that is stored, of the ledger what is new. */
 static bool same_state(struct game *game, int64_t now_ns, struct failure *failure)
 {
-	struct call call = {.kind = CALL_LIST_ENVELOPES, .now_ns = now_ns, .filter = BE_FILTER_INIT};
+	struct call call = {
+		.kind = CALL_LIST_ENVELOPES, .now_ns = now_ns, .filter = BE_FILTER_INIT};
 
 	if (!same(game, &call, failure))
 		return false;
@@ -126,7 +127,8 @@ bool game_play(const struct rules_of_game *rules, const struct step *steps, size
 {
 	static const struct record nothing;
 	struct game game = {
-		.oracle = oracle_create(rules->begin_ns, library_sees_deaths(rules->storage), rules->mistake),
+		.oracle = oracle_create(rules->begin_ns, library_sees_deaths(rules->storage),
+					rules->mistake),
 		.library = library_create(rules->storage, rules->begin_ns),
 		.made = calloc(rules->numbers, sizeof *game.made),
 	};
@@ -137,7 +139,8 @@ bool game_play(const struct rules_of_game *rules, const struct step *steps, size
 	if (!record)
 		record = &nothing;
 	while (good && failure->step < count) {
-		good = play_step(&game, rules, &steps[failure->step], failure->step, record, failure);
+		good = play_step(&game, rules, &steps[failure->step], failure->step, record,
+				 failure);
 		failure->step += good;
 	}
 	if (good)
@@ -169,7 +172,8 @@ static bool in_time(const struct shrinking *shrinking)
 	return test_seconds_since(shrinking->begin_ns) < shrinking->seconds;
 }
 
-/* Plays `count` steps of the trial. When they fail they are the shortest game, up to the failing one. */
+/* Plays `count` steps of the trial. When they fail they are the shortest game, up to the failing
+ * one. */
 static bool try(struct shrinking *shrinking, size_t count)
 {
 	struct failure failure;
@@ -192,8 +196,8 @@ static bool try_without(struct shrinking *shrinking, size_t first, size_t count)
 	return try(shrinking, first + behind);
 }
 
-/* Takes out pieces of `size` steps wherever that leaves a game that fails, last ones first: what came late
- * depends on what came before. */
+/* Takes out pieces of `size` steps wherever that leaves a game that fails, last ones first: what
+ * came late depends on what came before. */
 static bool take_out(struct shrinking *shrinking, size_t size)
 {
 	bool shorter = false;
@@ -292,8 +296,8 @@ static void with_grandparent(struct step *steps, size_t at)
 		    !parent->parent_category)
 			continue;
 		call->parent_category = parent->parent_category;
-		call->parent_namespace =
-			parent->parent_namespace ? parent->parent_namespace : namespaces[parent->handle];
+		call->parent_namespace = parent->parent_namespace ? parent->parent_namespace
+								  : namespaces[parent->handle];
 		return;
 	}
 }
@@ -335,8 +339,8 @@ static bool take_out_all(struct shrinking *shrinking)
 	return shrinking->count < before;
 }
 
-size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t count, double seconds,
-		   struct failure *failure)
+size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t count,
+		   double seconds, struct failure *failure)
 {
 	struct shrinking shrinking = {
 		.rules = *rules,

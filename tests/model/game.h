@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A game: the oracle and the library answer the same calls, one after the other, and nothing may differ: not
- * an answer, not a balance, a pending commit or a line of the ledger. A game that fails can be cut down to
- * the few steps that it takes.
+ * A game: the oracle and the library answer the same calls, one after the other, and nothing may
+ * differ: not an answer, not a balance, a pending commit or a line of the ledger. A game that fails
+ * can be cut down to the few steps that it takes.
  */
 #ifndef GAME_H
 #define GAME_H
@@ -15,8 +15,10 @@ struct rules_of_game {
 	enum library_storage storage;
 	enum mistake mistake; /* of the oracle */
 	int64_t begin_ns;
-	size_t numbers;      /* the steps' numbers are below this */
-	unsigned look_every; /* everything stored is compared after each so many steps, and at the end */
+	size_t numbers; /* the steps' numbers are below this */
+	unsigned
+		/* everything stored is compared after each so many steps, and at the end */
+		look_every;
 };
 
 /* What games have seen so far. */
@@ -37,8 +39,9 @@ struct failure {
 /* What is written down of a game; each may be NULL. */
 struct record {
 	struct tally *tally;
-	FILE *transcript;    /* each call is printed to it */
-	struct step *pinned; /* the same steps, with the commits they are about named by the steps that made
+	FILE *transcript; /* each call is printed to it */
+	struct step *
+		pinned; /* the same steps, with the commits they are about named by the steps that made
 				them */
 };
 
@@ -46,9 +49,9 @@ struct record {
 bool game_play(const struct rules_of_game *rules, const struct step *steps, size_t count,
 	       const struct record *record, struct failure *failure);
 
-/* Takes steps out of a game that fails, and makes others plainer, as long as it still fails and for so many
- * seconds at most. Returns how many are left; `failure` is the last. */
-size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t count, double seconds,
-		   struct failure *failure);
+/* Takes steps out of a game that fails, and makes others plainer, as long as it still fails and for
+ * so many seconds at most. Returns how many are left; `failure` is the last. */
+size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t count,
+		   double seconds, struct failure *failure);
 
 #endif

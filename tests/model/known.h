@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Short games that a library once lost, or that dice would not play in years. Each must be drawn. */
+/* Short games that a library once lost, or that dice would not play in years. Each must be
+ * drawn. */
 #ifndef KNOWN_H
 #define KNOWN_H
 

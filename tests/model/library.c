@@ -2,10 +2,11 @@
 /*
  * See library.h.
  *
- * Workers that die: over LMDB a child process makes the commits through the handles it was forked with, tells
- * the answer to the last one, and is killed by SIGKILL while the pipe to it is still open; the kernel does
- * the rest. Memory is not shared with children, so there this process makes the commits, and CALL_REAP runs
- * the operations of reaping that the library would have run, had it been told of the deaths by a kernel.
+ * Workers that die: over LMDB a child process makes the commits through the handles it was forked
+ * with, tells the answer to the last one, and is killed by SIGKILL while the pipe to it is still
+ * open; the kernel does the rest. Memory is not shared with children, so there this process makes
+ * the commits, and CALL_REAP runs the operations of reaping that the library would have run, had it
+ * been told of the deaths by a kernel.
  */
 #include "library.h"
 
@@ -57,7 +58,8 @@ static enum be_status open_handles(struct library *library)
 		options.now_context = library;
 		options.storage = library->storage;
 		options.flags = library->kind == LIBRARY_LMDB_DIRECT ? BE_OPEN_DIRECT : 0;
-		status = be_open(library->storage ? NULL : library->path, &options, &library->handles[i]);
+		status = be_open(library->storage ? NULL : library->path, &options,
+				 &library->handles[i]);
 		if (status != BE_OK)
 			return status;
 	}
@@ -103,15 +105,16 @@ void library_destroy(struct library *library)
 /* ---- outputs */
 
 /* What a careless caller leaves in a structure that he wants filled. */
-#define RUBBISH(structure)                                                                                   \
-	do {                                                                                                 \
-		memset((structure), 0xa5, sizeof *(structure));                                              \
-		(structure)->size = sizeof *(structure);                                                     \
+#define RUBBISH(structure)                                                                         \
+	do {                                                                                       \
+		memset((structure), 0xa5, sizeof *(structure));                                    \
+		(structure)->size = sizeof *(structure);                                           \
 	} while (0)
 
 /* ---- spending */
 
-static enum be_status call_commit(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_commit(struct library *library, const struct call *call,
+				  struct answer *answer)
 {
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
 
@@ -120,8 +123,9 @@ static enum be_status call_commit(struct library *library, const struct call *ca
 	options.detached = call->detached;
 	RUBBISH(&answer->decision);
 	answer->id = UINT64_MAX;
-	return be_commit_with(library->handles[call->handle], call->category, call->amount, call->description,
-			      call->has_options ? &options : NULL, &answer->id, &answer->decision);
+	return be_commit_with(library->handles[call->handle], call->category, call->amount,
+			      call->description, call->has_options ? &options : NULL, &answer->id,
+			      &answer->decision);
 }
 
 struct worker {
@@ -161,7 +165,8 @@ static enum be_status worker_dies_lmdb(struct library *library, const struct cal
 	EXPECT(kill(child, SIGKILL) == 0);
 	EXPECT_EQUAL(child_wait(child), 128 + SIGKILL);
 	close(ends[0]);
-	library->workers = realloc(library->workers, (library->worker_count + 1) * sizeof *library->workers);
+	library->workers =
+		realloc(library->workers, (library->worker_count + 1) * sizeof *library->workers);
 	EXPECT(library->workers != NULL);
 	library->workers[library->worker_count++] = child;
 	return answer->status;
@@ -172,8 +177,8 @@ static enum be_status worker_dies_memory(struct library *library, const struct c
 {
 	enum be_status status = BE_OK;
 
-	library->orphans =
-		realloc(library->orphans, (library->orphan_count + call->count) * sizeof *library->orphans);
+	library->orphans = realloc(library->orphans, (library->orphan_count + call->count) *
+							     sizeof *library->orphans);
 	EXPECT(library->orphans != NULL);
 	for (unsigned i = 0; i < call->count; i++) {
 		status = call_commit(library, call, answer);
@@ -183,8 +188,8 @@ static enum be_status worker_dies_memory(struct library *library, const struct c
 	return status;
 }
 
-/* Reaps what dead workers left in a storage whose owners the library does not know. Commits that have ended
- * in any other way refuse, and so do those that are detached. */
+/* Reaps what dead workers left in a storage whose owners the library does not know. Commits that
+ * have ended in any other way refuse, and so do those that are detached. */
 static enum be_status reap_orphans(struct library *library, uint64_t *reaped)
 {
 	struct environment *environment;
@@ -203,7 +208,8 @@ static enum be_status reap_orphans(struct library *library, uint64_t *reaped)
 	return status;
 }
 
-static enum be_status call_reap(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_reap(struct library *library, const struct call *call,
+				struct answer *answer)
 {
 	enum be_status status;
 
@@ -212,27 +218,32 @@ static enum be_status call_reap(struct library *library, const struct call *call
 	return status == BE_OK ? reap_orphans(library, &answer->reaped) : status;
 }
 
-static enum be_status call_settle(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_settle(struct library *library, const struct call *call,
+				  struct answer *answer)
 {
 	RUBBISH(&answer->transaction);
 	return be_settle(library->handles[call->handle], call->id, call->amount, call->description,
 			 &answer->transaction);
 }
 
-static enum be_status call_record(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_record(struct library *library, const struct call *call,
+				  struct answer *answer)
 {
 	RUBBISH(&answer->transaction);
-	return be_record(library->handles[call->handle], call->category, call->amount, call->description,
-			 &answer->transaction);
+	return be_record(library->handles[call->handle], call->category, call->amount,
+			 call->description, &answer->transaction);
 }
 
-static enum be_status call_check(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_check(struct library *library, const struct call *call,
+				 struct answer *answer)
 {
 	RUBBISH(&answer->decision);
-	return be_check(library->handles[call->handle], call->category, call->amount, &answer->decision);
+	return be_check(library->handles[call->handle], call->category, call->amount,
+			&answer->decision);
 }
 
-static enum be_status call_extend(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_extend(struct library *library, const struct call *call,
+				  struct answer *answer)
 {
 	RUBBISH(&answer->decision);
 	return be_extend(library->handles[call->handle], call->id, call->amount, call->ttl_ms,
@@ -252,7 +263,8 @@ static enum be_status call_create(struct library *library, const struct call *ca
 	options.parent_category = call->parent_category;
 	options.period_start_ns = call->period_start_ns;
 	if (call->kind == CALL_ENSURE)
-		return be_envelope_ensure(handle, call->category, call->amount, call->period, given);
+		return be_envelope_ensure(handle, call->category, call->amount, call->period,
+					  given);
 	return be_envelope_create(handle, call->category, call->amount, call->period, given);
 }
 
@@ -284,8 +296,8 @@ static bool see_envelope(void *context, const struct be_envelope *envelope)
 	return more(listing);
 }
 
-/* Processes have other numbers in each run; here they are the first worker that died, the second and so on,
- * and 0 for this one. */
+/* Processes have other numbers in each run; here they are the first worker that died, the second
+ * and so on, and 0 for this one. */
 static bool see_commit(void *context, const struct be_commit_info *info)
 {
 	struct listing *listing = context;
@@ -334,16 +346,19 @@ static void note_finding(void *context, const char *sentence)
 		snprintf(library->finding, sizeof library->finding, "%s", sentence);
 }
 
-static enum be_status call_verify(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status call_verify(struct library *library, const struct call *call,
+				  struct answer *answer)
 {
 	library->finding[0] = '\0';
 	RUBBISH(&answer->verification);
-	return be_verify(library->handles[call->handle], note_finding, library, &answer->verification);
+	return be_verify(library->handles[call->handle], note_finding, library,
+			 &answer->verification);
 }
 
 /* ---- one way in */
 
-static enum be_status answer_call(struct library *library, const struct call *call, struct answer *answer)
+static enum be_status answer_call(struct library *library, const struct call *call,
+				  struct answer *answer)
 {
 	struct be_enforcer *handle = library->handles[call->handle];
 
@@ -366,8 +381,9 @@ static enum be_status answer_call(struct library *library, const struct call *ca
 	case CALL_COMMIT:
 		return call_commit(library, call, answer);
 	case CALL_WORKER_DIES:
-		return library_sees_deaths(library->kind) ? worker_dies_lmdb(library, call, answer)
-							  : worker_dies_memory(library, call, answer);
+		return library_sees_deaths(library->kind)
+			       ? worker_dies_lmdb(library, call, answer)
+			       : worker_dies_memory(library, call, answer);
 	case CALL_RELEASE:
 		return be_release(handle, call->id);
 	case CALL_SETTLE:

@@ -6,7 +6,7 @@
 #include "call.h"
 
 enum library_storage {
-	LIBRARY_LMDB,        /* a new environment in the test's directory, with process durability */
+	LIBRARY_LMDB, /* a new environment in the test's directory, with process durability */
 	LIBRARY_LMDB_DIRECT, /* the same without group commit */
 	LIBRARY_MEMORY,
 };

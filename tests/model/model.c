@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The model test: seeded random operations of every kind against the library, each answer and everything
- * stored compared with a simple-minded oracle. A failing seed is printed, and cut down to a short list of
- * operations.
+ * The model test: seeded random operations of every kind against the library, each answer and
+ * everything stored compared with a simple-minded oracle. A failing seed is printed, and cut down
+ * to a short list of operations.
  *
- * Each seed makes its own list of operations on a new environment. The ordinary suite uses the same seeds
- * each time, so that it fails when the library changes and not when the dice do; --seed random and --minutes
- * look further.
+ * Each seed makes its own list of operations on a new environment. The ordinary suite uses the same
+ * seeds each time, so that it fails when the library changes and not when the dice do; --seed
+ * random and --minutes look further.
  */
 #include "game.h"
 #include "known.h"
@@ -35,13 +35,15 @@ struct settings {
 	bool find_mistakes;
 };
 
-static const char *const storage_names[] = {
-	[LIBRARY_LMDB] = "lmdb", [LIBRARY_LMDB_DIRECT] = "lmdb-direct", [LIBRARY_MEMORY] = "memory"};
+static const char *const storage_names[] = {[LIBRARY_LMDB] = "lmdb",
+					    [LIBRARY_LMDB_DIRECT] = "lmdb-direct",
+					    [LIBRARY_MEMORY] = "memory"};
 
 static void usage(FILE *file)
 {
 	fprintf(file,
-		"usage: model [--storage lmdb|lmdb-direct|memory] [--seed N|random] [--operations N] "
+		"usage: model [--storage lmdb|lmdb-direct|memory] [--seed N|random] [--operations "
+		"N] "
 		"[--minutes N]\n"
 		"       model --find-mistakes\n"
 		"\n"
@@ -51,7 +53,8 @@ static void usage(FILE *file)
 		"  --seed           the first seed (default: TEST_SEED, else 1)\n"
 		"  --operations     how many, over all seeds (default: 100000)\n"
 		"  --minutes        go on for so long instead\n"
-		"  --find-mistakes  let the oracle make one mistake after the other, and see each found\n",
+		"  --find-mistakes  let the oracle make one mistake after the other, and see each "
+		"found\n",
 		STEPS_PER_SEED);
 }
 
@@ -116,7 +119,8 @@ static void parse(int argc, char **argv, struct settings *settings)
 
 /* ---- playing seeds */
 
-static struct rules_of_game rules_for(enum library_storage storage, uint64_t seed, enum mistake mistake)
+static struct rules_of_game rules_for(enum library_storage storage, uint64_t seed,
+				      enum mistake mistake)
 {
 	return (struct rules_of_game){
 		.storage = storage,
@@ -192,7 +196,8 @@ static void check_tally(const struct tally *tally)
 	EXPECT(tally->granted_by_kind[CALL_COMMIT] > tally->by_kind[CALL_COMMIT] / 4);
 	EXPECT(coverage->deepest == BE_DEPTH_MAX);
 	EXPECT(coverage->reaped_expired > 0 && coverage->reaped_orphaned > 0);
-	EXPECT(coverage->reaped_on_refusal > 0 && coverage->settled_late > 0 && coverage->carried_over > 0);
+	EXPECT(coverage->reaped_on_refusal > 0 && coverage->settled_late > 0 &&
+	       coverage->carried_over > 0);
 }
 
 static void print_tally(const struct settings *settings, const struct tally *tally, double seconds)
@@ -202,14 +207,15 @@ static void print_tally(const struct settings *settings, const struct tally *tal
 
 	for (size_t i = 0; i < sizeof tally->by_status / sizeof tally->by_status[0]; i++)
 		statuses += tally->by_status[i] > 0;
-	printf("%" PRIu64 " operations on %s in %.1f s: %" PRIu64 " of %" PRIu64 " commits granted, %" PRIu64
-	       " windows ended (%" PRIu64 " with commits pending), %" PRIu64 " commits expired, %" PRIu64
-	       " orphaned (%" PRIu64 " for a commit that was refused), %" PRIu64
+	printf("%" PRIu64 " operations on %s in %.1f s: %" PRIu64 " of %" PRIu64
+	       " commits granted, %" PRIu64 " windows ended (%" PRIu64
+	       " with commits pending), %" PRIu64 " commits expired, %" PRIu64 " orphaned (%" PRIu64
+	       " for a commit that was refused), %" PRIu64
 	       " settled late, %u statuses, chains up to %u\n",
-	       tally->steps, storage_names[settings->storage], seconds, tally->granted_by_kind[CALL_COMMIT],
-	       tally->by_kind[CALL_COMMIT], coverage->windows, coverage->carried_over,
-	       coverage->reaped_expired, coverage->reaped_orphaned, coverage->reaped_on_refusal,
-	       coverage->settled_late, statuses, coverage->deepest);
+	       tally->steps, storage_names[settings->storage], seconds,
+	       tally->granted_by_kind[CALL_COMMIT], tally->by_kind[CALL_COMMIT], coverage->windows,
+	       coverage->carried_over, coverage->reaped_expired, coverage->reaped_orphaned,
+	       coverage->reaped_on_refusal, coverage->settled_late, statuses, coverage->deepest);
 }
 
 /* Returns how many are lost. */
@@ -230,8 +236,8 @@ static int play_known(const struct settings *settings)
 		if (game_play(&rules, known->steps, known->count, NULL, &failure))
 			continue;
 		printf("FAILED: %s\n", known->what);
-		game_play(&rules, known->steps, known->count, &(struct record){.transcript = stdout},
-			  &failure);
+		game_play(&rules, known->steps, known->count,
+			  &(struct record){.transcript = stdout}, &failure);
 		print_failure(&failure);
 		lost++;
 	}
@@ -248,8 +254,8 @@ static int play_seeds(const struct settings *settings, struct step *steps)
 	if (play_known(settings) > 0)
 		return 1;
 	for (;;) {
-		size_t count =
-			left < STEPS_PER_SEED && settings->minutes == 0 ? (size_t)left : STEPS_PER_SEED;
+		size_t count = left < STEPS_PER_SEED && settings->minutes == 0 ? (size_t)left
+									       : STEPS_PER_SEED;
 		struct rules_of_game rules = rules_for(settings->storage, seed, MISTAKE_NONE);
 
 		if (settings->minutes > 0 ? test_seconds_since(begin_ns) >= 60.0 * settings->minutes
@@ -292,13 +298,14 @@ static uint64_t find_mistake(enum mistake mistake, struct step *steps, size_t *l
 		found = (seed - 1) * STEPS_PER_SEED + failure.step + 1;
 		*left = game_shrink(&rules, steps, STEPS_PER_SEED, SHRINK_SECONDS, &failure);
 		rules.look_every = 1;
-		printf("%s: found by operation %" PRIu64 ", shown by %zu\n", mistake_texts[mistake], found,
-		       *left);
+		printf("%s: found by operation %" PRIu64 ", shown by %zu\n", mistake_texts[mistake],
+		       found, *left);
 		game_play(&rules, steps, *left, &(struct record){.transcript = stdout}, &failure);
 		print_failure(&failure);
 		return found;
 	}
-	printf("%s: NOT FOUND in %d operations\n", mistake_texts[mistake], MISTAKE_SEEDS * STEPS_PER_SEED);
+	printf("%s: NOT FOUND in %d operations\n", mistake_texts[mistake],
+	       MISTAKE_SEEDS * STEPS_PER_SEED);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See oracle.h. Every list only grows, and what is looked for is looked for from one end to the other. */
+/* See oracle.h. Every list only grows, and what is looked for is looked for from one end to the
+ * other. */
 #include "oracle.h"
 
 #include "support.h"
@@ -107,7 +108,8 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_DETACHED_DIES_TOO] = "a detached commit dies with its owner",
 	[MISTAKE_LATE_IS_FREE] = "a late settle is not charged",
 	[MISTAKE_LATE_NOT_FLAGGED] = "a late settle is not flagged",
-	[MISTAKE_LATE_HITS_SUCCESSOR] = "a late settle is charged to another envelope of the same name",
+	[MISTAKE_LATE_HITS_SUCCESSOR] =
+		"a late settle is charged to another envelope of the same name",
 	[MISTAKE_CHARGED_TWICE] = "what reaping charged is charged again",
 	[MISTAKE_EXTEND_ASKS_FOR_ALL] = "extending asks for the whole amount",
 	[MISTAKE_EXTEND_KEEPS_DEADLINE] = "extending keeps an old deadline",
@@ -206,7 +208,8 @@ static int64_t length_ns(enum be_period period)
 }
 
 /* Where the window that contains `now_ns` begins, when one began at `start_ns`. */
-static int64_t window_at(const struct oracle *oracle, enum be_period period, int64_t start_ns, int64_t now_ns)
+static int64_t window_at(const struct oracle *oracle, enum be_period period, int64_t start_ns,
+			 int64_t now_ns)
 {
 	int64_t length = length_ns(period);
 
@@ -222,16 +225,19 @@ static int64_t window_at(const struct oracle *oracle, enum be_period period, int
 }
 
 /* Does a commit reserve anything in `account`, which is in its chain? */
-static int64_t reserves(const struct oracle *oracle, const struct hold *hold, const struct account *account)
+static int64_t reserves(const struct oracle *oracle, const struct hold *hold,
+			const struct account *account)
 {
 	bool in_ancestor = account != &oracle->accounts[hold->account];
 
 	if (hold->state == BE_COMMIT_PENDING) {
-		if (makes(oracle, MISTAKE_HOLDS_END_WITH_WINDOW) && hold->created_ns < account->start_ns)
+		if (makes(oracle, MISTAKE_HOLDS_END_WITH_WINDOW) &&
+		    hold->created_ns < account->start_ns)
 			return 0;
 		return hold->amount;
 	}
-	if (makes(oracle, MISTAKE_RELEASE_FORGETS_PARENT) && hold->state == BE_COMMIT_RELEASED && in_ancestor)
+	if (makes(oracle, MISTAKE_RELEASE_FORGETS_PARENT) && hold->state == BE_COMMIT_RELEASED &&
+	    in_ancestor)
 		return hold->amount;
 	return hold->astray;
 }
@@ -245,7 +251,8 @@ static void add_up_charges(struct oracle *oracle)
 
 		if (makes(oracle, MISTAKE_REMOVE_REFUNDS_PARENT) && leaf->removed)
 			continue;
-		for (struct account *account = leaf; account; account = parent_of(oracle, account)) {
+		for (struct account *account = leaf; account;
+		     account = parent_of(oracle, account)) {
 			if (makes(oracle, MISTAKE_CHARGE_STOPS_AT_PARENT) && steps++ > 1)
 				break;
 			if (i >= account->from)
@@ -253,7 +260,8 @@ static void add_up_charges(struct oracle *oracle)
 		}
 	}
 	for (size_t i = 0; i < oracle->account_count; i++)
-		if (makes(oracle, MISTAKE_OVERFLOW_SATURATES) && oracle->accounts[i].spent > INT64_MAX)
+		if (makes(oracle, MISTAKE_OVERFLOW_SATURATES) &&
+		    oracle->accounts[i].spent > INT64_MAX)
 			oracle->accounts[i].spent = INT64_MAX;
 }
 
@@ -264,8 +272,8 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 		struct account *account = &oracle->accounts[i];
 
 		account->start_ns = window_at(oracle, account->period, account->window_ns, now_ns);
-		account->from =
-			account->start_ns == account->window_ns ? account->counts_from : oracle->charge_count;
+		account->from = account->start_ns == account->window_ns ? account->counts_from
+									: oracle->charge_count;
 		account->spent = account->committed = 0;
 		account->pending = account->children = account->granted = 0;
 	}
@@ -297,8 +305,9 @@ static wide available(const struct account *account)
 
 /* Writes down the window that an envelope is in.
  *
- * Open: a clock may step back over the end of a window that only readers have seen ending. Windows are
- * written down by whatever changes something of the envelope: its balances, its children, its settings. */
+ * Open: a clock may step back over the end of a window that only readers have seen ending. Windows
+ * are written down by whatever changes something of the envelope: its balances, its children, its
+ * settings. */
 static void keep_window(struct oracle *oracle, struct account *account)
 {
 	if (account->start_ns != account->window_ns) {
@@ -335,7 +344,8 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	envelope->spent = (int64_t)account->spent;
 	envelope->committed = (int64_t)account->committed;
 	envelope->available = (int64_t)available(account);
-	/* Open: what is beyond int64_t is shown as its largest number, here and for the end of a window. */
+	/* Open: what is beyond int64_t is shown as its largest number, here and for the end of a
+	 * window. */
 	envelope->utilization_ppm = ppm > INT64_MAX ? INT64_MAX : (int64_t)ppm;
 	envelope->period_start_ns = account->start_ns;
 	envelope->period_end_ns = length == 0 ? 0 : end > INT64_MAX ? INT64_MAX : (int64_t)end;
@@ -355,7 +365,8 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	strcpy(envelope->parent_category, parent->category);
 }
 
-static void show_commit(const struct oracle *oracle, const struct hold *hold, struct be_commit_info *info)
+static void show_commit(const struct oracle *oracle, const struct hold *hold,
+			struct be_commit_info *info)
 {
 	const struct account *account = &oracle->accounts[hold->account];
 
@@ -376,7 +387,8 @@ static void show_commit(const struct oracle *oracle, const struct hold *hold, st
 	strcpy(info->description, hold->description ? hold->description : "");
 }
 
-static void show_transaction(const struct oracle *oracle, size_t index, struct be_transaction *transaction)
+static void show_transaction(const struct oracle *oracle, size_t index,
+			     struct be_transaction *transaction)
 {
 	const struct charge *charge = &oracle->charges[index];
 	const struct account *account = &oracle->accounts[charge->account];
@@ -404,24 +416,26 @@ static bool charge_chain(struct oracle *oracle, const struct charge *charge)
 	struct account *leaf = &oracle->accounts[charge->account];
 
 	for (struct account *account = leaf; account; account = parent_of(oracle, account))
-		if (account->spent + charge->amount > INT64_MAX && !makes(oracle, MISTAKE_OVERFLOW_SATURATES))
+		if (account->spent + charge->amount > INT64_MAX &&
+		    !makes(oracle, MISTAKE_OVERFLOW_SATURATES))
 			return false;
 	keep_windows(oracle, leaf);
-	oracle->charges =
-		grow(oracle->charges, oracle->charge_count, &oracle->charge_room, sizeof *oracle->charges);
+	oracle->charges = grow(oracle->charges, oracle->charge_count, &oracle->charge_room,
+			       sizeof *oracle->charges);
 	oracle->charges[oracle->charge_count++] = *charge;
 	return true;
 }
 
-/* Ends a commit by its own policy. Open: one that cannot be charged, because a balance would leave the range
- * of int64_t, stays pending: its money stays reserved. */
+/* Ends a commit by its own policy. Open: one that cannot be charged, because a balance would leave
+ * the range of int64_t, stays pending: its money stays reserved. */
 static bool reap_one(struct oracle *oracle, struct hold *hold, enum be_commit_state state)
 {
 	add_up(oracle, oracle->now_ns);
 	if (hold->reap_policy == BE_REAP_CHARGE) {
 		struct charge charge = {
 			.account = hold->account,
-			.kind = state == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED : BE_TRANSACTION_ORPHANED,
+			.kind = state == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED
+							   : BE_TRANSACTION_ORPHANED,
 			.commit_id = (uint64_t)(hold - oracle->holds) + 1,
 			.amount = hold->amount,
 			.held = hold->amount,
@@ -459,8 +473,8 @@ static bool is_sooner(const struct oracle *oracle, const struct hold *a, const s
 	return a->deadline_ns < b->deadline_ns;
 }
 
-/* Ends what has expired, in the order of deadlines, and then, if the library can know of them or is told,
- * what dead workers left, in the order of ids. Returns how many ended. */
+/* Ends what has expired, in the order of deadlines, and then, if the library can know of them or is
+ * told, what dead workers left, in the order of ids. Returns how many ended. */
 static uint64_t reap(struct oracle *oracle, bool orphans)
 {
 	struct hold *last = NULL;
@@ -493,7 +507,8 @@ static uint64_t reap(struct oracle *oracle, bool orphans)
 
 /* ---- asking */
 
-static void decide(struct be_decision *decision, enum be_status status, const struct account *account)
+static void decide(struct be_decision *decision, enum be_status status,
+		   const struct account *account)
 {
 	decision->status = status;
 	decision->limit = account->limit;
@@ -505,13 +520,15 @@ static void decide(struct be_decision *decision, enum be_status status, const st
 }
 
 /* May so much more be committed? Balances are added up. */
-static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount, struct be_decision *decision)
+static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
+			  struct be_decision *decision)
 {
 	const struct account *first = &oracle->accounts[leaf];
 
 	for (const struct account *account = first; account; account = parent_of(oracle, account)) {
-		bool too_much = amount > available(account) || (makes(oracle, MISTAKE_ALL_BUT_THE_LAST) &&
-								amount > 0 && amount == available(account));
+		bool too_much =
+			amount > available(account) || (makes(oracle, MISTAKE_ALL_BUT_THE_LAST) &&
+							amount > 0 && amount == available(account));
 		enum be_status status = BE_OK;
 
 		if (account->suspended &&
@@ -520,7 +537,8 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 		else if (too_much)
 			status = BE_EXCEEDS_BUDGET;
 		if (status != BE_OK) {
-			decide(decision, status, makes(oracle, MISTAKE_REFUSAL_NAMES_LEAF) ? first : account);
+			decide(decision, status,
+			       makes(oracle, MISTAKE_REFUSAL_NAMES_LEAF) ? first : account);
 			return status;
 		}
 		if (makes(oracle, MISTAKE_ONLY_LEAF_DECIDES))
@@ -530,7 +548,8 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 	return BE_OK;
 }
 
-/* Counts a refusal at the envelope that the decision names. A storage that only one process knows has no counts. */
+/* Counts a refusal at the envelope that the decision names. A storage that only one process knows
+ * has no counts. */
 static enum be_status count(struct oracle *oracle, enum be_status status, int leaf,
 			    const struct be_decision *decision)
 {
@@ -556,7 +575,8 @@ static enum be_status check_name(const struct call *call)
 }
 
 /* The envelope named by a check or commit; NONE, and the decision says so. */
-static int find_to_spend(const struct oracle *oracle, const struct call *call, struct be_decision *decision)
+static int find_to_spend(const struct oracle *oracle, const struct call *call,
+			 struct be_decision *decision)
 {
 	int leaf = find_named(oracle, call);
 
@@ -569,7 +589,8 @@ static int find_to_spend(const struct oracle *oracle, const struct call *call, s
 	return leaf;
 }
 
-static enum be_status answer_check(struct oracle *oracle, const struct call *call, struct answer *answer)
+static enum be_status answer_check(struct oracle *oracle, const struct call *call,
+				   struct answer *answer)
 {
 	enum be_status status = check_name(call);
 	int leaf;
@@ -595,7 +616,8 @@ static bool deadline(const struct oracle *oracle, uint64_t ttl_ms, int64_t *dead
 	return ttl_ms == 0 || end <= INT64_MAX;
 }
 
-static enum be_status check_commit(const struct oracle *oracle, const struct call *call, int64_t *deadline_ns)
+static enum be_status check_commit(const struct oracle *oracle, const struct call *call,
+				   int64_t *deadline_ns)
 {
 	*deadline_ns = 0;
 	if (!call->category || (call->has_options && !deadline(oracle, call->ttl_ms, deadline_ns)))
@@ -620,7 +642,8 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 	if (status != BE_OK)
 		return status;
 	keep_windows(oracle, &oracle->accounts[leaf]);
-	oracle->holds = grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
+	oracle->holds =
+		grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
 	oracle->holds[oracle->hold_count++] = (struct hold){
 		.account = leaf,
 		.amount = call->amount,
@@ -715,7 +738,8 @@ static enum be_status answer_release(struct oracle *oracle, const struct call *c
 	return BE_OK;
 }
 
-static enum be_status answer_settle(struct oracle *oracle, const struct call *call, struct answer *answer)
+static enum be_status answer_settle(struct oracle *oracle, const struct call *call,
+				    struct answer *answer)
 {
 	struct hold *hold = find_hold(oracle, call->id);
 	struct charge charge = {.kind = BE_TRANSACTION_SETTLE};
@@ -758,7 +782,8 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 	return BE_OK;
 }
 
-static enum be_status answer_record(struct oracle *oracle, const struct call *call, struct answer *answer)
+static enum be_status answer_record(struct oracle *oracle, const struct call *call,
+				    struct answer *answer)
 {
 	enum be_status status = check_name(call);
 	struct charge charge = {.kind = BE_TRANSACTION_RECORD};
@@ -782,15 +807,16 @@ static enum be_status answer_record(struct oracle *oracle, const struct call *ca
 	return BE_OK;
 }
 
-static enum be_status try_extend(struct oracle *oracle, const struct call *call, int64_t deadline_ns,
-				 struct answer *answer)
+static enum be_status try_extend(struct oracle *oracle, const struct call *call,
+				 int64_t deadline_ns, struct answer *answer)
 {
 	struct hold *hold = find_hold(oracle, call->id);
 	struct be_decision *decision = &answer->decision;
 	int64_t more;
 
 	*decision = (struct be_decision)BE_DECISION_INIT;
-	/* Open: the decision on a commit that is not pending has no figures; it names the status only. */
+	/* Open: the decision on a commit that is not pending has no figures; it names the status
+	 * only. */
 	decision->status = hold ? ended(hold) : BE_NO_COMMIT;
 	if (decision->status != BE_OK)
 		return decision->status;
@@ -814,7 +840,8 @@ static enum be_status try_extend(struct oracle *oracle, const struct call *call,
 	return BE_OK;
 }
 
-static enum be_status answer_extend(struct oracle *oracle, const struct call *call, struct answer *answer)
+static enum be_status answer_extend(struct oracle *oracle, const struct call *call,
+				    struct answer *answer)
 {
 	int64_t deadline_ns;
 	enum be_status status;
@@ -850,12 +877,14 @@ static enum be_status check_create(const struct oracle *oracle, const struct cal
 
 	if (!call->category || (parent_namespace && !parent_category))
 		return BE_INVALID_ARGUMENT;
-	if (!category_is_valid(call->category) || (parent_category && !category_is_valid(parent_category)) ||
+	if (!category_is_valid(call->category) ||
+	    (parent_category && !category_is_valid(parent_category)) ||
 	    (parent_namespace && !namespace_is_valid(parent_namespace)))
 		return BE_INVALID_NAME;
 	if (call->amount <= 0)
 		return BE_INVALID_LIMIT;
-	if (call->period > BE_PERIOD_MONTHLY || (call->has_options && call->period_start_ns > oracle->now_ns))
+	if (call->period > BE_PERIOD_MONTHLY ||
+	    (call->has_options && call->period_start_ns > oracle->now_ns))
 		return BE_INVALID_PERIOD;
 	return BE_OK;
 }
@@ -914,7 +943,8 @@ static enum be_status answer_create(struct oracle *oracle, const struct call *ca
 		.counts_from = oracle->charge_count,
 	};
 	if (call->has_options && call->period_start_ns != 0) {
-		account->window_ns = window_at(oracle, call->period, call->period_start_ns, oracle->now_ns);
+		account->window_ns =
+			window_at(oracle, call->period, call->period_start_ns, oracle->now_ns);
 	}
 	if (depth_of(oracle, account) > oracle->coverage.deepest)
 		oracle->coverage.deepest = depth_of(oracle, account);
@@ -1002,12 +1032,14 @@ static bool passes(const struct be_filter *filter, const char *namespace_name, c
 	return (!filter->namespace_name || strcmp(filter->namespace_name, namespace_name) == 0) &&
 	       (!filter->category || strcmp(filter->category, category) == 0) &&
 	       (filter->since_ns == 0 || at_ns >= filter->since_ns) &&
-	       (filter->until_ns == 0 || at_ns < filter->until_ns) && amount >= filter->min_amount &&
+	       (filter->until_ns == 0 || at_ns < filter->until_ns) &&
+	       amount >= filter->min_amount &&
 	       (filter->max_amount == 0 || amount <= filter->max_amount);
 }
 
 /* Shows one row more; false when no other is wanted, and then *status says why. */
-static bool show_row(const struct call *call, struct rows *rows, const void *row, enum be_status *status)
+static bool show_row(const struct call *call, struct rows *rows, const void *row,
+		     enum be_status *status)
 {
 	rows_add(rows, row);
 	if (call->stop_after != 0 && rows->count == call->stop_after) {
@@ -1024,7 +1056,8 @@ static bool comes_before(const struct account *a, const struct account *b)
 	return order < 0 || (order == 0 && strcmp(a->category, b->category) < 0);
 }
 
-static enum be_status list_envelopes(struct oracle *oracle, const struct call *call, struct rows *rows)
+static enum be_status list_envelopes(struct oracle *oracle, const struct call *call,
+				     struct rows *rows)
 {
 	const struct account *last = NULL;
 	enum be_status status = BE_OK;
@@ -1053,7 +1086,8 @@ static enum be_status list_envelopes(struct oracle *oracle, const struct call *c
 	}
 }
 
-static enum be_status list_commits(const struct oracle *oracle, const struct call *call, struct rows *rows)
+static enum be_status list_commits(const struct oracle *oracle, const struct call *call,
+				   struct rows *rows)
 {
 	enum be_status status = BE_OK;
 	struct be_commit_info row;
@@ -1064,8 +1098,8 @@ static enum be_status list_commits(const struct oracle *oracle, const struct cal
 		const struct account *account = &oracle->accounts[hold->account];
 
 		if (hold->state != BE_COMMIT_PENDING || i < call->filter.after_id ||
-		    !passes(&call->filter, account->namespace_name, account->category, hold->created_ns,
-			    hold->amount))
+		    !passes(&call->filter, account->namespace_name, account->category,
+			    hold->created_ns, hold->amount))
 			continue;
 		show_commit(oracle, hold, &row);
 		if (!show_row(call, rows, &row, &status))
@@ -1085,8 +1119,9 @@ static enum be_status list_transactions(const struct oracle *oracle, const struc
 		const struct charge *charge = &oracle->charges[i];
 		const struct account *account = &oracle->accounts[charge->account];
 
-		if (i < call->filter.after_id || !passes(&call->filter, account->namespace_name,
-							 account->category, charge->at_ns, charge->amount))
+		if (i < call->filter.after_id ||
+		    !passes(&call->filter, account->namespace_name, account->category,
+			    charge->at_ns, charge->amount))
 			continue;
 		show_transaction(oracle, i, &row);
 		if (!show_row(call, rows, &row, &status))
@@ -1110,7 +1145,8 @@ static enum be_status answer_verify(const struct oracle *oracle, struct answer *
 
 /* ---- one way in */
 
-static enum be_status answer_call(struct oracle *oracle, const struct call *call, struct answer *answer)
+static enum be_status answer_call(struct oracle *oracle, const struct call *call,
+				  struct answer *answer)
 {
 	switch (call->kind) {
 	case CALL_CREATE:

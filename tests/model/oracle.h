@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The oracle: what the library should answer, worked out in the most simple-minded way. It keeps the list of
- * envelopes ever made, of commits ever made and of everything ever charged, and adds up every balance from
- * these lists anew for each call. It shares no line with the library.
+ * The oracle: what the library should answer, worked out in the most simple-minded way. It keeps
+ * the list of envelopes ever made, of commits ever made and of everything ever charged, and adds up
+ * every balance from these lists anew for each call. It shares no line with the library.
  *
- * It is written from the header and from the invariants. Where these leave something open, and the library
- * must still do the one or the other, the oracle says so at its place, beginning with "Open:".
+ * It is written from the header and from the invariants. Where these leave something open, and the
+ * library must still do the one or the other, the oracle says so at its place, beginning with
+ * "Open:".
  */
 #ifndef ORACLE_H
 #define ORACLE_H
 
 #include "call.h"
 
-/* Mistakes that the oracle can be told to make. The library then seems to make the opposite one, and a
- * comparison that is worth something finds it. */
+/* Mistakes that the oracle can be told to make. The library then seems to make the opposite one,
+ * and a comparison that is worth something finds it. */
 enum mistake {
 	MISTAKE_NONE,
 	MISTAKE_HOLDS_END_WITH_WINDOW,
@@ -58,14 +59,15 @@ extern const char *const mistake_texts[MISTAKES];
 
 /* What happened, for the line that tells how much a test has covered. */
 struct coverage {
-	uint64_t reaped_expired, reaped_orphaned, reaped_on_refusal, settled_late, windows, carried_over;
+	uint64_t reaped_expired, reaped_orphaned, reaped_on_refusal, settled_late, windows,
+		carried_over;
 	unsigned deepest;
 };
 
 struct oracle;
 
-/* `sees_deaths`: does the library learn of dead workers by itself? Over a storage that only one process
- * knows it cannot, and whoever calls be_reap() tells it. */
+/* `sees_deaths`: does the library learn of dead workers by itself? Over a storage that only one
+ * process knows it cannot, and whoever calls be_reap() tells it. */
 struct oracle *oracle_create(int64_t now_ns, bool sees_deaths, enum mistake mistake);
 void oracle_destroy(struct oracle *oracle);
 
@@ -82,7 +84,8 @@ uint64_t oracle_nth_commit(const struct oracle *oracle, uint64_t nth);
 int64_t oracle_held(const struct oracle *oracle, uint64_t id);
 int64_t oracle_deadline(const struct oracle *oracle, uint64_t id);
 
-/* Of the envelope named, or of the commit's if `id` is not 0; 0 when there is none. Over the whole chain. */
+/* Of the envelope named, or of the commit's if `id` is not 0; 0 when there is none. Over the whole
+ * chain. */
 int64_t oracle_available(struct oracle *oracle, const struct call *call, uint64_t id);
 int64_t oracle_countable(struct oracle *oracle, const struct call *call, uint64_t id);
 int64_t oracle_window_end(struct oracle *oracle, const struct call *call);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See step.h. Everything random is decided here, in steps_generate(), and every kind of call, argument and
- * mishap has its chance here. What is likely was chosen so that most envelopes exist, about half of the
- * commits are granted, and every status comes up many times in a few thousand steps.
+ * See step.h. Everything random is decided here, in steps_generate(), and every kind of call,
+ * argument and mishap has its chance here. What is likely was chosen so that most envelopes exist,
+ * about half of the commits are granted, and every status comes up many times in a few thousand
+ * steps.
  */
 #include "step.h"
 
@@ -127,11 +128,14 @@ static const char *any_category(struct generator *generator)
 static const char *any_description(struct generator *generator)
 {
 	if (chance(generator, 20))
-		return descriptions[DESCRIPTIONS + below(generator, ALL_DESCRIPTIONS - DESCRIPTIONS)].text;
+		return descriptions[DESCRIPTIONS +
+				    below(generator, ALL_DESCRIPTIONS - DESCRIPTIONS)]
+			.text;
 	return descriptions[below(generator, DESCRIPTIONS)].text;
 }
 
-/* A parent among the other envelopes: often the one before in the order of all, which makes long chains. */
+/* A parent among the other envelopes: often the one before in the order of all, which makes long
+ * chains. */
 static void any_parent(struct generator *generator, struct call *call)
 {
 	size_t own = 0, pair;
@@ -313,12 +317,16 @@ static enum commit_base any_commit_base(struct generator *generator)
 {
 	uint64_t die = below(generator, 100);
 
-	return die < 70 ? COMMIT_PENDING : die < 80 ? COMMIT_REAPED : die < 97 ? COMMIT_ANY : COMMIT_NONE;
+	return die < 70   ? COMMIT_PENDING
+	       : die < 80 ? COMMIT_REAPED
+	       : die < 97 ? COMMIT_ANY
+			  : COMMIT_NONE;
 }
 
 int64_t steps_begin_ns(uint64_t seed)
 {
-	/* Most begin in 2023, some at the beginning of all times, and some shortly before their end. */
+	/* Most begin in 2023, some at the beginning of all times, and some shortly before their
+	 * end. */
 	if (seed % 8 == 3)
 		return 1;
 	if (seed % 8 == 7)
@@ -340,8 +348,10 @@ void steps_generate(uint64_t seed, struct step *steps, size_t count)
 		memset(step, 0, sizeof *step);
 		step->number = (uint32_t)i;
 		step->call.kind = i < PAIRS ? CALL_CREATE : any_kind(&generator);
-		step->call.handle = (uint8_t)(i < PAIRS ? i / CATEGORIES : below(&generator, NAMESPACES));
-		step->call.category = i < PAIRS ? categories[i % CATEGORIES].text : any_category(&generator);
+		step->call.handle =
+			(uint8_t)(i < PAIRS ? i / CATEGORIES : below(&generator, NAMESPACES));
+		step->call.category =
+			i < PAIRS ? categories[i % CATEGORIES].text : any_category(&generator);
 		step->commit_base = any_commit_base(&generator);
 		step->nth = (uint32_t)below(&generator, UINT32_MAX);
 		step->call.id = chance(&generator, 500) ? 0 : UINT64_MAX;
@@ -397,7 +407,8 @@ static void resolve_time(const struct step *step, struct oracle *oracle, struct 
 								  : add(from, step->call.now_ns, 1);
 }
 
-void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made, struct call *call)
+void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made,
+		  struct call *call)
 {
 	*call = step->call;
 	if (step->commit_base == COMMIT_PENDING)

@@ -2,10 +2,10 @@
 /*
  * Steps: the operations of a model test as values, made from a seed before anything runs.
  *
- * A step is a call with holes. What depends on what came before, such as "all that is available and one
- * more" or "the third of the commits now pending", is filled in when the step's turn comes, from what the
- * oracle knows at that moment. So a list of steps stays meaningful when some are taken out, and that is what
- * lets a long list that shows a defect be cut down to a few.
+ * A step is a call with holes. What depends on what came before, such as "all that is available and
+ * one more" or "the third of the commits now pending", is filled in when the step's turn comes,
+ * from what the oracle knows at that moment. So a list of steps stays meaningful when some are
+ * taken out, and that is what lets a long list that shows a defect be cut down to a few.
  */
 #ifndef STEP_H
 #define STEP_H
@@ -50,10 +50,13 @@ struct step {
 /* When the steps of a seed begin. */
 int64_t steps_begin_ns(uint64_t seed);
 
-/* Makes the steps of a seed. The same seed gives the same steps, and more steps begin with the same. */
+/* Makes the steps of a seed. The same seed gives the same steps, and more steps begin with the
+ * same. */
 void steps_generate(uint64_t seed, struct step *steps, size_t count);
 
-/* Fills in the holes. made[number] is the id of the commit that the step of that number made, 0 if none. */
-void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made, struct call *call);
+/* Fills in the holes. made[number] is the id of the commit that the step of that number made, 0 if
+ * none. */
+void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made,
+		  struct call *call);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Check, then record: ask whether the money is there, make the call, charge what it cost. Nothing is
- * reserved in between, so this suits a single worker, or a pool that can bear to overshoot the limit
- * by one call of each worker. Where it must not, see commit-settle.
+ * Check, then record: ask whether the money is there, make the call, charge what it cost. Nothing
+ * is reserved in between, so this suits a single worker, or a pool that can bear to overshoot the
+ * limit by one call of each worker. Where it must not, see commit-settle.
  */
 #include <budget_enforcer.h>
 #include <inttypes.h>
@@ -36,10 +36,11 @@ int main(int argc, char **argv)
 		must(be_record(budget, "search", search_the_web(), "weather in Oslo", NULL));
 		queries++;
 	}
-	printf("%d queries, then %s: asked for %" PRId64 " nanos, %" PRId64 " are available\n", queries,
-	       be_status_name(status), decision.requested, decision.available);
+	printf("%d queries, then %s: asked for %" PRId64 " nanos, %" PRId64 " are available\n",
+	       queries, be_status_name(status), decision.requested, decision.available);
 
 	be_close(budget);
-	bool as_expected = status == BE_EXCEEDS_BUDGET && queries == 3 && decision.available == 100000000;
+	bool as_expected =
+		status == BE_EXCEEDS_BUDGET && queries == 3 && decision.available == 100000000;
 	return as_expected ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,8 +2,8 @@
 /*
  * Commit, release, record: reserve an estimate, make the call, give the reservation back and charge
  * what it cost. A call that failed costs nothing and is only released. Between release and record
- * another worker may take the money: be_settle() does both in one step (see commit-settle). This form
- * is for programs in which different parts release and record.
+ * another worker may take the money: be_settle() does both in one step (see commit-settle). This
+ * form is for programs in which different parts release and record.
  */
 #include <budget_enforcer.h>
 #include <stdio.h>

@@ -44,8 +44,8 @@ int main(int argc, char **argv)
 			continue;
 		}
 		must(be_settle(budget, id, cost, NULL, &charged));
-		printf("request %d: held %lld, charged %lld nanos\n", request, (long long)charged.held,
-		       (long long)charged.amount);
+		printf("request %d: held %lld, charged %lld nanos\n", request,
+		       (long long)charged.held, (long long)charged.amount);
 		spent += charged.amount;
 		answered++;
 	}

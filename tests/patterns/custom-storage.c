@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A durable storage of one's own, complete: all records in one file, read whole when a txn begins and
- * written whole when it commits. Good for a few thousand records; what it shows is the contract of
- * <budget_enforcer_storage.h>.
+ * A durable storage of one's own, complete: all records in one file, read whole when a txn begins
+ * and written whole when it commits. Good for a few thousand records; what it shows is the contract
+ * of <budget_enforcer_storage.h>.
  *
- *   One writer       A write txn holds an exclusive flock() on the file "lock" from begin to its end,
+ *   One writer       A write txn holds an exclusive flock() on the file "lock" from begin to its
+ *                    end,
  *                    on a descriptor of its own: that excludes other processes and other threads
  *                    alike, and the kernel drops it when the process dies.
- *   All or nothing   Changes are made in memory. Commit writes them to "records.new", flushes it and
- *                    renames it to "records": whoever reads finds the file before or the file after.
+ *   All or nothing   Changes are made in memory. Commit writes them to "records.new", flushes it
+ *                    and
+ *                    renames it to "records": whoever reads finds the file before or the file
+ *                    after.
  *   Readers          take no lock; the file they have read is the state they see.
- *   Nothing shared   A txn owns all that it uses, so threads and fork children need no further care.
+ *   Nothing shared   A txn owns all that it uses, so threads and fork children need no further
+ *                    care.
  *
- * The file holds, for each record in the order of the keys, two uint16_t sizes, the key and the value.
+ * The file holds, for each record in the order of the keys, two uint16_t sizes, the key and the
+ * value.
  */
 #include <budget_enforcer_storage.h>
 #include <errno.h>
@@ -27,7 +32,8 @@
 
 struct record {
 	uint16_t key_size, value_size;
-	unsigned char bytes[BE_STORAGE_KEY_MAX + BE_STORAGE_VALUE_MAX]; /* the key, and then the value */
+	unsigned char
+		bytes[BE_STORAGE_KEY_MAX + BE_STORAGE_VALUE_MAX]; /* the key, and then the value */
 };
 
 struct txn {
@@ -73,7 +79,8 @@ static int make_room(struct txn *txn, size_t place)
 		txn->records = records;
 		txn->room = room;
 	}
-	memmove(&txn->records[place + 1], &txn->records[place], (txn->count - place) * sizeof *txn->records);
+	memmove(&txn->records[place + 1], &txn->records[place],
+		(txn->count - place) * sizeof *txn->records);
 	txn->count++;
 	return BE_OK;
 }
@@ -144,9 +151,10 @@ static int save(int directory, const struct txn *txn)
 	result = written ? BE_OK : status_of(errno);
 	if (file != NULL)
 		fclose(file);
-	/* The rename is what commits; it survives the loss of power once the directory is flushed too. */
-	if (result == BE_OK &&
-	    (renameat(directory, "records.new", directory, "records") != 0 || fsync(directory) != 0))
+	/* The rename is what commits; it survives the loss of power once the directory is flushed
+	 * too. */
+	if (result == BE_OK && (renameat(directory, "records.new", directory, "records") != 0 ||
+				fsync(directory) != 0))
 		result = status_of(errno);
 	return result;
 }
@@ -250,7 +258,8 @@ static int file_del(void *self, void *opaque, struct be_bytes key)
 	if (!found)
 		return BE_STORAGE_NOT_FOUND;
 	txn->count--;
-	memmove(&txn->records[place], &txn->records[place + 1], (txn->count - place) * sizeof *txn->records);
+	memmove(&txn->records[place], &txn->records[place + 1],
+		(txn->count - place) * sizeof *txn->records);
 	return BE_OK;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Graceful degradation: when the budget does not allow the large model any more, a cheaper one
- * answers, and only when not even that is allowed is the request refused. Each step down is one more
- * commit, and each commit is decided on what is available at that moment.
+ * answers, and only when not even that is allowed is the request refused. Each step down is one
+ * more commit, and each commit is decided on what is available at that moment.
  */
 #include <budget_enforcer.h>
 #include <stdio.h>
@@ -22,17 +22,20 @@ static const struct model {
 } models[] = {{"large", 400000000}, {"medium", 150000000}, {"small", 20000000}};
 #define MODELS (sizeof models / sizeof models[0])
 
-/* The best model that the budget allows, its price reserved under *id; MODELS when it allows none. */
+/* The best model that the budget allows, its price reserved under *id; MODELS when it allows
+ * none. */
 static size_t reserve_best(struct be_enforcer *budget, uint64_t *id)
 {
 	size_t best;
 
 	for (best = 0; best < MODELS; best++) {
-		enum be_status status = be_commit(budget, "llm", models[best].price, models[best].name, id);
+		enum be_status status =
+			be_commit(budget, "llm", models[best].price, models[best].name, id);
 		if (status == BE_OK)
 			break;
 		if (status != BE_EXCEEDS_BUDGET)
-			must(status); /* suspended, say, or a fault: a cheaper model would not help */
+			/* suspended, say, or a fault: a cheaper model would not help */
+			must(status);
 	}
 	return best;
 }
@@ -52,7 +55,8 @@ int main(int argc, char **argv)
 		if (best < MODELS)
 			must(be_settle(budget, id, models[best].price, NULL, NULL));
 	}
-	printf("large %d, medium %d, small %d, refused %d\n", calls[0], calls[1], calls[2], calls[3]);
+	printf("large %d, medium %d, small %d, refused %d\n", calls[0], calls[1], calls[2],
+	       calls[3]);
 
 	be_close(budget);
 	bool as_expected = calls[0] == 2 && calls[1] == 1 && calls[2] == 2 && calls[3] == 1;

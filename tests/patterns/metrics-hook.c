@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A metrics hook: the observer given at opening receives one event for each operation of the handle,
- * whatever its outcome. It runs in the thread that called, after all is done and outside every lock,
- * so counters shared by threads are atomic and a slow observer delays only its own thread.
+ * A metrics hook: the observer given at opening receives one event for each operation of the
+ * handle, whatever its outcome. It runs in the thread that called, after all is done and outside
+ * every lock, so counters shared by threads are atomic and a slow observer delays only its own
+ * thread.
  */
 #include <budget_enforcer.h>
 #include <stdatomic.h>
@@ -57,10 +58,12 @@ int main(int argc, char **argv)
 	must(be_release(budget, second));
 	be_close(budget);
 
-	printf("granted %d, refused %d, failed %d, charged %lld nanos, %lld available\n", metrics.granted,
-	       metrics.refused, metrics.failed, metrics.charged_nanos, metrics.available_nanos);
-	bool as_expected = third == BE_EXCEEDS_BUDGET && metrics.granted == 2 && metrics.refused == 1 &&
-			   metrics.failed == 0 && metrics.charged_nanos == 300000000 &&
+	printf("granted %d, refused %d, failed %d, charged %lld nanos, %lld available\n",
+	       metrics.granted, metrics.refused, metrics.failed, metrics.charged_nanos,
+	       metrics.available_nanos);
+	bool as_expected = third == BE_EXCEEDS_BUDGET && metrics.granted == 2 &&
+			   metrics.refused == 1 && metrics.failed == 0 &&
+			   metrics.charged_nanos == 300000000 &&
 			   metrics.available_nanos == 700000000;
 	return as_expected ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two answers to a category for which nobody made an envelope. The first is to fail closed: what
- * has no budget may not spend, and BE_NO_ENVELOPE is a refusal like any other. The second is to
- * create it on demand with a default limit; be_envelope_ensure() makes that safe where many workers
- * meet the same new category at once, since the first one creates it and all others leave it alone.
+ * The two answers to a category for which nobody made an envelope. The first is to fail closed:
+ * what has no budget may not spend, and BE_NO_ENVELOPE is a refusal like any other. The second is
+ * to create it on demand with a default limit; be_envelope_ensure() makes that safe where many
+ * workers meet the same new category at once, since the first one creates it and all others leave
+ * it alone.
  */
 #include <budget_enforcer.h>
 #include <stdio.h>
@@ -17,8 +18,8 @@ static void must(enum be_status status)
 	exit(EXIT_FAILURE);
 }
 
-static enum be_status commit_on_demand(struct be_enforcer *budget, const char *category, int64_t amount,
-				       uint64_t *id)
+static enum be_status commit_on_demand(struct be_enforcer *budget, const char *category,
+				       int64_t amount, uint64_t *id)
 {
 	enum be_status status = be_commit(budget, category, amount, NULL, id);
 
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
 	printf("on demand, once more: %s\n", be_status_name(again));
 
 	be_close(budget);
-	bool as_expected = closed == BE_NO_ENVELOPE && created == BE_OK && again == BE_EXCEEDS_BUDGET;
+	bool as_expected =
+		closed == BE_NO_ENVELOPE && created == BE_OK && again == BE_EXCEEDS_BUDGET;
 	return as_expected ? EXIT_SUCCESS : EXIT_FAILURE;
 }

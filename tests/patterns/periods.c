@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Total against rolling periods: a total envelope is for one purpose and never starts again, while an
- * hourly, daily, weekly or monthly one begins each window with nothing spent. Windows follow each
- * other without drift, however long nobody looked. The clock is injected here, so that an hour takes
- * no time; programs normally leave options.now alone.
+ * Total against rolling periods: a total envelope is for one purpose and never starts again, while
+ * an hourly, daily, weekly or monthly one begins each window with nothing spent. Windows follow
+ * each other without drift, however long nobody looked. The clock is injected here, so that an hour
+ * takes no time; programs normally leave options.now alone.
  */
 #include <budget_enforcer.h>
 #include <stdio.h>

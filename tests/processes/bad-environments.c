@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a careless or unlucky caller brings: directories that are missing, forbidden or not ours, and
- * arguments that make no sense. Each gets its own status and a text for people, zeroes its outputs, and
- * leaves every byte of the data file as it was.
+ * What a careless or unlucky caller brings: directories that are missing, forbidden or not ours,
+ * and arguments that make no sense. Each gets its own status and a text for people, zeroes its
+ * outputs, and leaves every byte of the data file as it was.
  */
 #include "support.h"
 
@@ -76,7 +76,7 @@ static void expect_refused(const char *file, int line, const char *what, enum be
 
 /* ------------------------------------------------------------- opening */
 
-#define EXPECT_OPEN_REFUSED(path, options, status)                                                           \
+#define EXPECT_OPEN_REFUSED(path, options, status)                                                 \
 	expect_open_refused(__FILE__, __LINE__, (path), (options), (status))
 
 /* The text names the path, so that an operator knows where to look. */
@@ -319,7 +319,9 @@ static void test_permissions(void)
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		set_modes(path, &cases[i].modes);
 		EXPECT(snprintf(attempt.named, PATH_MAX, "%s%s", path, cases[i].named) < PATH_MAX);
-		EXPECT_EQUAL(child_wait(child_start(expect_permission, cases[i].read_only, &attempt)), 0);
+		EXPECT_EQUAL(
+			child_wait(child_start(expect_permission, cases[i].read_only, &attempt)),
+			0);
 		refusals++;
 	}
 	set_mode(path, ".", 0555);
@@ -359,17 +361,22 @@ static void test_nulls(struct be_enforcer *handle, uint64_t commit)
 	EXPECT_EQUAL(id, 0);
 	EXPECT_REFUSED(be_commit(handle, NULL, 1, NULL, &id), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_commit(handle, "llm", 1, NULL, NULL), BE_INVALID_ARGUMENT);
-	EXPECT_REFUSED(be_commit_with(handle, "llm", 1, NULL, NULL, NULL, NULL), BE_INVALID_ARGUMENT);
+	EXPECT_REFUSED(be_commit_with(handle, "llm", 1, NULL, NULL, NULL, NULL),
+		       BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_release(NULL, commit), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_settle(NULL, commit, 1, NULL, NULL), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_extend(NULL, commit, 1, 0, NULL), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_record(NULL, "llm", 1, NULL, NULL), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_record(handle, NULL, 1, NULL, NULL), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_reap(NULL, NULL), BE_INVALID_ARGUMENT);
-	EXPECT_REFUSED(be_envelope_create(NULL, "x", 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_ARGUMENT);
-	EXPECT_REFUSED(be_envelope_create(handle, NULL, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_ARGUMENT);
-	EXPECT_REFUSED(be_envelope_ensure(NULL, "x", 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_ARGUMENT);
-	EXPECT_REFUSED(be_envelope_ensure(handle, NULL, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_ARGUMENT);
+	EXPECT_REFUSED(be_envelope_create(NULL, "x", 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_ARGUMENT);
+	EXPECT_REFUSED(be_envelope_create(handle, NULL, 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_ARGUMENT);
+	EXPECT_REFUSED(be_envelope_ensure(NULL, "x", 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_ARGUMENT);
+	EXPECT_REFUSED(be_envelope_ensure(handle, NULL, 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_envelope_set_limit(NULL, "llm", 1), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_envelope_set_limit(handle, NULL, 1), BE_INVALID_ARGUMENT);
 	EXPECT_REFUSED(be_envelope_suspend(NULL, "llm"), BE_INVALID_ARGUMENT);
@@ -407,7 +414,8 @@ static void test_sizes_and_options(struct be_enforcer *handle, uint64_t commit)
 	uint64_t id = 99;
 
 	EXPECT_REFUSED(be_check(handle, "llm", 1, &decision), BE_INVALID_SIZE);
-	EXPECT_REFUSED(be_commit_with(handle, "llm", 1, NULL, NULL, &id, &decision), BE_INVALID_SIZE);
+	EXPECT_REFUSED(be_commit_with(handle, "llm", 1, NULL, NULL, &id, &decision),
+		       BE_INVALID_SIZE);
 	EXPECT_EQUAL(id, 0);
 	EXPECT_REFUSED(be_commit_with(handle, "llm", 1, NULL, &no_commit_options, &id, NULL),
 		       BE_INVALID_SIZE);
@@ -426,7 +434,8 @@ static void test_sizes_and_options(struct be_enforcer *handle, uint64_t commit)
 
 static void test_names(struct be_enforcer *handle, uint64_t commit)
 {
-	static const char *const bad[] = {"", "a\tb", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\xc2\x85"};
+	static const char *const bad[] = {"",         "a\tb",         "\xff",
+					  "\xc0\xaf", "\xed\xa0\x80", "\xc2\x85"};
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 	char long_name[BE_NAME_SIZE + 1], long_text[BE_DESCRIPTION_SIZE + 1];
 	uint64_t id;
@@ -439,14 +448,18 @@ static void test_names(struct be_enforcer *handle, uint64_t commit)
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		EXPECT_REFUSED(be_check(handle, bad[i], 1, NULL), BE_INVALID_NAME);
 		EXPECT_REFUSED(be_commit(handle, bad[i], 1, NULL, &id), BE_INVALID_NAME);
-		EXPECT_REFUSED(be_envelope_create(handle, bad[i], 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_NAME);
+		EXPECT_REFUSED(be_envelope_create(handle, bad[i], 1, BE_PERIOD_TOTAL, NULL),
+			       BE_INVALID_NAME);
 	}
-	EXPECT_REFUSED(be_envelope_create(handle, long_name, 1, BE_PERIOD_TOTAL, NULL), BE_INVALID_NAME);
+	EXPECT_REFUSED(be_envelope_create(handle, long_name, 1, BE_PERIOD_TOTAL, NULL),
+		       BE_INVALID_NAME);
 	options.parent_category = long_name;
-	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options), BE_INVALID_NAME);
+	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options),
+		       BE_INVALID_NAME);
 	options.parent_category = "x";
 	options.parent_namespace = "a\nb";
-	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options), BE_INVALID_NAME);
+	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options),
+		       BE_INVALID_NAME);
 	EXPECT_REFUSED(be_commit(handle, "llm", 1, long_text, &id), BE_INVALID_DESCRIPTION);
 	EXPECT_REFUSED(be_commit(handle, "llm", 1, "\x1b[2J", &id), BE_INVALID_DESCRIPTION);
 	EXPECT_REFUSED(be_record(handle, "llm", 1, long_text, NULL), BE_INVALID_DESCRIPTION);
@@ -473,7 +486,8 @@ static void test_numbers(struct be_enforcer *handle, uint64_t commit)
 			       BE_INVALID_PERIOD);
 	}
 	future.period_start_ns = INT64_MAX;
-	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_DAILY, &future), BE_INVALID_PERIOD);
+	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_DAILY, &future),
+		       BE_INVALID_PERIOD);
 	EXPECT_REFUSED(be_check(handle, "llm", -1, NULL), BE_AMOUNT_NEGATIVE);
 	EXPECT_REFUSED(be_commit(handle, "llm", -1, NULL, &id), BE_AMOUNT_NEGATIVE);
 	EXPECT_REFUSED(be_commit(handle, "llm", INT64_MIN, NULL, &id), BE_AMOUNT_NEGATIVE);
@@ -497,12 +511,14 @@ static void test_things_that_are_not_there(struct be_enforcer *handle)
 	EXPECT_REFUSED(be_release(handle, UINT64_MAX), BE_NO_COMMIT);
 	EXPECT_REFUSED(be_settle(handle, 4711, 1, NULL, NULL), BE_NO_COMMIT);
 	EXPECT_REFUSED(be_extend(handle, 4711, 1, 0, NULL), BE_NO_COMMIT);
-	EXPECT_REFUSED(be_envelope_create(handle, "llm", 1, BE_PERIOD_TOTAL, NULL), BE_ENVELOPE_EXISTS);
+	EXPECT_REFUSED(be_envelope_create(handle, "llm", 1, BE_PERIOD_TOTAL, NULL),
+		       BE_ENVELOPE_EXISTS);
 	EXPECT_REFUSED(be_envelope_remove(handle, "llm"), BE_HAS_COMMITS);
 	options.parent_category = "none";
 	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options), BE_NO_PARENT);
 	options.parent_category = "x";
-	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options), BE_PARENT_CYCLE);
+	EXPECT_REFUSED(be_envelope_create(handle, "x", 1, BE_PERIOD_TOTAL, &options),
+		       BE_PARENT_CYCLE);
 }
 
 static void test_read_only_and_durability(const char *path)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A check costs no system call: this program runs itself under strace, makes a million checks and looks
- * at utilization between two calls that serve as marks, and reads in the trace that nothing lies
- * between the marks. Before them it reads the clock between two other marks, because on some machines
- * every reading of the clock is a system call and nobody can help it.
+ * A check costs no system call: this program runs itself under strace, makes a million checks and
+ * looks at utilization between two calls that serve as marks, and reads in the trace that nothing
+ * lies between the marks. Before them it reads the clock between two other marks, because on some
+ * machines every reading of the clock is a system call and nobody can help it.
  */
 #include "support.h"
 
@@ -136,8 +136,8 @@ int main(int argc, char **argv)
 	calls = calls_between(trace, "clock-begins", "clock-ended");
 	EXPECT(calls >= 0);
 	if (calls > 0)
-		test_skip(
-			"reading the clock is a system call on this machine (no vDSO for its clock source)");
+		test_skip("reading the clock is a system call on this machine (no vDSO for its "
+			  "clock source)");
 	calls = calls_between(trace, "checks-begin", "checks-ended");
 	printf("system calls in %d checks: %d\n", CHECKS, calls);
 	EXPECT_EQUAL(calls, 0);

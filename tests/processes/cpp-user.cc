@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program in C++ uses the public header as C++ users do: initialisers, callbacks, namespaces and every
- * kind of operation, compiled with warnings as errors.
+ * A program in C++ uses the public header as C++ users do: initialisers, callbacks, namespaces and
+ * every kind of operation, compiled with warnings as errors.
  */
 #include <budget_enforcer.h>
 #include <budget_enforcer_storage.h>

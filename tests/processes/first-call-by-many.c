@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * In fork children, eight threads at once make the first call on an inherited handle: one of them opens the
- * environment anew, and all go on with that.
+ * In fork children, eight threads at once make the first call on an inherited handle: one of them
+ * opens the environment anew, and all go on with that.
  */
 #include "support.h"
 

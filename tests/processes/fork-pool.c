@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A pool that opens the environment and then forks: all sides go on using the handle, and the balances
- * are exact in the end. Then who owns what after a fork: a commit belongs to the process that made it,
- * not to those that inherited the handle.
+ * A pool that opens the environment and then forks: all sides go on using the handle, and the
+ * balances are exact in the end. Then who owns what after a fork: a commit belongs to the process
+ * that made it, not to those that inherited the handle.
  */
 #include "support.h"
 
@@ -20,7 +20,7 @@ static const int64_t limit = 1000000 * BE_UNIT;
 struct pool {
 	char path[PATH_MAX];
 	struct be_enforcer *handle; /* opened before the forks */
-	uint64_t *id;               /* shared, as is the next: a commit handed from one side to another */
+	uint64_t *id; /* shared, as is the next: a commit handed from one side to another */
 	pthread_barrier_t *barrier;
 };
 
@@ -88,8 +88,8 @@ static void test_all_sides_go_on(void)
 	children_expect_success(workers, WORKERS);
 	EXPECT_BALANCE(pool.handle, "llm", processes * ROUNDS * 4 * BE_UNIT, 0);
 	EXPECT_VERIFIED(pool.handle);
-	printf("%d processes on one handle: %d operations in %.3f s, the balance is exact\n", processes,
-	       processes * ROUNDS * 6, test_seconds_since(start));
+	printf("%d processes on one handle: %d operations in %.3f s, the balance is exact\n",
+	       processes, processes * ROUNDS * 6, test_seconds_since(start));
 	be_close(pool.handle);
 }
 

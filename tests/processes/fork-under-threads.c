@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four threads commit, settle, record and check, and another one opens and closes environments, while the
- * main thread forks 200 times, half of them in each durability; each child uses the inherited handle,
- * opens what that thread opens, and ends. A lock held by another thread at the moment of the fork must not
- * be held for ever in the child: nothing hangs, and the balance is exact in the end.
+ * Four threads commit, settle, record and check, and another one opens and closes environments,
+ * while the main thread forks 200 times, half of them in each durability; each child uses the
+ * inherited handle, opens what that thread opens, and ends. A lock held by another thread at the
+ * moment of the fork must not be held for ever in the child: nothing hangs, and the balance is
+ * exact in the end.
  */
 #include "support.h"
 
@@ -53,7 +54,8 @@ static void *keep_opening(void *context)
 		same = test_open(busy->path, busy->durability);
 		other = test_open(busy->other_path, busy->durability);
 		EXPECT_OK(be_check(same, "llm", BE_UNIT, NULL));
-		/* Only a pause by writing lets the others have the lock of the openings for long. */
+		/* Only a pause by writing lets the others have the lock of the openings for
+		 * long. */
 		EXPECT_OK(be_envelope_ensure(other, "llm", limit, BE_PERIOD_TOTAL, NULL));
 		if (atomic_load(&busy->openings) % 16 == 0)
 			EXPECT_OK(be_record(other, "llm", 0, NULL, NULL));
@@ -94,7 +96,8 @@ static void run(enum be_durability durability, const char *name)
 	EXPECT_OK(be_envelope_create(busy.handle, "llm", limit, BE_PERIOD_TOTAL, NULL));
 	start = test_monotonic_ns();
 	for (i = 0; i < WORKING + OPENING; i++)
-		EXPECT(pthread_create(&threads[i], NULL, i < WORKING ? keep_busy : keep_opening, &busy) == 0);
+		EXPECT(pthread_create(&threads[i], NULL, i < WORKING ? keep_busy : keep_opening,
+				      &busy) == 0);
 	for (i = 0; i < FORKS; i += 4) {
 		for (j = 0; j < 4; j++)
 			children[j] = child_start(child, i + j, &busy);
@@ -108,7 +111,8 @@ static void run(enum be_durability durability, const char *name)
 	EXPECT_BALANCE(busy.handle, "llm", (2 * FORKS + 2 * (int64_t)rounds) * BE_UNIT, 0);
 	EXPECT_VERIFIED(busy.handle);
 	be_close(busy.handle);
-	printf("%s durability: %d forks in %.2f s, while threads made %d rounds and opened %d environments\n",
+	printf("%s durability: %d forks in %.2f s, while threads made %d rounds and opened %d "
+	       "environments\n",
 	       name, FORKS, test_seconds_since(start), rounds, 2 * atomic_load(&busy.openings));
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 16 processes commit 0.1 in a loop on 8 children (limit 5 each) of one parent (limit 10) until they
- * are refused: exactly 100 commits are granted in all, the children's sums equal the parent's, and
- * each refusal names the envelope that was full. Each child envelope lies in a namespace of its own.
+ * 16 processes commit 0.1 in a loop on 8 children (limit 5 each) of one parent (limit 10) until
+ * they are refused: exactly 100 commits are granted in all, the children's sums equal the parent's,
+ * and each refusal names the envelope that was full. Each child envelope lies in a namespace of its
+ * own.
  */
 #include "support.h"
 
@@ -65,7 +66,8 @@ static int worker(int index, void *context)
 	enum be_status status;
 	uint64_t id;
 
-	while ((status = be_commit_with(handle, "llm", amount, NULL, NULL, &id, &decision)) == BE_OK) {
+	while ((status = be_commit_with(handle, "llm", amount, NULL, NULL, &id, &decision)) ==
+	       BE_OK) {
 		race->granted[index]++;
 		if (race->settle)
 			EXPECT_OK(be_settle(handle, id, amount, NULL, NULL));
@@ -73,7 +75,8 @@ static int worker(int index, void *context)
 	EXPECT_STATUS(status, BE_EXCEEDS_BUDGET);
 	race->parent_refused[index] = expect_refusal_is_true(&decision, index % TASKS);
 
-	/* What a worker holds must not be freed by its death before the parent process has looked. */
+	/* What a worker holds must not be freed by its death before the parent process has
+	 * looked. */
 	pthread_barrier_wait(race->barrier);
 	pthread_barrier_wait(race->barrier);
 	be_close(handle);
@@ -98,7 +101,8 @@ static struct be_enforcer *make_envelopes(const char *path)
 	return handle;
 }
 
-/* Each child's sums are what its two workers were granted, and the parent's are the sum of these. */
+/* Each child's sums are what its two workers were granted, and the parent's are the sum of
+ * these. */
 static void expect_sums(struct be_enforcer *handle, const struct race *race)
 {
 	struct be_enforcer *child;
@@ -150,9 +154,11 @@ int main(void)
 	start = test_monotonic_ns();
 	for (i = 0; i < RUNS; i++)
 		parent_refused += run(i % 2 == 1);
-	printf("exactly %d granted in each of %d runs (%.2f s); the parent refused %d times, a full child "
+	printf("exactly %d granted in each of %d runs (%.2f s); the parent refused %d times, a "
+	       "full child "
 	       "%d\n",
-	       GRANTS, RUNS, test_seconds_since(start), parent_refused, RUNS * WORKERS - parent_refused);
+	       GRANTS, RUNS, test_seconds_since(start), parent_refused,
+	       RUNS * WORKERS - parent_refused);
 	EXPECT(parent_refused > 0);
 	return 0;
 }

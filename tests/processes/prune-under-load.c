@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four workers charge and commit, one process prunes all the time, and one verifies all the time: every
- * verification must find that all adds up, and in the end nothing is lost.
+ * Four workers charge and commit, one process prunes all the time, and one verifies all the time:
+ * every verification must find that all adds up, and in the end nothing is lost.
  */
 #include "support.h"
 

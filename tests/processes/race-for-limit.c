@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 16 processes commit 0.1 in a loop against one envelope of limit 10 until they are refused: exactly
- * 100 commits are granted in every run, whatever the durability and whatever becomes of the commits.
- * The environment does not exist before, so that the processes race for its creation too.
+ * 16 processes commit 0.1 in a loop against one envelope of limit 10 until they are refused:
+ * exactly 100 commits are granted in every run, whatever the durability and whatever becomes of the
+ * commits. The environment does not exist before, so that the processes race for its creation too.
  */
 #include "support.h"
 
@@ -111,9 +111,10 @@ static void run(enum be_durability durability, enum keeping keeping)
 		if (seconds > slowest)
 			slowest = seconds;
 	}
-	printf("%s durability, %s: exactly %d granted in each of %d runs; %.3f s a run, slowest %.3f s\n",
-	       durability == BE_DURABILITY_FULL ? "full" : "process", keepings[keeping], GRANTS, RUNS,
-	       total / RUNS, slowest);
+	printf("%s durability, %s: exactly %d granted in each of %d runs; %.3f s a run, slowest "
+	       "%.3f s\n",
+	       durability == BE_DURABILITY_FULL ? "full" : "process", keepings[keeping], GRANTS,
+	       RUNS, total / RUNS, slowest);
 }
 
 int main(void)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 16 processes are refused as fast as they can, by one envelope, by an ancestor, by a suspended envelope and for want
- * of one, each in its own order; some are killed with SIGKILL when they have done their part, some fork in the middle
- * of it. The counts are exact to the last one. The file of the counts is missing when they begin, so that they race
- * for its making, and one envelope's counts lie in a part of the file that nobody has used.
+ * 16 processes are refused as fast as they can, by one envelope, by an ancestor, by a suspended
+ * envelope and for want of one, each in its own order; some are killed with SIGKILL when they have
+ * done their part, some fork in the middle of it. The counts are exact to the last one. The file of
+ * the counts is missing when they begin, so that they race for its making, and one envelope's
+ * counts lie in a part of the file that nobody has used.
  *
  * A process that only reads sees counts that never go back, and no more than there were calls.
  */
@@ -38,8 +39,13 @@ static void make(const char *path)
 	EXPECT_OK(be_envelope_create(handle, "below", 100, BE_PERIOD_TOTAL, &below));
 	for (int i = 0; i < ENVELOPES; i++) {
 		snprintf(names[i], sizeof names[i], "e%d", i);
-		changes[i] = (struct be_envelope_change){
-			sizeof changes[i], BE_OPERATION_CREATE, NULL, names[i], 10, BE_PERIOD_TOTAL, NULL};
+		changes[i] = (struct be_envelope_change){sizeof changes[i],
+							 BE_OPERATION_CREATE,
+							 NULL,
+							 names[i],
+							 10,
+							 BE_PERIOD_TOTAL,
+							 NULL};
 	}
 	EXPECT_OK(be_envelopes_apply(handle, changes, ENVELOPES, NULL));
 	EXPECT_OK(be_envelope_create(handle, "suspended", 10, BE_PERIOD_TOTAL, NULL));
@@ -124,7 +130,8 @@ static uint64_t watch(const struct race *race)
 		uint64_t now_suspended = look(handle, "suspended").refused_suspended;
 
 		EXPECT(now >= last && now <= (uint64_t)2 * WORKERS * ROUNDS);
-		EXPECT(now_suspended >= last_suspended && now_suspended <= (uint64_t)WORKERS * ROUNDS);
+		EXPECT(now_suspended >= last_suspended &&
+		       now_suspended <= (uint64_t)WORKERS * ROUNDS);
 		last = now;
 		last_suspended = now_suspended;
 		looks++;
@@ -154,8 +161,8 @@ int main(void)
 	looks = watch(&race);
 	for (int i = 0; i < WORKERS; i++)
 		EXPECT_EQUAL(child_wait(workers[i]), i % 4 == 2 ? 128 + SIGKILL : 0);
-	printf("%d refusals by %d processes in %.3f s, looked at %llu times\n", 5 * ROUNDS * WORKERS, WORKERS,
-	       test_seconds_since(start), (unsigned long long)looks);
+	printf("%d refusals by %d processes in %.3f s, looked at %llu times\n",
+	       5 * ROUNDS * WORKERS, WORKERS, test_seconds_since(start), (unsigned long long)looks);
 
 	handle = test_open(race.path, BE_DURABILITY_PROCESS);
 	EXPECT_EQUAL(look(handle, "top").refused_exceeds_budget, 2 * WORKERS * ROUNDS);

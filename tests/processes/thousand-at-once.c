@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * 1000 processes are let go at once. Each opens the environment by itself, which none has created
- * before, makes sure of the envelope, and makes one commit of 0.10 against its limit of 5.00: exactly
- * 50 are granted, all others are refused for lack of budget, and nothing else goes wrong.
+ * before, makes sure of the envelope, and makes one commit of 0.10 against its limit of 5.00:
+ * exactly 50 are granted, all others are refused for lack of budget, and nothing else goes wrong.
  */
 #include "support.h"
 
@@ -81,8 +81,8 @@ static void run(enum keeping keeping, const char *description)
 	EXPECT_VERIFIED(handle);
 	be_close(handle);
 	test_remove(crowd.path);
-	printf("%s: exactly %d of %d granted, the last answer after %.3f s\n", description, granted, WORKERS,
-	       (double)(last - start) / 1e9);
+	printf("%s: exactly %d of %d granted, the last answer after %.3f s\n", description, granted,
+	       WORKERS, (double)(last - start) / 1e9);
 }
 
 int main(void)

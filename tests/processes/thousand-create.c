@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many processes at once open a directory that does not exist and make sure of the same envelopes: all
- * succeed, the environment is made once, and each envelope exists once. Rounds of 200 processes find
- * the narrow races, one of 1000 the limits.
+ * Many processes at once open a directory that does not exist and make sure of the same envelopes:
+ * all succeed, the environment is made once, and each envelope exists once. Rounds of 200 processes
+ * find the narrow races, one of 1000 the limits.
  */
 #include "support.h"
 
@@ -67,7 +67,8 @@ static double run(int workers)
 	children_expect_success(children, workers);
 
 	for (i = 0; i < workers; i++) {
-		EXPECT(memcmp(&crowd.ids[i * ENVELOPES], crowd.ids, ENVELOPES * sizeof *crowd.ids) == 0);
+		EXPECT(memcmp(&crowd.ids[i * ENVELOPES], crowd.ids,
+			      ENVELOPES * sizeof *crowd.ids) == 0);
 		if (crowd.waited_ns[i] > longest)
 			longest = crowd.waited_ns[i];
 	}

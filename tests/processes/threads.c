@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Eight threads in each of two processes do every kind of operation at random, on a handle they share
- * and on handles of their own, and end other threads' commits as well as theirs. Each keeps its own
- * account; the accounts and the balances must agree to the last nano. A plain program, so that it
- * can run under ThreadSanitizer.
+ * Eight threads in each of two processes do every kind of operation at random, on a handle they
+ * share and on handles of their own, and end other threads' commits as well as theirs. Each keeps
+ * its own account; the accounts and the balances must agree to the last nano. A plain program, so
+ * that it can run under ThreadSanitizer.
  */
 #include "support.h"
 
@@ -25,8 +25,9 @@ static const int64_t limit = 1000 * BE_UNIT;
 
 /* What all threads of all processes share. */
 struct shared {
-	_Atomic int64_t charged[ENVELOPES];  /* by every charge that was acknowledged */
-	_Atomic uint64_t exchange[EXCHANGE]; /* commit ids that anybody may take and end; 0: empty */
+	_Atomic int64_t charged[ENVELOPES]; /* by every charge that was acknowledged */
+	_Atomic uint64_t
+		exchange[EXCHANGE]; /* commit ids that anybody may take and end; 0: empty */
 	_Atomic uint64_t granted, refused, ended;
 };
 
@@ -168,7 +169,8 @@ static void operate(struct thread *thread, struct be_enforcer *handle)
 		break;
 	case 3:
 	case 4:
-		EXPECT_OK(be_record(handle, category, (int64_t)(test_random(&thread->random) % 1000003), NULL,
+		EXPECT_OK(be_record(handle, category,
+				    (int64_t)(test_random(&thread->random) % 1000003), NULL,
 				    &transaction));
 		account(thread->stress->shared, &transaction);
 		break;
@@ -223,7 +225,8 @@ static int run_process(int index, void *context)
 	for (i = 0; i < THREADS; i++)
 		EXPECT(pthread_join(threads[i].id, NULL) == 0);
 
-	/* The other process may still take commits that this one made, and its death would reap them. */
+	/* The other process may still take commits that this one made, and its death would reap
+	 * them. */
 	pthread_barrier_wait(stress->over);
 	be_close(handle);
 	return 0;
@@ -264,10 +267,12 @@ int main(void)
 	children_start(processes, PROCESSES, run_process, &stress);
 	children_expect_success(processes, PROCESSES);
 	expect_accounts_agree(&stress);
-	printf("%d processes x %d threads: %d operations in %.2f s; %" PRIu64 " commits granted, %" PRIu64
-	       " refused, %" PRIu64 " ended by whoever took them; the accounts agree\n",
-	       PROCESSES, THREADS, PROCESSES * THREADS * stress.operations, test_seconds_since(start),
-	       stress.shared->granted, stress.shared->refused, stress.shared->ended);
+	printf("%d processes x %d threads: %d operations in %.2f s; %" PRIu64
+	       " commits granted, %" PRIu64 " refused, %" PRIu64
+	       " ended by whoever took them; the accounts agree\n",
+	       PROCESSES, THREADS, PROCESSES * THREADS * stress.operations,
+	       test_seconds_since(start), stress.shared->granted, stress.shared->refused,
+	       stress.shared->ended);
 	EXPECT(stress.shared->refused > 0 && stress.shared->ended > 0);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The real trace under a limit that it does not reach: all of it is permitted, and it costs to the nano
- * what its tokens cost. */
+/* The real trace under a limit that it does not reach: all of it is permitted, and it costs to the
+ * nano what its tokens cost. */
 #include "replays.h"
 
 #include <stdio.h>
@@ -16,9 +16,9 @@ int main(int argc, char **argv)
 
 	replays_begin(argc, argv, 240);
 	test_path(directory, "environment");
-	run_start(&run, -1, "--json", "--workers", "4", "--trace", replays_real_trace(), "--price-in", "3",
-		  "--price-out", "15", "--limit", "100", "--period", "total", "--speed", "0", directory,
-		  NULL);
+	run_start(&run, -1, "--json", "--workers", "4", "--trace", replays_real_trace(),
+		  "--price-in", "3", "--price-out", "15", "--limit", "100", "--period", "total",
+		  "--speed", "0", directory, NULL);
 	EXPECT_EQUAL(run_wait(&run), 0);
 	summary = run_json(&run);
 	EXPECT_EQUAL(json_count(summary, "requests"), 8819);

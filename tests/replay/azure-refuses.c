@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The real trace under a limit that it reaches: another process, which looks at the envelope all the
- * time, never sees more than the limit spent, nor spent and reserved together. */
+/* The real trace under a limit that it reaches: another process, which looks at the envelope all
+ * the time, never sees more than the limit spent, nor spent and reserved together. */
 #include "replays.h"
 
 #include <stdio.h>
@@ -23,8 +23,8 @@ static int watch(struct be_enforcer *handle, pid_t pid, uint64_t *looks)
 		EXPECT(status == BE_OK || status == BE_NO_ENVELOPE);
 		EXPECT(envelope.spent <= LIMIT);
 		EXPECT(envelope.spent + envelope.committed <= LIMIT);
-		/* It may go back by a txn: a reader of LMDB's that is preempted while it begins may see what the
-		 * next one does not see yet. */
+		/* It may go back by a txn: a reader of LMDB's that is preempted while it begins may
+		 * see what the next one does not see yet. */
 		different += envelope.spent != last;
 		last = envelope.spent;
 		(*looks)++;
@@ -34,7 +34,8 @@ static int watch(struct be_enforcer *handle, pid_t pid, uint64_t *looks)
 	return different;
 }
 
-/* Replays into an environment of its own, and returns how many different amounts spent were seen. */
+/* Replays into an environment of its own, and returns how many different amounts spent were
+ * seen. */
 static int replay(int number)
 {
 	char directory[PATH_MAX];
@@ -47,8 +48,9 @@ static int replay(int number)
 
 	test_path(directory, "environment-%d", number);
 	handle = test_open(directory, BE_DURABILITY_FULL);
-	run_start(&run, -1, "--json", "--workers", "4", "--trace", replays_real_trace(), "--price-in", "3",
-		  "--price-out", "15", "--limit", "20", "--period", "total", "--speed", "0", directory, NULL);
+	run_start(&run, -1, "--json", "--workers", "4", "--trace", replays_real_trace(),
+		  "--price-in", "3", "--price-out", "15", "--limit", "20", "--period", "total",
+		  "--speed", "0", directory, NULL);
 	different = watch(handle, run.pid, &looks);
 	EXPECT_EQUAL(run_wait(&run), 0);
 
@@ -62,8 +64,8 @@ static int replay(int number)
 	EXPECT_BALANCE(handle, "llm", spent, 0);
 	EXPECT_EQUAL(verified_transactions(handle), json_count(summary, "permitted"));
 	be_close(handle);
-	printf("%llu looks, %d different amounts; %lld permitted, %lld refused\n", (unsigned long long)looks,
-	       different, (long long)json_count(summary, "permitted"),
+	printf("%llu looks, %d different amounts; %lld permitted, %lld refused\n",
+	       (unsigned long long)looks, different, (long long)json_count(summary, "permitted"),
 	       (long long)json_count(summary, "refused"));
 	json_decref(summary);
 	return different;
@@ -74,8 +76,8 @@ int main(int argc, char **argv)
 	int different = 0;
 
 	replays_begin(argc, argv, 240);
-	/* A watcher that saw only the beginning and the end has proved nothing; that may happen on a busy
-	   machine, because the whole run takes a tenth of a second. */
+	/* A watcher that saw only the beginning and the end has proved nothing; that may happen on
+	 * a busy machine, because the whole run takes a tenth of a second. */
 	for (int i = 0; i < 20 && different < 100; i++)
 		different += replay(i);
 	EXPECT(different >= 100);

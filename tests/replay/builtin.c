@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The built-in trace: every request is either permitted or refused, and envelope, ledger and summary say
- * the same, whatever the number of workers and whether the budget holds or not. */
+/* The built-in trace: every request is either permitted or refused, and envelope, ledger and
+ * summary say the same, whatever the number of workers and whether the budget holds or not. */
 #include "replays.h"
 
 #include <stdio.h>
@@ -47,8 +47,8 @@ static void replay(const char *workers, const char *limit_text)
 	EXPECT_BALANCE(handle, "llm", spent, 0);
 	EXPECT_EQUAL(verified_transactions(handle), permitted);
 	be_close(handle);
-	printf("%s workers, limit %s: %lld permitted, %lld refused, %lld operations per second\n", workers,
-	       limit_text, (long long)permitted, (long long)refused,
+	printf("%s workers, limit %s: %lld permitted, %lld refused, %lld operations per second\n",
+	       workers, limit_text, (long long)permitted, (long long)refused,
 	       (long long)json_count(summary, "operations_per_second"));
 	json_decref(summary);
 }
@@ -60,8 +60,8 @@ static void expect_sentence(const char *limit, const char *sentence)
 	char *text;
 
 	test_path(directory, "sentence-%s", limit);
-	run_start(&run, -1, "--workers", "1", "--limit", limit, "--category", "calls", "--namespace", "day",
-		  "--durability", "process", directory, NULL);
+	run_start(&run, -1, "--workers", "1", "--limit", limit, "--category", "calls",
+		  "--namespace", "day", "--durability", "process", directory, NULL);
 	EXPECT_EQUAL(run_wait(&run), 0);
 	text = run_output(&run);
 	EXPECT_CONTAINS(text, sentence);
@@ -75,9 +75,10 @@ int main(int argc, char **argv)
 	replay("4", "10");
 	replay("1", "10");
 	replay("100", "27.892475999");
-	expect_sentence("100",
-			"\nThe budget of 100 would have held: all 2 000 requests permitted, at a cost of "
-			"27.892476.\n");
+	expect_sentence(
+		"100",
+		"\nThe budget of 100 would have held: all 2 000 requests permitted, at a cost of "
+		"27.892476.\n");
 	expect_sentence("0.000000001",
 			"\nThe budget of 0.000000001 would have refused 2 000 of 2 000 requests, "
 			"costing 27.892476.\n");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An envelope that exists is used with its limit and with what it has spent; it is never changed, and a
- * limit or period that differs from it is an error. */
+/* An envelope that exists is used with its limit and with what it has spent; it is never changed,
+ * and a limit or period that differs from it is an error. */
 #include "replays.h"
 
 #include <stdlib.h>

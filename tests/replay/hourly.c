@@ -25,8 +25,8 @@ static void replay(const char *path, const char *period, const char *speed, int 
 	json_t *summary;
 
 	test_path(directory, "%s-%s", period, speed);
-	run_start(&run, -1, "--json", "--workers", "1", "--trace", path, "--price-in", "4", "--limit", "10",
-		  "--period", period, "--speed", speed, directory, NULL);
+	run_start(&run, -1, "--json", "--workers", "1", "--trace", path, "--price-in", "4",
+		  "--limit", "10", "--period", period, "--speed", speed, directory, NULL);
 	EXPECT_EQUAL(run_wait(&run), 0);
 	summary = run_json(&run);
 	EXPECT_EQUAL(json_count(summary, "permitted"), permitted);
@@ -51,7 +51,8 @@ int main(int argc, char **argv)
 	       "The budget of 10 an hour would have refused 3 of 9 requests, costing 12.");
 	replay(path, "daily", "0", 2,
 	       "The budget of 10 a day would have refused 7 of 9 requests, costing 28.");
-	replay(path, "total", "0", 2, "The budget of 10 would have refused 7 of 9 requests, costing 28.");
+	replay(path, "total", "0", 2,
+	       "The budget of 10 would have refused 7 of 9 requests, costing 28.");
 	/* At this speed the nine hours take a third of a second. */
 	replay(path, "weekly", "100000", 2,
 	       "The budget of 10 a week would have refused 7 of 9 requests, costing 28.");

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A replay that is interrupted leaves nothing half done: every request begun is settled, nothing stays
- * committed, and a summary of what was done is printed. */
+/* A replay that is interrupted leaves nothing half done: every request begun is settled, nothing
+ * stays committed, and a summary of what was done is printed. */
 #include "replays.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void interrupt(const char *what, const char *trace, const char *speed, int signal_number, bool group)
+static void interrupt(const char *what, const char *trace, const char *speed, int signal_number,
+		      bool group)
 {
 	char directory[PATH_MAX];
 	struct be_enforcer *handle;
@@ -18,7 +19,8 @@ static void interrupt(const char *what, const char *trace, const char *speed, in
 	test_path(directory, "%s", what);
 	handle = test_open(directory, BE_DURABILITY_FULL);
 	run_start(&run, -1, "--json", "--workers", "4", "--limit", "1000000", "--speed", speed,
-		  trace ? "--trace" : "--json", trace ? trace : directory, trace ? directory : NULL, NULL);
+		  trace ? "--trace" : "--json", trace ? trace : directory, trace ? directory : NULL,
+		  NULL);
 	await_spending(handle, "llm");
 	EXPECT(kill(group ? -run.pid : run.pid, signal_number) == 0);
 	EXPECT_EQUAL(run_wait(&run), 130);
@@ -33,7 +35,8 @@ static void interrupt(const char *what, const char *trace, const char *speed, in
 	EXPECT_CONTAINS(json_string_value(json_object_get(summary, "answer")), "No answer: only ");
 	EXPECT_BALANCE(handle, "llm", json_amount(summary, "spent"), 0);
 	EXPECT_EQUAL(verified_transactions(handle), permitted);
-	printf("%s: ended after %lld of %lld requests\n", what, (long long)permitted, (long long)requests);
+	printf("%s: ended after %lld of %lld requests\n", what, (long long)permitted,
+	       (long long)requests);
 	json_decref(summary);
 	be_close(handle);
 }
@@ -43,8 +46,8 @@ int main(int argc, char **argv)
 	char path[PATH_MAX];
 
 	replays_begin(argc, argv, 120);
-	/* Half a minute of waiting between requests, and many seconds without any waiting: both are sure
-	   to be in the middle when the first spending is seen. */
+	/* Half a minute of waiting between requests, and many seconds without any waiting: both are
+	 * sure to be in the middle when the first spending is seen. */
 	interrupt("ctrl-c-while-waiting", NULL, "100", SIGINT, true);
 	interrupt("terminated-while-waiting", NULL, "100", SIGTERM, false);
 	test_path(path, "trace.csv");

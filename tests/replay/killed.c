@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker that is killed takes at most the request in its hands with it, and the others do the rest; a
- * parent that is killed leaves no workers behind. */
+/* A worker that is killed takes at most the request in its hands with it, and the others do the
+ * rest; a parent that is killed leaves no workers behind. */
 #include "replays.h"
 
 #include <errno.h>
@@ -21,8 +21,8 @@ static void kill_worker(const char *trace, int round)
 
 	test_path(directory, "worker-%d", round);
 	handle = test_open(directory, BE_DURABILITY_FULL);
-	run_start(&run, -1, "--json", "--workers", "4", "--limit", "1000000", "--trace", trace, directory,
-		  NULL);
+	run_start(&run, -1, "--json", "--workers", "4", "--limit", "1000000", "--trace", trace,
+		  directory, NULL);
 	await_spending(handle, "llm");
 	EXPECT(kill(run_worker(&run), SIGKILL) == 0);
 	EXPECT_EQUAL(run_wait(&run), 3);
@@ -38,8 +38,10 @@ static void kill_worker(const char *trace, int round)
 	EXPECT_EQUAL(permitted + unfinished, json_count(summary, "requests"));
 	/* The unfinished request may have been settled before anybody could count it. */
 	transactions = verified_transactions(handle);
-	EXPECT(transactions >= (uint64_t)permitted && transactions <= (uint64_t)(permitted + unfinished));
-	EXPECT_BALANCE(handle, "llm", json_amount(summary, "spent") / permitted * (int64_t)transactions, 0);
+	EXPECT(transactions >= (uint64_t)permitted &&
+	       transactions <= (uint64_t)(permitted + unfinished));
+	EXPECT_BALANCE(handle, "llm",
+		       json_amount(summary, "spent") / permitted * (int64_t)transactions, 0);
 	printf("worker killed: %lld permitted, %lld unfinished\n", (long long)permitted,
 	       (long long)unfinished);
 	json_decref(summary);
@@ -60,7 +62,8 @@ static void kill_parent(void)
 	handle = test_open(directory, BE_DURABILITY_FULL);
 	/* The other end of this pipe closes when parent and workers are all gone. */
 	EXPECT(pipe(held) == 0);
-	run_start(&run, -1, "--workers", "4", "--limit", "1000000", "--speed", "100", directory, NULL);
+	run_start(&run, -1, "--workers", "4", "--limit", "1000000", "--speed", "100", directory,
+		  NULL);
 	close(held[1]);
 	await_spending(handle, "llm");
 	EXPECT(kill(run.pid, SIGKILL) == 0);
@@ -83,7 +86,8 @@ int main(int argc, char **argv)
 	replays_begin(argc, argv, 120);
 	test_path(path, "trace.csv");
 	trace_write(path, 1500, 1000, 10);
-	/* Where the worker is when it is killed is left to chance; many chances find the rare places. */
+	/* Where the worker is when it is killed is left to chance; many chances find the rare
+	 * places. */
 	for (int round = 0; round < 6; round++)
 		kill_worker(path, round);
 	kill_parent();

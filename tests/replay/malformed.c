@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A trace that is not understood, or costs more than can be counted, changes nothing: the environment is
- * not even created. The message names file and line. */
+/* A trace that is not understood, or costs more than can be counted, changes nothing: the
+ * environment is not even created. The message names file and line. */
 #include "replays.h"
 
 #include <stdio.h>
@@ -39,10 +39,11 @@ int main(int argc, char **argv)
 	expect_refused("TIMESTAMP,ContextTokens,GeneratedTokens\r\n", "3", ": no requests in it");
 	expect_refused("2023-11-16 18:17:03,1,1\n2023-11-16,1,1\n", "3",
 		       ":2: bad timestamp; expected TIMESTAMP");
-	expect_refused("2023-11-16 18:17:03,1,1\n\n2023-11-16 18:17:03,1,1\n", "3", ":2: empty line");
+	expect_refused("2023-11-16 18:17:03,1,1\n\n2023-11-16 18:17:03,1,1\n", "3",
+		       ":2: empty line");
 	expect_refused("2023-11-16 18:17:03,-1,1\n", "3", ":1: bad ContextTokens");
-	expect_refused("2023-11-16 18:17:03,1000000,0\n2023-11-16 18:17:03,1000000,0\n", "9223372036",
-		       ":2: at these prices");
+	expect_refused("2023-11-16 18:17:03,1000000,0\n2023-11-16 18:17:03,1000000,0\n",
+		       "9223372036", ":2: at these prices");
 
 	test_path(directory, "environment");
 	run_start(&run, -1, "--trace", "/nowhere/trace.csv", directory, NULL);

@@ -66,7 +66,8 @@ static int execute(int index, void *context)
 	sigset_t none;
 
 	(void)index;
-	/* The test may have been started with signals ignored or blocked; be-replay is to see none. */
+	/* The test may have been started with signals ignored or blocked; be-replay is to see
+	 * none. */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGINT, SIG_DFL);
@@ -96,8 +97,8 @@ void run_start(struct run *run, int terminal, ...)
 	va_end(list);
 	run->number = runs++;
 	run->pid = child_start(execute, run->number, &start);
-	/* On both sides, so that neither has to wait for the other. After the child's exec this one may
-	   fail, and then the child has done it. */
+	/* On both sides, so that neither has to wait for the other. After the child's exec this one
+	 * may fail, and then the child has done it. */
 	setpgid(run->pid, run->pid);
 }
 
@@ -145,8 +146,8 @@ json_t *run_json(const struct run *run)
 	if (!document) {
 		char *errors = run_errors(run);
 
-		test_fail(__FILE__, __LINE__, "no JSON: %s (line %d); standard error: %s", error.text,
-			  error.line, errors);
+		test_fail(__FILE__, __LINE__, "no JSON: %s (line %d); standard error: %s",
+			  error.text, error.line, errors);
 	}
 	return document;
 }

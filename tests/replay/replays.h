@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Running be-replay from a test. Each test is called with the path of be-replay and that of the real
- * trace; what a run prints goes to files in the test's directory, which is on a file system in memory
- * where there is one.
+ * Running be-replay from a test. Each test is called with the path of be-replay and that of the
+ * real trace; what a run prints goes to files in the test's directory, which is on a file system in
+ * memory where there is one.
  */
 #ifndef REPLAYS_H
 #define REPLAYS_H

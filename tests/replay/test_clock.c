@@ -35,7 +35,8 @@ Test(clock, at_other_speeds_it_runs_that_much_faster)
 
 Test(clock, slow_and_fast_extremes_stay_in_range)
 {
-	struct clock *slow = clock_create(SECOND, 1e-9), *fast = clock_create(INT64_MAX - SECOND, 1e6);
+	struct clock *slow = clock_create(SECOND, 1e-9),
+		     *fast = clock_create(INT64_MAX - SECOND, 1e6);
 
 	cr_assert(slow && fast);
 	cr_expect_eq(clock_wait_ns(slow, INT64_MAX), INT64_C(1000000000000000000));

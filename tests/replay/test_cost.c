@@ -14,7 +14,11 @@ Test(cost, is_exact_or_rounded_up)
 		bool rounded;
 	} cases[] = {
 		{{3 * UNIT, 15 * UNIT}, 4808, 10, 14574000, false},
-		{{3 * UNIT, 15 * UNIT}, 18059974, 245896, 57868362000, false}, /* all of the real trace */
+		{{3 * UNIT, 15 * UNIT},
+		 18059974,
+		 245896,
+		 57868362000,
+		 false}, /* all of the real trace */
 		{{3 * UNIT, 15 * UNIT}, 0, 0, 0, false},
 		{{0, 0}, TRACE_TOKENS_MAX, TRACE_TOKENS_MAX, 0, false},
 		{{1, 0}, 1, 0, 1, true},
@@ -30,7 +34,8 @@ Test(cost, is_exact_or_rounded_up)
 		int64_t nanos;
 		bool rounded;
 
-		cr_assert(cost_of(&cases[i].prices, cases[i].input, cases[i].output, &nanos, &rounded),
+		cr_assert(cost_of(&cases[i].prices, cases[i].input, cases[i].output, &nanos,
+				  &rounded),
 			  "case %zu", i);
 		cr_expect_eq(nanos, cases[i].nanos, "case %zu: %lld", i, (long long)nanos);
 		cr_expect_eq(rounded, cases[i].rounded, "case %zu", i);
@@ -44,8 +49,8 @@ Test(cost, more_than_an_amount_holds_is_refused)
 
 	cr_expect(!cost_of(&(struct prices){INT64_MAX, 0}, 1000001, 0, &nanos, &rounded));
 	cr_expect(!cost_of(&(struct prices){INT64_MAX, 1}, 1000000, 1, &nanos, &rounded));
-	cr_expect(!cost_of(&(struct prices){INT64_MAX, INT64_MAX}, TRACE_TOKENS_MAX, TRACE_TOKENS_MAX, &nanos,
-			   &rounded));
+	cr_expect(!cost_of(&(struct prices){INT64_MAX, INT64_MAX}, TRACE_TOKENS_MAX,
+			   TRACE_TOKENS_MAX, &nanos, &rounded));
 }
 
 Test(cost, of_a_trace_adds_up)
@@ -67,7 +72,8 @@ Test(cost, of_a_trace_adds_up)
 	cr_expect_eq(costs.of[1].estimate, costs.of[1].actual);
 	cr_expect_eq(costs.total, costs.of[0].actual + costs.of[1].actual);
 	cr_expect_eq(costs.rounded, 2);
-	cr_expect_eq(costs.above, 0, "with the largest output reserved, no cost passes its estimate");
+	cr_expect_eq(costs.above, 0,
+		     "with the largest output reserved, no cost passes its estimate");
 	costs_free(&costs);
 
 	cr_assert(costs_of_trace(&trace, &prices, 89, &costs, &line));

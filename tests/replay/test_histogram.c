@@ -43,8 +43,9 @@ Test(histogram, quantiles_are_at_most_one_in_32_too_high)
 		uint64_t exact = values[rank ? rank - 1 : 0];
 		uint64_t read = histogram_quantile(&histogram, per_milles[i]);
 
-		cr_expect(read >= exact && read <= exact + exact / 32, "%u per mille: %llu, exactly %llu",
-			  per_milles[i], (unsigned long long)read, (unsigned long long)exact);
+		cr_expect(read >= exact && read <= exact + exact / 32,
+			  "%u per mille: %llu, exactly %llu", per_milles[i],
+			  (unsigned long long)read, (unsigned long long)exact);
 	}
 }
 

@@ -16,8 +16,8 @@ static void parse(const char *text, struct trace *trace)
 {
 	struct trace_problem problem;
 
-	cr_assert(trace_parse(text, strlen(text), trace, &problem), "refused: line %zu: %s", problem.line,
-		  problem.text);
+	cr_assert(trace_parse(text, strlen(text), trace, &problem), "refused: line %zu: %s",
+		  problem.line, problem.text);
 }
 
 static void expect_refused(const char *text, size_t size, size_t line, const char *reason)
@@ -27,7 +27,8 @@ static void expect_refused(const char *text, size_t size, size_t line, const cha
 
 	cr_assert(!trace_parse(text, size, &trace, &problem), "accepted: %s", text);
 	cr_expect(problem.line == line, "%s: line %zu, expected %zu", text, problem.line, line);
-	cr_expect(strstr(problem.text, reason), "%s: \"%s\" has no \"%s\"", text, problem.text, reason);
+	cr_expect(strstr(problem.text, reason), "%s: \"%s\" has no \"%s\"", text, problem.text,
+		  reason);
 	cr_expect(trace.requests == NULL && trace.count == 0, "%s: something is left", text);
 }
 
@@ -148,7 +149,8 @@ Test(trace, malformed_lines_are_named)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		expect_refused(cases[i].text, strlen(cases[i].text), cases[i].line, cases[i].reason);
+		expect_refused(cases[i].text, strlen(cases[i].text), cases[i].line,
+			       cases[i].reason);
 }
 
 Test(trace, nul_bytes_are_refused)
@@ -158,8 +160,8 @@ Test(trace, nul_bytes_are_refused)
 	expect_refused(text, sizeof text - 1, 2, "more after GeneratedTokens");
 }
 
-/* Every beginning of a good trace is either good or refused, and never read past: with an exactly sized
- * buffer, a sanitizer sees that. */
+/* Every beginning of a good trace is either good or refused, and never read past: with an exactly
+ * sized buffer, a sanitizer sees that. */
 Test(trace, any_beginning_of_a_trace_can_be_parsed)
 {
 	static const char whole[] = HEADER "\r\n" GOOD "\r\n" GOOD;

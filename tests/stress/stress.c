@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything at once: eight threads in each of four processes do every kind of operation at random, while
- * handles are opened and closed, threads end and others begin. In two of the processes no handle lasts, so
- * that the environment itself is closed and opened again under the threads.
+ * Everything at once: eight threads in each of four processes do every kind of operation at random,
+ * while handles are opened and closed, threads end and others begin. In two of the processes no
+ * handle lasts, so that the environment itself is closed and opened again under the threads.
  *
- * An observer on every handle counts what was charged. In the end that must be what the envelopes have spent,
- * and nothing may be committed. The program is there to be run under ThreadSanitizer (meson.build); without,
- * it finds what only several threads in each of several processes bring about.
+ * An observer on every handle counts what was charged. In the end that must be what the envelopes
+ * have spent, and nothing may be committed. The program is there to be run under ThreadSanitizer
+ * (meson.build); without, it finds what only several threads in each of several processes bring
+ * about.
  */
 #include "support.h"
 
@@ -34,8 +35,8 @@ static const int64_t limit = 300 * BE_UNIT;
 /* In the exchange, of a commit that may be reaped before somebody ends it. */
 static const uint64_t may_expire = UINT64_C(1) << 63;
 
-/* What is run: over LMDB in either durability, without group commit, with very many threads, and in the memory
- * of one process. */
+/* What is run: over LMDB in either durability, without group commit, with very many threads, and in
+ * the memory of one process. */
 struct way {
 	const char *name;
 	int processes;
@@ -121,7 +122,8 @@ static uint64_t pick(struct thread *thread, uint64_t count)
 
 static void expect_ended(enum be_status status, bool expires)
 {
-	EXPECT(status == BE_OK || (expires && (status == BE_ALREADY_REAPED || status == BE_ALREADY_CHARGED)));
+	EXPECT(status == BE_OK ||
+	       (expires && (status == BE_ALREADY_REAPED || status == BE_ALREADY_CHARGED)));
 }
 
 /* Ends a commit that this thread alone knows of. */
@@ -169,7 +171,8 @@ static void commit(struct thread *thread, struct be_enforcer *handle, const char
 	}
 	atomic_fetch_add(&shared->granted, 1);
 	if (pick(thread, 4) == 0)
-		expect_ended(be_extend(handle, id, amount / 2, options.ttl_ms, NULL), options.ttl_ms != 0);
+		expect_ended(be_extend(handle, id, amount / 2, options.ttl_ms, NULL),
+			     options.ttl_ms != 0);
 	if (options.ttl_ms != 0)
 		id |= may_expire;
 	id = atomic_exchange(&shared->exchange[pick(thread, EXCHANGE)], id);
@@ -221,7 +224,8 @@ static void envelope_life(struct thread *thread)
 	snprintf(name, sizeof name, "thread-%d", thread->number);
 	handle = open_handle(thread->stress, name, 0);
 	EXPECT_OK(be_envelope_ensure(handle, "own", BE_UNIT, BE_PERIOD_HOURLY, NULL));
-	EXPECT_STATUS(be_envelope_create(handle, "own", 1, BE_PERIOD_HOURLY, NULL), BE_ENVELOPE_EXISTS);
+	EXPECT_STATUS(be_envelope_create(handle, "own", 1, BE_PERIOD_HOURLY, NULL),
+		      BE_ENVELOPE_EXISTS);
 	EXPECT_OK(be_envelope_set_limit(handle, "own", 2 * BE_UNIT));
 	EXPECT_OK(be_commit(handle, "own", 2 * BE_UNIT, NULL, &id));
 	EXPECT_STATUS(be_envelope_remove(handle, "own"), BE_HAS_COMMITS);
@@ -235,7 +239,8 @@ static void envelope_life(struct thread *thread)
 	be_close(handle);
 }
 
-static void change_envelopes(struct thread *thread, struct be_enforcer *handle, const char *category)
+static void change_envelopes(struct thread *thread, struct be_enforcer *handle,
+			     const char *category)
 {
 	struct be_envelope_change changes[2] = {BE_ENVELOPE_CHANGE_INIT, BE_ENVELOPE_CHANGE_INIT};
 	size_t failed;
@@ -343,7 +348,8 @@ static int run_process(int index, void *context)
 				.common = common,
 				.rendezvous = &rendezvous,
 				.number = index * count + i,
-				.random = stress->seed + (uint64_t)((round * PROCESSES + index) * count + i),
+				.random = stress->seed +
+					  (uint64_t)((round * PROCESSES + index) * count + i),
 			};
 			EXPECT(pthread_create(&threads[i].id, NULL, run_thread, &threads[i]) == 0);
 		}
@@ -352,7 +358,8 @@ static int run_process(int index, void *context)
 	}
 	pthread_barrier_destroy(&rendezvous);
 
-	/* The others may still take commits that this process made, and its death would reap them. */
+	/* The others may still take commits that this process made, and its death would reap
+	 * them. */
 	pthread_barrier_wait(stress->over);
 	be_close(common);
 	return 0;
@@ -377,7 +384,8 @@ static void begin(struct stress *stress, const struct way *way)
 	below.parent_category = pool;
 	EXPECT_OK(be_envelope_create(handle, pool, 2 * limit, BE_PERIOD_TOTAL, NULL));
 	for (i = 0; i < CHILDREN; i++)
-		EXPECT_OK(be_envelope_create(handle, categories[i], limit, BE_PERIOD_TOTAL, &below));
+		EXPECT_OK(
+			be_envelope_create(handle, categories[i], limit, BE_PERIOD_TOTAL, &below));
 	be_close(handle);
 }
 
@@ -420,14 +428,16 @@ static void run(struct stress *stress, const struct way *way)
 	expect_accounts_agree(stress);
 	be_storage_memory_destroy(stress->storage);
 	shared = stress->shared;
-	printf("%s: %d processes x %d threads: %d operations in %.2f s; %" PRIu64 " commits granted, %" PRIu64
-	       " refused, %" PRIu64 " ended, %" PRIu64 " reaped; %" PRIu64
-	       " handles opened; the accounts agree\n",
+	printf("%s: %d processes x %d threads: %d operations in %.2f s; %" PRIu64
+	       " commits granted, %" PRIu64 " refused, %" PRIu64 " ended, %" PRIu64
+	       " reaped; %" PRIu64 " handles opened; the accounts agree\n",
 	       way->name, way->processes, way->threads,
-	       way->processes * way->threads * ROUNDS * stress->operations, test_seconds_since(start),
-	       shared->granted, shared->refused, shared->ended, shared->reaped, shared->openings);
+	       way->processes * way->threads * ROUNDS * stress->operations,
+	       test_seconds_since(start), shared->granted, shared->refused, shared->ended,
+	       shared->reaped, shared->openings);
 	EXPECT(shared->granted > 0 && shared->ended > 0);
-	EXPECT(shared->reaped > 0 || way->in_memory); /* which may be faster than any commit expires */
+	EXPECT(shared->reaped > 0 ||
+	       way->in_memory); /* which may be faster than any commit expires */
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See support.h. Failing never goes through exit(): handlers and sanitizers' leak reports would hide
- * the one line that matters.
+ * See support.h. Failing never goes through exit(): handlers and sanitizers' leak reports would
+ * hide the one line that matters.
  */
 #include "support.h"
 
@@ -38,7 +38,8 @@ static void deadline_passed(int signal_number)
 	if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
 		_exit(1);
 	if (getpid() == main_process && directory[0] != '\0')
-		execl("/bin/sh", "sh", "-c", "rm -rf \"$1\"; exit 1", "sh", directory, (char *)NULL);
+		execl("/bin/sh", "sh", "-c", "rm -rf \"$1\"; exit 1", "sh", directory,
+		      (char *)NULL);
 	_exit(1);
 }
 
@@ -143,7 +144,8 @@ void test_path(char path[PATH_MAX], const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	EXPECT(vsnprintf(path + used, (size_t)(PATH_MAX - used), format, arguments) < PATH_MAX - used);
+	EXPECT(vsnprintf(path + used, (size_t)(PATH_MAX - used), format, arguments) <
+	       PATH_MAX - used);
 	va_end(arguments);
 }
 
@@ -161,7 +163,8 @@ void test_remove(const char *path)
 		fprintf(stderr, "%s could not be removed: %s\n", path, strerror(errno));
 }
 
-/* The kernel ends a child with its parent; one whose parent was gone before it could ask ends itself. */
+/* The kernel ends a child with its parent; one whose parent was gone before it could ask ends
+ * itself. */
 static _Noreturn void run_child(child_function *run, int index, void *context, pid_t parent)
 {
 	int status;
@@ -181,7 +184,8 @@ pid_t child_start(child_function *run, int index, void *context)
 	fflush(stdout);
 	child = fork();
 	if (child < 0)
-		test_fail(__FILE__, __LINE__, "child %d could not be made: %s", index, strerror(errno));
+		test_fail(__FILE__, __LINE__, "child %d could not be made: %s", index,
+			  strerror(errno));
 	if (child == 0)
 		run_child(run, index, context, parent);
 	return child;
@@ -296,10 +300,12 @@ struct be_enforcer *test_open(const char *path, enum be_durability durability)
 void expect_equal(const char *file, int line, const char *what, int64_t actual, int64_t expected)
 {
 	if (actual != expected)
-		test_fail(file, line, "%s is %" PRId64 ", expected %" PRId64, what, actual, expected);
+		test_fail(file, line, "%s is %" PRId64 ", expected %" PRId64, what, actual,
+			  expected);
 }
 
-void expect_text(const char *file, int line, const char *what, const char *actual, const char *expected)
+void expect_text(const char *file, int line, const char *what, const char *actual,
+		 const char *expected)
 {
 	if (strcmp(actual, expected) != 0)
 		test_fail(file, line, "%s is \"%s\", expected \"%s\"", what, actual, expected);
@@ -334,5 +340,6 @@ static void print_difference(void *context, const char *sentence)
 
 void expect_verified(const char *file, int line, struct be_enforcer *handle)
 {
-	expect_status(file, line, "be_verify()", be_verify(handle, print_difference, NULL, NULL), BE_OK);
+	expect_status(file, line, "be_verify()", be_verify(handle, print_difference, NULL, NULL),
+		      BE_OK);
 }

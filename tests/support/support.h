@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What tests that are plain programs share: expectations that name file and line, a deadline, a
- * temporary directory, child processes that report by exit status, and memory and barriers that parent
- * and children share.
+ * temporary directory, child processes that report by exit status, and memory and barriers that
+ * parent and children share.
  *
- * The first call of main() is test_begin(). A failed expectation ends the process at once: in a child
- * the parent's children_expect_success() then ends the other children and fails too, and in the main
- * process the temporary directory is removed first. Expectations may be used by any thread.
+ * The first call of main() is test_begin(). A failed expectation ends the process at once: in a
+ * child the parent's children_expect_success() then ends the other children and fails too, and in
+ * the main process the temporary directory is removed first. Expectations may be used by any
+ * thread.
  */
 #ifndef SUPPORT_H
 #define SUPPORT_H
@@ -17,7 +18,8 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-/* AddressSanitizer and ThreadSanitizer slow a program down and change how it forks and is traced. */
+/* AddressSanitizer and ThreadSanitizer slow a program down and change how it forks and is
+ * traced. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SANITIZED 1
 #elif defined(__has_feature)
@@ -31,12 +33,13 @@
 
 /* ------------------------------------------------------------ the program */
 
-/* Begins a test: when it is not over after so many seconds (four times as many under sanitizers, twenty
- * times as many in long mode), it says so and fails, and its children end with it. Standard output
- * becomes line buffered. */
+/* Begins a test: when it is not over after so many seconds (four times as many under sanitizers,
+ * twenty times as many in long mode), it says so and fails, and its children end with it. Standard
+ * output becomes line buffered. */
 void test_begin(unsigned deadline_seconds);
 
-/* Is the environment variable TEST_LONG set, so that more rounds are wanted than in the usual suite? */
+/* Is the environment variable TEST_LONG set, so that more rounds are wanted than in the usual
+ * suite? */
 bool test_is_long(void);
 
 /* Ends the program with the status that meson counts as skipped, the reason on standard output. */
@@ -46,7 +49,8 @@ _Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Where random numbers begin: the environment variable TEST_SEED, or else the time. It is printed. */
+/* Where random numbers begin: the environment variable TEST_SEED, or else the time. It is
+ * printed. */
 uint64_t test_seed(void);
 
 /* The next random number of a sequence. Any state will do as a seed. */
@@ -75,20 +79,23 @@ void test_remove(const char *path);
 /* What a child does. The number it returns is its exit status, and 0 is success. */
 typedef int child_function(int index, void *context);
 
-/* Starts one child. It is killed when the thread that started it ends, so the main thread should. */
+/* Starts one child. It is killed when the thread that started it ends, so the main thread
+ * should. */
 pid_t child_start(child_function *run, int index, void *context);
 
 /* Waits for a child: its exit status, or 128 and the number of the signal that ended it. */
 int child_wait(pid_t child);
 
-/* Starts children with the indices 0 to count - 1, which begin to run at once when the last is made. */
+/* Starts children with the indices 0 to count - 1, which begin to run at once when the last is
+ * made. */
 void children_start(pid_t *children, int count, child_function *run, void *context);
 
-/* Waits until all have ended, in whatever order, and zeroes their pids; when one has failed, ends the
- * others and fails. The process may have no other children meanwhile. */
+/* Waits until all have ended, in whatever order, and zeroes their pids; when one has failed, ends
+ * the others and fails. The process may have no other children meanwhile. */
 void children_expect_success(pid_t *children, int count);
 
-/* Zeroed memory which the children made later share with this process. Kept until the process ends. */
+/* Zeroed memory which the children made later share with this process. Kept until the process
+ * ends. */
 void *shared_make(size_t size);
 
 /* A barrier for so many processes or threads, in shared memory. */
@@ -96,31 +103,35 @@ pthread_barrier_t *barrier_make(unsigned count);
 
 /* ------------------------------------------------------------ expectations */
 
-#define EXPECT(condition) ((condition) ? (void)0 : test_fail(__FILE__, __LINE__, "expected %s", #condition))
+#define EXPECT(condition)                                                                          \
+	((condition) ? (void)0 : test_fail(__FILE__, __LINE__, "expected %s", #condition))
 
 /* Two integers are equal; prints both when they are not. */
-#define EXPECT_EQUAL(actual, expected)                                                                       \
+#define EXPECT_EQUAL(actual, expected)                                                             \
 	expect_equal(__FILE__, __LINE__, #actual, (int64_t)(actual), (int64_t)(expected))
 
 /* Two texts are equal. */
 #define EXPECT_TEXT(actual, expected) expect_text(__FILE__, __LINE__, #actual, (actual), (expected))
 
-/* A call of the library answers with this status; prints it and be_last_error() when it does not. */
+/* A call of the library answers with this status; prints it and be_last_error() when it does
+ * not. */
 #define EXPECT_STATUS(call, status) expect_status(__FILE__, __LINE__, #call, (call), (status))
 #define EXPECT_OK(call) EXPECT_STATUS(call, BE_OK)
 
 /* An envelope of the handle's namespace has exactly this spent and committed, in nanos. */
-#define EXPECT_BALANCE(handle, category, spent, committed)                                                   \
+#define EXPECT_BALANCE(handle, category, spent, committed)                                         \
 	expect_balance(__FILE__, __LINE__, (handle), (category), (spent), (committed))
 
 /* be_verify() finds nothing; prints what it found when it does. */
 #define EXPECT_VERIFIED(handle) expect_verified(__FILE__, __LINE__, (handle))
 
-/* Opens an environment in the default namespace, creating it where missing; fails when it cannot. */
+/* Opens an environment in the default namespace, creating it where missing; fails when it
+ * cannot. */
 struct be_enforcer *test_open(const char *path, enum be_durability durability);
 
 void expect_equal(const char *file, int line, const char *what, int64_t actual, int64_t expected);
-void expect_text(const char *file, int line, const char *what, const char *actual, const char *expected);
+void expect_text(const char *file, int line, const char *what, const char *actual,
+		 const char *expected);
 void expect_status(const char *file, int line, const char *what, enum be_status actual,
 		   enum be_status expected);
 void expect_balance(const char *file, int line, struct be_enforcer *handle, const char *category,

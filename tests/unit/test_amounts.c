@@ -25,13 +25,14 @@ static void expect(const struct reading *readings, size_t count)
 		int64_t amount = 4711;
 		enum be_status status = be_amount_parse(r->text, &amount);
 
-		cr_expect_eq(status, r->status, "\"%s\" is %s, not %s", r->text, be_status_name(status),
-			     be_status_name(r->status));
+		cr_expect_eq(status, r->status, "\"%s\" is %s, not %s", r->text,
+			     be_status_name(status), be_status_name(r->status));
 		cr_expect_eq(amount, r->amount, "\"%s\" gave %" PRId64, r->text, amount);
 		if (status == BE_OK)
 			cr_expect_str_empty(be_last_error());
 		else
-			cr_expect(strlen(be_last_error()) > 0, "\"%s\" was refused without a text", r->text);
+			cr_expect(strlen(be_last_error()) > 0, "\"%s\" was refused without a text",
+				  r->text);
 	}
 }
 
@@ -241,10 +242,12 @@ Test(amounts, a_text_that_does_not_fit_is_refused_and_empty)
 
 			memset(text, '#', sizeof text);
 			cr_expect_eq(be_amount_format(amounts[i], text, size),
-				     fits ? BE_OK : BE_INVALID_ARGUMENT, "%s in %zu bytes", exact, size);
+				     fits ? BE_OK : BE_INVALID_ARGUMENT, "%s in %zu bytes", exact,
+				     size);
 			cr_expect_str_eq(text, fits ? exact : "");
 			if (size < sizeof text)
-				cr_expect_eq(text[size], '#', "%s was written past %zu bytes", exact, size);
+				cr_expect_eq(text[size], '#', "%s was written past %zu bytes",
+					     exact, size);
 		}
 	}
 }
@@ -341,6 +344,7 @@ Test(amounts, utilization_is_rounded_down_and_saturates)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		cr_expect_eq(amount_utilization_ppm(cases[i].limit, cases[i].spent, cases[i].committed),
-			     cases[i].ppm, "case %zu", i);
+		cr_expect_eq(
+			amount_utilization_ppm(cases[i].limit, cases[i].spent, cases[i].committed),
+			cases[i].ppm, "case %zu", i);
 }

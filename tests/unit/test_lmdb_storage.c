@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What only the storage over LMDB has to do: files and their modes, permissions, full disks and maps, readers
- * that died, many threads, fork. Children report by exit status, and by a pipe when they are ready.
+ * What only the storage over LMDB has to do: files and their modes, permissions, full disks and
+ * maps, readers that died, many threads, fork. Children report by exit status, and by a pipe when
+ * they are ready.
  */
 #include "storage/lmdb.h"
 #include "support.h"
@@ -189,9 +190,11 @@ Test(lmdb, files_have_the_mode_asked_for_whatever_the_umask)
 		cr_assert_eq(lmdb_storage_open(&settings, &storage), BE_OK, "%s", be_last_error());
 		umask(077);
 		cr_assert_eq(stat(data, &state), 0);
-		cr_expect_eq(state.st_mode & 0777, cases[i].mode, "data.mdb: %o", state.st_mode & 0777);
+		cr_expect_eq(state.st_mode & 0777, cases[i].mode, "data.mdb: %o",
+			     state.st_mode & 0777);
 		cr_assert_eq(stat(lock, &state), 0);
-		cr_expect_eq(state.st_mode & 0777, cases[i].mode, "lock.mdb: %o", state.st_mode & 0777);
+		cr_expect_eq(state.st_mode & 0777, cases[i].mode, "lock.mdb: %o",
+			     state.st_mode & 0777);
 		lmdb_storage_close(storage);
 		/* a lock file that is missing, as after restoring a backup */
 		cr_assert_eq(unlink(lock), 0);
@@ -199,7 +202,8 @@ Test(lmdb, files_have_the_mode_asked_for_whatever_the_umask)
 		cr_assert_eq(lmdb_storage_open(&settings, &storage), BE_OK, "%s", be_last_error());
 		lmdb_storage_close(storage);
 		cr_assert_eq(stat(lock, &state), 0);
-		cr_expect_eq(state.st_mode & 0777, cases[i].mode, "lock.mdb: %o", state.st_mode & 0777);
+		cr_expect_eq(state.st_mode & 0777, cases[i].mode, "lock.mdb: %o",
+			     state.st_mode & 0777);
 		cr_assert_eq(unlink(lock), 0);
 		cr_assert_eq(unlink(data), 0);
 	}
@@ -228,7 +232,8 @@ Test(lmdb, no_descriptor_survives_exec)
 
 	cr_assert_not_null(stream);
 	while ((entry = readdir(stream))) {
-		ssize_t length = readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1);
+		ssize_t length =
+			readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1);
 
 		if (length < 0)
 			continue;
@@ -243,9 +248,11 @@ Test(lmdb, no_descriptor_survives_exec)
 	lmdb_storage_close(storage);
 	stream = opendir("/proc/self/fd");
 	while ((entry = readdir(stream))) {
-		ssize_t length = readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1);
+		ssize_t length =
+			readlinkat(dirfd(stream), entry->d_name, target, sizeof target - 1);
 
-		cr_expect(length < 0 || strncmp(target, directory, strlen(directory)) != 0, "left open");
+		cr_expect(length < 0 || strncmp(target, directory, strlen(directory)) != 0,
+			  "left open");
 	}
 	closedir(stream);
 }
@@ -269,7 +276,8 @@ static int open_and_close(int index, void *context)
 	return 0;
 }
 
-/* Waits until the child waits for a lock. When it has ended instead, that is for child_wait() to tell. */
+/* Waits until the child waits for a lock. When it has ended instead, that is for child_wait() to
+ * tell. */
 static void await_waiting(pid_t child)
 {
 	siginfo_t information = {0};
@@ -285,14 +293,16 @@ static void await_waiting(pid_t child)
 			waiting |= sscanf(line, "%*d: -> FLOCK ADVISORY %*s %d", &waiter) == 1 &&
 				   waiter == child;
 		fclose(locks);
-		cr_assert_eq(waitid(P_PID, (id_t)child, &information, WEXITED | WNOHANG | WNOWAIT), 0);
+		cr_assert_eq(waitid(P_PID, (id_t)child, &information, WEXITED | WNOHANG | WNOWAIT),
+			     0);
 		if (information.si_pid == child)
 			return;
 		sched_yield();
 	}
 }
 
-/* The first process has written half of the meta pages when another comes, which waits for the rest. */
+/* The first process has written half of the meta pages when another comes, which waits for the
+ * rest. */
 Test(lmdb, an_environment_that_is_being_made_is_not_taken_for_a_damaged_one)
 {
 	static child_function *const visitors[] = {look, open_and_close};
@@ -366,7 +376,8 @@ Test(lmdb, a_missing_permission_is_named_with_its_file)
 		cr_assert_eq(cases[i].data ? chmod(data, cases[i].data) : unlink(data), 0);
 		cr_assert_eq(cases[i].lock ? chmod(lock, cases[i].lock) : unlink(lock), 0);
 		cr_assert_eq(chmod(directory, cases[i].directory), 0);
-		status = child_wait(child_start(expect_permission_text, 0, (void *)cases[i].expected));
+		status = child_wait(
+			child_start(expect_permission_text, 0, (void *)cases[i].expected));
 		if (status == CHILD_SKIPPED)
 			cr_skip_test("setuid() is not permitted");
 		cr_expect_eq(status, 0, "case %zu ended with %d", i, status);
@@ -423,7 +434,8 @@ static bool fill_disk(const char *filler, unsigned long long leave)
 
 static bool mount_small_disk(void)
 {
-	return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("tmpfs", directory, "tmpfs", 0, "size=4m") == 0;
 }
 
@@ -471,11 +483,11 @@ static int meet_full_disk(int index, void *context)
 	}
 	if (!holds(storage, "first", "1") || holds(storage, key, value))
 		return 4;
-	if (unlink(filler) != 0 || !fill_disk(filler, 200000) || store_many(storage, value) != BE_DISK_FULL ||
-	    holds(storage, "many 0", value))
+	if (unlink(filler) != 0 || !fill_disk(filler, 200000) ||
+	    store_many(storage, value) != BE_DISK_FULL || holds(storage, "many 0", value))
 		return 6;
-	if (unlink(filler) != 0 || store_many(storage, value) != 0 || store(storage, key, value) != 0 ||
-	    !holds(storage, key, value))
+	if (unlink(filler) != 0 || store_many(storage, value) != 0 ||
+	    store(storage, key, value) != 0 || !holds(storage, key, value))
 		return 5;
 	lmdb_storage_close(storage);
 	return 0;
@@ -490,8 +502,9 @@ Test(lmdb, a_full_disk_is_told_and_the_same_call_works_once_there_is_space)
 	cr_assert_eq(status, 0, "child ended with %d", status);
 }
 
-/* At every fill level the environment is made or the lack of space is told: never SIGBUS, never half a file.
- */
+/* At every fill level the environment is made or the lack of space is told: never SIGBUS, never
+ * half a file.
+ * */
 static int make_on_full_disk(int index, void *context)
 {
 	struct lmdb_storage *storage;
@@ -595,7 +608,8 @@ Test(lmdb, slots_of_dead_readers_are_freed_on_request)
 	lmdb_storage_close(storage);
 }
 
-/* How much does the file grow by so many small txns? A reader that lives on in the table pins every page. */
+/* How much does the file grow by so many small txns? A reader that lives on in the table pins every
+ * page. */
 static off_t growth(struct lmdb_storage *storage, int txns)
 {
 	off_t before = size_of(data);
@@ -618,14 +632,16 @@ Test(lmdb, a_dead_reader_pins_pages_only_until_a_writer_looks)
 	leave_dead_reader();
 	pinned = growth(storage, 2000);
 	after = growth(storage, 2000);
-	printf("grew by %ld bytes in 2000 txns, and by %ld in 2000 more\n", (long)pinned, (long)after);
-	cr_assert_gt(pinned, 0, "the dead reader did not pin anything, so that the test shows nothing");
+	printf("grew by %ld bytes in 2000 txns, and by %ld in 2000 more\n", (long)pinned,
+	       (long)after);
+	cr_assert_gt(pinned, 0,
+		     "the dead reader did not pin anything, so that the test shows nothing");
 	cr_assert_eq(after, 0);
 	lmdb_storage_close(storage);
 }
 
-/* Writes our pid over another's in the reader table: a container that starts again often gets the pids that
- * it had. Nobody has the file open meanwhile. Returns how many. */
+/* Writes our pid over another's in the reader table: a container that starts again often gets the
+ * pids that it had. Nobody has the file open meanwhile. Returns how many. */
 static int take_over_slots(pid_t dead)
 {
 	static int32_t words[(1 << 20) / 4];
@@ -659,8 +675,8 @@ static int hold_open(int index, void *context)
 		pause();
 }
 
-/* Leaves a dead reader in the table, gives its slots our own pid if asked to, opens, and looks whether it is
- * gone. */
+/* Leaves a dead reader in the table, gives its slots our own pid if asked to, opens, and looks
+ * whether it is gone. */
 static void expect_cleared_by_opening(bool own_pid)
 {
 	struct lmdb_storage *storage = open_storage();
@@ -720,10 +736,12 @@ Test(lmdb, slots_of_those_who_ended_outside_a_txn_stay_few)
 	lmdb_storage_close(storage);
 }
 
-/* Holds the lock that LMDB takes on the byte of a process's pid, as a process of another container would. */
+/* Holds the lock that LMDB takes on the byte of a process's pid, as a process of another container
+ * would. */
 static int hold_pid_byte(int index, void *context)
 {
-	struct flock pid_byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1, .l_start = getppid()};
+	struct flock pid_byte = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1, .l_start = getppid()};
 	int lock_fd = open(lock, O_RDWR | O_CLOEXEC);
 	int fd = *(const int *)context;
 
@@ -745,7 +763,8 @@ Test(lmdb, a_live_process_with_our_pid_is_another_pid_namespace)
 	cr_assert_eq(pipe(ends), 0);
 	holder = child_start(hold_pid_byte, 0, &ends[1]);
 	cr_assert_eq(read(ends[0], &ready, 1), 1);
-	cr_assert_eq(lmdb_storage_open(&usual, &storage), BE_OTHER_PID_NAMESPACE, "%s", be_last_error());
+	cr_assert_eq(lmdb_storage_open(&usual, &storage), BE_OTHER_PID_NAMESPACE, "%s",
+		     be_last_error());
 	cr_assert_null(storage);
 	kill(holder, SIGKILL);
 	child_wait(holder);
@@ -813,7 +832,8 @@ Test(lmdb, one_thread_may_hold_many_read_txns_of_different_states)
 	for (int i = 0; i < CROWD; i++) {
 		snprintf(expected, sizeof expected, "%d", i);
 		cr_assert_eq(ops->get(storage, txns[i], text("key"), &value), 0);
-		cr_assert(value.size == strlen(expected) && memcmp(value.data, expected, value.size) == 0);
+		cr_assert(value.size == strlen(expected) &&
+			  memcmp(value.data, expected, value.size) == 0);
 		end(storage, txns[i]);
 	}
 	lmdb_storage_close(storage);
@@ -909,8 +929,8 @@ static int write_unflushed_and_die(int index, void *context)
 
 	(void)index;
 	(void)context;
-	if (lmdb_storage_open(&usual, &storage) != BE_OK || lmdb_storage_stop_flushing(storage) != BE_OK ||
-	    store(storage, "key", "value") != 0)
+	if (lmdb_storage_open(&usual, &storage) != BE_OK ||
+	    lmdb_storage_stop_flushing(storage) != BE_OK || store(storage, "key", "value") != 0)
 		return 1;
 	raise(SIGKILL);
 	return 2;

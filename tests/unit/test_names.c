@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names and descriptions: what is accepted is exactly well-formed UTF-8 without control characters,
- * of the right length, wherever in a text the character stands. Every text is judged in a buffer that
- * ends where it ends, so that a sanitizer sees a byte read too far.
+ * of the right length, wherever in a text the character stands. Every text is judged in a buffer
+ * that ends where it ends, so that a sanitizer sees a byte read too far.
  */
 #include "rules/name.h"
 
@@ -131,9 +131,10 @@ Test(names, what_is_wrong_is_seen_at_every_position)
 		{"\xF4\x90\x80\x80", 4, false}, /* past it */
 		{"\xF5\x80\x80\x80", 4, false},
 		{"\xF8\x88\x80\x80\x80", 5, false},
-		{"\xED\xA0\xBD\xED\xB8\x80", 6, false}, /* a pair of surrogates, as some systems write them */
-		{"\xEF\xBB\xBF", 3, true},              /* U+FEFF */
-		{"\xEF\xBF\xBF", 3, true},              /* U+FFFF */
+		{"\xED\xA0\xBD\xED\xB8\x80", 6,
+		 false},                   /* a pair of surrogates, as some systems write them */
+		{"\xEF\xBB\xBF", 3, true}, /* U+FEFF */
+		{"\xEF\xBF\xBF", 3, true}, /* U+FFFF */
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -149,7 +150,8 @@ Test(names, every_pair_of_bytes_is_judged_alike_at_every_position)
 	for (int first = 0; first < 256; first++) {
 		for (int second = 0; second < 256; second++) {
 			const unsigned char pair[2] = {(unsigned char)first, (unsigned char)second};
-			bool plain = first >= 0x20 && first < 0x7F && second >= 0x20 && second < 0x7F;
+			bool plain =
+				first >= 0x20 && first < 0x7F && second >= 0x20 && second < 0x7F;
 			bool two = first >= 0xC2 && first <= 0xDF && (second & 0xC0) == 0x80 &&
 				   !(first == 0xC2 && second < 0xA0);
 
@@ -159,7 +161,8 @@ Test(names, every_pair_of_bytes_is_judged_alike_at_every_position)
 				memset(text, 'p', sizeof text);
 				memcpy(text + at, pair, 2);
 				cr_assert_eq(name_text_is_valid(text, sizeof text), plain || two,
-					     "%02X %02X at %zu", (unsigned)first, (unsigned)second, at);
+					     "%02X %02X at %zu", (unsigned)first, (unsigned)second,
+					     at);
 			}
 		}
 	}
@@ -234,7 +237,8 @@ Test(names, a_description_is_0_to_512_bytes_or_null)
 		stored = 4711;
 		memset(description, '#', sizeof description);
 		status = name_set_description(description, &stored, text);
-		cr_expect_eq(status, size <= 512 ? BE_OK : BE_INVALID_DESCRIPTION, "%zu bytes", size);
+		cr_expect_eq(status, size <= 512 ? BE_OK : BE_INVALID_DESCRIPTION, "%zu bytes",
+			     size);
 		cr_expect_eq(stored, size <= 512 ? size : 0);
 		cr_expect_str_eq(description, size <= 512 ? text : "");
 		if (status != BE_OK)
@@ -299,8 +303,9 @@ Test(names, are_equal_by_what_they_say)
 
 Test(names, a_copy_has_what_was_used_and_nothing_behind_it)
 {
-	static const char long_name[] = "0123456789012345678901234567890123456789012345678901234567890123"
-					"456789012345678901234567890123456789012345678901234567890123456";
+	static const char long_name[] =
+		"0123456789012345678901234567890123456789012345678901234567890123"
+		"456789012345678901234567890123456789012345678901234567890123456";
 	static const char *const texts[] = {"", "a", "12345678", long_name};
 
 	cr_assert_eq(strlen(long_name), 127);

@@ -58,12 +58,14 @@ Test(periods, other_numbers_are_unknown)
 
 Test(periods, other_names_are_refused)
 {
-	static const char *const names[] = {"", "Daily", "daily ", "dail", "dailyy", "unknown", "yearly"};
+	static const char *const names[] = {"",       "Daily",   "daily ", "dail",
+					    "dailyy", "unknown", "yearly"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		enum be_period period = BE_PERIOD_MONTHLY;
 
-		cr_expect_eq(be_period_parse(names[i], &period), BE_INVALID_PERIOD, "\"%s\"", names[i]);
+		cr_expect_eq(be_period_parse(names[i], &period), BE_INVALID_PERIOD, "\"%s\"",
+			     names[i]);
 		cr_expect_eq(period, 0);
 		cr_expect(strlen(be_last_error()) > 0);
 	}
@@ -90,8 +92,10 @@ Test(periods, a_window_lasts_until_just_before_its_end)
 		cr_expect_eq(period_start_at(period, start, start), start);
 		cr_expect_eq(period_start_at(period, start, start + length - 1), start);
 		cr_expect_eq(period_start_at(period, start, start + length), start + length);
-		cr_expect_eq(period_start_at(period, start, start + 1000 * length - 1), start + 999 * length);
-		cr_expect_eq(period_start_at(period, start, start + 1000 * length), start + 1000 * length);
+		cr_expect_eq(period_start_at(period, start, start + 1000 * length - 1),
+			     start + 999 * length);
+		cr_expect_eq(period_start_at(period, start, start + 1000 * length),
+			     start + 1000 * length);
 	}
 }
 
@@ -137,7 +141,8 @@ Test(periods, windows_never_drift)
 		size_t which = 1 + test_random(&state) % (PERIODS - 1);
 		enum be_period period = periods[which].period;
 		uint64_t length = (uint64_t)(periods[which].seconds * SECOND);
-		int64_t first = (int64_t)test_random(&state), now = (int64_t)test_random(&state), start;
+		int64_t first = (int64_t)test_random(&state), now = (int64_t)test_random(&state),
+			start;
 		int64_t between;
 
 		if (now < first)
@@ -150,7 +155,8 @@ Test(periods, windows_never_drift)
 		/* A moment somewhere between the two leads to the same window. */
 		between = (int64_t)((uint64_t)first +
 				    test_random(&state) % ((uint64_t)now - (uint64_t)first + 1));
-		cr_assert_eq(period_start_at(period, period_start_at(period, first, between), now), start,
-			     "period %s, first %" PRId64 ", now %" PRId64, periods[which].name, first, now);
+		cr_assert_eq(period_start_at(period, period_start_at(period, first, between), now),
+			     start, "period %s, first %" PRId64 ", now %" PRId64,
+			     periods[which].name, first, now);
 	}
 }

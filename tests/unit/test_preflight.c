@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of a file system and a data file before LMDB touches it. The files here are real ones, made
- * by the storage and then spoiled; a file that is let through must be readable to its last record by LMDB,
- * which a child process tries, for it would die by SIGBUS.
+ * What is known of a file system and a data file before LMDB touches it. The files here are real
+ * ones, made by the storage and then spoiled; a file that is let through must be readable to its
+ * last record by LMDB, which a child process tries, for it would die by SIGBUS.
  */
 #include "storage/lmdb.h"
 #include "storage/preflight.h"
@@ -78,8 +78,8 @@ Test(preflight, network_and_overlay_file_systems_are_refused_with_advice)
 		char what[32];
 
 		snprintf(what, sizeof what, "type %#lx", types[i].type);
-		expect_status_is(preflight_file_system_type("/some/where", types[i].type), types[i].status,
-				 what);
+		expect_status_is(preflight_file_system_type("/some/where", types[i].type),
+				 types[i].status, what);
 		if (types[i].status != BE_OK)
 			cr_expect(strstr(be_last_error(), types[i].advice) &&
 					  strstr(be_last_error(), "/some/where"),
@@ -106,14 +106,15 @@ static int open_on_overlay(int index, void *context)
 	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("tmpfs", directory, "tmpfs", 0, NULL) != 0)
 		return CHILD_SKIPPED;
-	for (const char *const *name = (const char *const[]){"lower", "upper", "work", "merged", NULL}; *name;
-	     name++) {
+	for (const char *const *name =
+		     (const char *const[]){"lower", "upper", "work", "merged", NULL};
+	     *name; name++) {
 		snprintf(merged, sizeof merged, "%s/%s", directory, *name);
 		if (mkdir(merged, 0700) != 0)
 			return 1;
 	}
-	snprintf(layers, sizeof layers, "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", directory,
-		 directory, directory);
+	snprintf(layers, sizeof layers, "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+		 directory, directory, directory);
 	if (mount("overlay", merged, "overlay", 0, layers) != 0)
 		return CHILD_SKIPPED;
 	settings.path = merged;
@@ -135,8 +136,8 @@ Test(preflight, a_real_overlay_is_refused_and_nothing_is_made)
 
 /* --------------------------------------------------------------- real files */
 
-/* Stores `count` records in txns of `batch`; of each txn's, all but the first few are removed in it again,
- * if `waste`: LMDB then leaves pages at the end of the file unwritten. */
+/* Stores `count` records in txns of `batch`; of each txn's, all but the first few are removed in it
+ * again, if `waste`: LMDB then leaves pages at the end of the file unwritten. */
 static void make_environment(int count, int batch, bool waste)
 {
 	struct lmdb_settings settings = {
@@ -154,13 +155,16 @@ static void make_environment(int count, int batch, bool waste)
 		cr_assert_eq(storage->ops->begin(storage->self, true, &txn), 0);
 		for (int i = first; i < first + batch; i++) {
 			snprintf(key, sizeof key, "%08d", i);
-			cr_assert_eq(storage->ops->put(storage->self, txn, (struct be_bytes){key, 8},
-						       (struct be_bytes){value, 100 + (size_t)i % 300}),
-				     0);
+			cr_assert_eq(
+				storage->ops->put(storage->self, txn, (struct be_bytes){key, 8},
+						  (struct be_bytes){value, 100 + (size_t)i % 300}),
+				0);
 		}
 		for (int i = first + batch - 1; waste && i > first + 3; i--) {
 			snprintf(key, sizeof key, "%08d", i);
-			cr_assert_eq(storage->ops->del(storage->self, txn, (struct be_bytes){key, 8}), 0);
+			cr_assert_eq(
+				storage->ops->del(storage->self, txn, (struct be_bytes){key, 8}),
+				0);
 		}
 		cr_assert_eq(storage->ops->commit(storage->self, txn), 0);
 	}
@@ -278,7 +282,8 @@ Test(preflight, what_is_no_regular_file_is_no_environment)
 {
 	cr_assert_eq(mkdir(data, 0700), 0);
 	expect_status_is(try_to_open(), BE_NOT_AN_ENVIRONMENT, "a directory");
-	expect_status_is(lmdb_storage_examine(directory, true), BE_NOT_AN_ENVIRONMENT, "a directory");
+	expect_status_is(lmdb_storage_examine(directory, true), BE_NOT_AN_ENVIRONMENT,
+			 "a directory");
 	cr_assert_eq(rmdir(data), 0);
 	cr_assert_eq(mkfifo(data, 0600), 0);
 	expect_status_is(try_to_open(), BE_NOT_AN_ENVIRONMENT, "a FIFO");
@@ -347,12 +352,13 @@ Test(preflight, every_field_of_the_meta_pages_is_checked)
 	make_environment(51, 1, false); /* an odd number of txns: the newest stands in page 1 */
 	bytes = read_file(&size);
 	spoilt = malloc(size);
-	expect_status_is(preflight_meta_pages("file", bytes, size, size), BE_OK, "the file as it was");
+	expect_status_is(preflight_meta_pages("file", bytes, size, size), BE_OK,
+			 "the file as it was");
 	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
 		memcpy(spoilt, bytes, size);
 		memcpy(spoilt + changes[i].offset, &changes[i].value, changes[i].width);
-		expect_status_is(preflight_meta_pages("file", spoilt, size, size), changes[i].status,
-				 changes[i].what);
+		expect_status_is(preflight_meta_pages("file", spoilt, size, size),
+				 changes[i].status, changes[i].what);
 		write_file(spoilt, size);
 		expect_status_is(try_to_open(), changes[i].status, changes[i].what);
 	}
@@ -376,7 +382,8 @@ Test(preflight, a_file_cut_within_its_first_pages_is_damaged)
 		char what[32];
 
 		snprintf(what, sizeof what, "%zu bytes", lengths[i]);
-		expect_status_is(preflight_meta_pages("file", bytes, lengths[i], lengths[i]), expected, what);
+		expect_status_is(preflight_meta_pages("file", bytes, lengths[i], lengths[i]),
+				 expected, what);
 		write_file(bytes, lengths[i]);
 		expect_status_is(try_to_open(), expected, what);
 	}
@@ -419,8 +426,9 @@ static void cut_pages(size_t most, int *sound, int *damaged)
 		status = try_to_open();
 		if (status == BE_OK) {
 			(*sound)++;
-			cr_assert(is_readable(), "let through at %zu of %zu bytes, and LMDB cannot read it",
-				  cut, size);
+			cr_assert(is_readable(),
+				  "let through at %zu of %zu bytes, and LMDB cannot read it", cut,
+				  size);
 		} else {
 			(*damaged)++;
 			cr_assert_eq(status, BE_DAMAGED, "%zu of %zu bytes: %s (%s)", cut, size,
@@ -493,7 +501,8 @@ Test(preflight, a_short_file_is_judged_by_the_txn_that_is_read)
 		cr_assert_eq(pwrite(fd, &far, 8, (off_t)(i * PAGE + 136)), 8);
 	expect_status_is(preflight_pages(data, fd, 20), BE_OK, "the newest txn");
 	expect_status_is(preflight_pages(data, fd, 19), BE_OK, "the one before");
-	expect_status_is(preflight_pages(data, fd, 18), BE_DAMAGED, "one whose pages may have changed");
+	expect_status_is(preflight_pages(data, fd, 18), BE_DAMAGED,
+			 "one whose pages may have changed");
 	close(fd);
 }
 
@@ -519,15 +528,17 @@ Test(preflight, random_bytes_are_never_let_through)
 		if (round % 2)
 			memcpy(bytes + 16, &magic, 4);
 		memcpy(exact, bytes, length);
-		cr_assert_neq(preflight_meta_pages("file", exact, length, length + test_random(&random) % 2),
+		cr_assert_neq(preflight_meta_pages("file", exact, length,
+						   length + test_random(&random) % 2),
 			      BE_OK);
 		free(exact);
 	}
 	free(bytes);
 }
 
-/* A file with random changes in all its pages, and cut, so that its trees are walked: any verdict, in time.
- */
+/* A file with random changes in all its pages, and cut, so that its trees are walked: any verdict,
+ * in time.
+ * */
 Test(preflight, spoilt_trees_are_walked_within_their_bounds)
 {
 	uint64_t random = test_seed();

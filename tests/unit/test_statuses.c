@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Statuses and the other sets of numbers have a word for each number and none for any other. The
- * numbers come from the public header itself, read as text, so that one added there without its words
- * makes this fail.
+ * numbers come from the public header itself, read as text, so that one added there without its
+ * words makes this fail.
  */
 #include <budget_enforcer.h>
 
@@ -42,7 +42,8 @@ static size_t read_constants(const char *set, const char *prefix, struct constan
 			cr_assert_lt(count, MANY);
 			cr_assert_eq(strncmp(word, prefix, strlen(prefix)), 0, "%s", word);
 			for (size_t i = strlen(prefix); i <= strlen(word); i++)
-				constant->name[i - strlen(prefix)] = (char)tolower((unsigned char)word[i]);
+				constant->name[i - strlen(prefix)] =
+					(char)tolower((unsigned char)word[i]);
 			constant->number = number;
 		}
 	}
@@ -70,8 +71,8 @@ static void expect_names(const char *set, const char *prefix, const char *(*name
 	for (int number = -1000; number <= 1000; number++) {
 		const struct constant *constant = find(constants, count, number);
 
-		cr_expect_str_eq(name_of(number), constant ? constant->name : "unknown", "enum %s, %d", set,
-				 number);
+		cr_expect_str_eq(name_of(number), constant ? constant->name : "unknown",
+				 "enum %s, %d", set, number);
 	}
 	for (size_t i = 0; i < sizeof far / sizeof far[0]; i++)
 		cr_expect_str_eq(name_of(far[i]), "unknown");
@@ -125,7 +126,8 @@ Test(statuses, each_has_a_sentence_of_its_own_without_a_full_stop)
 		cr_expect_gt(length, 3);
 		cr_expect_neq(text[length - 1], '.', "%s: \"%s\"", constants[i].name, text);
 		for (size_t j = 0; j < i; j++)
-			cr_expect_str_neq(text, be_status_text((enum be_status)constants[j].number));
+			cr_expect_str_neq(text,
+					  be_status_text((enum be_status)constants[j].number));
 		cr_expect_str_neq(text, be_status_text((enum be_status)1));
 	}
 	cr_expect(strlen(be_status_text((enum be_status)1)) > 0);
@@ -151,8 +153,8 @@ Test(statuses, refusals_are_those_from_minus_1_to_minus_99)
 	cr_expect_not(be_status_is_refusal(BE_INVALID_ARGUMENT));
 	cr_expect_not(be_status_is_refusal(BE_STORAGE_FAILED));
 	for (int number = -1000; number <= 1000; number++)
-		cr_expect_eq(be_status_is_refusal((enum be_status)number), number <= -1 && number >= -99,
-			     "%d", number);
+		cr_expect_eq(be_status_is_refusal((enum be_status)number),
+			     number <= -1 && number >= -99, "%d", number);
 	cr_expect_not(be_status_is_refusal((enum be_status)INT32_MIN));
 	cr_expect_not(be_status_is_refusal((enum be_status)INT32_MAX));
 }

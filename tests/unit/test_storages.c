@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every storage promises (budget_enforcer_storage.h), over LMDB and memory alike: order, own changes,
- * abort, one state per read txn, one writer at a time. Each test runs once per storage, in a process of its
- * own. Threads count their findings; only the main thread asserts.
+ * What every storage promises (budget_enforcer_storage.h), over LMDB and memory alike: order, own
+ * changes, abort, one state per read txn, one writer at a time. Each test runs once per storage, in
+ * a process of its own. Threads count their findings; only the main thread asserts.
  */
 #include "storage/lmdb.h"
 #include "support.h"
@@ -29,13 +29,13 @@ struct fixture {
 	struct be_storage *storage;
 };
 
-#define STORAGE_TEST(name)                                                                                   \
-	ParameterizedTestParameters(storages, name)                                                          \
-	{                                                                                                    \
-		static enum kind kinds[] = {LMDB, MEMORY};                                                   \
-                                                                                                             \
-		return cr_make_param_array(enum kind, kinds, 2);                                             \
-	}                                                                                                    \
+#define STORAGE_TEST(name)                                                                         \
+	ParameterizedTestParameters(storages, name)                                                \
+	{                                                                                          \
+		static enum kind kinds[] = {LMDB, MEMORY};                                         \
+                                                                                                   \
+		return cr_make_param_array(enum kind, kinds, 2);                                   \
+	}                                                                                          \
 	ParameterizedTest(enum kind *kind, storages, name, .timeout = 60)
 
 static void setup(struct fixture *f, enum kind kind)
@@ -81,7 +81,8 @@ static void *begin(struct fixture *f, bool write)
 {
 	void *txn = NULL;
 
-	cr_assert_eq(f->storage->ops->begin(f->storage->self, write, &txn), 0, "%s", be_last_error());
+	cr_assert_eq(f->storage->ops->begin(f->storage->self, write, &txn), 0, "%s",
+		     be_last_error());
 	return txn;
 }
 
@@ -102,7 +103,8 @@ static int get(struct fixture *f, void *txn, struct be_bytes key, struct be_byte
 
 static void put(struct fixture *f, void *txn, struct be_bytes key, struct be_bytes value)
 {
-	cr_assert_eq(f->storage->ops->put(f->storage->self, txn, key, value), 0, "%s", be_last_error());
+	cr_assert_eq(f->storage->ops->put(f->storage->self, txn, key, value), 0, "%s",
+		     be_last_error());
 }
 
 static int del(struct fixture *f, void *txn, struct be_bytes key)
@@ -116,7 +118,8 @@ static int next(struct fixture *f, void *txn, struct be_bytes from, struct be_by
 	return f->storage->ops->next(f->storage->self, txn, from, key, value);
 }
 
-static void expect_value(struct fixture *f, void *txn, struct be_bytes key, struct be_bytes expected)
+static void expect_value(struct fixture *f, void *txn, struct be_bytes key,
+			 struct be_bytes expected)
 {
 	struct be_bytes value = {NULL, 0};
 
@@ -158,7 +161,8 @@ STORAGE_TEST(an_empty_storage_has_nothing)
 		txn = begin(&f, write);
 		expect_absent(&f, txn, text("a"));
 		cr_assert_eq(next(&f, txn, text("a"), &key, &value), BE_STORAGE_NOT_FOUND);
-		cr_assert_eq(after(&f, txn, &(struct be_bytes){NULL, 0}, &value), BE_STORAGE_NOT_FOUND);
+		cr_assert_eq(after(&f, txn, &(struct be_bytes){NULL, 0}, &value),
+			     BE_STORAGE_NOT_FOUND);
 		if (write)
 			cr_assert_eq(del(&f, txn, text("a")), BE_STORAGE_NOT_FOUND);
 		end(&f, txn);
@@ -244,7 +248,8 @@ STORAGE_TEST(a_value_may_be_replaced_by_one_of_any_size)
 				txn = begin(&f, true);
 			}
 			expect_value(&f, txn, text("k"), (struct be_bytes){bytes, sizes[i]});
-			expect_value(&f, txn, text("l"), (struct be_bytes){bytes, sizes[count - 1 - i]});
+			expect_value(&f, txn, text("l"),
+				     (struct be_bytes){bytes, sizes[count - 1 - i]});
 		}
 		end(&f, txn);
 	}
@@ -264,7 +269,8 @@ STORAGE_TEST(the_largest_keys_and_values_fit)
 		memset(key, 0xff, sizeof key);
 		key[sizeof key - 1] = (unsigned char)i;
 		memset(value, i, sizeof value);
-		put(&f, txn, (struct be_bytes){key, sizeof key}, (struct be_bytes){value, sizeof value});
+		put(&f, txn, (struct be_bytes){key, sizeof key},
+		    (struct be_bytes){value, sizeof value});
 	}
 	commit(&f, txn);
 	txn = begin(&f, false);
@@ -412,7 +418,8 @@ static struct be_bytes value_of(const struct record *record)
 	uint64_t state = record->value_seed;
 
 	for (size_t i = 0; i < record->value_size; i++)
-		value_bytes[i] = (unsigned char)(i % 8 == 0 ? test_random(&state) : state >> i % 8 * 8);
+		value_bytes[i] =
+			(unsigned char)(i % 8 == 0 ? test_random(&state) : state >> i % 8 * 8);
 	return (struct be_bytes){value_bytes, record->value_size};
 }
 
@@ -444,7 +451,8 @@ static struct record *model_next(struct model *model, struct be_bytes from)
 	for (size_t i = 0; i < model->count; i++) {
 		struct record *one = &model->records[i];
 
-		if (order(key_of(one), from) >= 0 && (!least || order(key_of(one), key_of(least)) < 0))
+		if (order(key_of(one), from) >= 0 &&
+		    (!least || order(key_of(one), key_of(least)) < 0))
 			least = one;
 	}
 	return least;
@@ -458,8 +466,9 @@ static struct record random_record(uint64_t *random)
 
 	for (size_t i = 0; i < record.key_size; i++)
 		record.key[i] = bytes[test_random(random) % sizeof bytes];
-	record.value_size = test_random(random) % 4 ? test_random(random) % 100
-						    : test_random(random) % (BE_STORAGE_VALUE_MAX + 1);
+	record.value_size = test_random(random) % 4
+				    ? test_random(random) % 100
+				    : test_random(random) % (BE_STORAGE_VALUE_MAX + 1);
 	record.value_seed = test_random(random);
 	return record;
 }
@@ -494,7 +503,8 @@ static void model_step(struct fixture *f, void *txn, struct model *model, uint64
 		return;
 	default:
 		present = model_next(model, key_of(&record));
-		cr_assert_eq(next(f, txn, key_of(&record), &key, &value), present ? 0 : BE_STORAGE_NOT_FOUND);
+		cr_assert_eq(next(f, txn, key_of(&record), &key, &value),
+			     present ? 0 : BE_STORAGE_NOT_FOUND);
 		if (present)
 			cr_assert(equal(key, key_of(present)) && equal(value, value_of(present)));
 	}
@@ -623,7 +633,8 @@ static bool raw_read(struct shared *s, void *txn, uint64_t *first, uint64_t *sec
 	struct be_bytes b;
 
 	if (storage->ops->get(storage->self, txn, text("first"), &a) != 0 ||
-	    storage->ops->get(storage->self, txn, text("second"), &b) != 0 || a.size != 8 || b.size != 8)
+	    storage->ops->get(storage->self, txn, text("second"), &b) != 0 || a.size != 8 ||
+	    b.size != 8)
 		return false;
 	memcpy(first, a.data, 8);
 	memcpy(second, b.data, 8);
@@ -646,8 +657,10 @@ static void *add_up(void *context)
 		    first != second)
 			atomic_fetch_add(&s->wrong, 1);
 		first++;
-		if (storage->ops->put(storage->self, txn, text("first"), (struct be_bytes){&first, 8}) != 0 ||
-		    storage->ops->put(storage->self, txn, text("second"), (struct be_bytes){&first, 8}) != 0)
+		if (storage->ops->put(storage->self, txn, text("first"),
+				      (struct be_bytes){&first, 8}) != 0 ||
+		    storage->ops->put(storage->self, txn, text("second"),
+				      (struct be_bytes){&first, 8}) != 0)
 			atomic_fetch_add(&s->wrong, 1);
 		atomic_fetch_sub(&s->inside, 1);
 		if (i % 5 == 4) {
@@ -660,7 +673,8 @@ static void *add_up(void *context)
 	return NULL;
 }
 
-/* In every read txn both numbers are the same, and stay so, and never go back from one txn to the next. */
+/* In every read txn both numbers are the same, and stay so, and never go back from one txn to the
+ * next. */
 static void *look_on(void *context)
 {
 	struct shared *s = context;
@@ -716,7 +730,8 @@ STORAGE_TEST(writers_take_turns_and_readers_see_one_state)
 
 /* ----------------------------------------------------------------- memory */
 
-/* After a fork each side has its own copy, whole even if other threads were in the midst of a txn. */
+/* After a fork each side has its own copy, whole even if other threads were in the midst of a
+ * txn. */
 static int use_the_copy(int index, void *context)
 {
 	struct shared *s = context;

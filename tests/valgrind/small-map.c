@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preloaded under valgrind, which has no room for a map of 64 GiB: no environment of LMDB's may be larger
- * than MAP_MAX.
+ * Preloaded under valgrind, which has no room for a map of 64 GiB: no environment of LMDB's may be
+ * larger than MAP_MAX.
  */
 #include <dlfcn.h>
 #include <lmdb.h>

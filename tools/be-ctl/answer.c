@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers. Errors go to standard error as one sentence, whatever the format; with --json there is one document
- * on standard output too, so that a script finds the status and the figures there. Only of what could not be
- * understood, a command line or a file, there is none.
+ * Answers. Errors go to standard error as one sentence, whatever the format; with --json there is
+ * one document on standard output too, so that a script finds the status and the figures there.
+ * Only of what could not be understood, a command line or a file, there is none.
  */
 #include "answer.h"
 
@@ -34,10 +34,12 @@ int answer_exit_status(enum be_status status)
 {
 	if (status == BE_OK)
 		return EXIT_DONE;
-	/* To the library it is a fault of the caller, but here it means that all is well with what is there. */
+	/* To the library it is a fault of the caller, but here it means that all is well with what
+	 * is there. */
 	if (be_status_is_refusal(status) || status == BE_ALREADY_THERE)
 		return EXIT_REFUSED;
-	return status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW ? TOOL_EXIT_USAGE : TOOL_EXIT_FAULT;
+	return status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW ? TOOL_EXIT_USAGE
+								     : TOOL_EXIT_FAULT;
 }
 
 /* ---- sentences */
@@ -47,31 +49,38 @@ static const char *advice(const struct request *request, enum be_status status)
 {
 	switch (status) {
 	case BE_EXCEEDS_BUDGET:
-		return "wait until commits end or the window does, or raise the limit with be-ctl set-limit";
+		return "wait until commits end or the window does, or raise the limit with be-ctl "
+		       "set-limit";
 	case BE_NO_ENVELOPE:
-		return "there is no such envelope; be-ctl create makes it, be-inspect lists those there are";
+		return "there is no such envelope; be-ctl create makes it, be-inspect lists those "
+		       "there are";
 	case BE_SUSPENDED:
 		return "the envelope is suspended; be-ctl resume lets it grant again";
 	case BE_ENVELOPE_EXISTS:
-		return "the envelope exists; be-ctl ensure accepts that, be-ctl set-limit changes its limit";
+		return "the envelope exists; be-ctl ensure accepts that, be-ctl set-limit changes "
+		       "its limit";
 	case BE_HAS_CHILDREN:
-		return "other envelopes name it as their parent; remove those first (be-inspect shows them)";
+		return "other envelopes name it as their parent; remove those first (be-inspect "
+		       "shows them)";
 	case BE_HAS_COMMITS:
-		return "commits are pending against it; end them first (be-inspect ENVIRONMENT commits shows "
+		return "commits are pending against it; end them first (be-inspect ENVIRONMENT "
+		       "commits shows "
 		       "them)";
 	case BE_NO_PARENT:
 		return "the parent does not exist; create it first";
 	case BE_NO_COMMIT:
-		return "there was never a commit of this id; be-inspect ENVIRONMENT commits lists those "
+		return "there was never a commit of this id; be-inspect ENVIRONMENT commits lists "
+		       "those "
 		       "pending";
 	case BE_NOT_FOUND:
 		/* Where a file is named too, it may be the one that is missing. */
-		return request->file
-			       ? NULL
-			       : "there is no environment here; be-ctl create makes it, in a directory that "
-				 "exists";
+		return request->file ? NULL
+				     : "there is no environment here; be-ctl create makes it, in a "
+				       "directory that "
+				       "exists";
 	case BE_OTHER_DURABILITY:
-		return "the environment is in use with the other durability: use --durability process, or "
+		return "the environment is in use with the other durability: use --durability "
+		       "process, or "
 		       "full";
 	default:
 		return NULL;
@@ -87,8 +96,9 @@ static void format_amount(int64_t amount, char text[BE_AMOUNT_TEXT_SIZE])
 char *answer_sentence(const struct request *request, enum be_status status,
 		      const struct be_decision *decision)
 {
-	char requested[BE_AMOUNT_TEXT_SIZE], available[BE_AMOUNT_TEXT_SIZE], limit[BE_AMOUNT_TEXT_SIZE],
-		spent[BE_AMOUNT_TEXT_SIZE], committed[BE_AMOUNT_TEXT_SIZE];
+	char requested[BE_AMOUNT_TEXT_SIZE], available[BE_AMOUNT_TEXT_SIZE],
+		limit[BE_AMOUNT_TEXT_SIZE], spent[BE_AMOUNT_TEXT_SIZE],
+		committed[BE_AMOUNT_TEXT_SIZE];
 	const char *advised = advice(request, status);
 	char *sentence;
 	int made;
@@ -99,9 +109,10 @@ char *answer_sentence(const struct request *request, enum be_status status,
 		format_amount(decision->limit, limit);
 		format_amount(decision->spent, spent);
 		format_amount(decision->committed, committed);
-		made = asprintf(&sentence,
-				"%s asked for, but %s available (limit %s, spent %s, committed %s); %s",
-				requested, available, limit, spent, committed, advised);
+		made = asprintf(
+			&sentence,
+			"%s asked for, but %s available (limit %s, spent %s, committed %s); %s",
+			requested, available, limit, spent, committed, advised);
 	} else {
 		made = asprintf(&sentence, "%s", advised ? advised : be_last_error());
 	}
@@ -127,8 +138,8 @@ static char *make_subject(const struct answer *answer, enum be_status status)
 	char *subject;
 
 	if (!be_status_is_refusal(status)) {
-		bool is_file =
-			request->file && strncmp(be_last_error(), request->file, strlen(request->file)) == 0;
+		bool is_file = request->file &&
+			       strncmp(be_last_error(), request->file, strlen(request->file)) == 0;
 
 		subject = strdup(is_file ? request->file : request->environment);
 	} else if (request->id != 0 && answer->decision.category[0] == '\0') {
@@ -172,7 +183,8 @@ static json_t *json_of_fields(const struct fields *fields, const void *record)
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < fields->count; i++)
-		answer_add(object, fields->first[i].key, field_json(&fields->first[i], record, now_ns));
+		answer_add(object, fields->first[i].key,
+			   field_json(&fields->first[i], record, now_ns));
 	return object;
 }
 
@@ -204,7 +216,8 @@ static void print_json(struct answer *answer, enum be_status status, const char 
 	if (answer->decision.category[0] != '\0')
 		answer_add(document, "decision", json_of_decision(&answer->decision));
 	if (answer->envelope.id != 0)
-		answer_add(document, "envelope", json_of_fields(&envelope_fields, &answer->envelope));
+		answer_add(document, "envelope",
+			   json_of_fields(&envelope_fields, &answer->envelope));
 	if (answer->transaction.id != 0)
 		answer_add(document, "transaction",
 			   json_of_fields(&transaction_fields, &answer->transaction));
@@ -237,7 +250,8 @@ int answer_finish(struct answer *answer, enum be_status status)
 	return answer_exit_status(status);
 }
 
-enum be_status answer_open(const struct request *request, uint32_t flags, struct be_enforcer **handle)
+enum be_status answer_open(const struct request *request, uint32_t flags,
+			   struct be_enforcer **handle)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 

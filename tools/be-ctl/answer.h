@@ -24,16 +24,16 @@ struct answer {
 	struct be_decision decision;       /* shown when it names a category */
 	struct be_envelope envelope;       /* shown when it has an id */
 	struct be_transaction transaction; /* likewise */
-	uint64_t commit_id;                /* of no use to anybody if the answer cannot be written; 0: none */
-	json_t *more;                      /* further members of the JSON document */
-	bool told;                         /* the verb has said itself what is wrong, or printed its text */
+	uint64_t commit_id; /* of no use to anybody if the answer cannot be written; 0: none */
+	json_t *more;       /* further members of the JSON document */
+	bool told;          /* the verb has said itself what is wrong, or printed its text */
 };
 
 /* Begins one. */
 struct answer answer_to(const struct request *request);
 
-/* Prints it, and frees `more`. Right after the call that gave `status`, while be_last_error() is its. Returns
- * the exit status. */
+/* Prints it, and frees `more`. Right after the call that gave `status`, while be_last_error() is
+ * its. Returns the exit status. */
 int answer_finish(struct answer *answer, enum be_status status);
 
 /* The exit status that goes with a status. */
@@ -54,6 +54,7 @@ json_t *answer_json_amount(int64_t amount);
 void answer_add(json_t *object, const char *key, json_t *value);
 
 /* Opens the request's environment. On failure nothing is printed yet. */
-enum be_status answer_open(const struct request *request, uint32_t flags, struct be_enforcer **handle);
+enum be_status answer_open(const struct request *request, uint32_t flags,
+			   struct be_enforcer **handle);
 
 #endif

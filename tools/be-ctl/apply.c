@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Brings the envelopes to what a file declares: reads it, plans, and carries the plan out in one txn.
+ * Brings the envelopes to what a file declares: reads it, plans, and carries the plan out in one
+ * txn.
  *
- * Between the plan and the txn another process may have made or removed an envelope. The txn is refused then,
- * and a new plan is made.
+ * Between the plan and the txn another process may have made or removed an envelope. The txn is
+ * refused then, and a new plan is made.
  */
 #include "apply.h"
 
@@ -32,11 +33,14 @@ const char apply_help[] =
 	"      parent: {category: llm, namespace: \"\"}    # or 'parent: CATEGORY'\n"
 	"      suspended: false       # when left out, it stays as it is\n"
 	"\n"
-	"What is missing is created, limits are changed keeping what was spent, envelopes are suspended or "
-	"resumed. A parent without a namespace is in its child's. Nothing is removed without --prune. What "
+	"What is missing is created, limits are changed keeping what was spent, envelopes are "
+	"suspended or "
+	"resumed. A parent without a namespace is in its child's. Nothing is removed without "
+	"--prune. What "
 	"was done is printed, one line for each change. "
 	"Periods "
-	"and parents cannot be changed: a FILE that wants to is refused as a whole, with line and column.\n"
+	"and parents cannot be changed: a FILE that wants to is refused as a whole, with line and "
+	"column.\n"
 	"\n";
 
 /* ---- showing a plan */
@@ -100,7 +104,8 @@ static json_t *json_of_step(const struct step *step, const struct be_envelope_ch
 
 		if (declared->parent_category) {
 			parent = json_object();
-			answer_add(parent, "namespace", answer_json_text(declared->parent_namespace));
+			answer_add(parent, "namespace",
+				   answer_json_text(declared->parent_namespace));
 			answer_add(parent, "category", answer_json_text(declared->parent_category));
 		}
 		answer_add(object, "limit", answer_json_amount(declared->limit));
@@ -123,8 +128,8 @@ static void show(const struct plan *plan, struct answer *answer)
 	for (size_t i = 0; i < plan->count; i++) {
 		if (!answer->request->json)
 			print_step(&plan->steps[i], &plan->changes[i]);
-		else if (json_array_append_new(changes, json_of_step(&plan->steps[i], &plan->changes[i])) !=
-			 0)
+		else if (json_array_append_new(
+				 changes, json_of_step(&plan->steps[i], &plan->changes[i])) != 0)
 			tool_out_of_memory();
 	}
 	if (!answer->request->json && plan->count == 0)
@@ -149,7 +154,8 @@ static void complain_of_change(const struct request *request, struct declaration
 }
 
 /* Plans and applies. `handle` NULL: there is nothing yet, and --dry-run. */
-static int apply(const struct request *request, struct declaration *declaration, struct be_enforcer *handle)
+static int apply(const struct request *request, struct declaration *declaration,
+		 struct be_enforcer *handle)
 {
 	struct answer answer = answer_to(request);
 	enum be_status status = BE_OK;

@@ -2,10 +2,10 @@
 /*
  * Reads the file that declares envelopes.
  *
- * libyaml leaves every value as the text that stands in the file, so that amounts are read by the library's own
- * parser and never pass through floating point. It also tells where each value begins. What it calls a
- * document is a tree of nodes, or, with aliases, a graph; the levels that are looked at here are fixed, so a
- * graph with a loop is read no deeper than any other.
+ * libyaml leaves every value as the text that stands in the file, so that amounts are read by the
+ * library's own parser and never pass through floating point. It also tells where each value
+ * begins. What it calls a document is a tree of nodes, or, with aliases, a graph; the levels that
+ * are looked at here are fixed, so a graph with a loop is read no deeper than any other.
  */
 #include "declaration.h"
 
@@ -45,27 +45,30 @@ void declaration_complain(struct declaration *declaration, struct mark at, const
 
 /* ---- nodes */
 
-/* The text of a scalar; NULL, with a complaint, when it is none or holds a NUL, which would cut it. */
-static const char *take_text(struct declaration *declaration, const yaml_node_t *node, const char *what)
+/* The text of a scalar; NULL, with a complaint, when it is none or holds a NUL, which would cut
+ * it. */
+static const char *take_text(struct declaration *declaration, const yaml_node_t *node,
+			     const char *what)
 {
 	const char *text = (const char *)node->data.scalar.value;
 
 	if (node->type != YAML_SCALAR_NODE) {
-		declaration_complain(declaration, mark_of(&node->start_mark), "%s must be a single value",
-				     what);
+		declaration_complain(declaration, mark_of(&node->start_mark),
+				     "%s must be a single value", what);
 		return NULL;
 	}
 	if (strlen(text) != node->data.scalar.length) {
-		declaration_complain(declaration, mark_of(&node->start_mark), "%s holds a NUL", what);
+		declaration_complain(declaration, mark_of(&node->start_mark), "%s holds a NUL",
+				     what);
 		return NULL;
 	}
 	return text;
 }
 
-/* Finds the values of a mapping's keys: values[i] becomes that of keys[i], or NULL. Complains of keys that are
- * none of these, and of those that come twice. */
-static void take_mapping(struct declaration *declaration, const yaml_node_t *node, const char *const *keys,
-			 const yaml_node_t **values, size_t count)
+/* Finds the values of a mapping's keys: values[i] becomes that of keys[i], or NULL. Complains of
+ * keys that are none of these, and of those that come twice. */
+static void take_mapping(struct declaration *declaration, const yaml_node_t *node,
+			 const char *const *keys, const yaml_node_t **values, size_t count)
 {
 	memset(values, 0, count * sizeof *values);
 	for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
@@ -79,11 +82,11 @@ static void take_mapping(struct declaration *declaration, const yaml_node_t *nod
 		if (!name)
 			continue;
 		if (i == count)
-			declaration_complain(declaration, mark_of(&key->start_mark), "'%s' is no known key",
-					     name);
+			declaration_complain(declaration, mark_of(&key->start_mark),
+					     "'%s' is no known key", name);
 		else if (values[i])
-			declaration_complain(declaration, mark_of(&key->start_mark), "'%s' is given twice",
-					     name);
+			declaration_complain(declaration, mark_of(&key->start_mark),
+					     "'%s' is given twice", name);
 		else
 			values[i] = yaml_document_get_node(&declaration->document, pair->value);
 	}
@@ -129,7 +132,8 @@ static void check_name(struct declaration *declaration, const yaml_node_t *node,
 		}
 }
 
-static void take_category(struct declaration *declaration, const yaml_node_t *node, const char **category)
+static void take_category(struct declaration *declaration, const yaml_node_t *node,
+			  const char **category)
 {
 	*category = take_text(declaration, node, "a category");
 	if (*category)
@@ -145,7 +149,8 @@ static void take_namespace(struct declaration *declaration, const yaml_node_t *n
 }
 
 /* A category in the envelope's own namespace, or a mapping of both. */
-static void take_parent(struct declaration *declaration, const yaml_node_t *node, struct declared *declared)
+static void take_parent(struct declaration *declaration, const yaml_node_t *node,
+			struct declared *declared)
 {
 	static const char *const parts[] = {"category", "namespace"};
 	const yaml_node_t *values[2] = {node, NULL};
@@ -157,12 +162,14 @@ static void take_parent(struct declaration *declaration, const yaml_node_t *node
 	if (values[0])
 		take_category(declaration, values[0], &declared->parent_category);
 	else
-		declaration_complain(declaration, declared->parent_at, "the parent has no category");
+		declaration_complain(declaration, declared->parent_at,
+				     "the parent has no category");
 	if (values[1])
 		take_namespace(declaration, values[1], &declared->parent_namespace);
 }
 
-static void take_limit(struct declaration *declaration, const yaml_node_t *node, struct declared *declared)
+static void take_limit(struct declaration *declaration, const yaml_node_t *node,
+		       struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a limit");
 	enum be_status status = text ? be_amount_parse(text, &declared->limit) : BE_OK;
@@ -171,18 +178,21 @@ static void take_limit(struct declaration *declaration, const yaml_node_t *node,
 		declaration_complain(declaration, mark_of(&node->start_mark), "'%s': %s", text,
 				     be_status_text(status));
 	else if (text && declared->limit == 0)
-		declaration_complain(declaration, mark_of(&node->start_mark),
-				     "a limit must be more than 0; 'suspended: true' stops an envelope");
+		declaration_complain(
+			declaration, mark_of(&node->start_mark),
+			"a limit must be more than 0; 'suspended: true' stops an envelope");
 }
 
-static void take_period(struct declaration *declaration, const yaml_node_t *node, struct declared *declared)
+static void take_period(struct declaration *declaration, const yaml_node_t *node,
+			struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a period");
 
 	declared->period_at = mark_of(&node->start_mark);
 	if (text && be_period_parse(text, &declared->period) != BE_OK)
-		declaration_complain(declaration, declared->period_at,
-				     "'%s': the periods are hourly, daily, weekly, monthly and total", text);
+		declaration_complain(
+			declaration, declared->period_at,
+			"'%s': the periods are hourly, daily, weekly, monthly and total", text);
 }
 
 static void take_suspended(struct declaration *declaration, const yaml_node_t *node,
@@ -193,11 +203,12 @@ static void take_suspended(struct declaration *declaration, const yaml_node_t *n
 	declared->says_suspended = true;
 	declared->suspended = text && strcmp(text, "true") == 0;
 	if (text && !declared->suspended && strcmp(text, "false") != 0)
-		declaration_complain(declaration, mark_of(&node->start_mark), "'%s': it is true or false",
-				     text);
+		declaration_complain(declaration, mark_of(&node->start_mark),
+				     "'%s': it is true or false", text);
 }
 
-static void take_start(struct declaration *declaration, const yaml_node_t *node, struct declared *declared)
+static void take_start(struct declaration *declaration, const yaml_node_t *node,
+		       struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a start");
 	int64_t now_ns = moment_now_ns();
@@ -205,12 +216,13 @@ static void take_start(struct declaration *declaration, const yaml_node_t *node,
 	if (!text)
 		return;
 	if (!moment_parse(text, now_ns, &declared->start_ns))
-		declaration_complain(declaration, mark_of(&node->start_mark),
-				     "'%s': a time is needed: 2023-11-16, 2023-11-16 18:15:46, @1700158546",
-				     text);
+		declaration_complain(
+			declaration, mark_of(&node->start_mark),
+			"'%s': a time is needed: 2023-11-16, 2023-11-16 18:15:46, @1700158546",
+			text);
 	else if (declared->start_ns > now_ns)
-		declaration_complain(declaration, mark_of(&node->start_mark), "'%s' lies in the future",
-				     text);
+		declaration_complain(declaration, mark_of(&node->start_mark),
+				     "'%s' lies in the future", text);
 }
 
 static void take_envelope(struct declaration *declaration, const yaml_node_t *node)
@@ -276,8 +288,8 @@ static void find_duplicates(struct declaration *declaration)
 		if (strcmp(sorted[i - 1]->namespace_name, sorted[i]->namespace_name) == 0 &&
 		    strcmp(sorted[i - 1]->category, sorted[i]->category) == 0)
 			declaration_complain(declaration, sorted[i]->at,
-					     "'%s' is declared before, in line %zu", sorted[i]->category,
-					     sorted[i - 1]->at.line);
+					     "'%s' is declared before, in line %zu",
+					     sorted[i]->category, sorted[i - 1]->at.line);
 	free(sorted);
 }
 
@@ -292,7 +304,8 @@ static void take_document(struct declaration *declaration)
 	if (root && root->type == YAML_MAPPING_NODE)
 		take_mapping(declaration, root, top, &list, 1);
 	if (!list) {
-		declaration_complain(declaration, at, "a mapping with the key 'envelopes' is needed");
+		declaration_complain(declaration, at,
+				     "a mapping with the key 'envelopes' is needed");
 		return;
 	}
 	if (list->type != YAML_SEQUENCE_NODE) {
@@ -305,8 +318,9 @@ static void take_document(struct declaration *declaration)
 	if (!declaration->envelopes)
 		tool_out_of_memory();
 	for (size_t i = 0; i < count; i++)
-		take_envelope(declaration, yaml_document_get_node(&declaration->document,
-								  list->data.sequence.items.start[i]));
+		take_envelope(declaration,
+			      yaml_document_get_node(&declaration->document,
+						     list->data.sequence.items.start[i]));
 	find_duplicates(declaration);
 }
 
@@ -324,7 +338,8 @@ static struct mark mark_of_byte(const char *text, size_t offset)
 	return at;
 }
 
-static void complain_of_parser(struct declaration *declaration, const yaml_parser_t *parser, const char *text)
+static void complain_of_parser(struct declaration *declaration, const yaml_parser_t *parser,
+			       const char *text)
 {
 	struct mark at = mark_of(&parser->problem_mark);
 
@@ -350,7 +365,8 @@ static void expect_end(struct declaration *declaration, yaml_parser_t *parser, c
 	}
 	root = yaml_document_get_root_node(&next);
 	if (root)
-		declaration_complain(declaration, mark_of(&root->start_mark), "there is a second document");
+		declaration_complain(declaration, mark_of(&root->start_mark),
+				     "there is a second document");
 	yaml_document_delete(&next);
 }
 

@@ -37,8 +37,9 @@ struct declaration {
 	size_t errors; /* complained of so far */
 };
 
-/* Reads `file`; "-" is standard input. Complains of all that is wrong, each with line and column. The exit
- * status: 0, or that of a usage error or a fault. To be given back with declaration_free() in any case. */
+/* Reads `file`; "-" is standard input. Complains of all that is wrong, each with line and column.
+ * The exit status: 0, or that of a usage error or a fault. To be given back with declaration_free()
+ * in any case. */
 int declaration_read(struct declaration *declaration, const char *file);
 void declaration_free(struct declaration *declaration);
 

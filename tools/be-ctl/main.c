@@ -25,11 +25,13 @@
 const char *argp_program_version = TOOL_VERSION("be-ctl");
 
 static const char help[] =
-	"Steers the budgets in ENVIRONMENT, a directory that a pool of workers shares, and lets shell "
+	"Steers the budgets in ENVIRONMENT, a directory that a pool of workers shares, and lets "
+	"shell "
 	"scripts "
 	"spend from them."
 	"\v"
-	"Envelopes are named by --category and --namespace, commits by the ID that be-ctl commit prints. "
+	"Envelopes are named by --category and --namespace, commits by the ID that be-ctl commit "
+	"prints. "
 	"AMOUNT "
 	"is a decimal number such as 0.40. 'be-ctl VERB --help' has the options of a verb.\n"
 	"\n";
@@ -97,7 +99,8 @@ static int act(const struct request *request)
 		status = request->verb->act(request, handle, &answer);
 	result = answer_finish(&answer, status);
 	fflush(stdout);
-	if (!tool_output_is_sound() && answer.commit_id != 0 && be_release(handle, answer.commit_id) != BE_OK)
+	if (!tool_output_is_sound() && answer.commit_id != 0 &&
+	    be_release(handle, answer.commit_id) != BE_OK)
 		tool_complain(request->environment, be_last_error());
 	be_close(handle);
 	return result;
@@ -105,8 +108,9 @@ static int act(const struct request *request)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {
-		NULL, parse, "VERB [OPTION...] ENVIRONMENT [ARGUMENT...]", help, NULL, extend_help, NULL};
+	static const struct argp argp = {NULL, parse, "VERB [OPTION...] ENVIRONMENT [ARGUMENT...]",
+					 help, NULL,  extend_help,
+					 NULL};
 	struct choice choice = {NULL, 0};
 	struct request request;
 	int result;

@@ -2,9 +2,9 @@
 /*
  * Compares what is declared with what is there.
  *
- * The plan is made from a listing, before the txn that carries it out. What the rules of the library would
- * refuse is found here already where it can be, because here the place in the file is known and --dry-run ends
- * here; the library has the last word.
+ * The plan is made from a listing, before the txn that carries it out. What the rules of the
+ * library would refuse is found here already where it can be, because here the place in the file is
+ * known and --dry-run ends here; the library has the last word.
  */
 #include "plan.h"
 
@@ -28,7 +28,8 @@ static bool copy_envelope(void *context, const struct be_envelope *envelope)
 
 	/* Room doubles whenever the count is a power of two. */
 	if ((plan->current_count & (plan->current_count - 1)) == 0) {
-		plan->current = reallocarray(plan->current, plan->current_count ? 2 * plan->current_count : 1,
+		plan->current = reallocarray(plan->current,
+					     plan->current_count ? 2 * plan->current_count : 1,
 					     sizeof *plan->current);
 		if (!plan->current)
 			tool_out_of_memory();
@@ -59,8 +60,8 @@ static const struct be_envelope *find_current(const struct plan *plan, const cha
 	return NULL;
 }
 
-static const struct declared *find_declared(const struct declaration *declaration, const char *namespace_name,
-					    const char *category)
+static const struct declared *find_declared(const struct declaration *declaration,
+					    const char *namespace_name, const char *category)
 {
 	for (size_t i = 0; i < declaration->count; i++) {
 		const struct declared *declared = &declaration->envelopes[i];
@@ -74,9 +75,11 @@ static const struct declared *find_declared(const struct declaration *declaratio
 
 /* ---- steps */
 
-/* Adds a step of one change. At most two for each that is declared and one for each that is there. */
+/* Adds a step of one change. At most two for each that is declared and one for each that is
+ * there. */
 static struct be_envelope_change *add(struct plan *plan, enum be_operation operation,
-				      const struct declared *declared, const struct be_envelope *before)
+				      const struct declared *declared,
+				      const struct be_envelope *before)
 {
 	struct be_envelope_change *change = &plan->changes[plan->count];
 
@@ -122,36 +125,40 @@ static void plan_existing(struct planner *planner, const struct declared *declar
 			declared->category, be_period_name(envelope->period),
 			be_period_name(envelope->period));
 	if (!has_same_parent(declared, envelope)) {
-		char *label = envelope->has_parent
-				      ? answer_label(envelope->parent_namespace, envelope->parent_category)
-				      : NULL;
+		char *label = envelope->has_parent ? answer_label(envelope->parent_namespace,
+								  envelope->parent_category)
+						   : NULL;
 
-		declaration_complain(
-			planner->declaration, declared->parent_at,
-			"the parent of '%s' is %s, and a parent cannot be changed; remove the envelope "
-			"first, or declare that",
-			declared->category, label ? label : "none");
+		declaration_complain(planner->declaration, declared->parent_at,
+				     "the parent of '%s' is %s, and a parent cannot be changed; "
+				     "remove the envelope "
+				     "first, or declare that",
+				     declared->category, label ? label : "none");
 		free(label);
 	}
 	if (declared->limit != envelope->limit)
 		add(planner->plan, BE_OPERATION_SET_LIMIT, declared, envelope);
 	if (declared->says_suspended && declared->suspended != envelope->suspended)
-		add(planner->plan, declared->suspended ? BE_OPERATION_SUSPEND : BE_OPERATION_RESUME, declared,
-		    envelope);
+		add(planner->plan, declared->suspended ? BE_OPERATION_SUSPEND : BE_OPERATION_RESUME,
+		    declared, envelope);
 }
 
 /* ---- parents */
 
 /* How many envelopes are in the chain of this one; 0: it does not end, or a parent is missing. */
-static unsigned depth(const struct planner *planner, const char *namespace_name, const char *category)
+static unsigned depth(const struct planner *planner, const char *namespace_name,
+		      const char *category)
 {
 	unsigned count = 0;
 
-	/* Longer than any that is possible, so that the library's own limit is found to be exceeded. */
+	/* Longer than any that is possible, so that the library's own limit is found to be
+	 * exceeded. */
 	while (category && count <= planner->declaration->count + BE_DEPTH_MAX) {
-		const struct be_envelope *there = find_current(planner->plan, namespace_name, category);
+		const struct be_envelope *there =
+			find_current(planner->plan, namespace_name, category);
 		const struct declared *declared =
-			there ? NULL : find_declared(planner->declaration, namespace_name, category);
+			there ? NULL
+			      : find_declared(planner->declaration, namespace_name, category);
 
 		if (!there && !declared)
 			return 0;
@@ -170,7 +177,8 @@ static bool parent_is_ready(const struct planner *planner, const struct declared
 	if (!declared->parent_category ||
 	    find_current(planner->plan, declared->parent_namespace, declared->parent_category))
 		return true;
-	parent = find_declared(planner->declaration, declared->parent_namespace, declared->parent_category);
+	parent = find_declared(planner->declaration, declared->parent_namespace,
+			       declared->parent_category);
 	return parent && planner->created[parent - planner->declaration->envelopes];
 }
 
@@ -179,12 +187,15 @@ static void complain_of_parent(struct planner *planner, const struct declared *d
 {
 	const struct declared *up = declared;
 
-	if (!find_declared(planner->declaration, declared->parent_namespace, declared->parent_category)) {
+	if (!find_declared(planner->declaration, declared->parent_namespace,
+			   declared->parent_category)) {
 		declaration_complain(planner->declaration, declared->parent_at,
-				     "the parent of '%s' is neither there nor declared", declared->category);
+				     "the parent of '%s' is neither there nor declared",
+				     declared->category);
 		return;
 	}
-	for (size_t steps = 0; up && up->parent_category && steps < planner->declaration->count; steps++) {
+	for (size_t steps = 0; up && up->parent_category && steps < planner->declaration->count;
+	     steps++) {
 		up = find_declared(planner->declaration, up->parent_namespace, up->parent_category);
 		if (up == declared) {
 			declaration_complain(planner->declaration, declared->parent_at,
@@ -206,13 +217,16 @@ static void plan_missing(struct planner *planner)
 			const struct declared *declared = &declaration->envelopes[i];
 
 			if (planner->created[i] ||
-			    find_current(planner->plan, declared->namespace_name, declared->category) ||
+			    find_current(planner->plan, declared->namespace_name,
+					 declared->category) ||
 			    !parent_is_ready(planner, declared))
 				continue;
-			if (depth(planner, declared->namespace_name, declared->category) > BE_DEPTH_MAX)
-				declaration_complain(declaration, declared->parent_at,
-						     "'%s' would be in a chain of more than %d envelopes",
-						     declared->category, BE_DEPTH_MAX);
+			if (depth(planner, declared->namespace_name, declared->category) >
+			    BE_DEPTH_MAX)
+				declaration_complain(
+					declaration, declared->parent_at,
+					"'%s' would be in a chain of more than %d envelopes",
+					declared->category, BE_DEPTH_MAX);
 			add_creation(planner->plan, declared);
 			planner->created[i] = progress = true;
 		}
@@ -244,14 +258,16 @@ static bool is_to_be_removed(const struct planner *planner, const struct be_enve
 	return declares_some;
 }
 
-static bool is_parent(const struct be_envelope *envelope, const char *namespace_name, const char *category)
+static bool is_parent(const struct be_envelope *envelope, const char *namespace_name,
+		      const char *category)
 {
 	return category && strcmp(envelope->namespace_name, namespace_name) == 0 &&
 	       strcmp(envelope->category, category) == 0;
 }
 
 /* Complains when something will stay that is below this one, or holds money in it. */
-static void check_removal(struct planner *planner, const struct be_envelope *envelope, const bool *removed)
+static void check_removal(struct planner *planner, const struct be_envelope *envelope,
+			  const bool *removed)
 {
 	const struct plan *plan = planner->plan;
 	const struct declaration *declaration = planner->declaration;
@@ -260,20 +276,23 @@ static void check_removal(struct planner *planner, const struct be_envelope *env
 
 	for (size_t i = 0; i < plan->current_count && !child; i++)
 		if (!removed[i] && plan->current[i].has_parent &&
-		    is_parent(envelope, plan->current[i].parent_namespace, plan->current[i].parent_category))
+		    is_parent(envelope, plan->current[i].parent_namespace,
+			      plan->current[i].parent_category))
 			child = plan->current[i].category;
 	for (size_t i = 0; i < declaration->count && !child; i++)
 		if (is_parent(envelope, declaration->envelopes[i].parent_namespace,
 			      declaration->envelopes[i].parent_category))
 			child = declaration->envelopes[i].category;
 	if (child)
-		declaration_complain(planner->declaration, (struct mark){1, 1},
-				     "'%s' is not declared, but cannot be removed: '%s' stays below it",
-				     label, child);
-	else if (envelope->pending_commits > 0)
 		declaration_complain(
 			planner->declaration, (struct mark){1, 1},
-			"'%s' is not declared, but cannot be removed: commits are pending against it", label);
+			"'%s' is not declared, but cannot be removed: '%s' stays below it", label,
+			child);
+	else if (envelope->pending_commits > 0)
+		declaration_complain(planner->declaration, (struct mark){1, 1},
+				     "'%s' is not declared, but cannot be removed: commits are "
+				     "pending against it",
+				     label);
 	free(label);
 }
 
@@ -302,8 +321,8 @@ static void plan_removal(struct planner *planner)
 
 /* ---- all together */
 
-enum be_status plan_make(struct plan *plan, struct declaration *declaration, struct be_enforcer *handle,
-			 bool prune)
+enum be_status plan_make(struct plan *plan, struct declaration *declaration,
+			 struct be_enforcer *handle, bool prune)
 {
 	struct planner planner = {.plan = plan, .declaration = declaration};
 	enum be_status status = BE_OK;

@@ -20,10 +20,11 @@ struct plan {
 	size_t count;
 };
 
-/* Plans for the environment behind `handle`; NULL is one that does not exist yet. BE_OK, or a fault of the
- * library's; what cannot be done is complained of in the declaration's name. To be freed in any case. */
-enum be_status plan_make(struct plan *plan, struct declaration *declaration, struct be_enforcer *handle,
-			 bool prune);
+/* Plans for the environment behind `handle`; NULL is one that does not exist yet. BE_OK, or a fault
+ * of the library's; what cannot be done is complained of in the declaration's name. To be freed in
+ * any case. */
+enum be_status plan_make(struct plan *plan, struct declaration *declaration,
+			 struct be_enforcer *handle, bool prune);
 void plan_free(struct plan *plan);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line of a verb. There is one table of options; each verb takes some of them, and has a help of
- * its own that shows those only.
+ * The command line of a verb. There is one table of options; each verb takes some of them, and has
+ * a help of its own that shows those only.
  */
 #include "request.h"
 
@@ -23,50 +23,66 @@ static const struct {
 	const char *value; /* NULL: it has none */
 	const char *help;
 } options[OPTION_COUNT] = {
-	[OPTION_NAMESPACE] = {"namespace", "NAME", "The namespace of the envelope (default: the empty one)"},
+	[OPTION_NAMESPACE] = {"namespace", "NAME",
+			      "The namespace of the envelope (default: the empty one)"},
 	[OPTION_CATEGORY] = {"category", "NAME", "The category of the envelope"},
 	[OPTION_LIMIT] = {"limit", "AMOUNT", "What may be spent in one window"},
-	[OPTION_PERIOD] = {"period", "PERIOD",
-			   "How long a window is: hourly, daily, weekly, monthly (30 days) or total, which "
-			   "never ends (default)"},
-	[OPTION_PARENT] = {"parent", "NAME", "The category of an envelope that limits this one, too"},
-	[OPTION_PARENT_NAMESPACE] = {"parent-namespace", "NAME",
-				     "The namespace of that one (default: the same as --namespace)"},
+	[OPTION_PERIOD] =
+		{"period", "PERIOD",
+		 "How long a window is: hourly, daily, weekly, monthly (30 days) or total, which "
+		 "never ends (default)"},
+	[OPTION_PARENT] = {"parent", "NAME",
+			   "The category of an envelope that limits this one, too"},
+	[OPTION_PARENT_NAMESPACE] =
+		{"parent-namespace", "NAME",
+		 "The namespace of that one (default: the same as --namespace)"},
 	[OPTION_SUSPENDED] = {"suspended", NULL, "Begin suspended"},
-	[OPTION_START] = {"start", "TIME",
-			  "A moment at which a window began, to align windows with it: 2023-11-16, "
-			  "'2023-11-16 18:15:46', @SECONDS or 30m, 1h, 7d ago; in UTC (default: now)"},
+	[OPTION_START] =
+		{"start", "TIME",
+		 "A moment at which a window began, to align windows with it: 2023-11-16, "
+		 "'2023-11-16 18:15:46', @SECONDS or 30m, 1h, 7d ago; in UTC (default: now)"},
 	[OPTION_AMOUNT] = {"amount", "AMOUNT", "How much, in decimal digits: 0.40"},
-	[OPTION_ESTIMATE] = {"estimate", "AMOUNT", "What the command will cost at most: this is reserved"},
+	[OPTION_ESTIMATE] = {"estimate", "AMOUNT",
+			     "What the command will cost at most: this is reserved"},
 	[OPTION_DESCRIPTION] = {"description", "TEXT", "A note for the ledger"},
 	[OPTION_TTL] = {"ttl", "DURATION",
-			"How long from now the amount is held when nobody ends the commit: 90s, 30m, 1h, 7d, "
+			"How long from now the amount is held when nobody ends the commit: 90s, "
+			"30m, 1h, 7d, "
 			"2w, or none for ever (default: 1h)"},
-	[OPTION_CHARGE_WHEN_REAPED] = {"charge-when-reaped", NULL,
-				       "When that time is over, charge the amount rather than free it"},
-	[OPTION_COST_FD] = {"cost-fd", "N",
-			    "The command writes what it has really cost to its file descriptor N, 3 or more"},
-	[OPTION_COST_FILE] = {"cost-file", "FILE",
-			      "The command writes what it has really cost into FILE, which is emptied before "
-			      "it is run"},
-	[OPTION_CHARGE_ON_FAILURE] = {"charge-on-failure", NULL,
-				      "Charge also a command that fails, and, when be-ctl is killed, the "
-				      "estimate"},
-	[OPTION_BEFORE] = {"before", "TIME",
-			   "Remove what was charged or ended before that: 2023-11-16, '2023-11-16 18:15:46', "
-			   "@SECONDS, or so long ago: 30d, 8w"},
+	[OPTION_CHARGE_WHEN_REAPED] =
+		{"charge-when-reaped", NULL,
+		 "When that time is over, charge the amount rather than free it"},
+	[OPTION_COST_FD] =
+		{"cost-fd", "N",
+		 "The command writes what it has really cost to its file descriptor N, 3 or more"},
+	[OPTION_COST_FILE] =
+		{"cost-file", "FILE",
+		 "The command writes what it has really cost into FILE, which is emptied before "
+		 "it is run"},
+	[OPTION_CHARGE_ON_FAILURE] =
+		{"charge-on-failure", NULL,
+		 "Charge also a command that fails, and, when be-ctl is killed, the "
+		 "estimate"},
+	[OPTION_BEFORE] =
+		{"before", "TIME",
+		 "Remove what was charged or ended before that: 2023-11-16, '2023-11-16 18:15:46', "
+		 "@SECONDS, or so long ago: 30d, 8w"},
 	[OPTION_DRY_RUN] = {"dry-run", NULL, "Show what would be done, and do nothing"},
-	[OPTION_PRUNE] = {"prune", NULL,
-			  "Remove the envelopes that FILE does not declare, in those namespaces of which it "
-			  "declares some"},
-	[OPTION_DURABILITY] = {"durability", "HOW",
-			       "What changes survive: full (default) or process, the same as the pool that "
-			       "has the environment open"},
-	[OPTION_MODE] = {"mode", "OCTAL",
-			 "Permissions of the files when the environment has to be made (default: 600); 660 "
-			 "shares it with the group"},
-	[OPTION_JSON] = {"json", NULL,
-			 "Answer with one JSON document; amounts are strings, exact to the last digit"},
+	[OPTION_PRUNE] =
+		{"prune", NULL,
+		 "Remove the envelopes that FILE does not declare, in those namespaces of which it "
+		 "declares some"},
+	[OPTION_DURABILITY] =
+		{"durability", "HOW",
+		 "What changes survive: full (default) or process, the same as the pool that "
+		 "has the environment open"},
+	[OPTION_MODE] =
+		{"mode", "OCTAL",
+		 "Permissions of the files when the environment has to be made (default: 600); 660 "
+		 "shares it with the group"},
+	[OPTION_JSON] =
+		{"json", NULL,
+		 "Answer with one JSON document; amounts are strings, exact to the last digit"},
 };
 
 static const char *const operand_texts[] = {
@@ -153,7 +169,8 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_AMOUNT:
 	case OPTION_ESTIMATE:
-		take_amount(state, option == OPTION_AMOUNT ? "--amount" : "--estimate", text, request);
+		take_amount(state, option == OPTION_AMOUNT ? "--amount" : "--estimate", text,
+			    request);
 		break;
 	case OPTION_DESCRIPTION:
 		request->description = text;
@@ -199,7 +216,8 @@ static void take_option(struct argp_state *state, enum request_option option, co
 /* ---- operands */
 
 /* The `index`th operand after ENVIRONMENT. False: there is no place for it. */
-static bool take_operand(struct argp_state *state, unsigned index, char *text, struct request *request)
+static bool take_operand(struct argp_state *state, unsigned index, char *text,
+			 struct request *request)
 {
 	enum operands operands = request->verb->operands;
 
@@ -224,10 +242,13 @@ static bool take_operand(struct argp_state *state, unsigned index, char *text, s
 	return true;
 }
 
-static void check_complete(struct argp_state *state, const struct request *request, unsigned operands)
+static void check_complete(struct argp_state *state, const struct request *request,
+			   unsigned operands)
 {
 	const struct verb *verb = request->verb;
-	unsigned needed = verb->operands == OPERANDS_NONE ? 0 : verb->operands == OPERANDS_ID_AMOUNT ? 2 : 1;
+	unsigned needed = verb->operands == OPERANDS_NONE        ? 0
+			  : verb->operands == OPERANDS_ID_AMOUNT ? 2
+								 : 1;
 
 	if (!request->environment)
 		argp_error(state, "ENVIRONMENT is missing");
@@ -275,7 +296,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	}
 }
 
-/* Leaves out argp's note that long and short options take the same arguments: there are no short ones. */
+/* Leaves out argp's note that long and short options take the same arguments: there are no short
+ * ones. */
 static char *filter_help(int key, const char *text, void *input)
 {
 	(void)input;
@@ -298,7 +320,8 @@ void request_parse(const struct verb *verb, int argc, char **argv, struct reques
 	char *name = make_text("%s %s%s", "be-ctl", verb->name, "");
 	char *help = make_text("%s.\v%s%s", verb->summary, verb->details ? verb->details : "",
 			       verb->operands == OPERANDS_COMMAND ? "" : exit_status_help);
-	struct argp argp = {shown, parse, operand_texts[verb->operands], help, NULL, filter_help, NULL};
+	struct argp argp = {shown,       parse, operand_texts[verb->operands], help, NULL,
+			    filter_help, NULL};
 	unsigned count = 0;
 
 	*request = (struct request){

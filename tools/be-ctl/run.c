@@ -2,13 +2,13 @@
 /*
  * Runs a command on a reservation.
  *
- * The commit belongs to this process: when it is killed, the kernel ends its lock, and the commit is reaped.
- * Every other signal that would end it is blocked while there is a reservation, and taken one at a time: the
- * command gets it, and what the command does about it decides. Signals of the terminal reach the command
- * without us.
+ * The commit belongs to this process: when it is killed, the kernel ends its lock, and the commit
+ * is reaped. Every other signal that would end it is blocked while there is a reservation, and
+ * taken one at a time: the command gets it, and what the command does about it decides. Signals of
+ * the terminal reach the command without us.
  *
- * What the command writes as its cost goes into a file that has no name rather than into a pipe: it is read
- * when the command has ended, and no grandchild that keeps it open can hold that up.
+ * What the command writes as its cost goes into a file that has no name rather than into a pipe: it
+ * is read when the command has ended, and no grandchild that keeps it open can hold that up.
  */
 #include "run.h"
 
@@ -28,21 +28,26 @@
 #include <unistd.h>
 
 const char run_help[] =
-	"The estimate is reserved, the command is run, and its cost is charged: what it writes to --cost-fd "
+	"The estimate is reserved, the command is run, and its cost is charged: what it writes to "
+	"--cost-fd "
 	"or "
-	"--cost-file as one amount such as 0.31, or the estimate when it writes nothing. A command that "
+	"--cost-file as one amount such as 0.31, or the estimate when it writes nothing. A command "
+	"that "
 	"fails, by "
 	"exit status or by signal, is charged nothing, unless --charge-on-failure is given.\n"
 	"\n"
 	"  be-ctl run --category llm --estimate 0.40 --cost-fd 3 DIR -- ask-model\n"
 	"\n"
-	"SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command. The reservation "
+	"SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command. The "
+	"reservation "
 	"is "
 	"tied to this process and ends with it, whatever ends it.\n"
 	"\n"
-	"Exit status: the command's own, and 128 + N when signal N ended it. 75: refused, and the command "
+	"Exit status: the command's own, and 128 + N when signal N ended it. 75: refused, and the "
+	"command "
 	"was not "
-	"run. 125: be-ctl itself failed; the command was not run, or it succeeded and could not be charged. "
+	"run. 125: be-ctl itself failed; the command was not run, or it succeeded and could not be "
+	"charged. "
 	"126: the command cannot be run. 127: there is no such command.";
 
 /* ---- the actual cost */
@@ -65,7 +70,8 @@ static int open_cost(const struct request *request)
 	return fd;
 }
 
-/* The text of the cost without its newline. False: it cannot be read, or is longer than any amount. */
+/* The text of the cost without its newline. False: it cannot be read, or is longer than any
+ * amount. */
 static bool read_cost(const struct request *request, int cost, char text[2 * BE_AMOUNT_TEXT_SIZE])
 {
 	/* The command may have put another file in the place of ours. */
@@ -96,8 +102,9 @@ static int64_t actual_cost(const struct request *request, int cost)
 		if (be_amount_parse(text, &amount) == BE_OK)
 			return amount;
 	}
-	tool_complain(request->cost_file ? request->cost_file : "--cost-fd",
-		      "the command has not written one amount such as 0.31; its estimate is charged");
+	tool_complain(
+		request->cost_file ? request->cost_file : "--cost-fd",
+		"the command has not written one amount such as 0.31; its estimate is charged");
 	return request->amount;
 }
 
@@ -112,7 +119,8 @@ static void block_signals(sigset_t *blocked, sigset_t *before)
 	sigaddset(blocked, SIGCHLD);
 	for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
 		sigaddset(blocked, passed_on[i]);
-	/* A parent that ignores it hands that down, and then nobody would hear of the command's end. */
+	/* A parent that ignores it hands that down, and then nobody would hear of the command's
+	 * end. */
 	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_BLOCK, blocked, before);
 }
@@ -151,7 +159,8 @@ static int attend(pid_t child, const sigset_t *signals)
 	for (;;) {
 		int number = sigwaitinfo(signals, &came);
 
-		/* The terminal's own signals have reached the command, which is in the same process group. */
+		/* The terminal's own signals have reached the command, which is in the same process
+		 * group. */
 		if (number > 0 && number != SIGCHLD && came.si_code != SI_KERNEL)
 			kill(child, number);
 		if (number == SIGCHLD && waitpid(child, &how, WNOHANG) == child)
@@ -161,7 +170,8 @@ static int attend(pid_t child, const sigset_t *signals)
 
 /* ---- all together */
 
-static int give_up(const struct request *request, enum be_status status, const struct be_decision *decision)
+static int give_up(const struct request *request, enum be_status status,
+		   const struct be_decision *decision)
 {
 	char *sentence = answer_sentence(request, status, decision);
 	char *label = decision && decision->category[0]
@@ -175,8 +185,8 @@ static int give_up(const struct request *request, enum be_status status, const s
 }
 
 /* Ends the commit as the command has ended. Returns the exit status. */
-static int end_commit(const struct request *request, struct be_enforcer *handle, uint64_t id, int cost,
-		      int result)
+static int end_commit(const struct request *request, struct be_enforcer *handle, uint64_t id,
+		      int cost, int result)
 {
 	enum be_status status;
 
@@ -228,8 +238,8 @@ int run_run(const struct request *request)
 
 	options.reap_policy = request->charge_on_failure ? BE_REAP_CHARGE : BE_REAP_RELEASE;
 	if (status == BE_OK)
-		status = be_commit_with(handle, request->category, request->amount, request->description,
-					&options, &id, &decision);
+		status = be_commit_with(handle, request->category, request->amount,
+					request->description, &options, &id, &decision);
 	if (status == BE_OK)
 		result = run_command(request, handle, id);
 	else

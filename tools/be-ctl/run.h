@@ -5,7 +5,8 @@
 
 #include "request.h"
 
-/* Exit statuses besides the command's own. EX_TEMPFAIL of <sysexits.h>, and those of env and timeout. */
+/* Exit statuses besides the command's own. EX_TEMPFAIL of <sysexits.h>, and those of env and
+ * timeout. */
 enum {
 	RUN_EXIT_REFUSED = 75,
 	RUN_EXIT_FAILED = 125,

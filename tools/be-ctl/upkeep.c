@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prune, backup and restore. What may take long shows on a terminal how far it is. It may be interrupted at any time:
- * pruning goes by small txns, and a backup has its name when it is whole.
+ * prune, backup and restore. What may take long shows on a terminal how far it is. It may be
+ * interrupted at any time: pruning goes by small txns, and a backup has its name when it is whole.
  */
 #include "upkeep.h"
 
@@ -49,11 +49,13 @@ static bool show_pruned(void *context, const struct be_pruning *done)
 	return true;
 }
 
-enum be_status upkeep_prune(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+enum be_status upkeep_prune(const struct request *request, struct be_enforcer *handle,
+			    struct answer *answer)
 {
 	struct be_pruning pruning = BE_PRUNING_INIT;
 	int64_t next_ns = 0;
-	enum be_status status = be_prune(handle, request->before_ns, show_pruned, &next_ns, &pruning);
+	enum be_status status =
+		be_prune(handle, request->before_ns, show_pruned, &next_ns, &pruning);
 
 	clear_progress();
 	/* On failure, too: what was removed is removed. */
@@ -96,7 +98,8 @@ static void show_copied(const struct copying *copying)
 	uint64_t copied = written() - copying->before;
 
 	if (copied >= copying->bytes)
-		fprintf(stderr, "\rcopied: %.1f MiB, flushing\033[K", (double)copying->bytes / MEBIBYTE);
+		fprintf(stderr, "\rcopied: %.1f MiB, flushing\033[K",
+			(double)copying->bytes / MEBIBYTE);
 	else
 		fprintf(stderr, "\rcopied: %.1f of %.1f MiB\033[K", (double)copied / MEBIBYTE,
 			(double)copying->bytes / MEBIBYTE);
@@ -123,7 +126,8 @@ static void *show_copying(void *context)
 /* The library copies in one call, so another thread looks on. */
 static enum be_status back_up_visibly(struct be_enforcer *handle, const char *file)
 {
-	struct copying copying = {.mutex = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
+	struct copying copying = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+				  .ended = PTHREAD_COND_INITIALIZER};
 	struct be_statistics stats = BE_STATISTICS_INIT;
 	enum be_status status = be_stats(handle, &stats);
 	pthread_t thread;
@@ -147,7 +151,8 @@ static enum be_status back_up_visibly(struct be_enforcer *handle, const char *fi
 	return status;
 }
 
-enum be_status upkeep_backup(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+enum be_status upkeep_backup(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
 	(void)answer;
 	return isatty(STDERR_FILENO) ? back_up_visibly(handle, request->file)

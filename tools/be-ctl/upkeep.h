@@ -5,7 +5,8 @@
 
 #include "request.h"
 
-enum be_status upkeep_prune(const struct request *request, struct be_enforcer *handle, struct answer *answer);
+enum be_status upkeep_prune(const struct request *request, struct be_enforcer *handle,
+			    struct answer *answer);
 enum be_status upkeep_backup(const struct request *request, struct be_enforcer *handle,
 			     struct answer *answer);
 int upkeep_restore(const struct request *request);

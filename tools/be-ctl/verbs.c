@@ -2,9 +2,9 @@
 /*
  * The verbs: a table of what each takes, and those that are one call of the library.
  *
- * be-ctl lives no longer than its verb, so a commit that is tied to its process would be gone at once: commits
- * made here are detached, and have a deadline in case the script that made them never comes back. Only run,
- * which lives as long as its command, ties its commit to itself.
+ * be-ctl lives no longer than its verb, so a commit that is tied to its process would be gone at
+ * once: commits made here are detached, and have a deadline in case the script that made them never
+ * comes back. Only run, which lives as long as its command, ties its commit to itself.
  */
 #include "verbs.h"
 
@@ -18,7 +18,8 @@
 
 /* ---- envelopes */
 
-/* After the verb, for --json. Another process may have been here since; then that is what is shown. */
+/* After the verb, for --json. Another process may have been here since; then that is what is
+ * shown. */
 static enum be_status show_envelope(const struct request *request, struct be_enforcer *handle,
 				    struct answer *answer, enum be_status status)
 {
@@ -39,22 +40,24 @@ static struct be_envelope_options envelope_options(const struct request *request
 	return options;
 }
 
-static enum be_status create(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status create(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
 	struct be_envelope_options options = envelope_options(request);
 
-	return show_envelope(
-		request, handle, answer,
-		be_envelope_create(handle, request->category, request->limit, request->period, &options));
+	return show_envelope(request, handle, answer,
+			     be_envelope_create(handle, request->category, request->limit,
+						request->period, &options));
 }
 
-static enum be_status ensure(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status ensure(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
 	struct be_envelope_options options = envelope_options(request);
 
-	return show_envelope(
-		request, handle, answer,
-		be_envelope_ensure(handle, request->category, request->limit, request->period, &options));
+	return show_envelope(request, handle, answer,
+			     be_envelope_ensure(handle, request->category, request->limit,
+						request->period, &options));
 }
 
 static enum be_status set_limit(const struct request *request, struct be_enforcer *handle,
@@ -67,15 +70,19 @@ static enum be_status set_limit(const struct request *request, struct be_enforce
 static enum be_status suspend(const struct request *request, struct be_enforcer *handle,
 			      struct answer *answer)
 {
-	return show_envelope(request, handle, answer, be_envelope_suspend(handle, request->category));
+	return show_envelope(request, handle, answer,
+			     be_envelope_suspend(handle, request->category));
 }
 
-static enum be_status resume(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status resume(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
-	return show_envelope(request, handle, answer, be_envelope_resume(handle, request->category));
+	return show_envelope(request, handle, answer,
+			     be_envelope_resume(handle, request->category));
 }
 
-static enum be_status reset(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status reset(const struct request *request, struct be_enforcer *handle,
+			    struct answer *answer)
 {
 	return show_envelope(request, handle, answer, be_envelope_reset(handle, request->category));
 }
@@ -96,12 +103,14 @@ static void set_number(struct answer *answer, const char *name, uint64_t number)
 	answer->number = number;
 }
 
-static enum be_status check(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status check(const struct request *request, struct be_enforcer *handle,
+			    struct answer *answer)
 {
 	return be_check(handle, request->category, request->amount, &answer->decision);
 }
 
-static enum be_status commit(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status commit(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
 	enum be_status status;
@@ -110,8 +119,8 @@ static enum be_status commit(const struct request *request, struct be_enforcer *
 	options.detached = true;
 	options.ttl_ms = request->ttl_ms;
 	options.reap_policy = request->charge_when_reaped ? BE_REAP_CHARGE : BE_REAP_RELEASE;
-	status = be_commit_with(handle, request->category, request->amount, request->description, &options,
-				&id, &answer->decision);
+	status = be_commit_with(handle, request->category, request->amount, request->description,
+				&options, &id, &answer->decision);
 	if (status == BE_OK)
 		set_number(answer, "id", id);
 	answer->commit_id = id;
@@ -125,20 +134,22 @@ static enum be_status release(const struct request *request, struct be_enforcer 
 	return be_release(handle, request->id);
 }
 
-static enum be_status settle(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status settle(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
-	enum be_status status =
-		be_settle(handle, request->id, request->amount, request->description, &answer->transaction);
+	enum be_status status = be_settle(handle, request->id, request->amount,
+					  request->description, &answer->transaction);
 
 	if (status == BE_OK)
 		set_number(answer, "id", answer->transaction.id);
 	return status;
 }
 
-static enum be_status record(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status record(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
-	enum be_status status = be_record(handle, request->category, request->amount, request->description,
-					  &answer->transaction);
+	enum be_status status = be_record(handle, request->category, request->amount,
+					  request->description, &answer->transaction);
 
 	if (status == BE_OK)
 		set_number(answer, "id", answer->transaction.id);
@@ -151,7 +162,8 @@ static bool copy_amount(void *context, const struct be_commit_info *commit)
 	return true;
 }
 
-static enum be_status extend(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status extend(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
 	struct be_filter filter = BE_FILTER_INIT;
 	int64_t amount = request->amount;
@@ -162,11 +174,13 @@ static enum be_status extend(const struct request *request, struct be_enforcer *
 	filter.limit = 1;
 	if (!request->has_amount)
 		status = be_commits_each(handle, &filter, copy_amount, &amount);
-	return status == BE_OK ? be_extend(handle, request->id, amount, request->ttl_ms, &answer->decision)
-			       : status;
+	return status == BE_OK
+		       ? be_extend(handle, request->id, amount, request->ttl_ms, &answer->decision)
+		       : status;
 }
 
-static enum be_status reap(const struct request *request, struct be_enforcer *handle, struct answer *answer)
+static enum be_status reap(const struct request *request, struct be_enforcer *handle,
+			   struct answer *answer)
 {
 	uint64_t reaped;
 	enum be_status status = be_reap(handle, &reaped);
@@ -182,9 +196,9 @@ static enum be_status reap(const struct request *request, struct be_enforcer *ha
 #define SET(option) (UINT32_C(1) << OPTION_##option)
 #define ENVELOPE (SET(NAMESPACE) | SET(CATEGORY))
 #define CHANGE (SET(DURABILITY) | SET(JSON))
-#define MAKE                                                                                                 \
-	(ENVELOPE | SET(LIMIT) | SET(PERIOD) | SET(PARENT) | SET(PARENT_NAMESPACE) | SET(SUSPENDED) |        \
-	 SET(START) | SET(MODE) | CHANGE)
+#define MAKE                                                                                       \
+	(ENVELOPE | SET(LIMIT) | SET(PERIOD) | SET(PARENT) | SET(PARENT_NAMESPACE) |               \
+	 SET(SUSPENDED) | SET(START) | SET(MODE) | CHANGE)
 
 const struct verb verbs[] = {
 	{.name = "create",
@@ -235,13 +249,15 @@ const struct verb verbs[] = {
 	 .act = check},
 	{.name = "commit",
 	 .summary = "Reserves an amount and prints the id of the commit",
-	 .details =
-		 "The commit is detached: it outlives this process, so that a script may release, settle or "
-		 "extend it later. When nobody has ended it before its --ttl is over, the amount is "
-		 "freed.\n\n"
-		 "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
-		 "  be-ctl settle DIR \"$id\" 0.31\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | SET(TTL) | SET(CHARGE_WHEN_REAPED) | CHANGE,
+	 .details = "The commit is detached: it outlives this process, so that a script may "
+		    "release, settle or "
+		    "extend it later. When nobody has ended it before its --ttl is over, the "
+		    "amount is "
+		    "freed.\n\n"
+		    "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
+		    "  be-ctl settle DIR \"$id\" 0.31\n\n",
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | SET(TTL) | SET(CHARGE_WHEN_REAPED) |
+		  CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = commit},
@@ -254,7 +270,8 @@ const struct verb verbs[] = {
 	 .act = release},
 	{.name = "settle",
 	 .summary = "Ends the commit ID and charges what it has really cost",
-	 .details = "Prints the transaction's id. AMOUNT may be less or more than what was held. A commit "
+	 .details = "Prints the transaction's id. AMOUNT may be less or more than what was held. A "
+		    "commit "
 		    "whose time "
 		    "was over, so that its amount was freed, is still charged.\n\n",
 	 .takes = SET(DESCRIPTION) | CHANGE,
@@ -263,7 +280,8 @@ const struct verb verbs[] = {
 	 .act = settle},
 	{.name = "record",
 	 .summary = "Charges a cost that was not reserved",
-	 .details = "Prints the transaction's id. It is never refused for lack of budget: the money is "
+	 .details = "Prints the transaction's id. It is never refused for lack of budget: the "
+		    "money is "
 		    "gone.\n\n",
 	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
@@ -278,7 +296,8 @@ const struct verb verbs[] = {
 	 .act = extend},
 	{.name = "reap",
 	 .summary = "Ends the commits of dead processes and those past their time",
-	 .details = "Prints how many. Every process does so when it opens the environment, this one too: "
+	 .details = "Prints how many. Every process does so when it opens the environment, this "
+		    "one too: "
 		    "those are "
 		    "not counted.\n\n",
 	 .takes = CHANGE,
@@ -286,7 +305,8 @@ const struct verb verbs[] = {
 	 .act = reap},
 	{.name = "prune",
 	 .summary = "Removes old transactions from the ledger; balances stay",
-	 .details = "Prints how many. Commits that ended before are forgotten, too: nobody can settle them "
+	 .details = "Prints how many. Commits that ended before are forgotten, too: nobody can "
+		    "settle them "
 		    "late any "
 		    "more. The pool goes on meanwhile.\n\n"
 		    "  be-ctl prune --before 90d DIR\n\n",
@@ -296,17 +316,18 @@ const struct verb verbs[] = {
 	 .act = upkeep_prune},
 	{.name = "backup",
 	 .summary = "Copies the environment to FILE, as it is at one moment",
-	 .details = "FILE must not exist; it appears when it is whole and flushed. The pool goes on "
-		    "meanwhile.\n\n",
+	 .details =
+		 "FILE must not exist; it appears when it is whole and flushed. The pool goes on "
+		 "meanwhile.\n\n",
 	 .takes = SET(JSON),
 	 .operands = OPERANDS_FILE,
 	 .open_flags = BE_OPEN_READ_ONLY,
 	 .act = upkeep_backup},
 	{.name = "restore",
 	 .summary = "Makes ENVIRONMENT of the backup FILE",
-	 .details =
-		 "ENVIRONMENT must not exist, or be an empty directory: nothing is written over, and a live "
-		 "environment least of all.\n\n",
+	 .details = "ENVIRONMENT must not exist, or be an empty directory: nothing is written "
+		    "over, and a live "
+		    "environment least of all.\n\n",
 	 .takes = SET(JSON),
 	 .operands = OPERANDS_FILE,
 	 .run = upkeep_restore},

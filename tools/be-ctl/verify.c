@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recomputes every balance. LMDB follows the pointers in its pages without doubting them, so a damaged page
- * can crash whoever reads it: a child process does the work and writes the answer, and when it crashes, that
- * is an answer too.
+ * Recomputes every balance. LMDB follows the pointers in its pages without doubting them, so a
+ * damaged page can crash whoever reads it: a child process does the work and writes the answer, and
+ * when it crashes, that is an answer too.
  */
 #include "verify.h"
 
@@ -48,8 +48,8 @@ static void note_difference(void *context, const char *sentence)
 static void print_counts(const struct be_verification *found)
 {
 	printf("%s: %" PRIu64 " envelopes, %" PRIu64 " pending commits, %" PRIu64 " transactions\n",
-	       found->differences == 0 ? "all balances add up" : "balances differ", found->envelopes,
-	       found->commits, found->transactions);
+	       found->differences == 0 ? "all balances add up" : "balances differ",
+	       found->envelopes, found->commits, found->transactions);
 }
 
 /* BE_UNBALANCED and BE_DAMAGED are what verify is there to find, and no faults of its own. */
@@ -70,7 +70,8 @@ static int verify(const struct request *request)
 
 	if (looked)
 		status = be_verify(handle, note_difference, &report, &found);
-	/* Damage that ended it, rather than a record found damaged on the way, has no sentence yet. */
+	/* Damage that ended it, rather than a record found damaged on the way, has no sentence
+	 * yet. */
 	if (is_finding(status) && report.count == 0)
 		note_difference(&report, be_last_error());
 	looked = looked && (status == BE_OK || is_finding(status));
@@ -81,7 +82,8 @@ static int verify(const struct request *request)
 	answer_add(answer.more, "differences", report.differences);
 	answer_add(answer.more, "envelopes",
 		   looked ? json_integer((json_int_t)found.envelopes) : json_null());
-	answer_add(answer.more, "commits", looked ? json_integer((json_int_t)found.commits) : json_null());
+	answer_add(answer.more, "commits",
+		   looked ? json_integer((json_int_t)found.commits) : json_null());
 	answer_add(answer.more, "transactions",
 		   looked ? json_integer((json_int_t)found.transactions) : json_null());
 	result = answer_finish(&answer, status);

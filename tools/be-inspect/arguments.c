@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line of be-inspect. Options that make no sense for a view are refused rather than ignored:
- * `verify --category llm` would look like a clean bill for more than it is, or less.
+ * The command line of be-inspect. Options that make no sense for a view are refused rather than
+ * ignored: `verify --category llm` would look like a clean bill for more than it is, or less.
  */
 #include "arguments.h"
 
@@ -55,20 +55,24 @@ static const struct argp_option options[] = {
 	 "(these in ascending order too)",
 	 1},
 	{"follow", KEY_FOLLOW, 0, 0,
-	 "The latest 10 transactions (or as many as --limit says, or all --since a time), then each one as "
+	 "The latest 10 transactions (or as many as --limit says, or all --since a time), then "
+	 "each one as "
 	 "it "
 	 "is charged",
 	 1},
 	{0, 0, 0, 0, "How to show it:", 2},
 	{"json", KEY_JSON, 0, 0,
-	 "One JSON document; amounts are strings, exact to the last digit. With --follow, one document for "
+	 "One JSON document; amounts are strings, exact to the last digit. With --follow, one "
+	 "document for "
 	 "each line",
 	 2},
 	{"csv", KEY_CSV, 0, 0, "Comma-separated values, as RFC 4180 has them, named as in JSON", 2},
 	{"prometheus", KEY_PROMETHEUS, 0, 0,
-	 "Metrics of the environment and of all envelopes, for node_exporter's textfile collector", 2},
+	 "Metrics of the environment and of all envelopes, for node_exporter's textfile collector",
+	 2},
 	{"watch", KEY_WATCH, 0, 0,
-	 "A live view of envelopes on the whole screen; its key h shows the others. Where the output is no "
+	 "A live view of envelopes on the whole screen; its key h shows the others. Where the "
+	 "output is no "
 	 "terminal, the usual table",
 	 2},
 	{"interval", KEY_INTERVAL, "SECONDS", 0,
@@ -76,11 +80,13 @@ static const struct argp_option options[] = {
 	{"output", KEY_OUTPUT, "COLUMNS", 0,
 	 "These columns, separated by commas; +COLUMNS adds to the default", 2},
 	{"sort", KEY_SORT, "COLUMN", 0,
-	 "In ascending order of this column, or descending with -COLUMN; envelopes in tables come by "
+	 "In ascending order of this column, or descending with -COLUMN; envelopes in tables come "
+	 "by "
 	 "-USED%, the most constrained first",
 	 2},
 	{"noheadings", KEY_NOHEADINGS, 0, 0, "No line of headings", 2},
-	{"raw", KEY_RAW, 0, 0, "Columns separated by one blank, not aligned; blanks in them become \\x20", 2},
+	{"raw", KEY_RAW, 0, 0,
+	 "Columns separated by one blank, not aligned; blanks in them become \\x20", 2},
 	{0, 0, 0, 0, 0, 0},
 };
 
@@ -100,8 +106,10 @@ static const char help[] =
 	"@SECONDS since 1970; or how long ago: 90s, 30m, 1h, 7d, 2w. AMOUNT is a decimal "
 	"number such as 0.40.\n"
 	"\n"
-	"On a terminal that is too narrow, envelopes are shown without PARENT, PERIOD, ENDS and REFUSED, in "
-	"this order, and long descriptions are cut; a pipe gets all, and so does who names columns.\n"
+	"On a terminal that is too narrow, envelopes are shown without PARENT, PERIOD, ENDS and "
+	"REFUSED, in "
+	"this order, and long descriptions are cut; a pipe gets all, and so does who names "
+	"columns.\n"
 	"\n"
 	"Exit status: 0 all went well, 1 verify found a difference or damage, 2 the "
 	"command line is wrong, 3 the "
@@ -132,7 +140,8 @@ static const struct {
 	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields,
 			    HAS_ROWS | HAS_FILTERS | HAS_PROMETHEUS | HAS_WATCH},
 	[VIEW_COMMITS] = {"commits", &commit_fields, HAS_ROWS | HAS_FILTERS},
-	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields, HAS_ROWS | HAS_FILTERS | HAS_FOLLOW},
+	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields,
+			       HAS_ROWS | HAS_FILTERS | HAS_FOLLOW},
 	[VIEW_OWNERS] = {"owners", &owner_fields, HAS_ROWS},
 	[VIEW_STATS] = {"stats", &stats_fields, HAS_JSON | HAS_CSV},
 	[VIEW_VERIFY] = {"verify", NULL, HAS_JSON},
@@ -198,8 +207,8 @@ static void add_default_columns(struct arguments *arguments, const struct fields
 }
 
 /* Ends the process, naming the columns there are. */
-static void refuse_column(struct argp_state *state, const char *option, enum view view, const char *name,
-			  size_t size)
+static void refuse_column(struct argp_state *state, const char *option, enum view view,
+			  const char *name, size_t size)
 {
 	char *whole = strndup(name, size), *safe, *known;
 	size_t known_size, i;
@@ -212,13 +221,15 @@ static void refuse_column(struct argp_state *state, const char *option, enum vie
 		fprintf(stream, "%s%s", i > 0 ? ", " : "", views[view].fields->first[i].heading);
 	if (fclose(stream) != 0)
 		tool_out_of_memory();
-	argp_error(state, "%s: %s has no column '%s'; it has %s", option, view_name(view), safe, known);
+	argp_error(state, "%s: %s has no column '%s'; it has %s", option, view_name(view), safe,
+		   known);
 	free(known);
 	free(safe);
 	free(whole);
 }
 
-static void add_columns(struct argp_state *state, struct parser *parser, const struct fields *fields)
+static void add_columns(struct argp_state *state, struct parser *parser,
+			const struct fields *fields)
 {
 	const char *name = parser->columns, *end;
 
@@ -232,7 +243,8 @@ static void add_columns(struct argp_state *state, struct parser *parser, const s
 		end = strchrnul(name, ',');
 		field = fields_find(fields, name, (size_t)(end - name));
 		if (!field)
-			refuse_column(state, "--output", parser->arguments->view, name, (size_t)(end - name));
+			refuse_column(state, "--output", parser->arguments->view, name,
+				      (size_t)(end - name));
 		add_column(parser->arguments, field);
 		if (*end == '\0')
 			return;
@@ -245,7 +257,8 @@ static void take_sort(struct argp_state *state, struct parser *parser, const str
 	const char *name = parser->sort;
 
 	if (!name) {
-		arguments->by_need = arguments->view == VIEW_ENVELOPES && arguments->form <= FORM_RAW;
+		arguments->by_need =
+			arguments->view == VIEW_ENVELOPES && arguments->form <= FORM_RAW;
 		name = arguments->by_need ? "-utilization_percent" : "";
 	}
 	arguments->descending = *name == '-';
@@ -360,7 +373,8 @@ static void check_combination(struct argp_state *state, struct parser *parser)
 	take_sort(state, parser, fields);
 }
 
-static void take_filter(struct argp_state *state, struct arguments *arguments, int key, const char *text)
+static void take_filter(struct argp_state *state, struct arguments *arguments, int key,
+			const char *text)
 {
 	struct be_filter *filter = &arguments->filter;
 
@@ -476,14 +490,14 @@ static void print_columns_help(FILE *stream)
 
 			if (i == 0)
 				fprintf(stream, "\n%s\n", views[view].name);
-			fprintf(stream, " %c %-12s %-20s %s\n", field->on_demand ? ' ' : '*', field->heading,
-				field->key, field->help);
+			fprintf(stream, " %c %-12s %-20s %s\n", field->on_demand ? ' ' : '*',
+				field->heading, field->key, field->help);
 		}
 	}
 }
 
-/* Adds the columns, of which there is one table only, to the help, and leaves out argp's note that long and
- * short options take the same arguments. */
+/* Adds the columns, of which there is one table only, to the help, and leaves out argp's note that
+ * long and short options take the same arguments. */
 static char *extend_help(int key, const char *text, void *input)
 {
 	char *extended;
@@ -507,10 +521,11 @@ static char *extend_help(int key, const char *text, void *input)
 
 void arguments_parse(int argc, char **argv, struct arguments *arguments)
 {
-	static const struct argp argp = {options, parse, "ENVIRONMENT [VIEW]", help, NULL, extend_help, NULL};
+	static const struct argp argp = {options,     parse, "ENVIRONMENT [VIEW]", help, NULL,
+					 extend_help, NULL};
 	struct parser parser = {.arguments = arguments};
 
-	*arguments =
-		(struct arguments){.now_ns = moment_now_ns(), .interval_ms = 1000, .filter = BE_FILTER_INIT};
+	*arguments = (struct arguments){
+		.now_ns = moment_now_ns(), .interval_ms = 1000, .filter = BE_FILTER_INIT};
 	argp_parse(&argp, argc, argv, 0, NULL, &parser);
 }

@@ -30,26 +30,28 @@ struct arguments {
 	int64_t now_ns; /* ages and relative times count from here */
 	enum form form;
 	bool noheadings;
-	bool follow;                  /* transactions: wait for more */
-	bool watch;                   /* the live view of envelopes */
-	int interval_ms;              /* between its refreshes */
-	struct be_filter filter;      /* all but the limit, which counts differently (see listing.c) */
-	bool only_free;               /* --max 0, for which struct be_filter has no form */
-	bool filtered;                /* any filter was given */
-	uint64_t limit;               /* 0: all */
-	const struct field **columns; /* `column_count` of them, in the order to show; none for verify */
+	bool follow;             /* transactions: wait for more */
+	bool watch;              /* the live view of envelopes */
+	int interval_ms;         /* between its refreshes */
+	struct be_filter filter; /* all but the limit, which counts differently (see listing.c) */
+	bool only_free;          /* --max 0, for which struct be_filter has no form */
+	bool filtered;           /* any filter was given */
+	uint64_t limit;          /* 0: all */
+	const struct field *
+		*columns; /* `column_count` of them, in the order to show; none for verify */
 	size_t column_count;
 	bool columns_chosen;      /* by --output */
 	const struct field *sort; /* NULL: the library's order */
 	bool descending;
-	bool by_need; /* envelopes: the most constrained first, and a tree where its most constrained one is */
+	/* envelopes: the most constrained first, and a tree where its most constrained one is */
+	bool by_need;
 };
 
 /* The name of a view, as it is given on the command line and as its array is called in JSON. */
 const char *view_name(enum view view);
 
-/* Fills in all of *arguments, whose texts then point into argv, or ends the process with TOOL_EXIT_USAGE
- * and a reason. The columns are to be given back with free(). */
+/* Fills in all of *arguments, whose texts then point into argv, or ends the process with
+ * TOOL_EXIT_USAGE and a reason. The columns are to be given back with free(). */
 void arguments_parse(int argc, char **argv, struct arguments *arguments);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Comma-separated values: the fields of the JSON form under the same names, numbers and times as there, and
- * nothing where JSON has null. A parent is two columns, its namespace and its category, since any character
- * between the two might be part of a name.
+ * Comma-separated values: the fields of the JSON form under the same names, numbers and times as
+ * there, and nothing where JSON has null. A parent is two columns, its namespace and its category,
+ * since any character between the two might be part of a name.
  *
- * Texts stay as they are, also those that a spreadsheet takes for formulas: a mark before them would make
- * another name of them, and what reads CSV most often is a program.
+ * Texts stay as they are, also those that a spreadsheet takes for formulas: a mark before them
+ * would make another name of them, and what reads CSV most often is a program.
  */
 #include "csv.h"
 
@@ -19,7 +19,8 @@ static void put_text(const char *text)
 {
 	const char *quote;
 
-	if (!text[strcspn(text, "\",\r\n")] && *text != ' ' && (!*text || text[strlen(text) - 1] != ' ')) {
+	if (!text[strcspn(text, "\",\r\n")] && *text != ' ' &&
+	    (!*text || text[strlen(text) - 1] != ' ')) {
 		fputs(text, stdout);
 		return;
 	}

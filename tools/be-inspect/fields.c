@@ -2,8 +2,8 @@
 /*
  * The fields of each view, in the order in which they are shown.
  *
- * Amounts and percents are text in JSON too: a reader that takes numbers for floating point would lose
- * the last digits of a balance.
+ * Amounts and percents are text in JSON too: a reader that takes numbers for floating point would
+ * lose the last digits of a balance.
  */
 #include "fields.h"
 
@@ -24,19 +24,22 @@ static const struct field of_envelopes[] = {
 	{"CATEGORY", "category", FIELD_TEXT, ENVELOPE(category), false, "category"},
 	{"LIMIT", "limit", FIELD_AMOUNT, ENVELOPE(limit), false, "what may be spent in a window"},
 	{"SPENT", "spent", FIELD_AMOUNT, ENVELOPE(spent), false, "what was spent in this window"},
-	{"COMMITTED", "committed", FIELD_AMOUNT, ENVELOPE(committed), false, "what pending commits hold"},
-	{"AVAILABLE", "available", FIELD_AMOUNT, ENVELOPE(available), false, "what may still be committed"},
+	{"COMMITTED", "committed", FIELD_AMOUNT, ENVELOPE(committed), false,
+	 "what pending commits hold"},
+	{"AVAILABLE", "available", FIELD_AMOUNT, ENVELOPE(available), false,
+	 "what may still be committed"},
 	{"USED%", "utilization_percent", FIELD_PERCENT, ENVELOPE(utilization_ppm), false,
 	 "(spent + committed) / limit, rounded down"},
 	{"REFUSED", "refused", FIELD_REFUSED, 0, false,
 	 "checks, commits and extensions that it refused since it was created"},
-	{"REFUSED-BUDGET", "refused_exceeds_budget", FIELD_COUNT, ENVELOPE(refused_exceeds_budget), true,
-	 "those of them that would have exceeded its budget"},
+	{"REFUSED-BUDGET", "refused_exceeds_budget", FIELD_COUNT, ENVELOPE(refused_exceeds_budget),
+	 true, "those of them that would have exceeded its budget"},
 	{"REFUSED-SUSPENDED", "refused_suspended", FIELD_COUNT, ENVELOPE(refused_suspended), true,
 	 "those of them that came while it was suspended"},
 	{"PERIOD", "period", FIELD_PERIOD, ENVELOPE(period), false,
 	 "hourly, daily, weekly, monthly or total"},
-	{"STARTED", "period_start", FIELD_TIME, ENVELOPE(period_start_ns), true, "when this window began"},
+	{"STARTED", "period_start", FIELD_TIME, ENVELOPE(period_start_ns), true,
+	 "when this window began"},
 	{"ENDS", "period_end", FIELD_TIME_LEFT, ENVELOPE(period_end_ns), false,
 	 "in how long this window ends (JSON: when)"},
 	{"STATE", "suspended", FIELD_SUSPENDED, ENVELOPE(suspended), false,
@@ -46,7 +49,8 @@ static const struct field of_envelopes[] = {
 	 "number of pending commits"},
 	{"GRANTED", "commits_granted", FIELD_COUNT, ENVELOPE(commits_granted), true,
 	 "commits granted since it was created, those below it included"},
-	{"CHILDREN", "children", FIELD_COUNT, ENVELOPE(children), true, "number of envelopes below it"},
+	{"CHILDREN", "children", FIELD_COUNT, ENVELOPE(children), true,
+	 "number of envelopes below it"},
 	{"CREATED", "created", FIELD_TIME, ENVELOPE(created_ns), true, "when it was created"},
 };
 
@@ -60,10 +64,13 @@ static const struct field of_commits[] = {
 	{"AGE", "age_seconds", FIELD_AGE, COMMIT(created_ns), false, "how long ago that was"},
 	{"EXPIRES", "deadline", FIELD_TIME_LEFT, COMMIT(deadline_ns), false,
 	 "in how long it may be reaped (JSON: when)"},
-	{"DETACHED", "detached", FIELD_YES, COMMIT(detached), true, "whether it outlives its owner"},
+	{"DETACHED", "detached", FIELD_YES, COMMIT(detached), true,
+	 "whether it outlives its owner"},
 	{"OWNER", "owner_pid", FIELD_PID, COMMIT(owner_pid), false, "process that made it"},
-	{"ALIVE", "owner_alive", FIELD_YES, COMMIT(owner_alive), true, "whether that process lives"},
-	{"STATE", "state", FIELD_OWNER_STATE, 0, false, "pending, or orphan when its owner is dead"},
+	{"ALIVE", "owner_alive", FIELD_YES, COMMIT(owner_alive), true,
+	 "whether that process lives"},
+	{"STATE", "state", FIELD_OWNER_STATE, 0, false,
+	 "pending, or orphan when its owner is dead"},
 	{"POLICY", "reap_policy", FIELD_REAP_POLICY, COMMIT(reap_policy), true,
 	 "release or charge, when it is reaped"},
 	{"DESCRIPTION", "description", FIELD_TEXT, COMMIT(description), false, "description"},
@@ -73,13 +80,16 @@ static const struct field of_commits[] = {
 static const struct field of_transactions[] = {
 	{"ID", "id", FIELD_COUNT, TRANSACTION(id), false, "ascending, never used again"},
 	{"AT", "at", FIELD_TIME, TRANSACTION(at_ns), false, "when it was charged"},
-	{"KIND", "kind", FIELD_KIND, TRANSACTION(kind), false, "record, settle, expired or orphaned"},
+	{"KIND", "kind", FIELD_KIND, TRANSACTION(kind), false,
+	 "record, settle, expired or orphaned"},
 	{"NAMESPACE", "namespace", FIELD_TEXT, TRANSACTION(namespace_name), false, "namespace"},
 	{"CATEGORY", "category", FIELD_TEXT, TRANSACTION(category), false, "category"},
 	{"AMOUNT", "amount", FIELD_AMOUNT, TRANSACTION(amount), false, "what was charged"},
 	{"HELD", "held", FIELD_AMOUNT, TRANSACTION(held), false, "what its commit had held"},
-	{"COMMIT", "commit_id", FIELD_ID, TRANSACTION(commit_id), false, "the commit that it ended"},
-	{"LATE", "late", FIELD_YES, TRANSACTION(late), true, "whether its commit had been reaped before"},
+	{"COMMIT", "commit_id", FIELD_ID, TRANSACTION(commit_id), false,
+	 "the commit that it ended"},
+	{"LATE", "late", FIELD_YES, TRANSACTION(late), true,
+	 "whether its commit had been reaped before"},
 	{"DESCRIPTION", "description", FIELD_TEXT, TRANSACTION(description), false, "description"},
 };
 
@@ -102,15 +112,18 @@ static const struct field of_stats[] = {
 	{"DURABILITY", "durability", FIELD_DURABILITY, STATS(durability), false,
 	 "full: survives the loss of power; process: the death of processes"},
 	{"FILE", "file_bytes", FIELD_COUNT, STATS(file_size), false, "size of data.mdb"},
-	{"MAP", "map_bytes", FIELD_COUNT, STATS(map_size), false, "what it can grow to, as opened here"},
+	{"MAP", "map_bytes", FIELD_COUNT, STATS(map_size), false,
+	 "what it can grow to, as opened here"},
 	{"PAGE", "page_bytes", FIELD_COUNT, STATS(page_size), false, "size of a page"},
 	{"PAGES", "pages", FIELD_COUNT, STATS(pages), false, "pages in use so far"},
-	{"FREE", "free_pages", FIELD_COUNT, STATS(free_pages), false, "those of them to be used again"},
+	{"FREE", "free_pages", FIELD_COUNT, STATS(free_pages), false,
+	 "those of them to be used again"},
 	{"RECORDS", "records", FIELD_COUNT, STATS(records), false, "records of all kinds"},
 	{"CHANGES", "changes", FIELD_COUNT, STATS(changes), false, "write txns so far"},
 	{"NEXT-ENVELOPE", "next_envelope_id", FIELD_COUNT, STATS(next_envelope_id), false,
 	 "id that the next envelope will have"},
-	{"NEXT-COMMIT", "next_commit_id", FIELD_COUNT, STATS(next_commit_id), false, "the same of commits"},
+	{"NEXT-COMMIT", "next_commit_id", FIELD_COUNT, STATS(next_commit_id), false,
+	 "the same of commits"},
 	{"NEXT-TXN", "next_transaction_id", FIELD_COUNT, STATS(next_transaction_id), false,
 	 "the same of transactions"},
 	{"NO-ENVELOPE", "refused_no_envelope", FIELD_COUNT, STATS(refused_no_envelope), false,
@@ -119,19 +132,23 @@ static const struct field of_stats[] = {
 	 "no: be-counts is missing or cannot be used, and all counts of refusals are 0"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
-	{"READERS", "readers", FIELD_COUNT, STATS(readers), false, "slots of reading threads that are taken"},
-	{"READERS-MAX", "readers_max", FIELD_COUNT, STATS(readers_max), false, "how many there are"},
+	{"READERS", "readers", FIELD_COUNT, STATS(readers), false,
+	 "slots of reading threads that are taken"},
+	{"READERS-MAX", "readers_max", FIELD_COUNT, STATS(readers_max), false,
+	 "how many there are"},
 	{"STALE", "stale_readers", FIELD_COUNT, STATS(stale_readers), false,
 	 "those of dead processes, freed just now"},
 	{"LAG", "reader_lag", FIELD_COUNT, STATS(reader_lag), false,
-	 "write txns since the oldest state that is being read; large and lasting when a process was stopped "
+	 "write txns since the oldest state that is being read; large and lasting when a process "
+	 "was stopped "
 	 "while it read"},
-	{"LAGGING", "lagging_pid", FIELD_PID, STATS(lagging_pid), false, "the process that reads it"},
+	{"LAGGING", "lagging_pid", FIELD_PID, STATS(lagging_pid), false,
+	 "the process that reads it"},
 };
 
-#define ALL_OF(table)                                                                                        \
-	{                                                                                                    \
-		table, sizeof(table) / sizeof(table)[0]                                                      \
+#define ALL_OF(table)                                                                              \
+	{                                                                                          \
+		table, sizeof(table) / sizeof(table)[0]                                            \
 	}
 const struct fields envelope_fields = ALL_OF(of_envelopes);
 const struct fields commit_fields = ALL_OF(of_commits);
@@ -155,7 +172,8 @@ const struct field *fields_find(const struct fields *fields, const char *name, s
 }
 
 /* The column of a moment that may not be there. */
-static void time_text(const struct field *field, int64_t at_ns, int64_t now_ns, char text[FIELD_TEXT_SIZE])
+static void time_text(const struct field *field, int64_t at_ns, int64_t now_ns,
+		      char text[FIELD_TEXT_SIZE])
 {
 	if (at_ns == 0)
 		strcpy(text, "-");
@@ -186,7 +204,8 @@ static const char *owner_state(const struct be_commit_info *commit)
 	return commit->owner_alive || commit->detached ? "pending" : "orphan";
 }
 
-void field_text(const struct field *field, const void *record, int64_t now_ns, char text[FIELD_TEXT_SIZE])
+void field_text(const struct field *field, const void *record, int64_t now_ns,
+		char text[FIELD_TEXT_SIZE])
 {
 	const void *value = (const char *)record + field->offset;
 
@@ -212,11 +231,13 @@ void field_text(const struct field *field, const void *record, int64_t now_ns, c
 	case FIELD_PERCENT: {
 		int64_t ppm = *(const int64_t *)value;
 
-		snprintf(text, FIELD_TEXT_SIZE, "%" PRId64 ".%02" PRId64, ppm / 10000, ppm / 100 % 100);
+		snprintf(text, FIELD_TEXT_SIZE, "%" PRId64 ".%02" PRId64, ppm / 10000,
+			 ppm / 100 % 100);
 		break;
 	}
 	case FIELD_TEXT:
-		snprintf(text, FIELD_TEXT_SIZE, "%s", *(const char *)value ? (const char *)value : "-");
+		snprintf(text, FIELD_TEXT_SIZE, "%s",
+			 *(const char *)value ? (const char *)value : "-");
 		break;
 	case FIELD_YES:
 		strcpy(text, *(const bool *)value ? "yes" : "no");
@@ -242,13 +263,15 @@ void field_text(const struct field *field, const void *record, int64_t now_ns, c
 		strcpy(text, owner_state(record));
 		break;
 	case FIELD_REAP_POLICY:
-		strcpy(text, *(const enum be_reap_policy *)value == BE_REAP_CHARGE ? "charge" : "release");
+		strcpy(text, *(const enum be_reap_policy *)value == BE_REAP_CHARGE ? "charge"
+										   : "release");
 		break;
 	case FIELD_KIND:
 		strcpy(text, be_transaction_kind_name(*(const enum be_transaction_kind *)value));
 		break;
 	case FIELD_DURABILITY:
-		strcpy(text, *(const enum be_durability *)value == BE_DURABILITY_FULL ? "full" : "process");
+		strcpy(text, *(const enum be_durability *)value == BE_DURABILITY_FULL ? "full"
+										      : "process");
 		break;
 	}
 }
@@ -271,8 +294,8 @@ static json_t *json_of_parent(const struct be_envelope *envelope)
 {
 	if (!envelope->has_parent)
 		return json_null();
-	return json_pack("{s:o, s:o}", "namespace", json_of_text(envelope->parent_namespace), "category",
-			 json_of_text(envelope->parent_category));
+	return json_pack("{s:o, s:o}", "namespace", json_of_text(envelope->parent_namespace),
+			 "category", json_of_text(envelope->parent_category));
 }
 
 static json_t *json_of_time(int64_t at_ns)
@@ -294,10 +317,12 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 	case FIELD_COUNT:
 		return json_integer((json_int_t) * (const uint64_t *)value);
 	case FIELD_ID:
-		return *(const uint64_t *)value ? json_integer((json_int_t) * (const uint64_t *)value)
-						: json_null();
+		return *(const uint64_t *)value
+			       ? json_integer((json_int_t) * (const uint64_t *)value)
+			       : json_null();
 	case FIELD_PID:
-		return *(const uint32_t *)value ? json_integer(*(const uint32_t *)value) : json_null();
+		return *(const uint32_t *)value ? json_integer(*(const uint32_t *)value)
+						: json_null();
 	case FIELD_SMALL_COUNT:
 		return json_integer(*(const uint32_t *)value);
 	case FIELD_TEXT:
@@ -353,7 +378,8 @@ static int compare_with_none_last(int64_t a, int64_t b)
 
 int field_compare(const struct field *field, const void *a, const void *b)
 {
-	const void *first = (const char *)a + field->offset, *second = (const char *)b + field->offset;
+	const void *first = (const char *)a + field->offset,
+		   *second = (const char *)b + field->offset;
 
 	switch (field->kind) {
 	case FIELD_AMOUNT:

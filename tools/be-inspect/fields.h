@@ -56,20 +56,23 @@ struct owner_row {
 	char command[32];
 };
 
-extern const struct fields envelope_fields, commit_fields, transaction_fields, owner_fields, stats_fields;
+extern const struct fields envelope_fields, commit_fields, transaction_fields, owner_fields,
+	stats_fields;
 
-/* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there is none.
- */
+/* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there
+ * is none.
+ * */
 const struct field *fields_find(const struct fields *fields, const char *name, size_t size);
 
 /* The field of a record as text for a column, not escaped; "-" where there is nothing. */
-void field_text(const struct field *field, const void *record, int64_t now_ns, char text[FIELD_TEXT_SIZE]);
+void field_text(const struct field *field, const void *record, int64_t now_ns,
+		char text[FIELD_TEXT_SIZE]);
 
 /* The same as a JSON value, a new reference. */
 json_t *field_json(const struct field *field, const void *record, int64_t now_ns);
 
-/* Which of two records comes first by this field: negative, 0 or positive, as in strcmp(). What has no end comes
- * after all that has one. */
+/* Which of two records comes first by this field: negative, 0 or positive, as in strcmp(). What has
+ * no end comes after all that has one. */
 int field_compare(const struct field *field, const void *a, const void *b);
 
 /* Whether its column is aligned to the right. */

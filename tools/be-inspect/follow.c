@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting for what comes next. The signals that end it are blocked but while waiting, so that the environment
- * is closed in order, and its reader slot with it, before the process ends.
+ * Waiting for what comes next. The signals that end it are blocked but while waiting, so that the
+ * environment is closed in order, and its reader slot with it, before the process ends.
  */
 #include "follow.h"
 
@@ -56,7 +56,8 @@ bool follow_wait(void)
 bool follow_wait_input(int fd, int milliseconds)
 {
 	struct pollfd input = {.fd = fd, .events = POLLIN};
-	struct timespec timeout = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000L};
+	struct timespec timeout = {.tv_sec = milliseconds / 1000,
+				   .tv_nsec = milliseconds % 1000 * 1000000L};
 
 	if (ppoll(&input, 1, &timeout, &waiting_mask) > 0 && (input.revents & (POLLERR | POLLHUP)))
 		received = SIGHUP;

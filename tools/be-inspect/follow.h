@@ -8,8 +8,8 @@
 /* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT only end the functions that wait. */
 void follow_begin(void);
 
-/* Waits until there is something to read from `fd`, or for that long. False when a signal came, or nobody is
- * at the other end any more. */
+/* Waits until there is something to read from `fd`, or for that long. False when a signal came, or
+ * nobody is at the other end any more. */
 bool follow_wait_input(int fd, int milliseconds);
 
 /* Waits a moment. False when a signal came, or nobody reads standard output any more. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Envelopes as the library lists them, which is the order of their names, so that they are found by halving.
+ * Envelopes as the library lists them, which is the order of their names, so that they are found by
+ * halving.
  *
- * A listing that takes several pages sees changes made meanwhile: an ancestor may be missing, and envelopes that
- * were removed and made anew may even close a circle.
+ * A listing that takes several pages sees changes made meanwhile: an ancestor may be missing, and
+ * envelopes that were removed and made anew may even close a circle.
  */
 #include "gathering.h"
 
@@ -19,7 +20,8 @@ static bool add_envelope(void *context, const struct be_envelope *envelope)
 
 	if (gathering->count == gathering->room) {
 		gathering->room = gathering->room > 0 ? 2 * gathering->room : 64;
-		gathering->elements = reallocarray(gathering->elements, gathering->room, gathering->size);
+		gathering->elements =
+			reallocarray(gathering->elements, gathering->room, gathering->size);
 		if (!gathering->elements)
 			tool_out_of_memory();
 	}
@@ -49,7 +51,8 @@ static int compare_name(const void *key, const void *element)
 	return difference ? difference : strcmp(name->category, envelope->category);
 }
 
-void *gathering_find(const struct gathering *gathering, const char *namespace_name, const char *category)
+void *gathering_find(const struct gathering *gathering, const char *namespace_name,
+		     const char *category)
 {
 	struct name name = {namespace_name, category};
 
@@ -81,7 +84,8 @@ static bool add_commit(void *context, const struct be_commit_info *commit)
 }
 
 enum be_status gathering_add_commits(const struct gathering *gathering, struct be_enforcer *handle,
-				     void (*add)(void *element, const struct be_commit_info *commit))
+				     void (*add)(void *element,
+						 const struct be_commit_info *commit))
 {
 	struct adding adding = {gathering, add};
 

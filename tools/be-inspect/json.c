@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON on standard output. The elements are jansson's; what stands around them is constant. All that is
- * not ASCII is escaped, which keeps it harmless on any terminal.
+ * JSON on standard output. The elements are jansson's; what stands around them is constant. All
+ * that is not ASCII is escaped, which keeps it harmless on any terminal.
  */
 #include "json.h"
 
@@ -16,7 +16,8 @@ void json_begin(const struct arguments *arguments, const char *opening)
 	char at[MOMENT_TEXT_SIZE];
 
 	moment_format(arguments->now_ns, 9, at);
-	printf("{\"version\": 1, \"at\": \"%s\", \"%s\": %s", at, view_name(arguments->view), opening);
+	printf("{\"version\": 1, \"at\": \"%s\", \"%s\": %s", at, view_name(arguments->view),
+	       opening);
 }
 
 bool json_element(json_t *element, uint64_t *count)
@@ -42,8 +43,8 @@ static json_t *json_of_record(const struct arguments *arguments, const void *rec
 	for (i = 0; i < arguments->column_count; i++) {
 		const struct field *field = arguments->columns[i];
 
-		if (json_object_set_new(element, field->key, field_json(field, record, arguments->now_ns)) !=
-		    0)
+		if (json_object_set_new(element, field->key,
+					field_json(field, record, arguments->now_ns)) != 0)
 			tool_out_of_memory();
 	}
 	return element;

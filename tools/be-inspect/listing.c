@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The views that list records. Each record is shown as it comes, unless they are to be sorted; the library
- * holds no txn meanwhile, so a slow terminal does not keep the pool's old pages alive.
+ * The views that list records. Each record is shown as it comes, unless they are to be sorted; the
+ * library holds no txn meanwhile, so a slow terminal does not keep the pool's old pages alive.
  *
- * --limit shows the first envelopes and the oldest commits, but the latest transactions. The library lists
- * the ledger from its beginning, so a first pass notes the ids of the last matches, and a second one shows
- * the ledger from the first of these ids on.
+ * --limit shows the first envelopes and the oldest commits, but the latest transactions. The
+ * library lists the ledger from its beginning, so a first pass notes the ids of the last matches,
+ * and a second one shows the ledger from the first of these ids on.
  */
 #include "listing.h"
 
@@ -29,7 +29,8 @@ struct listing {
 
 static bool print(struct listing *listing, const void *record)
 {
-	return output_row(listing->output, record) && output_count(listing->output) != listing->limit;
+	return output_row(listing->output, record) &&
+	       output_count(listing->output) != listing->limit;
 }
 
 static bool show(struct listing *listing, const void *record, int64_t amount)
@@ -99,7 +100,8 @@ static enum be_status skip_to_latest(struct be_enforcer *handle, const struct ar
 	return status;
 }
 
-static enum be_status list(struct be_enforcer *handle, struct listing *listing, struct be_filter filter)
+static enum be_status list(struct be_enforcer *handle, struct listing *listing,
+			   struct be_filter filter)
 {
 	const struct arguments *arguments = listing->arguments;
 	enum be_status status = BE_OK;
@@ -114,8 +116,9 @@ static enum be_status list(struct be_enforcer *handle, struct listing *listing, 
 	default:
 		if (listing->limit > 0 && !listing->rows)
 			status = skip_to_latest(handle, arguments, &filter);
-		return status != BE_OK ? status
-				       : be_transactions_each(handle, &filter, show_transaction, listing);
+		return status != BE_OK
+			       ? status
+			       : be_transactions_each(handle, &filter, show_transaction, listing);
 	}
 }
 
@@ -155,15 +158,15 @@ static void print_rows(struct listing *listing)
 			return;
 		if (!tree)
 			continue;
-		row->line =
-			output_branch(listing->output, row->record, row->parent ? row->parent->line : NULL);
+		row->line = output_branch(listing->output, row->record,
+					  row->parent ? row->parent->line : NULL);
 		if (output_count(listing->output) == listing->limit)
 			return;
 	}
 }
 
-/* Says what went wrong, before the library is called again. BE_STOPPED is none: the limit was reached, or the
- * output cannot be written, which is told at the end. */
+/* Says what went wrong, before the library is called again. BE_STOPPED is none: the limit was
+ * reached, or the output cannot be written, which is told at the end. */
 static bool is_listed(const struct arguments *arguments, enum be_status status)
 {
 	if (status == BE_OK || status == BE_STOPPED)
@@ -210,8 +213,8 @@ static bool follow(struct be_enforcer *handle, struct listing *listing)
 		status = last_transaction(handle, &last);
 		if (status == BE_OK)
 			status = list(handle, listing, filter);
-		/* What did not pass the filter need not be looked at again, nor what was shown. A limit
-		 * may have ended the first listing before all was. */
+		/* What did not pass the filter need not be looked at again, nor what was shown. A
+		 * limit may have ended the first listing before all was. */
 		if (status == BE_STOPPED || last < listing->last_id)
 			last = listing->last_id;
 		filter.after_id = last;
@@ -240,8 +243,9 @@ int listing_run(const struct arguments *arguments)
 		listed = list_sorted(handle, &listing);
 	} else {
 		listing.output = output_begin(arguments, false);
-		listed = arguments->follow ? follow(handle, &listing)
-					   : is_listed(arguments, list(handle, &listing, arguments->filter));
+		listed = arguments->follow
+				 ? follow(handle, &listing)
+				 : is_listed(arguments, list(handle, &listing, arguments->filter));
 	}
 	if (listed && output_count(listing.output) == 0 && arguments->view == VIEW_ENVELOPES &&
 	    arguments->form <= FORM_RAW && !arguments->filtered)

@@ -9,7 +9,8 @@
  *   output.c     shows records, as table.c, csv.c or json.c do
  *   stats.c      the environment from outside
  *   prometheus.c metrics for a collector
- *   watch.c      the live view: keys and refreshes; snapshot.c and opened.c hold its data, screen.c draws it,
+ *   watch.c      the live view: keys and refreshes; snapshot.c and opened.c hold its data, screen.c
+ *                draws it,
  *                terminal.c restores the terminal after a crash
  *   verify.c     recomputes every balance
  */

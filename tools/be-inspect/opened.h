@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One envelope as the live view opens it: what is pending against it, and what was charged to it last. */
+/* One envelope as the live view opens it: what is pending against it, and what was charged to it
+ * last. */
 #ifndef OPENED_H
 #define OPENED_H
 
@@ -13,7 +14,7 @@ struct opened {
 	size_t commit_count;
 	struct be_transaction transactions[OPENED_ROWS]; /* a ring of the latest ones */
 	uint64_t transaction_count;                      /* how many went through the ring */
-	uint64_t looked_up_to;                           /* the last id in the ledger that was looked at */
+	uint64_t looked_up_to; /* the last id in the ledger that was looked at */
 };
 
 /* Begins with another envelope, and reads it. */

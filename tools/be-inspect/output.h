@@ -22,8 +22,8 @@ uint64_t output_count(const struct output *output);
 /* Writes what has gathered. False as above. */
 bool output_flush(struct output *output);
 
-/* Writes the rest and frees it. The end of a document is only written when the listing is `whole`, so that no
- * reader takes half a listing for all of it. */
+/* Writes the rest and frees it. The end of a document is only written when the listing is `whole`,
+ * so that no reader takes half a listing for all of it. */
 void output_end(struct output *output, bool whole);
 
 #endif

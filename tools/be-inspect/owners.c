@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processes that have an environment open, and what each holds. A commit belongs to the owner with its pid
- * that is alive, or is dead, as the commit's is: a pid may stand for a dead owner and a live one.
+ * The processes that have an environment open, and what each holds. A commit belongs to the owner
+ * with its pid that is alive, or is dead, as the commit's is: a pid may stand for a dead owner and
+ * a live one.
  *
  * An owner may appear or end between the two listings, so either may have one that the other lacks.
  */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics in Prometheus's text form. All is gathered before the first line is printed, because a metric's
- * series must stand together, and so that a fault leaves no half of a file.
+ * Metrics in Prometheus's text form. All is gathered before the first line is printed, because a
+ * metric's series must stand together, and so that a fault leaves no half of a file.
  *
- * An envelope's series carry its id, which is never used again: when it is removed they end, and one of the
- * same name made later begins series of its own, so that no counter ever goes back. Amounts are printed to
- * their last digit; what reads them keeps about 15.
+ * An envelope's series carry its id, which is never used again: when it is removed they end, and
+ * one of the same name made later begins series of its own, so that no counter ever goes back.
+ * Amounts are printed to their last digit; what reads them keeps about 15.
  */
 #include "prometheus.h"
 
@@ -84,11 +84,12 @@ static void put_label(const char *name, const char *text)
 
 static void put_head(const char *name, const char *type, const char *help)
 {
-	printf("# HELP budget_enforcer_%s %s\n# TYPE budget_enforcer_%s %s\n", name, help, name, type);
+	printf("# HELP budget_enforcer_%s %s\n# TYPE budget_enforcer_%s %s\n", name, help, name,
+	       type);
 }
 
-static void put_value(const struct metrics *metrics, const char *name, const char *type, uint64_t value,
-		      const char *help)
+static void put_value(const struct metrics *metrics, const char *name, const char *type,
+		      uint64_t value, const char *help)
 {
 	put_head(name, type, help);
 	printf("budget_enforcer_%s{", name);
@@ -112,20 +113,28 @@ static const struct {
 	size_t offset;
 	const char *help; /* NULL: of the same metric as the line before */
 } metrics_of_envelopes[] = {
-	{"limit", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit), "What may be spent in a window."},
-	{"spent", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent), "What was spent in the current window."},
-	{"committed", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed), "What pending commits hold."},
-	{"available", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(available), "What may still be committed."},
-	{"suspended", NULL, "gauge", VALUE_FLAG, OF_ENVELOPE(suspended), "1 if an operator suspended it."},
+	{"limit", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit),
+	 "What may be spent in a window."},
+	{"spent", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent),
+	 "What was spent in the current window."},
+	{"committed", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed),
+	 "What pending commits hold."},
+	{"available", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(available),
+	 "What may still be committed."},
+	{"suspended", NULL, "gauge", VALUE_FLAG, OF_ENVELOPE(suspended),
+	 "1 if an operator suspended it."},
 	{"pending_commits", NULL, "gauge", VALUE_COUNT, OF_ENVELOPE(pending_commits),
 	 "Pending commits, here and below."},
-	{"oldest_pending_commit_age_seconds", NULL, "gauge", VALUE_AGE, offsetof(struct series, oldest_ns),
+	{"oldest_pending_commit_age_seconds", NULL, "gauge", VALUE_AGE,
+	 offsetof(struct series, oldest_ns),
 	 "Age of the oldest pending commit, here and below; 0 when there is none."},
 	{"commits_granted_total", NULL, "counter", VALUE_COUNT, OF_ENVELOPE(commits_granted),
 	 "Commits granted since the envelope was created, here and below."},
-	{"refusals_total", "exceeds_budget", "counter", VALUE_COUNT, OF_ENVELOPE(refused_exceeds_budget),
+	{"refusals_total", "exceeds_budget", "counter", VALUE_COUNT,
+	 OF_ENVELOPE(refused_exceeds_budget),
 	 "Checks, commits and extensions that this envelope refused since it was created."},
-	{"refusals_total", "suspended", "counter", VALUE_COUNT, OF_ENVELOPE(refused_suspended), NULL},
+	{"refusals_total", "suspended", "counter", VALUE_COUNT, OF_ENVELOPE(refused_suspended),
+	 NULL},
 };
 
 static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
@@ -180,10 +189,12 @@ static void put_envelopes(const struct metrics *metrics, int64_t now_ns)
 
 	if (metrics->envelopes.count == 0)
 		return;
-	for (metric = 0; metric < sizeof metrics_of_envelopes / sizeof *metrics_of_envelopes; metric++) {
+	for (metric = 0; metric < sizeof metrics_of_envelopes / sizeof *metrics_of_envelopes;
+	     metric++) {
 		snprintf(name, sizeof name, "envelope_%s", metrics_of_envelopes[metric].name);
 		if (metrics_of_envelopes[metric].help)
-			put_head(name, metrics_of_envelopes[metric].type, metrics_of_envelopes[metric].help);
+			put_head(name, metrics_of_envelopes[metric].type,
+				 metrics_of_envelopes[metric].help);
 		for (i = 0; i < metrics->envelopes.count; i++)
 			put_series(metrics, name, metric, &series[i], now_ns);
 	}
@@ -203,11 +214,13 @@ static void put_environment(const struct metrics *metrics)
 		  "Write txns so far, each of which may carry many changes.");
 	put_value(metrics, "owners", "gauge", stats->owners,
 		  "Live processes that have the environment open to change it.");
-	put_value(metrics, "readers", "gauge", stats->readers, "Slots taken in the table of readers.");
+	put_value(metrics, "readers", "gauge", stats->readers,
+		  "Slots taken in the table of readers.");
 	put_value(metrics, "reader_lag_txns", "gauge", stats->reader_lag,
 		  "Write txns since the oldest state that is being read.");
 	put_value(metrics, "file_bytes", "gauge", stats->file_size, "Size of the data file.");
-	put_value(metrics, "map_bytes", "gauge", stats->map_size, "Size that the data file can grow to.");
+	put_value(metrics, "map_bytes", "gauge", stats->map_size,
+		  "Size that the data file can grow to.");
 	put_value(metrics, "pages", "gauge", stats->pages,
 		  "Pages of the data file in use so far, the free ones included.");
 	put_value(metrics, "free_pages", "gauge", stats->free_pages,
@@ -216,7 +229,8 @@ static void put_environment(const struct metrics *metrics)
 
 int prometheus_run(const struct arguments *arguments)
 {
-	struct metrics metrics = {.envelopes.size = sizeof(struct series), .stats = BE_STATISTICS_INIT};
+	struct metrics metrics = {.envelopes.size = sizeof(struct series),
+				  .stats = BE_STATISTICS_INIT};
 	bool gathered = gather(arguments->environment, &metrics) == BE_OK;
 
 	/* Metrics of several environments of a machine are collected together. */

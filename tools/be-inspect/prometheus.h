@@ -5,8 +5,8 @@
 
 #include "arguments.h"
 
-/* Prints the metrics of the environment. Returns an exit code, after saying what went wrong; nothing is printed
- * then. */
+/* Prints the metrics of the environment. Returns an exit code, after saying what went wrong;
+ * nothing is printed then. */
 int prometheus_run(const struct arguments *arguments);
 
 #endif

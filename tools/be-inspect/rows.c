@@ -2,9 +2,9 @@
 /*
  * Records gathered in memory: sorted, and linked to trees.
  *
- * A listing that takes several pages sees changes made meanwhile, so a parent may be missing, and an envelope
- * that was removed and made anew with another parent may even close a circle. What has no parent among the
- * rows, or hangs deeper than the library allows, is shown at the top.
+ * A listing that takes several pages sees changes made meanwhile, so a parent may be missing, and
+ * an envelope that was removed and made anew with another parent may even close a circle. What has
+ * no parent among the rows, or hangs deeper than the library allows, is shown at the top.
  */
 #include "rows.h"
 
@@ -90,8 +90,8 @@ void rows_link(struct rows *rows)
 		const struct be_envelope *envelope = rows->rows[i].record;
 
 		if (envelope->has_parent)
-			rows->rows[i].parent = bsearch(envelope, rows->rows, rows->count, sizeof *rows->rows,
-						       compare_parent);
+			rows->rows[i].parent = bsearch(envelope, rows->rows, rows->count,
+						       sizeof *rows->rows, compare_parent);
 	}
 	for (i = 0; i < rows->count; i++) {
 		if (is_too_deep(&rows->rows[i]))
@@ -114,7 +114,8 @@ static int compare_rows(const void *a, const void *b, void *context)
 	int difference = 0;
 
 	if (arguments->sort)
-		difference = field_compare(arguments->sort, first->lead->record, second->lead->record);
+		difference =
+			field_compare(arguments->sort, first->lead->record, second->lead->record);
 	if (difference)
 		return arguments->descending ? -difference : difference;
 	return first < second ? -1 : 1;

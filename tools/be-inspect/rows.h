@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records gathered in memory, to be shown in another order than the library's, envelopes as trees. */
+/* Records gathered in memory, to be shown in another order than the library's, envelopes as
+ * trees. */
 #ifndef ROWS_H
 #define ROWS_H
 
@@ -31,8 +32,8 @@ bool rows_have_parents(const struct rows *rows);
 /* Sorts as the arguments say; equal ones stay in the order they were added in. */
 void rows_sort(struct rows *rows, const struct arguments *arguments);
 
-/* The row after `row`, in order, children before the next sibling; the first one after NULL. NULL behind the
- * last. */
+/* The row after `row`, in order, children before the next sibling; the first one after NULL. NULL
+ * behind the last. */
 struct row *rows_next(const struct rows *rows, const struct row *row);
 
 void rows_free(struct rows *rows);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drawing the live view. The whole screen is drawn each time, and ncurses sends what has changed. Nothing here
- * calls for data: what is drawn was copied before, and drawing may take as long as a slow line needs.
+ * Drawing the live view. The whole screen is drawn each time, and ncurses sends what has changed.
+ * Nothing here calls for data: what is drawn was copied before, and drawing may take as long as a
+ * slow line needs.
  */
 #include "screen.h"
 
@@ -41,8 +42,8 @@ static void note_signal(int signal_number)
 		continued = 1;
 }
 
-/* ncurses would handle SIGTSTP, but lose one that comes while it draws. Here it is blocked then: only waiting lets
- * it through. */
+/* ncurses would handle SIGTSTP, but lose one that comes while it draws. Here it is blocked then:
+ * only waiting lets it through. */
 static void prepare_to_stop(void)
 {
 	struct sigaction action;
@@ -127,7 +128,8 @@ static chtype colour(enum colour colour)
 
 /* ---- text */
 
-/* How many bytes of a text, made printable before, fill at most `width` cells, and how many cells those are. */
+/* How many bytes of a text, made printable before, fill at most `width` cells, and how many cells
+ * those are. */
 static size_t fitting(const char *text, int width, int *cells)
 {
 	size_t left = strlen(text), used = 0;
@@ -197,7 +199,8 @@ static void name_text(const char *namespace_name, const char *category, char *te
 
 /* ---- the list */
 
-/* Its columns behind the name, from the left; the last ones are left out where the screen is narrow. */
+/* Its columns behind the name, from the left; the last ones are left out where the screen is
+ * narrow. */
 enum column {
 	COLUMN_BAR,
 	COLUMN_USED,
@@ -295,14 +298,15 @@ static void holders_text(const struct watched *watched, char *text, size_t size)
 		const struct holder *holder = &watched->holders[i];
 
 		used += (size_t)snprintf(text + used, size - used, "%s%" PRIu32 "%s:%" PRIu64,
-					 i > 0 ? " " : "", holder->pid, holder->alive ? "" : "(dead)",
-					 holder->commits);
+					 i > 0 ? " " : "", holder->pid,
+					 holder->alive ? "" : "(dead)", holder->commits);
 	}
 	if (watched->more_holders && used < size)
 		snprintf(text + used, size - used, " ...");
 }
 
-static void column_text(const struct watched *watched, int column, int64_t now_ns, char text[FIELD_TEXT_SIZE])
+static void column_text(const struct watched *watched, int column, int64_t now_ns,
+			char text[FIELD_TEXT_SIZE])
 {
 	static const char *const keys[] = {
 		[COLUMN_USED] = "utilization_percent",
@@ -325,8 +329,8 @@ static void column_text(const struct watched *watched, int column, int64_t now_n
 		holders_text(watched, text, FIELD_TEXT_SIZE);
 		break;
 	default:
-		field_text(fields_find(&envelope_fields, keys[column], strlen(keys[column])), watched, now_ns,
-			   text);
+		field_text(fields_find(&envelope_fields, keys[column], strlen(keys[column])),
+			   watched, now_ns, text);
 	}
 }
 
@@ -336,7 +340,8 @@ static void draw_line(int y, const struct layout *layout, const struct line *lin
 	const struct be_envelope *envelope = &line->watched.envelope;
 	char text[FIELD_TEXT_SIZE], name[2 * BE_NAME_SIZE + 1];
 	int x = layout->name_width, column;
-	chtype attributes = (selected ? A_REVERSE : A_NORMAL) | (envelope->suspended ? A_DIM : A_NORMAL);
+	chtype attributes =
+		(selected ? A_REVERSE : A_NORMAL) | (envelope->suspended ? A_DIM : A_NORMAL);
 
 	name_text(envelope->namespace_name, envelope->category, name, sizeof name);
 	snprintf(text, sizeof text, "%*s%s%s", 2 * line->depth, "", name,
@@ -389,8 +394,8 @@ static void draw_title(const struct watch *watch)
 	attrset(A_REVERSE);
 	put_line(0, "%zu envelope%s by %s%s%s%s  %s  %s", watch->snapshot.line_count,
 		 watch->snapshot.line_count == 1 ? "" : "s", watch->order_name,
-		 *watch->search ? "  with " : "", watch->search, watch->paused ? "  PAUSED" : "", at,
-		 watch->arguments->environment);
+		 *watch->search ? "  with " : "", watch->search, watch->paused ? "  PAUSED" : "",
+		 at, watch->arguments->environment);
 	attrset(A_NORMAL);
 }
 
@@ -398,7 +403,8 @@ static void draw_figures(int y, const struct watched *watched, int64_t now_ns)
 {
 	const struct be_envelope *envelope = &watched->envelope;
 	char amounts[4][BE_AMOUNT_TEXT_SIZE], ends[DURATION_TEXT_SIZE] = "", holders[512];
-	const int64_t values[] = {envelope->limit, envelope->spent, envelope->committed, envelope->available};
+	const int64_t values[] = {envelope->limit, envelope->spent, envelope->committed,
+				  envelope->available};
 	size_t i;
 
 	for (i = 0; i < 4; i++)
@@ -406,13 +412,15 @@ static void draw_figures(int y, const struct watched *watched, int64_t now_ns)
 	if (envelope->period_end_ns != 0)
 		duration_format(envelope->period_end_ns - now_ns, ends);
 	holders_text(watched, holders, sizeof holders);
-	put_line(y, "limit %s  spent %s  committed %s  available %s  %s%s%s", amounts[0], amounts[1],
-		 amounts[2], amounts[3], be_period_name(envelope->period), *ends ? ", ends in " : "", ends);
+	put_line(y, "limit %s  spent %s  committed %s  available %s  %s%s%s", amounts[0],
+		 amounts[1], amounts[2], amounts[3], be_period_name(envelope->period),
+		 *ends ? ", ends in " : "", ends);
 	amount_text(watched->spent_per_minute, BE_AMOUNT_TEXT_SIZE, amounts[0], sizeof amounts[0]);
-	amount_text(watched->refused_per_second, BE_AMOUNT_TEXT_SIZE, amounts[1], sizeof amounts[1]);
-	put_line(y + 1, "%s/min  %" PRId64 " commits/min  %s refusals/s  %" PRIu64 " pending%s%s", amounts[0],
-		 watched->granted_per_minute, amounts[1], envelope->pending_commits, *holders ? " of " : "",
-		 holders);
+	amount_text(watched->refused_per_second, BE_AMOUNT_TEXT_SIZE, amounts[1],
+		    sizeof amounts[1]);
+	put_line(y + 1, "%s/min  %" PRId64 " commits/min  %s refusals/s  %" PRIu64 " pending%s%s",
+		 amounts[0], watched->granted_per_minute, amounts[1], envelope->pending_commits,
+		 *holders ? " of " : "", holders);
 }
 
 static void draw_last_line(const struct watch *watch, const char *keys)
@@ -438,14 +446,15 @@ static void draw_list(struct watch *watch)
 	draw_title(watch);
 	draw_headings(&layout);
 	for (i = 0; i < lines && watch->top + i < snapshot->line_count; i++)
-		draw_line(TOP_LINES + (int)i, &layout, &snapshot->lines[watch->top + i], snapshot->at_ns,
-			  watch->top + i == watch->selected);
+		draw_line(TOP_LINES + (int)i, &layout, &snapshot->lines[watch->top + i],
+			  snapshot->at_ns, watch->top + i == watch->selected);
 	if (snapshot->line_count == 0)
 		put_line(TOP_LINES, "no envelopes");
 	else if (LINES > TOP_LINES + BOTTOM_LINES)
 		draw_figures(LINES - BOTTOM_LINES, &snapshot->lines[watch->selected].watched,
 			     snapshot->at_ns);
-	draw_last_line(watch, "Enter open  s sort  r reverse  / search  Space pause  h help  q quit");
+	draw_last_line(watch,
+		       "Enter open  s sort  r reverse  / search  Space pause  h help  q quit");
 }
 
 /* ---- one envelope */
@@ -453,7 +462,8 @@ static void draw_list(struct watch *watch)
 #define CELLS_MAX 8
 
 /* Draws records as columns from line `y` on, the headings first, at most `lines` of them. */
-static int draw_records(int y, int lines, const struct fields *fields, const char *const *keys, size_t count,
+static int draw_records(int y, int lines, const struct fields *fields, const char *const *keys,
+			size_t count,
 			const void *(*record)(const struct opened *opened, size_t number),
 			const struct watch *watch)
 {
@@ -465,8 +475,10 @@ static int draw_records(int y, int lines, const struct fields *fields, const cha
 	for (i = 0; i < count; i++) {
 		columns[i] = fields_find(fields, keys[i], strlen(keys[i]));
 		widths[i] = (int)strlen(columns[i]->heading);
-		for (number = 0; (int)number < lines - 1 && record(&watch->opened, number); number++) {
-			field_text(columns[i], record(&watch->opened, number), watch->snapshot.at_ns, text);
+		for (number = 0; (int)number < lines - 1 && record(&watch->opened, number);
+		     number++) {
+			field_text(columns[i], record(&watch->opened, number),
+				   watch->snapshot.at_ns, text);
 			if ((int)strlen(text) > widths[i])
 				widths[i] = (int)strlen(text);
 		}
@@ -506,7 +518,8 @@ static void draw_opened(struct watch *watch)
 						      "held", "commit", "description"};
 	const struct watched *watched = snapshot_find(&watch->snapshot, watch->opened.id);
 	char name[2 * BE_NAME_SIZE + 1], parent[FIELD_TEXT_SIZE];
-	int commits = (int)watch->opened.commit_count, transactions = (int)watch->opened.transaction_count;
+	int commits = (int)watch->opened.commit_count,
+	    transactions = (int)watch->opened.transaction_count;
 	int lines = LINES > 10 ? LINES - 10 : 0, y;
 
 	/* Each list gets half, and what the other does not need. */
@@ -517,13 +530,14 @@ static void draw_opened(struct watch *watch)
 	draw_title(watch);
 	attrset(A_BOLD | colour(colour_of(&watched->envelope)));
 	put_line(1, "%s%s%s%s", name, watched->envelope.suspended ? " (suspended)" : "",
-		 watched->envelope.has_parent ? "  below " : "", watched->envelope.has_parent ? parent : "");
+		 watched->envelope.has_parent ? "  below " : "",
+		 watched->envelope.has_parent ? parent : "");
 	attrset(A_NORMAL);
 	put_bar(2, 0, COLS, &watched->envelope);
 	draw_figures(3, watched, watch->snapshot.at_ns);
 	put_line(5, "Pending commits, the oldest first");
-	y = draw_records(6, commits + 1, &commit_fields, of_commits, sizeof of_commits / sizeof *of_commits,
-			 commit_record, watch);
+	y = draw_records(6, commits + 1, &commit_fields, of_commits,
+			 sizeof of_commits / sizeof *of_commits, commit_record, watch);
 	put_line(y, "Transactions, the latest first");
 	draw_records(y + 1, LINES - 2 - y, &transaction_fields, of_transactions,
 		     sizeof of_transactions / sizeof *of_transactions, transaction_record, watch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the live view shows of an environment at one moment. All is copied while the library lists it, a page at a
- * time; no read txn outlives that.
+ * What the live view shows of an environment at one moment. All is copied while the library lists
+ * it, a page at a time; no read txn outlives that.
  */
 #include "snapshot.h"
 
@@ -15,16 +15,17 @@
 #include <time.h>
 
 #define SECOND_NS INT64_C(1000000000)
-/* Who holds what is pending is found by going through all that is pending. Where that is much, it is done so rarely
- * that it takes one part in so many of a processor's time, but at least every minute. */
+/* Who holds what is pending is found by going through all that is pending. Where that is much, it
+ * is done so rarely that it takes one part in so many of a processor's time, but at least every
+ * minute. */
 #define HOLDERS_PART 400
 #define HOLDERS_MOST_NS (60 * SECOND_NS)
 
 static const struct field of_rates[] = {
-	{"/MIN", "spent_per_minute", FIELD_AMOUNT, offsetof(struct watched, spent_per_minute), false,
-	 "what is spent in a minute, as in the last seconds"},
-	{"REF/S", "refused_per_second", FIELD_AMOUNT, offsetof(struct watched, refused_per_second), false,
-	 "how often it refuses in a second, as in the last seconds"},
+	{"/MIN", "spent_per_minute", FIELD_AMOUNT, offsetof(struct watched, spent_per_minute),
+	 false, "what is spent in a minute, as in the last seconds"},
+	{"REF/S", "refused_per_second", FIELD_AMOUNT, offsetof(struct watched, refused_per_second),
+	 false, "how often it refuses in a second, as in the last seconds"},
 };
 const struct fields rate_fields = {of_rates, sizeof of_rates / sizeof *of_rates};
 
@@ -70,7 +71,8 @@ static int64_t read_clock(clockid_t clock)
 	return now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-/* So much of a difference falls on a minute; the library's limits keep it far from what a double cannot hold. */
+/* So much of a difference falls on a minute; the library's limits keep it far from what a double
+ * cannot hold. */
 static double per_minute(double difference, int64_t elapsed_ns)
 {
 	return elapsed_ns > 0 ? difference * 60e9 / (double)elapsed_ns : 0;
@@ -90,12 +92,13 @@ static int64_t rounded(double nanos)
 	return nanos < 1e6 ? (int64_t)nanos : (int64_t)(nanos / 1e6) * 1000000;
 }
 
-/* Takes over what was seen before, and adds what is seen now. A window that began anew, be it that it was reset,
- * begins with a sample of its own. */
+/* Takes over what was seen before, and adds what is seen now. A window that began anew, be it that
+ * it was reset, begins with a sample of its own. */
 static void sample(struct watched *watched, const struct watched *before, int64_t now_ns)
 {
 	struct sample now = {now_ns, watched->envelope.spent, watched->envelope.commits_granted,
-			     watched->envelope.refused_exceeds_budget + watched->envelope.refused_suspended};
+			     watched->envelope.refused_exceeds_budget +
+				     watched->envelope.refused_suspended};
 	const struct sample *first = watched->samples, *last;
 
 	if (before && before->envelope.id == watched->envelope.id &&
@@ -151,8 +154,8 @@ enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *hand
 	}
 	all = (struct watched *)taken.elements;
 	for (i = 0; i < taken.count; i++) {
-		const struct watched *before = gathering_find(&snapshot->all, all[i].envelope.namespace_name,
-							      all[i].envelope.category);
+		const struct watched *before = gathering_find(
+			&snapshot->all, all[i].envelope.namespace_name, all[i].envelope.category);
 
 		sample(&all[i], before, now_ns);
 		if (!due)
@@ -174,7 +177,8 @@ static bool matches(const struct be_envelope *envelope, const char *search)
 	return strcasestr(name, search) != NULL;
 }
 
-void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments, const char *search)
+void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments,
+		      const char *search)
 {
 	const struct watched *all = (const struct watched *)snapshot->all.elements;
 	struct rows *rows = rows_create(sizeof(struct watched));

@@ -25,8 +25,9 @@ struct holder {
 };
 
 struct watched {
-	struct be_envelope envelope; /* first, so that fields of envelopes are found, and for gathering.h */
-	int64_t spent_per_minute;    /* nanos */
+	struct be_envelope
+		envelope; /* first, so that fields of envelopes are found, and for gathering.h */
+	int64_t spent_per_minute; /* nanos */
 	int64_t granted_per_minute;
 	int64_t refused_per_second;     /* nanos: 500000000 is one in two seconds */
 	struct holder holders[HOLDERS]; /* of what is pending here and below */
@@ -58,7 +59,8 @@ enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *hand
 			     const struct be_filter *filter);
 
 /* Makes the lines: those whose name contains `search`, sorted as the arguments say. */
-void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments, const char *search);
+void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments,
+		      const char *search);
 
 /* The envelope of an id; NULL when there is none. */
 const struct watched *snapshot_find(const struct snapshot *snapshot, uint64_t id);

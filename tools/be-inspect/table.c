@@ -2,13 +2,13 @@
 /*
  * A table on standard output, aligned by libsmartcols.
  *
- * A ledger may have millions of lines, and a row of libsmartcols costs about a kilobyte. So rows are
- * printed and forgotten a chunk at a time; from one chunk to the next a column only ever gets wider. Trees, of
- * envelopes only, are printed whole.
+ * A ledger may have millions of lines, and a row of libsmartcols costs about a kilobyte. So rows
+ * are printed and forgotten a chunk at a time; from one chunk to the next a column only ever gets
+ * wider. Trees, of envelopes only, are printed whole.
  *
- * In a table every cell is escaped here, because libsmartcols lets the characters pass that turn the
- * direction of writing; its own escaping is switched off, which would escape our escapes. With --raw
- * libsmartcols escapes every byte that is not printable ASCII by itself, and blanks.
+ * In a table every cell is escaped here, because libsmartcols lets the characters pass that turn
+ * the direction of writing; its own escaping is switched off, which would escape our escapes. With
+ * --raw libsmartcols escapes every byte that is not printable ASCII by itself, and blanks.
  */
 #include "table.h"
 
@@ -27,8 +27,8 @@
 #define NEARLY_USED_PPM 800000
 #define ALL_USED_PPM 1000000
 
-/* Columns that are left out, one after the other, where a terminal is too narrow for all of the usual ones: those that
- * say what a tree shows, or what changes least. */
+/* Columns that are left out, one after the other, where a terminal is too narrow for all of the
+ * usual ones: those that say what a tree shows, or what changes least. */
 static const char *const dispensable[] = {"parent", "period", "period_end", "refused"};
 
 struct table {
@@ -37,7 +37,9 @@ struct table {
 	size_t waiting; /* rows of this chunk */
 	bool begun;     /* headings were printed, or are not wanted */
 	uint64_t
-		hidden; /* a bit for each column; with --output there may be more columns, and none is hidden */
+		/* a bit for each column; with --output there may be more columns, and none is
+		 * hidden */
+		hidden;
 };
 
 /* libsmartcols says -ENOMEM, and -EINVAL to what never happens here. */
@@ -52,8 +54,8 @@ static bool wants_colours(const struct arguments *arguments)
 {
 	const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
-	return arguments->form != FORM_RAW && isatty(STDOUT_FILENO) && (!no_colour || !*no_colour) &&
-	       terminal && strcmp(terminal, "dumb") != 0;
+	return arguments->form != FORM_RAW && isatty(STDOUT_FILENO) &&
+	       (!no_colour || !*no_colour) && terminal && strcmp(terminal, "dumb") != 0;
 }
 
 static bool is_hidden(const struct table *table, size_t column)
@@ -91,14 +93,16 @@ struct table *table_create(const struct arguments *arguments, bool tree)
 	for (i = 0; i < arguments->column_count; i++) {
 		const struct field *field = arguments->columns[i];
 
-		if (!scols_table_new_column(table->table, field->heading, 0, column_flags(table, i, tree)))
+		if (!scols_table_new_column(table->table, field->heading, 0,
+					    column_flags(table, i, tree)))
 			tool_out_of_memory();
 	}
 	return table;
 }
 
-/* Lets no column of the next chunk be narrower than it was. The columns are made anew without headings, because
- * libsmartcols ignores a hint of the width where all cells are narrower than the heading. */
+/* Lets no column of the next chunk be narrower than it was. The columns are made anew without
+ * headings, because libsmartcols ignores a hint of the width where all cells are narrower than the
+ * heading. */
 static void keep_widths(struct table *table)
 {
 	const struct arguments *arguments = table->arguments;
@@ -111,7 +115,8 @@ static void keep_widths(struct table *table)
 		widths[i] = (double)scols_column_get_width(scols_table_get_column(table->table, i));
 	must(scols_table_remove_columns(table->table));
 	for (i = 0; i < arguments->column_count; i++)
-		if (!scols_table_new_column(table->table, NULL, widths[i], column_flags(table, i, false)))
+		if (!scols_table_new_column(table->table, NULL, widths[i],
+					    column_flags(table, i, false)))
 			tool_out_of_memory();
 	free(widths);
 }

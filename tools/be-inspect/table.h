@@ -7,12 +7,12 @@
 
 struct table;
 
-/* A table of the columns asked for; never NULL. `arguments` must outlive it. In a `tree`, CATEGORY shows what
- * hangs below what. */
+/* A table of the columns asked for; never NULL. `arguments` must outlive it. In a `tree`, CATEGORY
+ * shows what hangs below what. */
 struct table *table_create(const struct arguments *arguments, bool tree);
 
-/* Adds a record, and prints what has gathered now and then. False when it could not be written: there
- * is no use in going on, and tool_close_output() will say why. */
+/* Adds a record, and prints what has gathered now and then. False when it could not be written:
+ * there is no use in going on, and tool_close_output() will say why. */
 bool table_row(struct table *table, const void *record);
 
 /* The same in a tree, which is printed when it is whole: below a line returned before, or NULL. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Restores the terminal in a signal handler, where ncurses may not be called: what ncurses would send at its end is
- * composed beforehand. A file of its own, because term.h takes common words for its macros.
+ * Restores the terminal in a signal handler, where ncurses may not be called: what ncurses would
+ * send at its end is composed beforehand. A file of its own, because term.h takes common words for
+ * its macros.
  */
 #include "terminal.h"
 
@@ -42,8 +43,8 @@ bool terminal_is_a_screen(void)
 
 void terminal_restore_at_crash(void)
 {
-	const char *const capabilities[] = {exit_attribute_mode, orig_pair, keypad_local, cursor_normal,
-					    exit_ca_mode};
+	const char *const capabilities[] = {exit_attribute_mode, orig_pair, keypad_local,
+					    cursor_normal, exit_ca_mode};
 
 	farewell_size = 0;
 	/* The last line, for terminals that have one screen only. */

@@ -4,8 +4,8 @@
  *
  * LMDB follows the pointers in its pages without doubting them, so a damaged page can crash whoever
  * reads it. Therefore a child process opens the environment and reads, and reports through a pipe:
- * sentences first, each a MESSAGE_DIFFERENCE and a text with its NUL, then a MESSAGE_OUTCOME and a struct
- * outcome. When it crashes without an outcome, that is an answer too.
+ * sentences first, each a MESSAGE_DIFFERENCE and a text with its NUL, then a MESSAGE_OUTCOME and a
+ * struct outcome. When it crashes without an outcome, that is an answer too.
  */
 #include "verify.h"
 
@@ -123,7 +123,8 @@ static bool receive(FILE *pipe, struct report *report, struct outcome *outcome)
 	size_t room = 0;
 	int message;
 
-	while ((message = getc(pipe)) == MESSAGE_DIFFERENCE && getdelim(&sentence, &room, '\0', pipe) > 0)
+	while ((message = getc(pipe)) == MESSAGE_DIFFERENCE &&
+	       getdelim(&sentence, &room, '\0', pipe) > 0)
 		print_difference(report, sentence);
 	free(sentence);
 	return message == MESSAGE_OUTCOME && fread(outcome, sizeof *outcome, 1, pipe) == 1;
@@ -148,12 +149,13 @@ static void judge_end(int how, struct outcome *outcome)
 		break;
 	case 0:
 		outcome->status = BE_IO_ERROR;
-		snprintf(outcome->error, sizeof outcome->error, "verifying ended without an answer");
+		snprintf(outcome->error, sizeof outcome->error,
+			 "verifying ended without an answer");
 		break;
 	default:
 		outcome->status = BE_IO_ERROR;
-		snprintf(outcome->error, sizeof outcome->error, "verifying was ended by a signal (%s)",
-			 strsignal(cause));
+		snprintf(outcome->error, sizeof outcome->error,
+			 "verifying was ended by a signal (%s)", strsignal(cause));
 	}
 }
 
@@ -215,11 +217,13 @@ int verify_run(const struct arguments *arguments)
 		continue;
 	if (!answered)
 		judge_end(how, &outcome);
-	if (outcome.status != BE_OK && outcome.status != BE_UNBALANCED && outcome.status != BE_DAMAGED) {
+	if (outcome.status != BE_OK && outcome.status != BE_UNBALANCED &&
+	    outcome.status != BE_DAMAGED) {
 		tool_complain(arguments->environment, outcome.error);
 		return TOOL_EXIT_FAULT;
 	}
-	/* Damage that ended it, rather than a record found damaged on the way, has no sentence yet. */
+	/* Damage that ended it, rather than a record found damaged on the way, has no sentence
+	 * yet. */
 	if (outcome.status != BE_OK && (!outcome.counted || report.differences == 0))
 		print_difference(&report, outcome.error);
 	if (arguments->form == FORM_JSON)

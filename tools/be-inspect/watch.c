@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The live view. It waits for a key, a signal or the next refresh, whichever comes first; a refresh reads the
- * environment in pages, and between two of them no read txn is open. What cannot be read is told in the last
- * line, and tried again.
+ * The live view. It waits for a key, a signal or the next refresh, whichever comes first; a refresh
+ * reads the environment in pages, and between two of them no read txn is open. What cannot be read
+ * is told in the last line, and tried again.
  */
 #include "watch.h"
 
@@ -34,8 +34,8 @@ static const struct {
 
 /* ---- data */
 
-/* The lines anew. A selection stays with its envelope, or where that was; the first line stays the first line,
- * whichever envelope comes first. */
+/* The lines anew. A selection stays with its envelope, or where that was; the first line stays the
+ * first line, whichever envelope comes first. */
 static void arrange(struct watch *watch)
 {
 	const struct snapshot *snapshot = &watch->snapshot;
@@ -65,7 +65,8 @@ static void tell(struct watch *watch, enum be_status status)
 static enum be_status take(struct watch *watch)
 {
 	const struct watched *watched;
-	enum be_status status = snapshot_take(&watch->snapshot, watch->handle, &watch->arguments->filter);
+	enum be_status status =
+		snapshot_take(&watch->snapshot, watch->handle, &watch->arguments->filter);
 
 	tell(watch, status);
 	if (status != BE_OK)
@@ -106,7 +107,8 @@ static void choose_order(struct watch *watch, const char *name)
 	watch->order.descending = orders[next].descending;
 	watch->order.sort = fields_find(&rate_fields, orders[next].key, strlen(orders[next].key));
 	if (!watch->order.sort)
-		watch->order.sort = fields_find(&envelope_fields, orders[next].key, strlen(orders[next].key));
+		watch->order.sort =
+			fields_find(&envelope_fields, orders[next].key, strlen(orders[next].key));
 	arrange_anew(watch);
 }
 
@@ -296,7 +298,8 @@ int watch_run(const struct arguments *arguments)
 	}
 	follow_begin();
 	if (!screen_begin()) {
-		warnx("this terminal (TERM=%s) is not known, or can only print lines; without --watch "
+		warnx("this terminal (TERM=%s) is not known, or can only print lines; without "
+		      "--watch "
 		      "nothing "
 		      "more is needed",
 		      getenv("TERM") ? getenv("TERM") : "");

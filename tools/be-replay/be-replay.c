@@ -60,20 +60,26 @@ enum option_key {
 
 static const struct argp_option options[] = {
 	{"trace", KEY_TRACE, "FILE", 0,
-	 "CSV of TIMESTAMP,ContextTokens,GeneratedTokens; - is standard input (default: 2000 made-up "
+	 "CSV of TIMESTAMP,ContextTokens,GeneratedTokens; - is standard input (default: 2000 "
+	 "made-up "
 	 "requests over an hour)",
 	 0},
 	{"workers", KEY_WORKERS, "N", 0, "Worker processes, 1 to 1000 (default 4)", 0},
 	{"price-in", KEY_PRICE_IN, "AMOUNT", 0, "Price of a million input tokens (default 3)", 0},
-	{"price-out", KEY_PRICE_OUT, "AMOUNT", 0, "Price of a million output tokens (default 15)", 0},
+	{"price-out", KEY_PRICE_OUT, "AMOUNT", 0, "Price of a million output tokens (default 15)",
+	 0},
 	{"max-output", KEY_MAX_OUTPUT, "TOKENS", 0,
-	 "Output tokens that a worker reserves for before it knows (default: the largest output of the "
+	 "Output tokens that a worker reserves for before it knows (default: the largest output of "
+	 "the "
 	 "trace, with which spending never passes the limit)",
 	 0},
-	{"limit", KEY_LIMIT, "AMOUNT", 0, "The budget (default: the existing envelope's, else 100)", 0},
+	{"limit", KEY_LIMIT, "AMOUNT", 0, "The budget (default: the existing envelope's, else 100)",
+	 0},
 	{"period", KEY_PERIOD, "PERIOD", 0,
-	 "total, hourly, daily, weekly or monthly (default: the existing envelope's, else total)", 0},
-	{"namespace", KEY_NAMESPACE, "NAME", 0, "Namespace of the envelope (default: the empty one)", 0},
+	 "total, hourly, daily, weekly or monthly (default: the existing envelope's, else total)",
+	 0},
+	{"namespace", KEY_NAMESPACE, "NAME", 0,
+	 "Namespace of the envelope (default: the empty one)", 0},
 	{"category", KEY_CATEGORY, "NAME", 0, "Category of the envelope (default llm)", 0},
 	{"speed", KEY_SPEED, "FACTOR", 0,
 	 "1 is real time, 60 is sixty times faster, 0 is as fast as possible (default 0)", 0},
@@ -84,14 +90,19 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
 	"Replays a trace of LLM requests against a budget, and says whether it would have held.\v"
-	"DIR is the environment, created when missing. Each worker takes the next request of the trace, "
-	"reserves its estimate, runs it (which takes no time here) and settles what it really cost. "
+	"DIR is the environment, created when missing. Each worker takes the next request of the "
+	"trace, "
+	"reserves its estimate, runs it (which takes no time here) and settles what it really "
+	"cost. "
 	"What a refused request would have cost is counted.\n\n"
-	"The enforcer's clock follows the trace: an hourly budget starts anew after each hour of the trace, "
-	"counted from its first request. be-inspect goes by the machine's clock, and shows the windows of "
+	"The enforcer's clock follows the trace: an hourly budget starts anew after each hour of "
+	"the trace, "
+	"counted from its first request. be-inspect goes by the machine's clock, and shows the "
+	"windows of "
 	"an old trace as over. An envelope that exists is used with what it has spent and is "
 	"never changed; a --limit or --period that differs from it is an error.\n\n"
-	"Exit status: 0 done, whatever the answer; 2 wrong usage; 3 a fault, or a worker that died; "
+	"Exit status: 0 done, whatever the answer; 2 wrong usage; 3 a fault, or a worker that "
+	"died; "
 	"130 ended by SIGINT, SIGTERM or SIGHUP, with a summary of what was done.";
 
 static double parse_speed(struct argp_state *state, const char *text)
@@ -200,9 +211,11 @@ static bool load_trace(const struct settings *settings, struct trace *trace)
 	return true;
 }
 
-static bool work_out_costs(const struct settings *settings, const struct trace *trace, struct costs *costs)
+static bool work_out_costs(const struct settings *settings, const struct trace *trace,
+			   struct costs *costs)
 {
-	int64_t max_output = settings->max_output >= 0 ? settings->max_output : costs_largest_output(trace);
+	int64_t max_output =
+		settings->max_output >= 0 ? settings->max_output : costs_largest_output(trace);
 	size_t line;
 
 	if (costs_of_trace(trace, &settings->prices, max_output, costs, &line))
@@ -227,7 +240,8 @@ static bool prepare_envelope(const struct settings *settings, struct be_enforcer
 			     struct be_envelope *envelope)
 {
 	int64_t limit = settings->limit ? settings->limit : 100 * BE_UNIT;
-	enum be_status status = be_envelope_ensure(handle, settings->category, limit, settings->period, NULL);
+	enum be_status status =
+		be_envelope_ensure(handle, settings->category, limit, settings->period, NULL);
 	char text[BE_AMOUNT_TEXT_SIZE], sentence[512];
 
 	if (status != BE_OK)
@@ -241,11 +255,12 @@ static bool prepare_envelope(const struct settings *settings, struct be_enforcer
 	status = be_amount_format(envelope->limit, text, sizeof text);
 	if (status != BE_OK)
 		return fault(settings->directory, status);
-	snprintf(
-		sentence, sizeof sentence,
-		"the envelope '%s' exists with limit %s and period %s, and be-replay never changes it; leave "
-		"out --limit and --period to use it as it is, or name another DIR, --category or --namespace",
-		settings->category, text, be_period_name(envelope->period));
+	snprintf(sentence, sizeof sentence,
+		 "the envelope '%s' exists with limit %s and period %s, and be-replay never "
+		 "changes it; leave "
+		 "out --limit and --period to use it as it is, or name another DIR, --category or "
+		 "--namespace",
+		 settings->category, text, be_period_name(envelope->period));
 	tool_complain(settings->directory, sentence);
 	return false;
 }
@@ -267,7 +282,8 @@ static int replay(const struct settings *settings, const struct pool_plan *plan,
 
 	pool_run(plan, &result);
 	if (result.failed) {
-		/* What a killed worker had reserved would otherwise stay until somebody needs it. */
+		/* What a killed worker had reserved would otherwise stay until somebody needs
+		 * it. */
 		enum be_status status = be_reap(plan->handle, NULL);
 
 		if (status != BE_OK)
@@ -281,7 +297,8 @@ static int replay(const struct settings *settings, const struct pool_plan *plan,
 }
 
 /* Opens the environment and replays a trace whose costs are known. */
-static int run(const struct settings *settings, const struct trace *trace, const struct costs *costs)
+static int run(const struct settings *settings, const struct trace *trace,
+	       const struct costs *costs)
 {
 	struct be_options open_options = BE_OPTIONS_INIT;
 	struct be_envelope before = BE_ENVELOPE_INIT;

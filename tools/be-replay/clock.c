@@ -19,8 +19,8 @@ int64_t clock_monotonic_ns(void)
 
 struct clock *clock_create(int64_t start_ns, double speed)
 {
-	struct clock *clock =
-		mmap(NULL, sizeof *clock, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct clock *clock = mmap(NULL, sizeof *clock, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (clock == MAP_FAILED)
 		return NULL;

@@ -9,11 +9,12 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens, int64_t *nanos,
-	     bool *rounded)
+bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens,
+	     int64_t *nanos, bool *rounded)
 {
 	const wide million = 1000000;
-	wide product = (wide)input_tokens * (wide)prices->input + (wide)output_tokens * (wide)prices->output;
+	wide product = (wide)input_tokens * (wide)prices->input +
+		       (wide)output_tokens * (wide)prices->output;
 	wide quotient = (product + million - 1) / million;
 
 	if (quotient > INT64_MAX)
@@ -48,7 +49,8 @@ bool costs_of_trace(const struct trace *trace, const struct prices *prices, int6
 
 		if (!cost_of(prices, request->input_tokens, request->output_tokens, &cost->actual,
 			     &actual_rounded) ||
-		    !cost_of(prices, request->input_tokens, max_output, &cost->estimate, &estimate_rounded) ||
+		    !cost_of(prices, request->input_tokens, max_output, &cost->estimate,
+			     &estimate_rounded) ||
 		    __builtin_add_overflow(costs->total, cost->actual, &costs->total)) {
 			*line = request->line;
 			costs_free(costs);

@@ -14,8 +14,8 @@ struct prices {
 	int64_t output;
 };
 
-/* What one request is known to have cost, and what a worker reserves before it knows: the tokens that
- * go in, and as many coming out as the worker allows. */
+/* What one request is known to have cost, and what a worker reserves before it knows: the tokens
+ * that go in, and as many coming out as the worker allows. */
 struct cost {
 	int64_t actual;
 	int64_t estimate;
@@ -28,17 +28,18 @@ struct costs {
 	size_t above;    /* how many actual costs are above their estimate */
 };
 
-/* The cost of one request, rounded up to a nano; *rounded says whether it was. Tokens and prices are
- * 0 or more. False when it is more than an amount can hold. */
-bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens, int64_t *nanos,
-	     bool *rounded);
+/* The cost of one request, rounded up to a nano; *rounded says whether it was. Tokens and prices
+ * are 0 or more. False when it is more than an amount can hold. */
+bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens,
+	     int64_t *nanos, bool *rounded);
 
-/* The largest output of any request: with it as `max_output`, no estimate is below its actual cost. */
+/* The largest output of any request: with it as `max_output`, no estimate is below its actual
+ * cost. */
 int64_t costs_largest_output(const struct trace *trace);
 
-/* Works out every cost before anything is spent. False when a cost, an estimate or the total is more
- * than an amount can hold (*line is the request's) or there is no memory (*line is 0). *costs is the
- * caller's, to be given back with costs_free(). */
+/* Works out every cost before anything is spent. False when a cost, an estimate or the total is
+ * more than an amount can hold (*line is the request's) or there is no memory (*line is 0). *costs
+ * is the caller's, to be given back with costs_free(). */
 bool costs_of_trace(const struct trace *trace, const struct prices *prices, int64_t max_output,
 		    struct costs *costs, size_t *line);
 

@@ -53,7 +53,8 @@ uint64_t histogram_quantile(const struct histogram *histogram, unsigned int per_
 	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS && histogram->count; i++) {
 		seen += histogram->buckets[i];
 		if (seen >= wanted && seen > 0)
-			return bucket_top(i) < histogram->max_ns ? bucket_top(i) : histogram->max_ns;
+			return bucket_top(i) < histogram->max_ns ? bucket_top(i)
+								 : histogram->max_ns;
 	}
 	return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * The pool of workers and the parent that waits for it; pool.h has the rules of memory and signals.
  * A worker ends with status 0 when there is no more work or it was told to stop, and with
- * WORKER_FAULT when the library gave anything but a grant or a refusal for lack of budget: any other
- * status means that the replay can no longer answer its question.
+ * WORKER_FAULT when the library gave anything but a grant or a refusal for lack of budget: any
+ * other status means that the replay can no longer answer its question.
  */
 #include "pool.h"
 
@@ -26,7 +26,8 @@
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are shared between processes");
 
-/* Written by one worker, read by the parent: the counters at any time, the rest once it has ended. */
+/* Written by one worker, read by the parent: the counters at any time, the rest once it has
+ * ended. */
 struct worker {
 	_Alignas(64) _Atomic uint64_t permitted;
 	_Atomic uint64_t refused;
@@ -191,10 +192,11 @@ static void worker_ended(struct pool *pool, unsigned int i, int status)
 		/* It could tell what became of its request, and the others would meet the same. */
 		stop_workers(pool);
 	} else if (WIFSIGNALED(status)) {
-		warnx("worker %u was killed by signal %d (%s); the others go on", i + 1, WTERMSIG(status),
-		      strsignal(WTERMSIG(status)));
+		warnx("worker %u was killed by signal %d (%s); the others go on", i + 1,
+		      WTERMSIG(status), strsignal(WTERMSIG(status)));
 	} else {
-		warnx("worker %u ended with status %d; the others go on", i + 1, WEXITSTATUS(status));
+		warnx("worker %u ended with status %d; the others go on", i + 1,
+		      WEXITSTATUS(status));
 	}
 }
 
@@ -251,8 +253,9 @@ static void await_workers(struct pool *pool, int64_t began_ns)
 	progress_clear(pool->plan->progress);
 }
 
-/* Blocks the signals that end a replay, for good: a second Ctrl-C must not cost the summary. SIGINT and
- * SIGHUP stay out of it where the caller has them ignored, as nohup and a shell's background jobs do. */
+/* Blocks the signals that end a replay, for good: a second Ctrl-C must not cost the summary. SIGINT
+ * and SIGHUP stay out of it where the caller has them ignored, as nohup and a shell's background
+ * jobs do. */
 static void block_signals(struct pool *pool)
 {
 	const int optional[] = {SIGINT, SIGHUP};

@@ -4,12 +4,12 @@
  * through the library. Each takes the next request that nobody has taken, reserves its estimate,
  * "runs" it (which takes no time) and settles its actual cost.
  *
- * SHARED MEMORY. One counter deals the requests out, and each worker has a place of its own that only
- * it writes to; the parent reads all of them at any time. There is no lock, and so a worker that is
- * killed takes at most the one request in its hands with it.
+ * SHARED MEMORY. One counter deals the requests out, and each worker has a place of its own that
+ * only it writes to; the parent reads all of them at any time. There is no lock, and so a worker
+ * that is killed takes at most the one request in its hands with it.
  *
- * SIGNALS. There are no handlers: the signals that end a replay are blocked in all processes and are
- * asked for between two requests, so that none is ever left half done. They stay blocked in the
+ * SIGNALS. There are no handlers: the signals that end a replay are blocked in all processes and
+ * are asked for between two requests, so that none is ever left half done. They stay blocked in the
  * parent after the replay: what follows is short, and the summary must come out.
  */
 #ifndef POOL_H
@@ -35,8 +35,10 @@ struct pool_plan {
 struct pool_result {
 	uint64_t permitted;
 	uint64_t refused;
-	uint64_t unfinished; /* requests that a worker had in its hands when it died or met a fault */
-	uint64_t calls;      /* of be_commit() and be_settle() */
+	uint64_t
+		/* requests that a worker had in its hands when it died or met a fault */
+		unfinished;
+	uint64_t calls; /* of be_commit() and be_settle() */
 	int64_t spent;
 	int64_t refused_cost;
 	int64_t elapsed_ns;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The progress line. It is written in one piece, and its rest is cleared, so that it does not flicker. */
+/* The progress line. It is written in one piece, and its rest is cleared, so that it does not
+ * flicker. */
 #include "progress.h"
 
 #include <stdio.h>
@@ -17,9 +18,10 @@ void progress_draw(const struct pool_result *so_far, uint64_t requests)
 		snprintf(left, sizeof left, "%.0f s", (double)(requests - done) / rate);
 	/* A permitted request is two operations, a refused one is one. */
 	fprintf(stderr,
-		"\r%llu/%llu  permitted %llu  refused %llu  spent %s  %.0f operations/s  left %s\033[K",
-		(unsigned long long)done, (unsigned long long)requests, (unsigned long long)so_far->permitted,
-		(unsigned long long)so_far->refused, spent,
+		"\r%llu/%llu  permitted %llu  refused %llu  spent %s  %.0f operations/s  left "
+		"%s\033[K",
+		(unsigned long long)done, (unsigned long long)requests,
+		(unsigned long long)so_far->permitted, (unsigned long long)so_far->refused, spent,
 		seconds > 0 ? (double)(done + so_far->permitted) / seconds : 0, left);
 	fflush(stderr);
 }

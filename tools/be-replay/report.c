@@ -67,8 +67,8 @@ static void answer(const struct report *report, char *text, size_t size)
 	const struct pool_result *result = report->result;
 	uint64_t done = result->permitted + result->refused;
 	char a[TEXT_SIZE], b[TEXT_SIZE], c[TEXT_SIZE], budget[128];
-	int length = snprintf(budget, sizeof budget, "The budget of %s%s", amount_text(report->limit, a),
-			      per[report->period]);
+	int length = snprintf(budget, sizeof budget, "The budget of %s%s",
+			      amount_text(report->limit, a), per[report->period]);
 
 	if (report->spent_before > 0)
 		snprintf(budget + length, sizeof budget - (size_t)length, ", with %s spent before,",
@@ -79,8 +79,9 @@ static void answer(const struct report *report, char *text, size_t size)
 			 count_text((int64_t)done, a), count_text((int64_t)report->requests, b),
 			 count_text((int64_t)result->refused, c));
 	else if (result->refused == 0)
-		snprintf(text, size, "%s would have held: all %s requests permitted, at a cost of %s.",
-			 budget, count_text((int64_t)done, a), amount_text(result->spent, b));
+		snprintf(text, size,
+			 "%s would have held: all %s requests permitted, at a cost of %s.", budget,
+			 count_text((int64_t)done, a), amount_text(result->spent, b));
 	else
 		snprintf(text, size, "%s would have refused %s of %s requests, costing %s.", budget,
 			 count_text((int64_t)result->refused, a), count_text((int64_t)done, b),
@@ -150,12 +151,15 @@ void report_print(const struct report *report, bool json)
 		{"spent", "spent", AMOUNT, result->spent, false},
 		{"refused_cost", "refused cost", AMOUNT, result->refused_cost, false},
 		{"costs_rounded_up", "costs rounded up", COUNT, (int64_t)report->rounded, true},
-		{"costs_above_estimate", "costs above estimate", COUNT, (int64_t)report->above, true},
+		{"costs_above_estimate", "costs above estimate", COUNT, (int64_t)report->above,
+		 true},
 		{"elapsed_ns", "elapsed", DURATION, result->elapsed_ns, false},
 		{"operations", "operations", COUNT, (int64_t)result->calls, false},
 		{"operations_per_second", "operations per second", COUNT, per_second, false},
-		{"latency_p50_ns", "latency p50", DURATION, (int64_t)histogram_quantile(latency, 500), false},
-		{"latency_p99_ns", "latency p99", DURATION, (int64_t)histogram_quantile(latency, 990), false},
+		{"latency_p50_ns", "latency p50", DURATION,
+		 (int64_t)histogram_quantile(latency, 500), false},
+		{"latency_p99_ns", "latency p99", DURATION,
+		 (int64_t)histogram_quantile(latency, 990), false},
 		{"latency_max_ns", "latency max", DURATION, (int64_t)latency->max_ns, false},
 	};
 	char sentence[320];

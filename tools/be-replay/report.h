@@ -15,8 +15,8 @@ struct report {
 	enum be_period period;
 };
 
-/* Prints it to stdout, as aligned text or as one JSON document; both end in the answer to the question
- * whether the budget would have held. */
+/* Prints it to stdout, as aligned text or as one JSON document; both end in the answer to the
+ * question whether the budget would have held. */
 void report_print(const struct report *report, bool json);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading traces. The whole text is in memory before parsing begins, so that one function, which does
- * no input or output, can be given any bytes by a test. The cursor never passes `end`; each reader of
- * a field either consumes exactly what it understood or says false.
+ * Reading traces. The whole text is in memory before parsing begins, so that one function, which
+ * does no input or output, can be given any bytes by a test. The cursor never passes `end`; each
+ * reader of a field either consumes exactly what it understood or says false.
  */
 #include "trace.h"
 
@@ -32,13 +32,15 @@ static bool take_char(struct cursor *cursor, char wanted)
 	return true;
 }
 
-/* Takes as many digits as there are, at least one and at most `most` of them (18 at the outside). */
+/* Takes as many digits as there are, at least one and at most `most` of them (18 at the
+ * outside). */
 static size_t take_digits(struct cursor *cursor, size_t most, int64_t *value)
 {
 	size_t digits = 0;
 
 	*value = 0;
-	while (digits < most && cursor->at < cursor->end && *cursor->at >= '0' && *cursor->at <= '9') {
+	while (digits < most && cursor->at < cursor->end && *cursor->at >= '0' &&
+	       *cursor->at <= '9') {
 		*value = *value * 10 + (*cursor->at++ - '0');
 		digits++;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Traces of LLM requests: when each one came, and how many tokens went in and came out. Text is
- * validated strictly, because a trace that is half understood gives a wrong answer that looks right.
- * Nothing here knows of budgets or prices.
+ * validated strictly, because a trace that is half understood gives a wrong answer that looks
+ * right. Nothing here knows of budgets or prices.
  */
 #ifndef TRACE_H
 #define TRACE_H
@@ -35,18 +35,18 @@ struct trace_problem {
 	char text[256];
 };
 
-/* Parses lines of TIMESTAMP,ContextTokens,GeneratedTokens. A timestamp is YYYY-MM-DD HH:MM:SS with at
- * most nine decimals, in UTC, from 1971 to 2200. Lines end in LF or CRLF, the last one in either or
- * in nothing; the header line may be missing; empty lines are allowed at the very end only. `text`
- * needs no NUL. True on success, and *trace is the caller's (trace_free()); otherwise *problem says
- * why, and *trace is empty. */
+/* Parses lines of TIMESTAMP,ContextTokens,GeneratedTokens. A timestamp is YYYY-MM-DD HH:MM:SS with
+ * at most nine decimals, in UTC, from 1971 to 2200. Lines end in LF or CRLF, the last one in either
+ * or in nothing; the header line may be missing; empty lines are allowed at the very end only.
+ * `text` needs no NUL. True on success, and *trace is the caller's (trace_free()); otherwise
+ * *problem says why, and *trace is empty. */
 bool trace_parse(const char *text, size_t size, struct trace *trace, struct trace_problem *problem);
 
 /* Reads and parses the file `path`; "-" is standard input. */
 bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem);
 
-/* Makes the built-in trace: 2 000 requests over an hour, the same ones each time. False when there is
- * no memory. */
+/* Makes the built-in trace: 2 000 requests over an hour, the same ones each time. False when there
+ * is no memory. */
 bool trace_builtin(struct trace *trace);
 
 /* Frees what a trace holds and empties it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The values of options, for argp parsers. argp_error() does not return here: it ends the process, for
- * none of the tools parses with ARGP_NO_EXIT. The text is escaped, because it may come from a script that
- * got it from elsewhere.
+ * The values of options, for argp parsers. argp_error() does not return here: it ends the process,
+ * for none of the tools parses with ARGP_NO_EXIT. The text is escaped, because it may come from a
+ * script that got it from elsewhere.
  */
 #include "argument.h"
 
@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void argument_refuse(const struct argp_state *state, const char *option, const char *text, const char *reason)
+void argument_refuse(const struct argp_state *state, const char *option, const char *text,
+		     const char *reason)
 {
 	char *safe = text_escape(text);
 
@@ -32,8 +33,8 @@ int64_t argument_amount(const struct argp_state *state, const char *option, cons
 	return amount;
 }
 
-uint64_t argument_count(const struct argp_state *state, const char *option, const char *text, uint64_t least,
-			uint64_t most)
+uint64_t argument_count(const struct argp_state *state, const char *option, const char *text,
+			uint64_t least, uint64_t most)
 {
 	uint64_t count = 0;
 	const char *digit;
@@ -44,8 +45,8 @@ uint64_t argument_count(const struct argp_state *state, const char *option, cons
 		    __builtin_add_overflow(count, (uint64_t)(*digit - '0'), &count))
 			break;
 	if (digit == text || *digit != '\0' || count < least || count > most) {
-		snprintf(reason, sizeof reason, "a whole number from %" PRIu64 " to %" PRIu64 " is needed",
-			 least, most);
+		snprintf(reason, sizeof reason,
+			 "a whole number from %" PRIu64 " to %" PRIu64 " is needed", least, most);
 		argument_refuse(state, option, text, reason);
 	}
 	return count;
@@ -60,19 +61,22 @@ int64_t argument_duration(const struct argp_state *state, const char *option, co
 	return duration_ns;
 }
 
-int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns)
+int64_t argument_moment(const struct argp_state *state, const char *option, const char *text,
+			int64_t now_ns)
 {
 	int64_t moment_ns = 0;
 
 	if (!moment_parse(text, now_ns, &moment_ns))
 		argument_refuse(state, option, text,
-				"a time is needed: 2023-11-16, '2023-11-16 18:15:46', 2023-11-16T18:15:46Z, "
+				"a time is needed: 2023-11-16, '2023-11-16 18:15:46', "
+				"2023-11-16T18:15:46Z, "
 				"@1700158546, or "
 				"90s, 30m, 1h, 7d, 2w ago");
 	return moment_ns;
 }
 
-enum be_durability argument_durability(const struct argp_state *state, const char *option, const char *text)
+enum be_durability argument_durability(const struct argp_state *state, const char *option,
+				       const char *text)
 {
 	if (strcmp(text, "process") == 0)
 		return BE_DURABILITY_PROCESS;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The values of options, for argp parsers. Each call returns the value, or prints the option, the text
- * and what is wrong with it, and ends the process with TOOL_EXIT_USAGE. `option` is "--name". */
+/* The values of options, for argp parsers. Each call returns the value, or prints the option, the
+ * text and what is wrong with it, and ends the process with TOOL_EXIT_USAGE. `option` is
+ * "--name". */
 #ifndef ARGUMENT_H
 #define ARGUMENT_H
 
@@ -12,20 +13,23 @@
 int64_t argument_amount(const struct argp_state *state, const char *option, const char *text);
 
 /* A whole number from `least` to `most`. */
-uint64_t argument_count(const struct argp_state *state, const char *option, const char *text, uint64_t least,
-			uint64_t most);
+uint64_t argument_count(const struct argp_state *state, const char *option, const char *text,
+			uint64_t least, uint64_t most);
 
 /* A duration such as 90s or 1h, in nanoseconds. */
 int64_t argument_duration(const struct argp_state *state, const char *option, const char *text);
 
 /* A moment; see moment_parse() for what it may look like. */
-int64_t argument_moment(const struct argp_state *state, const char *option, const char *text, int64_t now_ns);
+int64_t argument_moment(const struct argp_state *state, const char *option, const char *text,
+			int64_t now_ns);
 
 /* full or process. */
-enum be_durability argument_durability(const struct argp_state *state, const char *option, const char *text);
+enum be_durability argument_durability(const struct argp_state *state, const char *option,
+				       const char *text);
 
 /* hourly, daily, weekly, monthly or total. */
-enum be_period argument_period(const struct argp_state *state, const char *option, const char *text);
+enum be_period argument_period(const struct argp_state *state, const char *option,
+			       const char *text);
 
 /* Only the end: for values that one tool alone has. */
 void argument_refuse(const struct argp_state *state, const char *option, const char *text,

@@ -2,8 +2,8 @@
 /*
  * Moments and durations as people write them.
  *
- * Every field has a fixed number of digits and must be in its range, because the C library would take
- * the 31st of February for a day in March.
+ * Every field has a fixed number of digits and must be in its range, because the C library would
+ * take the 31st of February for a day in March.
  */
 #include "moment.h"
 
@@ -181,7 +181,8 @@ void moment_format(int64_t moment_ns, int decimals, char text[MOMENT_TEXT_SIZE])
 		char digits[24];
 
 		snprintf(digits, sizeof digits, "%09" PRId64, nanoseconds);
-		used += (size_t)snprintf(text + used, MOMENT_TEXT_SIZE - used, ".%.*s", decimals, digits);
+		used += (size_t)snprintf(text + used, MOMENT_TEXT_SIZE - used, ".%.*s", decimals,
+					 digits);
 	}
 	snprintf(text + used, MOMENT_TEXT_SIZE - used, "Z");
 }
@@ -196,7 +197,8 @@ void duration_format(int64_t duration_ns, char text[DURATION_TEXT_SIZE])
 	else if (hours > 0)
 		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "h%" PRId64 "m", hours, minutes % 60);
 	else if (minutes > 0)
-		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "m%" PRId64 "s", minutes, seconds % 60);
+		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "m%" PRId64 "s", minutes,
+			 seconds % 60);
 	else
 		snprintf(text, DURATION_TEXT_SIZE, "%" PRId64 "s", seconds);
 }

@@ -15,16 +15,17 @@
 #include <wchar.h>
 #include <wctype.h>
 
-/* The marks, embeddings, overrides and isolates of bidirectional writing: the C library counts them as
- * printable. */
+/* The marks, embeddings, overrides and isolates of bidirectional writing: the C library counts them
+ * as printable. */
 static bool turns_direction(wchar_t character)
 {
 	return character == 0x061c || character == 0x200e || character == 0x200f ||
-	       (character >= 0x202a && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
+	       (character >= 0x202a && character <= 0x202e) ||
+	       (character >= 0x2066 && character <= 0x2069);
 }
 
-/* How many bytes from `text` on, which is not at its end, are one character to be printed as it is; 0
- * when the first byte must be escaped. */
+/* How many bytes from `text` on, which is not at its end, are one character to be printed as it is;
+ * 0 when the first byte must be escaped. */
 static size_t printable_size(const char *text, size_t left)
 {
 	wchar_t character;

@@ -2,11 +2,11 @@
 /*
  * How a tool begins and ends.
  *
- * A tool whose reader has gone away (`| head`) is to end without a word. That is what SIGPIPE does by
- * itself, but a parent that ignores the signal hands that down, so the default is restored.
+ * A tool whose reader has gone away (`| head`) is to end without a word. That is what SIGPIPE does
+ * by itself, but a parent that ignores the signal hands that down, so the default is restored.
  *
- * LMDB trusts the pages of a data file, and a damaged one can crash whoever reads it. A tool then says so and
- * exits as after any other fault.
+ * LMDB trusts the pages of a data file, and a damaged one can crash whoever reads it. A tool then
+ * says so and exits as after any other fault.
  */
 #include "tool.h"
 
@@ -33,8 +33,8 @@ void tool_restore_with(void (*function)(void))
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 
-/* Only what a signal handler may do. The name and the text are two writes, and neither matters more than to
- * end. */
+/* Only what a signal handler may do. The name and the text are two writes, and neither matters more
+ * than to end. */
 static void end_crashed(int signal_number)
 {
 	static const char text[] =
@@ -44,7 +44,8 @@ static void end_crashed(int signal_number)
 	(void)signal_number;
 	if (restore)
 		restore();
-	if (write(STDERR_FILENO, program_invocation_short_name, strlen(program_invocation_short_name)) < 0 ||
+	if (write(STDERR_FILENO, program_invocation_short_name,
+		  strlen(program_invocation_short_name)) < 0 ||
 	    write(STDERR_FILENO, text, sizeof text - 1) < 0)
 		_exit(TOOL_EXIT_FAULT);
 	_exit(TOOL_EXIT_FAULT);
@@ -126,10 +127,11 @@ void tool_complain_of_file(const char *path, bool for_writing)
 			sentence = for_writing ? "write permission on it is missing"
 					       : "read permission on it is missing";
 		else
-			sentence = errno == ENOENT
-					   ? "it has to be made, and write permission on the directory "
-					     "above it is missing"
-					   : "search (x) permission on a directory above it is missing";
+			sentence = errno == ENOENT ? "it has to be made, and write permission on "
+						     "the directory "
+						     "above it is missing"
+						   : "search (x) permission on a directory above "
+						     "it is missing";
 	}
 	tool_complain(path, sentence);
 }

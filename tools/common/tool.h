@@ -15,15 +15,17 @@ enum {
 /* For argp_program_version: TOOL_VERSION("be-ctl"). */
 #define TOOL_TEXT(number) #number
 #define TOOL_NUMBERS(major, minor, patch) TOOL_TEXT(major) "." TOOL_TEXT(minor) "." TOOL_TEXT(patch)
-#define TOOL_VERSION(name) name " " TOOL_NUMBERS(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH)
+#define TOOL_VERSION(name)                                                                         \
+	name " " TOOL_NUMBERS(BE_VERSION_MAJOR, BE_VERSION_MINOR, BE_VERSION_PATCH)
 
 /* The first call of main(). The locale is the user's, but its characters are UTF-8, as names are; a
- * closed pipe ends the process quietly, and a crash with a sentence and TOOL_EXIT_FAULT (a child's by
- * its signal); argp's usage errors exit with TOOL_EXIT_USAGE. */
+ * closed pipe ends the process quietly, and a crash with a sentence and TOOL_EXIT_FAULT (a child's
+ * by its signal); argp's usage errors exit with TOOL_EXIT_USAGE. */
 void tool_start(void);
 
-/* False once something could not be written to standard output, and there is no use in going on. To be
- * asked right after writing, while errno tells the reason, which is kept for tool_close_output(). */
+/* False once something could not be written to standard output, and there is no use in going on. To
+ * be asked right after writing, while errno tells the reason, which is kept for
+ * tool_close_output(). */
 bool tool_output_is_sound(void);
 
 /* The last call of main(): closes standard output. When anything could not be written it says so on
@@ -34,11 +36,12 @@ void tool_close_output(void);
  * left out when the sentence begins with it. */
 void tool_complain(const char *subject, const char *sentence);
 
-/* The same of a file that could not be opened, by errno; of a lack of permission it says which one. */
+/* The same of a file that could not be opened, by errno; of a lack of permission it says which
+ * one. */
 void tool_complain_of_file(const char *path, bool for_writing);
 
-/* What puts the terminal right before the sentence of a crash, or of no memory; NULL for nothing. It is called in a
- * signal handler, and may do only what one may. */
+/* What puts the terminal right before the sentence of a crash, or of no memory; NULL for nothing.
+ * It is called in a signal handler, and may do only what one may. */
 void tool_restore_with(void (*function)(void));
 
 /* Ends the process with TOOL_EXIT_FAULT, saying that there is no memory left. */
