@@ -5,6 +5,7 @@
 
 #include "environment/environment.h"
 #include "records/record.h"
+#include "rules/operation.h"
 
 /* Address space for an environment, when nobody says otherwise. */
 #define ENFORCER_DEFAULT_MAP_SIZE (UINT64_C(64) << 30)

@@ -22,7 +22,8 @@
 #ifndef RECORD_H
 #define RECORD_H
 
-#include "rules/operation.h"
+#include "records/name.h"
+#include "sharing/owner.h"
 
 #include <budget_enforcer_storage.h>
 

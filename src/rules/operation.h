@@ -7,15 +7,8 @@
 #ifndef OPERATION_H
 #define OPERATION_H
 
-#include "rules/name.h"
-
-/* Who holds a commit: the slot and generation that owner.c gave this process. Generation 0 is
- * nobody: storages of which only one process knows have no owners. */
-struct owner {
-	uint64_t generation;
-	uint32_t slot;
-	uint32_t pid;
-};
+#include "records/name.h"
+#include "sharing/owner.h"
 
 struct operation {
 	enum be_operation kind;

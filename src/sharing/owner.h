@@ -24,14 +24,21 @@
 #ifndef OWNER_H
 #define OWNER_H
 
-#include "rules/operation.h"
-
+#include <budget_enforcer.h>
 #include <sys/types.h>
 
 /* As many as LMDB has reader slots here. */
 #define OWNER_SLOTS 4096
 
 struct owners;
+
+/* Who holds a commit: the slot and generation that owners_open() gave this process. Generation 0 is
+ * nobody: storages of which only one process knows have no owners. */
+struct owner {
+	uint64_t generation;
+	uint32_t slot;
+	uint32_t pid;
+};
 
 /* Opens the file in `directory`, making it where missing, and registers this process. One who was
  * alone holds the opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,

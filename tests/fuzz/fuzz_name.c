@@ -4,7 +4,7 @@
  * together, bit by bit, and then asks whether it may be there and was written in the shortest way.
  */
 #include "fuzz.h"
-#include "rules/name.h"
+#include "records/name.h"
 
 #include <stdbool.h>
 

@@ -4,7 +4,7 @@
  * of the right length, wherever in a text the character stands. Every text is judged in a buffer
  * that ends where it ends, so that a sanitizer sees a byte read too far.
  */
-#include "rules/name.h"
+#include "records/name.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

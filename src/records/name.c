@@ -5,7 +5,7 @@
  * be_check() sets a category on every call, so ASCII is looked at eight bytes at a time and only
  * what remains goes through the UTF-8 decoder, byte by byte. No byte behind a text's NUL is read.
  */
-#include "rules/name.h"
+#include "records/name.h"
 #include "base/error.h"
 
 #include <string.h>
