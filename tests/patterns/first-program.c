@@ -12,8 +12,8 @@ int main(int argc, char **argv)
 
 	if (be_open(argc > 1 ? argv[1] : "budget", NULL, &budget) != BE_OK ||
 	    be_envelope_ensure(budget, "llm", 5 * BE_UNIT, BE_PERIOD_DAILY, NULL) != BE_OK ||
-	    be_commit(budget, "llm", 400000000, "summarise a page", &id) !=
-		    BE_OK) { /* 0.40 at most */
+	    /* 0.40 at most */
+	    be_commit(budget, "llm", 400000000, "summarise a page", &id) != BE_OK) {
 		fprintf(stderr, "no call: %s\n", be_last_error());
 		return 1;
 	}

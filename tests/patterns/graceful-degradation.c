@@ -22,20 +22,18 @@ static const struct model {
 } models[] = {{"large", 400000000}, {"medium", 150000000}, {"small", 20000000}};
 #define MODELS (sizeof models / sizeof models[0])
 
-/* The best model that the budget allows, its price reserved under *id; MODELS when it allows
- * none. */
+/* The best model that the budget allows, its price reserved under *id. MODELS: it allows none. */
 static size_t reserve_best(struct be_enforcer *budget, uint64_t *id)
 {
 	size_t best;
 
 	for (best = 0; best < MODELS; best++) {
-		enum be_status status =
-			be_commit(budget, "llm", models[best].price, models[best].name, id);
+		const struct model *model = &models[best];
+		enum be_status status = be_commit(budget, "llm", model->price, model->name, id);
 		if (status == BE_OK)
 			break;
 		if (status != BE_EXCEEDS_BUDGET)
-			/* suspended, say, or a fault: a cheaper model would not help */
-			must(status);
+			must(status); /* suspended or a fault: a cheaper model would not help */
 	}
 	return best;
 }
