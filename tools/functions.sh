@@ -5,12 +5,15 @@
 top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 
 # The Debian packages that are needed, in one place. By dpkg-dev, meson knows where libraries are installed.
+# One with a question mark is left out where the release does not have it, and what needs it is skipped.
 # shellcheck disable=SC2034 # Used by those who source this.
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
 	libsmartcols-dev libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
-packages_to_test=(libcriterion-dev g++ clang clang-format clang-tidy libclang-rt-dev valgrind strace tmux
-	prometheus mandoc zsh python3-jsonschema)
+packages_to_test=(libcriterion-dev g++ 'clang-format-14?' valgrind strace tmux prometheus mandoc zsh
+	python3-jsonschema)
+# shellcheck disable=SC2034
+packages_to_test_fully=(clang 'clang-tidy-14?' libclang-rt-dev)
 
 say() {
 	printf '\n== %s\n' "$*"
@@ -21,18 +24,34 @@ fail() {
 	exit 1
 }
 
+# Is it offered by the lists that apt has? Only a real package has a candidate.
+is_offered() {
+	apt-cache policy "$1" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null
+}
+
+# find_missing PACKAGE...: sets `missing` to those that are not installed. Without any lists (a new
+# container has none) nobody knows what is offered.
+find_missing() {
+	local package name
+
+	missing=()
+	for package; do
+		name=${package%\?}
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] || continue
+		[ "$package" = "$name" ] || is_offered "$name" || ! is_offered gcc || continue
+		missing+=("$name")
+	done
+}
+
 # install_packages PACKAGE...: installs those that are not there yet.
 install_packages() {
-	local package missing=() as_root=()
+	local missing as_root=()
 
 	if ! command -v apt-get >/dev/null; then
-		echo "This is no Debian-like system. What these Debian packages hold must be there: $*"
+		echo "This is no Debian-like system. What these Debian packages hold must be there: ${*%\?}"
 		return
 	fi
-	for package; do
-		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
-			missing+=("$package")
-	done
+	find_missing "$@"
 	[ ${#missing[@]} -gt 0 ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null ||
@@ -42,6 +61,7 @@ install_packages() {
 	say "Installing ${missing[*]}"
 	"${as_root[@]}" apt-get -q -o DPkg::Lock::Timeout=300 update ||
 		echo "The lists of packages could not all be brought up to date; going on with what there is."
+	find_missing "$@"
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "${missing[@]}" </dev/null ||
 		fail "the packages could not be installed: ${missing[*]}"
