@@ -35,3 +35,12 @@ available() {
 	"$ctl" check --json --category "$1" --amount 9000000000 "$budget" >"$work/output" 2>/dev/null || true
 	matches "$work/output" "*\"available\": \"$2\"*" || fail "not $2 available: $(<"$work/output")"
 }
+
+# wait_until COMMAND...: until it succeeds. A machine under load may take its time.
+wait_until() {
+	local deadline=$((SECONDS + 60))
+
+	until "$@"; do
+		[ "$SECONDS" -lt "$deadline" ] || fail "$* is not so after a minute"
+	done
+}

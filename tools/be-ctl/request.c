@@ -11,6 +11,7 @@
 #include "tool.h"
 
 #include <argp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,15 +55,19 @@ static const struct {
 		 "When that time is over, charge the amount rather than free it"},
 	[OPTION_COST_FD] =
 		{"cost-fd", "N",
-		 "The command writes what it has really cost to its file descriptor N, 3 or more"},
+		 "The command writes what it has really cost to its file descriptor N, 3 or more, "
+		 "one number a line"},
 	[OPTION_COST_FILE] =
 		{"cost-file", "FILE",
 		 "The command writes what it has really cost into FILE, which is emptied before "
 		 "it is run"},
-	[OPTION_CHARGE_ON_FAILURE] =
-		{"charge-on-failure", NULL,
-		 "Charge also a command that fails, and, when be-ctl is killed, the "
-		 "estimate"},
+	[OPTION_CHARGE_ON_FAILURE] = {"charge-on-failure", NULL,
+				      "Charge the estimate also when the command fails without "
+				      "having told its cost, and "
+				      "when be-ctl is killed"},
+	[OPTION_DEATH_SIGNAL] =
+		{"death-signal", "SIGNAL",
+		 "What the command gets when be-ctl is killed: TERM (default), KILL or none"},
 	[OPTION_BEFORE] =
 		{"before", "TIME",
 		 "Remove what was charged or ended before that: 2023-11-16, '2023-11-16 18:15:46', "
@@ -131,6 +136,17 @@ static int64_t parse_limit(const struct argp_state *state, const char *text)
 	return limit;
 }
 
+static int parse_death_signal(const struct argp_state *state, const char *text)
+{
+	if (strcmp(text, "TERM") == 0)
+		return SIGTERM;
+	if (strcmp(text, "KILL") == 0)
+		return SIGKILL;
+	if (strcmp(text, "none") != 0)
+		argument_refuse(state, "--death-signal", text, "it is TERM, KILL or none");
+	return 0;
+}
+
 static void take_amount(const struct argp_state *state, const char *option, const char *text,
 			struct request *request)
 {
@@ -189,6 +205,9 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_CHARGE_ON_FAILURE:
 		request->charge_on_failure = true;
+		break;
+	case OPTION_DEATH_SIGNAL:
+		request->death_signal = parse_death_signal(state, text);
 		break;
 	case OPTION_BEFORE:
 		request->before_ns = argument_moment(state, "--before", text, moment_now_ns());
@@ -324,8 +343,11 @@ void request_parse(const struct verb *verb, int argc, char **argv, struct reques
 			    filter_help, NULL};
 	unsigned count = 0;
 
-	*request = (struct request){
-		.verb = verb, .ttl_ms = DEFAULT_TTL_MS, .cost_fd = -1, .period = BE_PERIOD_TOTAL};
+	*request = (struct request){.verb = verb,
+				    .ttl_ms = DEFAULT_TTL_MS,
+				    .cost_fd = -1,
+				    .death_signal = SIGTERM,
+				    .period = BE_PERIOD_TOTAL};
 	for (unsigned option = 0; option < OPTION_COUNT; option++)
 		if (verb->takes & UINT32_C(1) << option)
 			shown[count++] = (struct argp_option){.name = options[option].name,

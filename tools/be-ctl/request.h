@@ -26,6 +26,7 @@ enum request_option {
 	OPTION_COST_FD,
 	OPTION_COST_FILE,
 	OPTION_CHARGE_ON_FAILURE,
+	OPTION_DEATH_SIGNAL,
 	OPTION_BEFORE,
 	OPTION_DRY_RUN,
 	OPTION_PRUNE,
@@ -79,7 +80,8 @@ struct request {
 	int64_t start_ns;
 	int64_t before_ns;
 	uint64_t ttl_ms;
-	int cost_fd; /* -1: not given */
+	int cost_fd;      /* -1: not given */
+	int death_signal; /* 0: none */
 	uint32_t mode;
 	enum be_period period;
 	enum be_durability durability;

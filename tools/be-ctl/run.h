@@ -5,10 +5,12 @@
 
 #include "request.h"
 
-/* Exit statuses besides the command's own. EX_TEMPFAIL of <sysexits.h>, and those of env and
- * timeout. */
+/* Exit statuses besides the command's own. EX_TEMPFAIL of <sysexits.h>, two of our own, and those of
+ * env and timeout. */
 enum {
 	RUN_EXIT_REFUSED = 75,
+	RUN_EXIT_UNREADABLE = 122,
+	RUN_EXIT_UNCHARGED = 123,
 	RUN_EXIT_FAILED = 125,
 	RUN_EXIT_NOT_RUN = 126,
 	RUN_EXIT_NOT_FOUND = 127,

@@ -346,7 +346,7 @@ const struct verb verbs[] = {
 	 .summary = "Reserves the estimate, runs COMMAND, and charges what it has cost",
 	 .details = run_help,
 	 .takes = ENVELOPE | SET(ESTIMATE) | SET(DESCRIPTION) | SET(COST_FD) | SET(COST_FILE) |
-		  SET(CHARGE_ON_FAILURE) | SET(DURABILITY),
+		  SET(CHARGE_ON_FAILURE) | SET(DEATH_SIGNAL) | SET(DURABILITY),
 	 .needs = SET(CATEGORY) | SET(ESTIMATE),
 	 .operands = OPERANDS_COMMAND,
 	 .run = run_run},
