@@ -161,6 +161,7 @@ enum be_status {
 	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it open */
 	BE_OTHER_DURABILITY = -139,    /* the environment is in use with the other durability */
 	BE_ALREADY_THERE = -140,       /* backup, restore: something has that name; nothing is written over */
+	BE_OLDER_FORMAT = -141,        /* written by an earlier version, which this one cannot read */
 
 	/* Faults of the machine, -160 to -199. */
 	BE_PERMISSION = -160,       /* be_last_error() names the file and the permission */
@@ -225,7 +226,8 @@ struct be_envelope {
 	uint64_t id;              /* never reused in an environment */
 	int64_t limit;            /* nanos, as are the next three */
 	int64_t spent;            /* in the current window */
-	int64_t committed;        /* sum of the pending commits */
+	int64_t committed;        /* sum of the pending commits; those that are expired or orphaned are
+	                             among them until they are reaped: be_commits_each() tells */
 	int64_t available;        /* max(0, limit - spent - committed) */
 	int64_t utilization_ppm;  /* (spent + committed) / limit in millionths, rounded down; INT64_MAX
 	                             when it would be more */
@@ -237,6 +239,11 @@ struct be_envelope {
 	uint64_t commits_granted; /* since it was created, its descendants' included; never goes back */
 	uint64_t refused_exceeds_budget; /* checks, commits and extensions that this envelope refused since */
 	uint64_t refused_suspended;      /* it was created, by reason: see COUNTS OF REFUSALS */
+	uint64_t expired_released;  /* commits that were reaped since it was created, its descendants' */
+	uint64_t expired_charged;   /* included: because their deadline had passed, and their amount */
+	uint64_t orphaned_released; /* was freed or charged; and because their owner had died */
+	uint64_t orphaned_charged;
+	uint64_t settled_late;      /* commits that were settled after they had been reaped; likewise */
 	bool suspended;
 	bool has_parent;
 	char namespace_name[BE_NAME_SIZE];
@@ -265,8 +272,8 @@ enum be_commit_state {
 	BE_COMMIT_PENDING = 0,
 	BE_COMMIT_RELEASED = 1,
 	BE_COMMIT_SETTLED = 2,
-	BE_COMMIT_EXPIRED = 3,  /* reaped: its deadline passed */
-	BE_COMMIT_ORPHANED = 4, /* reaped: its owner died */
+	BE_COMMIT_EXPIRED = 3,  /* its deadline passed */
+	BE_COMMIT_ORPHANED = 4, /* its owner died */
 };
 
 /* What becomes of a commit's amount when it expires or its owner dies. */
@@ -276,10 +283,11 @@ enum be_reap_policy {
 	                        BE_OVERFLOW, the commit stays pending */
 };
 
-/* A pending commit, as be_commits_each() lists them. */
+/* A commit that holds money, as be_commits_each() lists them. */
 struct be_commit_info {
 	uint32_t size;
-	enum be_commit_state state;
+	enum be_commit_state state; /* pending; or expired or orphaned: it will be reaped as that by the
+	                               first who needs the money, and holds it until then */
 	enum be_reap_policy reap_policy;
 	uint32_t owner_pid;
 	uint64_t id;
@@ -601,6 +609,11 @@ struct be_statistics {
 	uint64_t next_envelope_id; /* one more than the last id given out, as are the next two */
 	uint64_t next_commit_id;
 	uint64_t next_transaction_id;
+	uint64_t expired_released;  /* commits that were reaped so far, or settled late, in all envelopes */
+	uint64_t expired_charged;   /* that there ever were: see struct be_envelope */
+	uint64_t orphaned_released;
+	uint64_t orphaned_charged;
+	uint64_t settled_late;
 	uint64_t file_size; /* bytes of data.mdb */
 	uint64_t map_size;  /* bytes it can grow to, as this process has it open */
 	uint64_t page_size; /* bytes */
@@ -674,8 +687,8 @@ BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *pat
 /* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is
  * written over, and a live environment least of all. It appears when it is whole, and flushed; the directory
  * has mode 0700, its file 0600. Whoever is killed while he makes it leaves a directory named `directory`, a point
- * and six characters more, which is of no use. Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED or
- * NEWER_FORMAT say what is wrong with the backup. */
+ * and six characters more, which is of no use. Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED,
+ * NEWER_FORMAT or OLDER_FORMAT say what is wrong with the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
 /* ------------------------------------------------------------ initialisers */

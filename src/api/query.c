@@ -110,6 +110,15 @@ static bool owner_lives(struct environment *environment, const struct commit *co
 	       owners_alive(environment->owners, &commit->owner);
 }
 
+/* As what it is due to be reaped, in the order in which reaping looks; else it is pending. */
+static enum be_commit_state state_of(const struct listing *listing,
+				     const struct be_commit_info *info)
+{
+	if (info->deadline_ns != 0 && info->deadline_ns <= listing->now_ns)
+		return BE_COMMIT_EXPIRED;
+	return info->owner_alive || info->detached ? BE_COMMIT_PENDING : BE_COMMIT_ORPHANED;
+}
+
 static int read_commit(struct listing *listing, struct ledger *ledger, union row *row,
 		       bool *matches)
 {
@@ -126,7 +135,6 @@ static int read_commit(struct listing *listing, struct ledger *ledger, union row
 		return 0;
 	memset(info, 0, sizeof *info);
 	info->size = sizeof *info;
-	info->state = commit.state;
 	info->reap_policy = commit.reap_policy;
 	info->owner_pid = commit.owner.pid;
 	info->id = commit.id;
@@ -135,6 +143,7 @@ static int read_commit(struct listing *listing, struct ledger *ledger, union row
 	info->deadline_ns = commit.deadline_ns;
 	info->detached = commit.detached;
 	info->owner_alive = owner_lives(listing->environment, &commit);
+	info->state = state_of(listing, info);
 	memcpy(info->namespace_name, commit.name.namespace_name, commit.name.namespace_size);
 	memcpy(info->category, commit.name.category, commit.name.category_size);
 	memcpy(info->description, commit.description, commit.description_size);

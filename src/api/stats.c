@@ -62,6 +62,11 @@ static enum be_status read_header(struct environment *environment, struct be_sta
 	stats->next_envelope_id = header.next_envelope_id;
 	stats->next_commit_id = header.next_commit_id;
 	stats->next_transaction_id = header.next_transaction_id;
+	stats->expired_released = header.lapses[LAPSE_EXPIRED_RELEASED];
+	stats->expired_charged = header.lapses[LAPSE_EXPIRED_CHARGED];
+	stats->orphaned_released = header.lapses[LAPSE_ORPHANED_RELEASED];
+	stats->orphaned_charged = header.lapses[LAPSE_ORPHANED_CHARGED];
+	stats->settled_late = header.lapses[LAPSE_SETTLED_LATE];
 	return BE_OK;
 }
 

@@ -298,7 +298,7 @@ static enum be_status before_last_txn(struct verifier *verifier)
  * goes on. */
 static bool met_damage(int found)
 {
-	return found == BE_DAMAGED || found == BE_NEWER_FORMAT;
+	return found == BE_DAMAGED || found == BE_NEWER_FORMAT || found == BE_OLDER_FORMAT;
 }
 
 static enum be_status visit_envelope(struct verifier *verifier, struct ledger *ledger,

@@ -69,6 +69,8 @@ static const struct {
 				    "What is there is no environment of this library"},
 	[-BE_NEWER_FORMAT] = {"newer_format",
 			      "A later version wrote the environment; update this library"},
+	[-BE_OLDER_FORMAT] = {"older_format",
+			      "An earlier version wrote the environment; use that or begin anew"},
 	[-BE_DAMAGED] = {"damaged",
 			 "A file or record of the environment is damaged; restore a backup"},
 	[-BE_UNBALANCED] = {"unbalanced",

@@ -38,6 +38,12 @@ static enum be_status damaged(const char *what, enum be_status status)
 		return error_set(status,
 				 "%s was written by a later version of this library: upgrade it",
 				 what);
+	if (status == BE_OLDER_FORMAT)
+		return error_set(
+			status,
+			"%s was written by an earlier version of this library: export what "
+			"you need with that version, and begin a new environment",
+			what);
 	return error_set(BE_DAMAGED,
 			 "%s is damaged: stop the pool, run be-inspect verify, restore a backup",
 			 what);

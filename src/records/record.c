@@ -29,7 +29,8 @@ struct header_record {
 	uint64_t batch;
 	uint64_t prunings;
 	int64_t created_ns;
-	uint8_t reserved[48];
+	uint64_t lapses[LAPSES];
+	uint64_t reserved;
 };
 
 /* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
@@ -46,7 +47,7 @@ struct envelope_record {
 	uint64_t pending;
 	uint64_t children;
 	uint64_t granted;
-	uint64_t reserved[3];
+	uint64_t lapses[LAPSES];
 	uint8_t period;
 	uint8_t suspended;
 	uint8_t parent_namespace_size;
@@ -92,7 +93,7 @@ struct transaction_record {
 };
 
 _Static_assert(sizeof(struct header_record) == 120, "header record");
-_Static_assert(sizeof(struct envelope_record) == 128, "envelope record");
+_Static_assert(sizeof(struct envelope_record) == 144, "envelope record");
 _Static_assert(sizeof(struct commit_record) == 88, "commit record");
 _Static_assert(sizeof(struct transaction_record) == 56, "transaction record");
 _Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
@@ -282,6 +283,7 @@ void record_encode_header(struct record_value *value, const struct header *heade
 	struct record_key key;
 
 	memcpy(record.magic, magic, sizeof magic);
+	memcpy(record.lapses, header->lapses, sizeof record.lapses);
 	memcpy(value->bytes, &record, sizeof record);
 	record_key_header(&key);
 	seal(value, record_key_bytes(&key), RECORD_HEADER, value->bytes + sizeof record);
@@ -308,6 +310,7 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 	};
 	uint8_t *at = value->bytes + sizeof record;
 
+	memcpy(record.lapses, envelope->lapses, sizeof record.lapses);
 	if (envelope->parent.category_size > 0) {
 		record.parent_namespace_size = envelope->parent.namespace_size;
 		at = put_text(at, envelope->parent.namespace_name, envelope->parent.namespace_size);
@@ -377,6 +380,13 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 
 /* ---- decoding */
 
+static enum be_status other_format(uint8_t format)
+{
+	if (format == 0)
+		return BE_DAMAGED;
+	return format > RECORD_FORMAT ? BE_NEWER_FORMAT : BE_OLDER_FORMAT;
+}
+
 /* Checks the head and that there is room for the fixed part. */
 static enum be_status check_head(struct be_bytes value, enum record_type type, size_t record_size)
 {
@@ -387,9 +397,9 @@ static enum be_status check_head(struct be_bytes value, enum record_type type, s
 	memcpy(&head, value.data, sizeof head);
 	if (head.type != type || head.size != value.size)
 		return BE_DAMAGED;
-	if (head.format > RECORD_FORMAT)
-		return BE_NEWER_FORMAT;
-	return head.format == RECORD_FORMAT && value.size >= record_size ? BE_OK : BE_DAMAGED;
+	if (head.format != RECORD_FORMAT)
+		return other_format(head.format);
+	return value.size >= record_size ? BE_OK : BE_DAMAGED;
 }
 
 /* The same, and copies the fixed part. */
@@ -443,12 +453,12 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 	struct head head;
 	enum be_status status;
 
-	/* A later format may have made the header larger or smaller: its version speaks first. */
+	/* Another format may have made the header larger or smaller: its version speaks first. */
 	if (value.size >= sizeof head) {
 		memcpy(&head, value.data, sizeof head);
 		if (head.type == RECORD_HEADER && head.size == value.size &&
-		    head.format > RECORD_FORMAT)
-			return BE_NEWER_FORMAT;
+		    head.format != RECORD_FORMAT)
+			return other_format(head.format);
 	}
 	status = open_value(value, RECORD_HEADER, &record, sizeof record);
 	if (status != BE_OK)
@@ -467,6 +477,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.prunings = record.prunings,
 		.created_ns = record.created_ns,
 	};
+	memcpy(header->lapses, record.lapses, sizeof header->lapses);
 	return BE_OK;
 }
 
@@ -509,6 +520,7 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 	envelope->pending = record->pending;
 	envelope->children = record->children;
 	envelope->granted = record->granted;
+	memcpy(envelope->lapses, record->lapses, sizeof envelope->lapses);
 	return BE_OK;
 }
 

@@ -27,7 +27,7 @@
 
 #include <budget_enforcer_storage.h>
 
-#define RECORD_FORMAT 1
+#define RECORD_FORMAT 2
 
 enum record_type {
 	RECORD_DEADLINE = 1,
@@ -48,6 +48,16 @@ struct record_value {
 	_Alignas(8) uint8_t bytes[BE_STORAGE_VALUE_MAX];
 };
 
+/* What became of commits that nobody ended in time, as it is counted. */
+enum lapse {
+	LAPSE_EXPIRED_RELEASED,
+	LAPSE_EXPIRED_CHARGED,
+	LAPSE_ORPHANED_RELEASED,
+	LAPSE_ORPHANED_CHARGED,
+	LAPSE_SETTLED_LATE, /* after it had been reaped */
+	LAPSES,
+};
+
 struct header {
 	uint64_t next_envelope_id;
 	uint64_t next_commit_id;
@@ -55,8 +65,16 @@ struct header {
 	uint64_t changes;  /* write txns so far: a version of the whole environment */
 	uint64_t batch;    /* the last one that group commit carried out (group.h); 0: none */
 	uint64_t prunings; /* steps of be_prune() so far */
+	uint64_t lapses[LAPSES];
 	int64_t created_ns;
 };
+
+/* Commits reaped so far. It grows whenever reaping frees something. */
+static inline uint64_t header_reaped(const struct header *header)
+{
+	return header->lapses[LAPSE_EXPIRED_RELEASED] + header->lapses[LAPSE_EXPIRED_CHARGED] +
+	       header->lapses[LAPSE_ORPHANED_RELEASED] + header->lapses[LAPSE_ORPHANED_CHARGED];
+}
 
 struct envelope {
 	struct name name;
@@ -72,9 +90,10 @@ struct envelope {
 	uint64_t window_first; /* id of the first transaction that counts for the current window */
 	int64_t period_start_ns;
 	int64_t created_ns;
-	uint64_t pending;  /* commits pending here and in all descendants */
-	uint64_t children; /* envelopes that name this one as their parent */
-	uint64_t granted;  /* commits granted so far, here and in all descendants */
+	uint64_t pending;        /* commits pending here and in all descendants */
+	uint64_t children;       /* envelopes that name this one as their parent */
+	uint64_t granted;        /* commits granted so far, here and in all descendants */
+	uint64_t lapses[LAPSES]; /* likewise */
 };
 
 struct commit {
@@ -135,8 +154,8 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 void record_encode_transaction(struct record_value *value, const struct record_key *key,
 			       const struct transaction *transaction);
 
-/* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED or
- * BE_NEWER_FORMAT. What is filled on failure is undefined. */
+/* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED,
+ * BE_NEWER_FORMAT or BE_OLDER_FORMAT. What is filled on failure is undefined. */
 enum be_status record_decode_header(struct be_bytes value, struct header *header);
 enum be_status record_decode_envelope(struct be_bytes value,
 				      struct envelope *envelope); /* leaves name alone */

@@ -63,6 +63,11 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 		.pending_commits = envelope->pending,
 		.children = envelope->children,
 		.commits_granted = envelope->granted,
+		.expired_released = envelope->lapses[LAPSE_EXPIRED_RELEASED],
+		.expired_charged = envelope->lapses[LAPSE_EXPIRED_CHARGED],
+		.orphaned_released = envelope->lapses[LAPSE_ORPHANED_RELEASED],
+		.orphaned_charged = envelope->lapses[LAPSE_ORPHANED_CHARGED],
+		.settled_late = envelope->lapses[LAPSE_SETTLED_LATE],
 		.suspended = envelope->suspended,
 		.has_parent = envelope->parent.category_size > 0,
 	};
@@ -164,6 +169,15 @@ static enum be_status chain_spend(struct chain *chain, int64_t amount)
 				envelope->name.category);
 	}
 	return BE_OK;
+}
+
+/* Counts, in the whole chain and in the header (which chain_load() has read), how a commit ended
+ * that nobody ended in time. */
+static void chain_count(struct ledger *ledger, struct chain *chain, enum lapse lapse)
+{
+	ledger->header.lapses[lapse]++;
+	for (uint32_t i = 0; i < chain->depth; i++)
+		chain->envelopes[i].lapses[lapse]++;
 }
 
 /* ---- decisions */
@@ -499,6 +513,12 @@ static enum be_status charge_commit(struct ledger *ledger, const struct operatio
 	transaction->held = commit->amount;
 	transaction->at_ns = operation->now_ns;
 	transaction->late = late;
+	if (late)
+		chain_count(ledger, chain, LAPSE_SETTLED_LATE);
+	else if (state == BE_COMMIT_EXPIRED)
+		chain_count(ledger, chain, LAPSE_EXPIRED_CHARGED);
+	else if (state == BE_COMMIT_ORPHANED)
+		chain_count(ledger, chain, LAPSE_ORPHANED_CHARGED);
 	show_envelope(result, &chain->envelopes[0]);
 	status = chain_store(ledger, chain);
 	if (status == BE_OK)
@@ -611,6 +631,9 @@ static enum be_status apply_reap(struct ledger *ledger, const struct operation *
 		return status;
 
 	/* Nothing may be refused from here on. */
+	chain_count(ledger, &chain,
+		    operation->reap_as == BE_COMMIT_EXPIRED ? LAPSE_EXPIRED_RELEASED
+							    : LAPSE_ORPHANED_RELEASED);
 	show_envelope(result, &chain.envelopes[0]);
 	status = chain_store(ledger, &chain);
 	return status == BE_OK
@@ -678,6 +701,7 @@ static enum be_status apply_create(struct ledger *ledger, const struct operation
 			operation->period, operation->period_start_ns, operation->now_ns);
 	envelope.created_ns = operation->now_ns;
 	envelope.pending = envelope.children = envelope.granted = 0;
+	memset(envelope.lapses, 0, sizeof envelope.lapses);
 	show_envelope(result, &envelope);
 	if (parents.depth > 0) {
 		parents.envelopes[0].children++;

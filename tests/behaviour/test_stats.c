@@ -12,7 +12,7 @@ BEHAVIOUR_TEST(stats, ids_and_changes_are_counted)
 	uint64_t id;
 
 	assert_ok(be_stats(budget, &before));
-	assert_number(before.format_version, 1);
+	assert_number(before.format_version, 2);
 	assert_number(before.durability, BE_DURABILITY_FULL);
 	assert_number(before.created_ns, BEGINNING_NS);
 	assert_number(before.next_envelope_id, 1);
@@ -28,6 +28,93 @@ BEHAVIOUR_TEST(stats, ids_and_changes_are_counted)
 	assert_number(after.next_transaction_id, 2);
 	assert_number(after.changes - before.changes, 3);
 	assert_number(after.owners, fixture.lmdb);
+}
+
+static void assert_lapses(struct be_enforcer *budget, const char *category, const uint64_t want[5])
+{
+	struct be_statistics stats = BE_STATISTICS_INIT;
+	struct be_envelope envelope = fixture_envelope(budget, category);
+
+	assert_number(envelope.expired_released, want[0]);
+	assert_number(envelope.expired_charged, want[1]);
+	assert_number(envelope.orphaned_released, want[2]);
+	assert_number(envelope.orphaned_charged, want[3]);
+	assert_number(envelope.settled_late, want[4]);
+	assert_ok(be_stats(budget, &stats));
+	assert_number(stats.expired_released, want[0]);
+	assert_number(stats.expired_charged, want[1]);
+	assert_number(stats.orphaned_released, want[2]);
+	assert_number(stats.orphaned_charged, want[3]);
+	assert_number(stats.settled_late, want[4]);
+}
+
+static uint64_t commit_for_a_second(struct be_enforcer *budget, const char *category,
+				    enum be_reap_policy policy)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	uint64_t id;
+
+	options.ttl_ms = 1000;
+	options.reap_policy = policy;
+	assert_ok(be_commit_with(budget, category, 1, NULL, &options, &id, NULL));
+	return id;
+}
+
+/* In the envelope, in those above it, and for the environment; what ended in time is not. */
+BEHAVIOUR_TEST(stats, what_was_reaped_and_came_late_is_counted)
+{
+	uint64_t late, charged, reaped;
+
+	fixture_create(budget, "team", 10);
+	fixture_create_below(budget, "llm", 10, NULL, "team");
+	assert_ok(be_release(budget, commit_for_a_second(budget, "llm", BE_REAP_CHARGE)));
+	assert_ok(be_settle(budget, commit_for_a_second(budget, "llm", BE_REAP_CHARGE), 1, NULL,
+			    NULL));
+	late = commit_for_a_second(budget, "llm", BE_REAP_RELEASE);
+	(void)commit_for_a_second(budget, "llm", BE_REAP_RELEASE);
+	charged = commit_for_a_second(budget, "llm", BE_REAP_CHARGE);
+	assert_lapses(budget, "llm", (uint64_t[]){0, 0, 0, 0, 0});
+	fixture_advance(SECOND_NS);
+	assert_ok(be_reap(budget, &reaped));
+	assert_number(reaped, 3);
+	assert_lapses(budget, "llm", (uint64_t[]){2, 1, 0, 0, 0});
+	assert_ok(be_settle(budget, late, 1, NULL, NULL));
+	assert_status(be_settle(budget, late, 1, NULL, NULL), BE_ALREADY_SETTLED);
+	assert_status(be_settle(budget, charged, 1, NULL, NULL), BE_ALREADY_CHARGED);
+	assert_lapses(budget, "llm", (uint64_t[]){2, 1, 0, 0, 1});
+	assert_lapses(budget, "team", (uint64_t[]){2, 1, 0, 0, 1});
+	/* An envelope takes its own counts along; those above it and the environment keep theirs. */
+	assert_ok(be_envelope_remove(budget, "llm"));
+	assert_lapses(budget, "team", (uint64_t[]){2, 1, 0, 0, 1});
+}
+
+static void commit_and_die(void)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	struct be_enforcer *handle = fixture_open("");
+	uint64_t id;
+
+	options.reap_policy = BE_REAP_CHARGE;
+	if (be_commit(handle, "llm", 1, NULL, &id) != BE_OK ||
+	    be_commit_with(handle, "llm", 1, NULL, &options, &id, NULL) != BE_OK)
+		_exit(1);
+	raise(SIGKILL);
+}
+
+LMDB_TEST(stats, orphans_are_counted)
+{
+	pid_t child;
+	int status;
+	uint64_t reaped;
+
+	fixture_create(budget, "llm", 10);
+	child = fork();
+	if (child == 0)
+		commit_and_die();
+	cr_assert(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+	assert_ok(be_reap(budget, &reaped));
+	assert_number(reaped, 2);
+	assert_lapses(budget, "llm", (uint64_t[]){0, 0, 1, 1, 0});
 }
 
 LMDB_TEST(stats, files_pages_and_readers_are_measured)

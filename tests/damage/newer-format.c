@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a later version of the library wrote is answered with BE_NEWER_FORMAT by this one, and left
- * as it is to the last byte: a header of a later format, whatever its size; a single record; and
- * files in use by another version of LMDB.
+ * What a later version of the library wrote is answered with BE_NEWER_FORMAT by this one, what an
+ * earlier one wrote with BE_OLDER_FORMAT, and both are left as they are to the last byte: a header
+ * of another format, whatever its size; a single record; and files in use by another version of
+ * LMDB.
  */
 #include "support.h"
 
@@ -31,8 +32,8 @@ static void make_environment(void)
 	be_close(handle);
 }
 
-/* Gives a record the next format, and another size. */
-static void raise_format(const struct record_key *key, size_t more)
+/* Gives a record the next format or the one before, and another size. */
+static void change_format(const struct record_key *key, int by, size_t more)
 {
 	struct lmdb_settings settings = {
 		.path = environment, .sync = true, .mode = 0600, .map_size = 64 << 20};
@@ -50,7 +51,7 @@ static void raise_format(const struct record_key *key, size_t more)
 	size = (uint16_t)(value.size + more);
 	memcpy(bytes, value.data, value.size);
 	EXPECT_EQUAL(bytes[FORMAT_AT], RECORD_FORMAT);
-	bytes[FORMAT_AT] = RECORD_FORMAT + 1;
+	bytes[FORMAT_AT] = (uint8_t)(RECORD_FORMAT + by);
 	memcpy(bytes + SIZE_AT, &size, sizeof size);
 	value = (struct be_bytes){bytes, size};
 	EXPECT(storage->ops->put(storage->self, txn, record_key_bytes(key), value) == 0);
@@ -73,14 +74,19 @@ static size_t read_data(uint8_t **bytes)
 	return (size_t)about.st_size;
 }
 
-static void expect_newer(enum be_status status)
+static void expect_other(enum be_status status, int by)
 {
-	EXPECT_STATUS(status, BE_NEWER_FORMAT);
+	EXPECT_STATUS(status, by > 0 ? BE_NEWER_FORMAT : BE_OLDER_FORMAT);
 	EXPECT(be_last_error()[0] != '\0');
 	printf("%s\n", be_last_error());
 }
 
-static void test_header(size_t more)
+static void expect_newer(enum be_status status)
+{
+	expect_other(status, +1);
+}
+
+static void test_header(int by, size_t more)
 {
 	static const uint32_t flags[] = {0, BE_OPEN_EXISTING, BE_OPEN_READ_ONLY};
 	struct be_options options = BE_OPTIONS_INIT;
@@ -91,13 +97,13 @@ static void test_header(size_t more)
 
 	make_environment();
 	record_key_header(&key);
-	raise_format(&key, more);
+	change_format(&key, by, more);
 	size = read_data(&before);
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
 		options.flags = flags[i];
 		for (int durability = 0; durability < 2; durability++) {
 			options.durability = (enum be_durability)durability;
-			expect_newer(be_open(environment, &options, &handle));
+			expect_other(be_open(environment, &options, &handle), by);
 		}
 	}
 	EXPECT(read_data(&after) == size && memcmp(before, after, size) == 0);
@@ -106,7 +112,7 @@ static void test_header(size_t more)
 	test_remove(environment);
 }
 
-static void test_record(void)
+static void test_record(int by)
 {
 	struct be_verification verification = BE_VERIFICATION_INIT;
 	struct name name = {.category = "llm", .category_size = 3};
@@ -116,11 +122,11 @@ static void test_record(void)
 
 	make_environment();
 	record_key_envelope(&key, &name);
-	raise_format(&key, 0);
+	change_format(&key, by, 0);
 	handle = test_open(environment, BE_DURABILITY_FULL);
-	expect_newer(be_check(handle, "llm", 1, NULL));
-	expect_newer(be_commit(handle, "llm", 1, "", &id));
-	expect_newer(be_record(handle, "llm", 1, "", NULL));
+	expect_other(be_check(handle, "llm", 1, NULL), by);
+	expect_other(be_commit(handle, "llm", 1, "", &id), by);
+	expect_other(be_record(handle, "llm", 1, "", NULL), by);
 	EXPECT_OK(be_record(handle, "tool", 1, "", NULL));
 	EXPECT(be_verify(handle, NULL, NULL, &verification) != BE_OK);
 	be_close(handle);
@@ -189,9 +195,11 @@ int main(void)
 {
 	test_begin(60);
 	test_path(environment, "environment");
-	test_header(0);
-	test_header(8);
-	test_record();
+	for (int by = -1; by <= 1; by += 2) {
+		test_header(by, 0);
+		test_header(by, 8);
+		test_record(by);
+	}
 	test_other_lmdb();
 	return 0;
 }

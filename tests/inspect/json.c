@@ -58,7 +58,7 @@ static void check_envelopes(const char *path)
 	json_t *day = json_array_get(array, 0), *total = json_array_get(array, 1);
 	const char *start, *end;
 
-	EXPECT_EQUAL(json_object_size(day), 20);
+	EXPECT_EQUAL(json_object_size(day), 25);
 	EXPECT_JSON(day, "id", "1");
 	EXPECT_JSON(day, "namespace", "\"\"");
 	EXPECT_JSON(day, "category", "\"day\"");
@@ -75,6 +75,8 @@ static void check_envelopes(const char *path)
 	EXPECT_JSON(day, "refused", "3");
 	EXPECT_JSON(day, "refused_exceeds_budget", "3");
 	EXPECT_JSON(day, "refused_suspended", "0");
+	EXPECT_JSON(day, "expired_released", "0");
+	EXPECT_JSON(day, "settled_late", "0");
 	EXPECT_JSON(day, "children", "1");
 	EXPECT_JSON(day, "created", "\"" INSPECTED "\"");
 	start = json_string_value(json_object_get(day, "period_start"));

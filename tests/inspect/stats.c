@@ -30,8 +30,8 @@ int main(int argc, char **argv)
 
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
-	EXPECT_EQUAL(json_object_size(stats), 21);
-	EXPECT_JSON(stats, "format_version", "1");
+	EXPECT_EQUAL(json_object_size(stats), 26);
+	EXPECT_JSON(stats, "format_version", "2");
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
 	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "file_bytes")), about.st_size);
@@ -41,6 +41,8 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "next_envelope_id", "2");
 	EXPECT_JSON(stats, "next_commit_id", "2");
 	EXPECT_JSON(stats, "next_transaction_id", "2");
+	EXPECT_JSON(stats, "orphaned_charged", "0");
+	EXPECT_JSON(stats, "settled_late", "0");
 	EXPECT_JSON(stats, "owners", "1");
 	EXPECT_JSON(stats, "refused_no_envelope", "2");
 	EXPECT_JSON(stats, "refusals_known", "true");

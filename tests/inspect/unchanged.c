@@ -84,10 +84,10 @@ static void look(const char *path)
 	document = inspect_json("--json", path, "commits", NULL);
 	first = json_array_get(json_object_get(document, "commits"), 0);
 	second = json_array_get(json_object_get(document, "commits"), 1);
-	EXPECT_JSON(first, "state", "\"pending\"");
+	EXPECT_JSON(first, "state", "\"expired\"");
 	EXPECT_JSON(first, "description", "\"expiring\"");
 	EXPECT_JSON(second, "owner_alive", "false");
-	EXPECT_JSON(second, "state", "\"orphan\"");
+	EXPECT_JSON(second, "state", "\"orphaned\"");
 	json_decref(document);
 
 	free(inspect_text(path, NULL));

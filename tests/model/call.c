@@ -147,9 +147,10 @@ struct field {
 	}
 
 static const struct field answer_fields[] = {
-	FIELD(answer, status, FIELD_STATUS),
-	FIELD(answer, id, FIELD_UINT64),
-	FIELD(answer, reaped, FIELD_UINT64),
+	FIELD(answer, status, FIELD_STATUS),    FIELD(answer, id, FIELD_UINT64),
+	FIELD(answer, reaped, FIELD_UINT64),    FIELD(answer, lapses[0], FIELD_UINT64),
+	FIELD(answer, lapses[1], FIELD_UINT64), FIELD(answer, lapses[2], FIELD_UINT64),
+	FIELD(answer, lapses[3], FIELD_UINT64), FIELD(answer, lapses[4], FIELD_UINT64),
 };
 
 static const struct field decision_fields[] = {
@@ -183,6 +184,11 @@ static const struct field envelope_fields[] = {
 	FIELD(be_envelope, commits_granted, FIELD_UINT64),
 	FIELD(be_envelope, refused_exceeds_budget, FIELD_UINT64),
 	FIELD(be_envelope, refused_suspended, FIELD_UINT64),
+	FIELD(be_envelope, expired_released, FIELD_UINT64),
+	FIELD(be_envelope, expired_charged, FIELD_UINT64),
+	FIELD(be_envelope, orphaned_released, FIELD_UINT64),
+	FIELD(be_envelope, orphaned_charged, FIELD_UINT64),
+	FIELD(be_envelope, settled_late, FIELD_UINT64),
 };
 
 static const struct field commit_fields[] = {

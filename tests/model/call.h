@@ -103,6 +103,7 @@ struct answer {
 	struct be_transaction transaction;
 	struct be_envelope envelope;
 	struct be_verification verification;
+	uint64_t lapses[5]; /* verify: of be_stats(), in the order in which it names them */
 	struct rows rows;
 };
 

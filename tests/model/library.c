@@ -349,10 +349,21 @@ static void note_finding(void *context, const char *sentence)
 static enum be_status call_verify(struct library *library, const struct call *call,
 				  struct answer *answer)
 {
+	struct be_statistics stats = BE_STATISTICS_INIT;
+	enum be_status status;
+
 	library->finding[0] = '\0';
 	RUBBISH(&answer->verification);
-	return be_verify(library->handles[call->handle], note_finding, library,
-			 &answer->verification);
+	status = be_verify(library->handles[call->handle], note_finding, library,
+			   &answer->verification);
+	if (status == BE_OK)
+		status = be_stats(library->handles[call->handle], &stats);
+	answer->lapses[0] = stats.expired_released;
+	answer->lapses[1] = stats.expired_charged;
+	answer->lapses[2] = stats.orphaned_released;
+	answer->lapses[3] = stats.orphaned_charged;
+	answer->lapses[4] = stats.settled_late;
+	return status;
 }
 
 /* ---- one way in */

@@ -36,6 +36,8 @@ struct account {
 	uint64_t pending;
 	uint64_t children;
 	uint64_t granted;
+	uint64_t expired_released, expired_charged, orphaned_released, orphaned_charged,
+		settled_late;
 };
 
 /* A commit, pending or ended. Its id is its index and 1. */
@@ -47,8 +49,10 @@ struct hold {
 	enum be_reap_policy reap_policy;
 	enum be_commit_state state;
 	bool detached;
-	bool charged;   /* when it was reaped */
-	uint64_t owner; /* 0: this process; else a worker, by number */
+	enum be_commit_state reaped_as; /* pending: it was not */
+	bool charged;                   /* when it was reaped */
+	bool late;                      /* settled, after it had been reaped */
+	uint64_t owner;                 /* 0: this process; else a worker, by number */
 	const char *description;
 	int64_t astray; /* what a mistake leaves committed for it when it has ended */
 };
@@ -116,6 +120,7 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_ONE_TOO_DEEP] = "a chain may be one envelope longer",
 	[MISTAKE_OVERFLOW_SATURATES] = "an overflow stops at the largest number",
 	[MISTAKE_UTILIZATION_ROUNDS_UP] = "the utilization is rounded up",
+	[MISTAKE_LAPSES_COUNT_AT_LEAF] = "what was reaped counts in its own envelope only",
 	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
 	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
 };
@@ -265,6 +270,24 @@ static void add_up_charges(struct oracle *oracle)
 			oracle->accounts[i].spent = INT64_MAX;
 }
 
+/* Counts how a commit that nobody ended in time has ended, in the envelope and those above it. */
+static void add_up_lapses(struct oracle *oracle, const struct hold *hold)
+{
+	bool expired = hold->reaped_as == BE_COMMIT_EXPIRED;
+	bool orphaned = hold->reaped_as == BE_COMMIT_ORPHANED;
+
+	for (struct account *account = &oracle->accounts[hold->account]; account;
+	     account = parent_of(oracle, account)) {
+		account->expired_released += expired && !hold->charged;
+		account->expired_charged += expired && hold->charged;
+		account->orphaned_released += orphaned && !hold->charged;
+		account->orphaned_charged += orphaned && hold->charged;
+		account->settled_late += hold->late;
+		if (makes(oracle, MISTAKE_LAPSES_COUNT_AT_LEAF))
+			break;
+	}
+}
+
 /* Every balance, as it is at `now_ns`, from the lists. */
 static void add_up(struct oracle *oracle, int64_t now_ns)
 {
@@ -276,6 +299,9 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 									: oracle->charge_count;
 		account->spent = account->committed = 0;
 		account->pending = account->children = account->granted = 0;
+		account->expired_released = account->expired_charged = 0;
+		account->orphaned_released = account->orphaned_charged = 0;
+		account->settled_late = 0;
 	}
 	add_up_charges(oracle);
 	for (size_t i = 0; i < oracle->hold_count; i++) {
@@ -284,6 +310,7 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 
 		for (struct account *one = account; one; one = parent_of(oracle, one))
 			one->granted++;
+		add_up_lapses(oracle, hold);
 		if (hold->state != BE_COMMIT_PENDING && oracle->mistake == MISTAKE_NONE)
 			continue;
 		for (; account; account = parent_of(oracle, account)) {
@@ -353,6 +380,11 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	envelope->pending_commits = account->pending;
 	envelope->children = account->children;
 	envelope->commits_granted = account->granted;
+	envelope->expired_released = account->expired_released;
+	envelope->expired_charged = account->expired_charged;
+	envelope->orphaned_released = account->orphaned_released;
+	envelope->orphaned_charged = account->orphaned_charged;
+	envelope->settled_late = account->settled_late;
 	envelope->refused_exceeds_budget = account->refused_exceeds_budget;
 	envelope->refused_suspended = account->refused_suspended;
 	envelope->suspended = account->suspended;
@@ -365,6 +397,24 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	strcpy(envelope->parent_category, parent->category);
 }
 
+static bool is_expired(const struct oracle *oracle, const struct hold *hold)
+{
+	int64_t late = makes(oracle, MISTAKE_EXPIRES_LATE) ? 1 : 0;
+
+	return hold->state == BE_COMMIT_PENDING && hold->deadline_ns != 0 &&
+	       hold->deadline_ns <= oracle->now_ns - late;
+}
+
+/* As what a pending commit would be reaped now. */
+static enum be_commit_state due_as(const struct oracle *oracle, const struct hold *hold)
+{
+	if (is_expired(oracle, hold))
+		return BE_COMMIT_EXPIRED;
+	return oracle->sees_deaths && is_dead(oracle, hold->owner) && !hold->detached
+		       ? BE_COMMIT_ORPHANED
+		       : BE_COMMIT_PENDING;
+}
+
 static void show_commit(const struct oracle *oracle, const struct hold *hold,
 			struct be_commit_info *info)
 {
@@ -372,7 +422,7 @@ static void show_commit(const struct oracle *oracle, const struct hold *hold,
 
 	*info = (struct be_commit_info){
 		.size = sizeof *info,
-		.state = BE_COMMIT_PENDING,
+		.state = due_as(oracle, hold),
 		.reap_policy = hold->reap_policy,
 		.owner_pid = oracle->sees_deaths ? (uint32_t)hold->owner : 0,
 		.id = (uint64_t)(hold - oracle->holds) + 1,
@@ -449,20 +499,12 @@ static bool reap_one(struct oracle *oracle, struct hold *hold, enum be_commit_st
 	} else {
 		keep_windows(oracle, &oracle->accounts[hold->account]);
 	}
-	hold->state = state;
+	hold->state = hold->reaped_as = state;
 	if (state == BE_COMMIT_EXPIRED)
 		oracle->coverage.reaped_expired++;
 	else
 		oracle->coverage.reaped_orphaned++;
 	return true;
-}
-
-static bool is_expired(const struct oracle *oracle, const struct hold *hold)
-{
-	int64_t late = makes(oracle, MISTAKE_EXPIRES_LATE) ? 1 : 0;
-
-	return hold->state == BE_COMMIT_PENDING && hold->deadline_ns != 0 &&
-	       hold->deadline_ns <= oracle->now_ns - late;
 }
 
 /* Is `a` to be reaped before `b`? They lie in the order of their ids. */
@@ -775,6 +817,7 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 	if (!charge_chain(oracle, &charge))
 		return BE_OVERFLOW;
 	oracle->coverage.settled_late += charge.late;
+	hold->late = charge.late;
 	hold->state = BE_COMMIT_SETTLED;
 	if (makes(oracle, MISTAKE_SETTLE_FREES_ACTUAL) && call->amount < hold->amount)
 		hold->astray = hold->amount - call->amount;
@@ -1140,6 +1183,14 @@ static enum be_status answer_verify(const struct oracle *oracle, struct answer *
 	for (size_t i = 0; i < oracle->hold_count; i++)
 		verification->commits += oracle->holds[i].state == BE_COMMIT_PENDING;
 	verification->transactions = oracle->charge_count;
+	for (size_t i = 0; i < oracle->hold_count; i++) {
+		const struct hold *hold = &oracle->holds[i];
+
+		if (hold->reaped_as != BE_COMMIT_PENDING)
+			answer->lapses[2 * (hold->reaped_as == BE_COMMIT_ORPHANED) +
+				       hold->charged]++;
+		answer->lapses[4] += hold->late;
+	}
 	return BE_OK;
 }
 

@@ -49,6 +49,16 @@ static const struct field of_envelopes[] = {
 	 "number of pending commits"},
 	{"GRANTED", "commits_granted", FIELD_COUNT, ENVELOPE(commits_granted), true,
 	 "commits granted since it was created, those below it included"},
+	{"EXPIRED-FREED", "expired_released", FIELD_COUNT, ENVELOPE(expired_released), true,
+	 "commits whose deadline passed and whose amount was freed, here and below"},
+	{"EXPIRED-CHARGED", "expired_charged", FIELD_COUNT, ENVELOPE(expired_charged), true,
+	 "the same whose amount was charged"},
+	{"ORPHANED-FREED", "orphaned_released", FIELD_COUNT, ENVELOPE(orphaned_released), true,
+	 "commits whose owner died and whose amount was freed, here and below"},
+	{"ORPHANED-CHARGED", "orphaned_charged", FIELD_COUNT, ENVELOPE(orphaned_charged), true,
+	 "the same whose amount was charged"},
+	{"LATE", "settled_late", FIELD_COUNT, ENVELOPE(settled_late), true,
+	 "commits that were settled after that, here and below"},
 	{"CHILDREN", "children", FIELD_COUNT, ENVELOPE(children), true,
 	 "number of envelopes below it"},
 	{"CREATED", "created", FIELD_TIME, ENVELOPE(created_ns), true, "when it was created"},
@@ -70,7 +80,7 @@ static const struct field of_commits[] = {
 	{"ALIVE", "owner_alive", FIELD_YES, COMMIT(owner_alive), true,
 	 "whether that process lives"},
 	{"STATE", "state", FIELD_OWNER_STATE, 0, false,
-	 "pending, or orphan when its owner is dead"},
+	 "pending; expired or orphaned when it waits to be reaped"},
 	{"POLICY", "reap_policy", FIELD_REAP_POLICY, COMMIT(reap_policy), true,
 	 "release or charge, when it is reaped"},
 	{"DESCRIPTION", "description", FIELD_TEXT, COMMIT(description), false, "description"},
@@ -126,6 +136,16 @@ static const struct field of_stats[] = {
 	 "the same of commits"},
 	{"NEXT-TXN", "next_transaction_id", FIELD_COUNT, STATS(next_transaction_id), false,
 	 "the same of transactions"},
+	{"EXPIRED-FREED", "expired_released", FIELD_COUNT, STATS(expired_released), false,
+	 "commits whose deadline passed and whose amount was freed"},
+	{"EXPIRED-CHARGED", "expired_charged", FIELD_COUNT, STATS(expired_charged), false,
+	 "the same whose amount was charged"},
+	{"ORPHANED-FREED", "orphaned_released", FIELD_COUNT, STATS(orphaned_released), false,
+	 "commits whose owner died and whose amount was freed"},
+	{"ORPHANED-CHARGED", "orphaned_charged", FIELD_COUNT, STATS(orphaned_charged), false,
+	 "the same whose amount was charged"},
+	{"LATE", "settled_late", FIELD_COUNT, STATS(settled_late), false,
+	 "commits that were settled after that"},
 	{"NO-ENVELOPE", "refused_no_envelope", FIELD_COUNT, STATS(refused_no_envelope), false,
 	 "checks and commits that named no envelope"},
 	{"REFUSALS-KNOWN", "refusals_known", FIELD_YES, STATS(refusals_known), false,
@@ -201,7 +221,14 @@ static uint64_t refusals(const struct be_envelope *envelope)
 
 static const char *owner_state(const struct be_commit_info *commit)
 {
-	return commit->owner_alive || commit->detached ? "pending" : "orphan";
+	switch (commit->state) {
+	case BE_COMMIT_EXPIRED:
+		return "expired";
+	case BE_COMMIT_ORPHANED:
+		return "orphaned";
+	default:
+		return "pending";
+	}
 }
 
 void field_text(const struct field *field, const void *record, int64_t now_ns,

@@ -135,6 +135,16 @@ static const struct {
 	 "Checks, commits and extensions that this envelope refused since it was created."},
 	{"refusals_total", "suspended", "counter", VALUE_COUNT, OF_ENVELOPE(refused_suspended),
 	 NULL},
+	{"reaped_total", "expired_released", "counter", VALUE_COUNT, OF_ENVELOPE(expired_released),
+	 "Commits that were reaped since the envelope was created, here and below."},
+	{"reaped_total", "expired_charged", "counter", VALUE_COUNT, OF_ENVELOPE(expired_charged),
+	 NULL},
+	{"reaped_total", "orphaned_released", "counter", VALUE_COUNT,
+	 OF_ENVELOPE(orphaned_released), NULL},
+	{"reaped_total", "orphaned_charged", "counter", VALUE_COUNT, OF_ENVELOPE(orphaned_charged),
+	 NULL},
+	{"settled_late_total", NULL, "counter", VALUE_COUNT, OF_ENVELOPE(settled_late),
+	 "Commits that were settled after they had been reaped, here and below."},
 };
 
 static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
@@ -200,6 +210,28 @@ static void put_envelopes(const struct metrics *metrics, int64_t now_ns)
 	}
 }
 
+static void put_reaped(const struct metrics *metrics)
+{
+	const struct be_statistics *stats = &metrics->stats;
+	const struct {
+		const char *reason;
+		uint64_t count;
+	} reaped[] = {
+		{"expired_released", stats->expired_released},
+		{"expired_charged", stats->expired_charged},
+		{"orphaned_released", stats->orphaned_released},
+		{"orphaned_charged", stats->orphaned_charged},
+	};
+
+	put_head("reaped_total", "counter",
+		 "Commits that were reaped in the life of the environment.");
+	for (size_t i = 0; i < sizeof reaped / sizeof *reaped; i++) {
+		printf("budget_enforcer_reaped_total{");
+		put_label("environment", metrics->path);
+		printf(",reason=\"%s\"} %" PRIu64 "\n", reaped[i].reason, reaped[i].count);
+	}
+}
+
 static void put_environment(const struct metrics *metrics)
 {
 	const struct be_statistics *stats = &metrics->stats;
@@ -210,6 +242,9 @@ static void put_environment(const struct metrics *metrics)
 		  "Commits granted in the life of the environment.");
 	put_value(metrics, "no_envelope_refusals_total", "counter", stats->refused_no_envelope,
 		  "Checks and commits that named no envelope, in the life of the environment.");
+	put_reaped(metrics);
+	put_value(metrics, "settled_late_total", "counter", stats->settled_late,
+		  "Commits that were settled after they had been reaped.");
 	put_value(metrics, "write_txns_total", "counter", stats->changes,
 		  "Write txns so far, each of which may carry many changes.");
 	put_value(metrics, "owners", "gauge", stats->owners,
