@@ -172,6 +172,8 @@ enum be_status {
 	BE_TOO_MANY_PROCESSES = -165, /* all reader or owner slots of the environment are taken */
 	BE_UNSUITABLE_LMDB = -166,  /* a version of liblmdb with a defect that loses data */
 	BE_STORAGE_FAILED = -167,   /* a storage supplied by the caller broke its contract */
+	BE_MUST_REOPEN = -168,      /* LMDB could not end a write in this process, which must close all its
+	                               handles on the environment and open it again. The files are sound */
 };
 
 /* The constant's name without BE_, in lower case: "exceeds_budget". Never NULL; "unknown" for a

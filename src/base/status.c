@@ -101,6 +101,9 @@ static const struct {
 				 "This version of liblmdb can lose data; install another"},
 	[-BE_STORAGE_FAILED] = {"storage_failed",
 				"The storage supplied by the caller broke its contract"},
+	[-BE_MUST_REOPEN] =
+		{"must_reopen",
+		 "A write failed in this process; close all its handles and open again"},
 };
 
 static const char *const operations[] = {

@@ -54,6 +54,9 @@
 /* A commit that failed with EIO when no more than this was free failed for lack of space. */
 #define DISK_FULL_BYTES 65536
 
+/* What begin_reader() answers, beside LMDB's codes, when another holds the lock on our pid. */
+#define PID_IS_TAKEN (-1)
+
 #define LOOKS_AT_PAGES 20
 /* What is damaged stays so. A meta page that is read just while it is written can be half old and
  * half new. */
@@ -163,9 +166,9 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 		return error_set(BE_TOO_MANY_PROCESSES,
 				 "%s: all reader slots are taken by live processes", path);
 	case MDB_PANIC:
-		return error_set(BE_DAMAGED,
-				 "%s: a thread ended inside a write txn, or writing a meta page "
-				 "failed; the files are sound, but this process must close all "
+		return error_set(BE_MUST_REOPEN,
+				 "%s: writing a meta page failed, or a thread ended inside a write "
+				 "txn; the files are sound, but this process must close all its "
 				 "handles on them and open them again",
 				 path);
 	case MDB_CORRUPTED:
@@ -180,11 +183,17 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 	case MDB_INVALID:
 		return error_set(BE_NOT_AN_ENVIRONMENT,
 				 "%s: data.mdb or lock.mdb is not a file of LMDB's", path);
-	case EAGAIN:
+	case PID_IS_TAKEN:
 		return error_set(BE_OTHER_PID_NAMESPACE,
 				 "%s: a live process in another pid namespace "
 				 "(container) has our pid and uses it",
 				 path);
+	case EAGAIN: /* of mmap() */
+		return error_set(
+			BE_NO_MEMORY,
+			"%s: this process locks its memory (mlockall), and may not lock as "
+			"much as map_size: lower that, or raise ulimit -l",
+			path);
 	case EACCES:
 	case EPERM:
 		return permission_missing(path, read_only);
@@ -214,7 +223,7 @@ static int begin_reader(MDB_env *env, MDB_txn **txn)
 
 	if (rc == MDB_READERS_FULL && mdb_reader_check(env, NULL) == 0)
 		rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
-	return rc;
+	return rc == EAGAIN ? PID_IS_TAKEN : rc;
 }
 
 static bool take(struct lmdb_txn *reader)
@@ -300,17 +309,61 @@ static int lmdb_begin(void *self, bool write, void **txn)
 	return write ? begin_write(self, txn) : begin_read(self, txn);
 }
 
+/* Does LMDB refuse all further work in this process? */
+static bool is_poisoned(struct lmdb_storage *storage)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(storage->env, NULL, MDB_RDONLY, &txn);
+
+	if (rc == 0)
+		mdb_txn_abort(txn);
+	return rc == MDB_PANIC;
+}
+
+/* Txn `failed` could not write its meta page. LMDB has put the number of the txn that was there
+ * back into it, but not its roots: the page names pages that anybody may write over, so that a look
+ * at the whole file finds it damaged until the next txn replaces it. So it is given the state of
+ * the txn before, which stands in the other meta page, and is whole. Nobody reads it, and no other
+ * writer is there: the caller holds the lock that all write txns are made under (group.h). When it
+ * cannot be written, it stays as it is. */
+static void mend_meta_page(struct lmdb_storage *storage, uint64_t failed)
+{
+	const size_t offset = offsetof(struct meta_page, map_size);
+	struct meta_page metas[2];
+	struct meta_page *newest = &metas[(failed - 1) % 2];
+	off_t size, place;
+	int fd;
+
+	if (mdb_env_get_fd(storage->env, &fd) ||
+	    preflight_metas(storage->path, fd, metas, &size) != BE_OK ||
+	    newest->txn != failed - 1 || metas[failed % 2].txn >= failed)
+		return;
+	place = (off_t)(failed % 2) * newest->trees[0].pad + (off_t)offset;
+	newest->txn -= newest->txn > 0;
+	if (pwrite(fd, (char *)newest + offset, sizeof *newest - offset, place) > 0)
+		(void)fdatasync(fd);
+}
+
+/* What to do and say when a commit failed. */
+static __attribute__((cold)) int commit_failed(struct lmdb_storage *storage, uint64_t txn, int rc)
+{
+	if (is_poisoned(storage))
+		mend_meta_page(storage, txn);
+	return storage_failed(storage, rc);
+}
+
 static int lmdb_commit(void *self, void *txn)
 {
 	struct lmdb_storage *storage = self;
 	struct lmdb_txn *writer = txn;
 	MDB_txn *ending = writer->txn;
+	uint64_t id = mdb_txn_id(ending);
 	int rc;
 
 	/* The next writer may fill the struct as soon as LMDB is called. */
 	writer->txn = NULL;
 	rc = mdb_txn_commit(ending);
-	return rc ? storage_failed(storage, rc) : 0;
+	return rc ? commit_failed(storage, id, rc) : 0;
 }
 
 static void lmdb_abort(void *self, void *txn)
@@ -881,6 +934,11 @@ enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd)
 {
 	int rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
 
+	if (rc == EAGAIN) /* of pthread_create() */
+		return error_set(BE_NO_MEMORY,
+				 "%s: copying needs a thread, and the system allows no more of "
+				 "them: see ulimit -u, and the pids limit of the container",
+				 storage->path);
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }
 

@@ -82,6 +82,22 @@ ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset)
 	return (ssize_t)used;
 }
 
+/* Reads exactly so many bytes, which are of page `number`. */
+static enum be_status read_bytes(const struct walk *walk, uint64_t number, void *bytes, size_t size,
+				 off_t offset)
+{
+	ssize_t got = pages_read(walk->fd, bytes, size, offset);
+	char meaning[64];
+
+	if (got == (ssize_t)size)
+		return BE_OK;
+	if (got >= 0)
+		return damaged(walk, "page %" PRIu64 " is cut short", number);
+	note_damage(walk, "page %" PRIu64 " cannot be read: %s", number,
+		    strerror_r(errno, meaning, sizeof meaning));
+	return BE_IO_ERROR;
+}
+
 /* ---- one page */
 
 /* The node of that number, wholly inside its page. */
@@ -152,10 +168,11 @@ static enum be_status read_page(const struct walk *walk, uint64_t number, bool i
 	page = malloc(sizeof *page + walk->page_size);
 	if (!page)
 		return BE_NO_MEMORY;
-	if (pages_read(walk->fd, page->bytes, walk->page_size, (off_t)(number * walk->page_size)) !=
-	    walk->page_size) {
+	status = read_bytes(walk, number, page->bytes, walk->page_size,
+			    (off_t)(number * walk->page_size));
+	if (status != BE_OK) {
 		free(page);
-		return damaged(walk, "page %" PRIu64 " cannot be read", number);
+		return status;
 	}
 	memcpy(&header, page->bytes, sizeof header);
 	page->number = number;
@@ -236,9 +253,10 @@ static enum be_status check_overflow(struct walk *walk, const struct node *node,
 			       "page %" PRIu64 " is in use and lies behind the end of the file",
 			       *first + count - 1);
 	walk->counts.overflow_pages += count;
-	if (pages_read(walk->fd, &header, sizeof header, (off_t)(*first * walk->page_size)) !=
-	    sizeof header)
-		return damaged(walk, "page %" PRIu64 " cannot be read", *first);
+	status =
+		read_bytes(walk, *first, &header, sizeof header, (off_t)(*first * walk->page_size));
+	if (status != BE_OK)
+		return status;
 	memcpy(&counted, &header.lower, sizeof counted);
 	if (header.number != *first || header.flags != LMDB_OVERFLOW_FLAG || counted != count)
 		return damaged(walk, "page %" PRIu64 " is not what it should be", *first);
@@ -261,8 +279,8 @@ static enum be_status check_free_list(struct walk *walk, const struct node *node
 		return BE_NO_MEMORY;
 	if (overflow == 0)
 		memcpy(list, node->rest.data, node->size);
-	else if (pages_read(walk->fd, list, node->size, offset) != (ssize_t)node->size)
-		status = damaged(walk, "page %" PRIu64 " cannot be read", overflow);
+	else
+		status = read_bytes(walk, overflow, list, node->size, offset);
 	if (status == BE_OK && list[0] > node->size / sizeof *list - 1)
 		status = damaged(walk, "a list of free pages is longer than its record");
 	memcpy(&txn, node->key.data, sizeof txn);
@@ -410,7 +428,9 @@ enum be_status pages_check(int fd, const struct meta_page *meta, const struct me
 	enum be_status status;
 
 	walk.thorough = true;
-	if (before && before->trees[RECORDS].depth > 0)
+	/* The same root in both: see mend_meta_page() in lmdb.c. */
+	if (before && before->trees[RECORDS].depth > 0 &&
+	    before->trees[RECORDS].root != meta->trees[RECORDS].root)
 		walk.freed_root = before->trees[RECORDS].root;
 	/* Pages that the file does not have are free ones, and the lists of those are in the
 	 * file. */

@@ -76,7 +76,7 @@ ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset);
 
 /* The two below look at the state that `meta`, a meta page that was checked (preflight.h),
  * describes, in a file of `pages` whole pages. Their answer is BE_OK, BE_NO_MEMORY, or BE_DAMAGED
- * with a sentence in `fault`. The caller sees to it that no writer reuses the pages: by a read txn,
+ * or BE_IO_ERROR with a sentence in `fault`. The caller sees to it that no writer reuses the pages: by a read txn,
  * or because nobody has it open. */
 struct pages_fault {
 	char text[120];
@@ -88,7 +88,8 @@ enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t page
 
 /* Does everything hold together? Each page is what its place says, in bounds, and used once; keys
  * ascend; all counts fit. What is in the records is not judged. `before` is the meta page of the
- * txn before, or NULL: its root was freed by this one, or else this is not the newest state. */
+ * txn before, or NULL: its root was freed by this one, unless both have the same, or else this is
+ * not the newest state. */
 enum be_status pages_check(int fd, const struct meta_page *meta, const struct meta_page *before,
 			   uint64_t pages, struct pages_fault *fault);
 

@@ -11,7 +11,6 @@
 #include "storage/preflight.h"
 
 #include "base/error.h"
-#include "storage/pages.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -240,11 +239,13 @@ static enum be_status pages_damaged(const char *path, enum be_status status,
 	if (status == BE_DAMAGED)
 		return error_set(BE_DAMAGED, "%s: is damaged or cut short: %s; restore a backup",
 				 path, fault->text);
+	if (status == BE_IO_ERROR)
+		return error_set(BE_IO_ERROR, "%s: %s; look at the disk", path, fault->text);
 	return status == BE_OK ? BE_OK : error_errno(status, ENOMEM, "%s", path);
 }
 
-static enum be_status read_existing_metas(const char *path, int fd, struct meta_page metas[2],
-					  off_t *file_size)
+enum be_status preflight_metas(const char *path, int fd, struct meta_page metas[2],
+			       off_t *file_size)
 {
 	bool exists;
 	enum be_status status = read_metas(path, fd, metas, file_size, &exists);
@@ -270,7 +271,7 @@ enum be_status preflight_pages(const char *path, int fd, uint64_t txn)
 	enum be_status status;
 	off_t file_size;
 
-	status = read_existing_metas(path, fd, metas, &file_size);
+	status = preflight_metas(path, fd, metas, &file_size);
 	if (status || newest_of(metas)->last_page < pages_of(metas, file_size))
 		return status;
 	status = check_txn(path, metas, txn);
@@ -291,7 +292,7 @@ enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool 
 
 	*outdated = false;
 	do
-		status = read_existing_metas(path, fd, metas, &file_size);
+		status = preflight_metas(path, fd, metas, &file_size);
 	while (status == BE_DAMAGED && ++looks < LOOKS);
 	if (status)
 		return status;

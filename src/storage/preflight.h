@@ -4,6 +4,8 @@
 #ifndef STORAGE_PREFLIGHT_H
 #define STORAGE_PREFLIGHT_H
 
+#include "storage/pages.h"
+
 #include <budget_enforcer.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +23,10 @@ enum be_status preflight_file_system_type(const char *directory, unsigned long t
  * BE_NEWER_FORMAT (a later LMDB format), BE_DAMAGED, BE_IO_ERROR, BE_NO_MEMORY. Nobody may be
  * making the file meanwhile; others may be writing to it. */
 enum be_status preflight_data_file(const char *path, int fd, bool *exists);
+
+/* Reads the two meta pages of a file that has them, checked as above, and the file's size. */
+enum be_status preflight_metas(const char *path, int fd, struct meta_page metas[2],
+			       off_t *file_size);
 
 /* Are all pages in use in the file? BE_DAMAGED when it is cut short, and also when txn `txn` is no
  * longer one of the last two: the caller holds a read txn of that number, which keeps its pages as
