@@ -91,7 +91,8 @@ static enum be_status measure(struct lmdb_storage *storage, struct be_statistics
 	return BE_OK;
 }
 
-static enum be_status read_durability(const char *directory, struct be_statistics *stats)
+static enum be_status read_durability(const struct shared_directory *directory,
+				      struct be_statistics *stats)
 {
 	bool is_marked;
 	enum be_status status = boot_check(directory, &is_marked);
@@ -118,7 +119,7 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 	if (status == BE_OK)
 		status = read_header(environment, &filled);
 	if (status == BE_OK && environment->lmdb)
-		status = read_durability(handle->settings.path, &filled);
+		status = read_durability(environment->directory, &filled);
 	if (status == BE_OK && environment->lmdb)
 		status = measure(environment->lmdb, &filled);
 	if (status != BE_OK)

@@ -263,6 +263,18 @@ bool shared_file_is_named(const struct shared_directory *directory, const char *
 	       ours.st_dev == found.st_dev && ours.st_ino == found.st_ino;
 }
 
+bool shared_file_begins(int fd, uint64_t magic)
+{
+	static const uint64_t version = UINT64_C(0xff) << 56;
+	uint64_t first = 0;
+	ssize_t got;
+
+	do
+		got = pread(fd, &first, sizeof first, 0);
+	while (got < 0 && errno == EINTR);
+	return got >= 0 && (first == 0 || ((first ^ magic) & ~version) == 0);
+}
+
 /* ---- allocating and mapping */
 
 /* For file systems that cannot allocate: zeros behind the end, which is all that was missing. What

@@ -17,9 +17,9 @@
  *                     the one who came first. Then writing to a file that was planted does what
  *                     the one who planted it could do without us.
  *
- * Only what is made here gets a mode or a group; what is found keeps them. A file that was moved
- * here and is by chance of all these kinds is told by its contents: its reader writes to none that
- * does not begin as its own does (the callers see to that).
+ * Only what is made here gets a mode or a group; what is found keeps them. A file of this process's
+ * user that was moved here from elsewhere is all of that, and is told by its first bytes
+ * (shared_file_begins()).
  */
 #ifndef SHARED_FILE_H
 #define SHARED_FILE_H
@@ -72,6 +72,11 @@ enum be_status shared_file_allocate(const struct shared_directory *directory, co
 /* Maps the first `size` bytes, shared. DAMAGED when the file is shorter. */
 enum be_status shared_file_map(const struct shared_directory *directory, const char *name, int fd,
 			       size_t size, bool writable, void **map);
+
+/* May it be written to, as one that begins with this magic? So it may when it begins with that, in
+ * whichever version (the last of its eight characters), or with zeros, or is empty: made, and not
+ * yet written. Anything else is not ours, however it came here: it is replaced, not written over. */
+bool shared_file_begins(int fd, uint64_t magic);
 
 /* The path of a file, for texts. */
 #define SHARED_PATH_SIZE 4128

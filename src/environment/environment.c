@@ -87,6 +87,8 @@ static void release_inherited(struct environment *environment)
 	counts_close(environment->counts);
 	if (environment->lmdb)
 		lmdb_storage_abandon(environment->lmdb);
+	shared_directory_close(environment->directory);
+	environment->directory = NULL;
 	unlink_environment(environment);
 	environment->next = left;
 	left = environment;
@@ -104,11 +106,12 @@ static struct environment *find_environment(const struct stat *about)
 /* A registration that was kept is of use only while its file is the one that others find in the
  * directory. When that was removed after all was closed, what it stood for has gone, too, and it is
  * not found again. */
-static struct environment *find_usable(const char *path, const struct stat *about)
+static struct environment *find_usable(const struct shared_directory *directory,
+				       const struct stat *about)
 {
 	struct environment *found = find_environment(about);
 
-	if (!found || found->references > 0 || owners_are_in(found->owners, path))
+	if (!found || found->references > 0 || owners_are_in(found->owners, directory))
 		return found;
 	found->device = 0;
 	found->inode = 0;
@@ -122,28 +125,50 @@ static mode_t directory_mode(mode_t mode)
 	return mode | (mode & 0444) >> 2;
 }
 
+/* Gives the directory that was just made its mode, whatever the umask. It keeps the setgid bit that
+ * it has from the one above, so that files in it get its group. */
+static int set_mode(int fd, mode_t mode)
+{
+	struct stat about;
+
+	if (fstat(fd, &about) < 0)
+		return errno;
+	mode |= about.st_mode & S_ISGID;
+	if ((about.st_mode & 07777) == mode)
+		return 0;
+	return about.st_uid != geteuid() ? EPERM : fchmod(fd, mode) < 0 ? errno : 0;
+}
+
+/* One that is there already is left as it is. */
+static enum be_status make_directory(const char *path, mode_t mode)
+{
+	int fd, rc;
+
+	if (mkdir(path, mode) < 0) {
+		if (errno == EEXIST)
+			return BE_OK;
+		return errno == EACCES ? error_path(errno, path)
+				       : error_errno(error_from_errno(errno), errno,
+						     "%s: cannot create the directory", path);
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	rc = fd < 0 ? errno : set_mode(fd, mode);
+	if (fd >= 0)
+		close(fd);
+	return rc == 0 ? BE_OK : error_path(rc, path);
+}
+
 static enum be_status open_directory(const struct environment_settings *settings,
-				     struct stat *about)
+				     struct shared_directory **directory)
 {
 	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
+	enum be_status status = shared_directory_open(settings->path, directory);
 
-	if (stat(settings->path, about) < 0) {
-		if (errno != ENOENT || !may_create)
-			return error_path(errno, settings->path);
-		if (mkdir(settings->path, directory_mode(settings->mode)) < 0 && errno != EEXIST)
-			return errno == EACCES ? error_path(errno, settings->path)
-					       : error_errno(error_from_errno(errno), errno,
-							     "%s: cannot create the directory",
-							     settings->path);
-		if (chmod(settings->path, directory_mode(settings->mode)) < 0 ||
-		    stat(settings->path, about) < 0)
-			return error_path(errno, settings->path);
-	}
-	if (!S_ISDIR(about->st_mode))
-		return error_set(BE_NOT_AN_ENVIRONMENT,
-				 "%s: an environment is a directory, and this is none",
-				 settings->path);
-	return BE_OK;
+	if (status != BE_NOT_FOUND || !may_create)
+		return status;
+	error_clear();
+	status = make_directory(settings->path, directory_mode(settings->mode));
+	return status == BE_OK ? shared_directory_open(settings->path, directory) : status;
 }
 
 static enum be_status make_header(const struct environment_settings *settings,
@@ -175,8 +200,8 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
 		return status;
 	error_clear();
-	if (settings->path)
-		counts_remove(settings->path);
+	if (environment->directory)
+		counts_remove(environment->directory);
 	group_lock(environment->group, environment);
 	status = make_header(settings, environment);
 	group_unlock(environment->group);
@@ -193,12 +218,12 @@ static enum be_status settle_durability(const struct environment_settings *setti
 		return BE_OK;
 	if (settings->durability == BE_DURABILITY_PROCESS) {
 		if (!is_marked)
-			status = boot_mark(settings->path, settings->mode);
+			status = boot_mark(environment->directory, settings->mode);
 		return status == BE_OK ? lmdb_storage_stop_flushing(environment->lmdb) : status;
 	}
 	if (is_marked)
 		status = lmdb_storage_flush(environment->lmdb);
-	return status == BE_OK && is_marked ? boot_unmark(settings->path) : status;
+	return status == BE_OK && is_marked ? boot_unmark(environment->directory) : status;
 }
 
 static enum be_status open_owners(const struct environment_settings *settings,
@@ -207,10 +232,11 @@ static enum be_status open_owners(const struct environment_settings *settings,
 	bool kept = environment->owners != NULL; /* from an earlier opening by this process */
 
 	if (environment->read_only)
-		return kept ? BE_OK : owners_open_read_only(settings->path, &environment->owners);
+		return kept ? BE_OK
+			    : owners_open_read_only(environment->directory, &environment->owners);
 	if (kept)
 		return owners_reopen(environment->owners, settings->durability);
-	return owners_open(settings->path, settings->mode, settings->durability,
+	return owners_open(environment->directory, settings->mode, settings->durability,
 			   &environment->owners);
 }
 
@@ -227,7 +253,7 @@ static enum be_status open_storage(const struct environment_settings *settings,
 		.map_size = settings->map_size,
 	};
 	bool is_marked;
-	enum be_status status = boot_check(settings->path, &is_marked);
+	enum be_status status = boot_check(environment->directory, &is_marked);
 
 	if (status == BE_OK)
 		status = lmdb_storage_open(&lmdb, &environment->lmdb);
@@ -249,15 +275,16 @@ static enum be_status open_storage(const struct environment_settings *settings,
 /* Before anything is made in a directory that no pool has used yet: is it fit for an environment?
  * When somebody else begins at the same moment, his half-made files are not judged: that is left to
  * the storage, which looks under the opening lock. */
-static enum be_status examine_directory(const struct environment_settings *settings)
+static enum be_status examine_directory(const struct environment_settings *settings,
+					const struct shared_directory *directory)
 {
 	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
 	bool is_marked;
-	enum be_status status = boot_check(settings->path, &is_marked);
+	enum be_status status = boot_check(directory, &is_marked);
 
 	if (status == BE_OK)
 		status = lmdb_storage_examine(settings->path, may_create);
-	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(settings->path)) {
+	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(directory)) {
 		error_clear();
 		return BE_OK;
 	}
@@ -281,20 +308,22 @@ static enum be_status open_new(const struct environment_settings *settings,
 	environment->direct = settings->flags & BE_OPEN_DIRECT;
 	environment->durability = settings->durability;
 	environment->fork_generation = environment_fork_generation;
-	status = owners_exist(settings->path) ? BE_OK : examine_directory(settings);
+	status = owners_exist(environment->directory)
+			 ? BE_OK
+			 : examine_directory(settings, environment->directory);
 	if (status == BE_OK)
 		status = open_owners(settings, environment);
 	if (status != BE_OK)
 		return status;
 	if (!environment->read_only)
-		status = group_open(settings->path, settings->mode,
+		status = group_open(environment->directory, settings->mode,
 				    owners_were_alone(environment->owners), &environment->group);
 	if (status == BE_OK)
 		status = open_storage(settings, environment);
 	if (status == BE_OK)
 		environment->counts = environment->read_only
-					      ? counts_open_read_only(settings->path)
-					      : counts_open(settings->path, settings->mode);
+					      ? counts_open_read_only(environment->directory)
+					      : counts_open(environment->directory, settings->mode);
 	if (status != BE_OK) {
 		close_group(environment);
 		/* With the opening lock: what is half made must not count as in use. */
@@ -326,38 +355,65 @@ static enum be_status share(const struct environment_settings *settings,
 	return BE_OK;
 }
 
+static void free_environment(struct environment *environment)
+{
+	unlink_environment(environment);
+	shared_directory_close(environment->directory);
+	free(environment);
+}
+
+/* Finds the environment in a directory, or makes it, with no references. NULL: out of memory. Takes
+ * the directory over. */
+static struct environment *take_place(struct shared_directory *directory, const struct stat *about)
+{
+	struct environment *found = find_usable(directory, about);
+
+	if (found) {
+		shared_directory_close(directory);
+		return found;
+	}
+	found = calloc(1, sizeof *found);
+	if (!found) {
+		shared_directory_close(directory);
+		return NULL;
+	}
+	found->directory = directory;
+	found->device = about->st_dev;
+	found->inode = about->st_ino;
+	found->next = table;
+	table = found;
+	return found;
+}
+
 static enum be_status open_path(const struct environment_settings *settings,
 				struct environment **environment)
 {
+	struct shared_directory *directory;
 	struct environment *found;
 	struct stat about;
-	enum be_status status = open_directory(settings, &about);
+	enum be_status status = open_directory(settings, &directory);
 
 	if (status != BE_OK)
 		return status;
-	found = find_usable(settings->path, &about);
-	if (found && found->references > 0) {
+	if (fstat(directory->fd, &about) < 0) {
+		shared_directory_close(directory);
+		return error_path(errno, settings->path);
+	}
+	found = take_place(directory, &about);
+	if (!found)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	if (found->references > 0) {
 		status = share(settings, found);
 		if (status == BE_OK)
 			*environment = found;
 		return status;
-	}
-	if (!found) {
-		found = calloc(1, sizeof *found);
-		if (!found)
-			return error_set(BE_NO_MEMORY, "out of memory");
-		found->device = about.st_dev;
-		found->inode = about.st_ino;
-		found->next = table;
-		table = found;
 	}
 	status = open_new(settings, found);
 	if (status == BE_OK) {
 		found->references = 1;
 		*environment = found;
 	} else if (!found->owners) {
-		unlink_environment(found);
-		free(found);
+		free_environment(found);
 	}
 	return status;
 }
@@ -437,8 +493,7 @@ static void close_path(struct environment *environment)
 	environment->storage = NULL;
 	if (environment->owners && (keep || !owners_close(environment->owners)))
 		return;
-	unlink_environment(environment);
-	free(environment);
+	free_environment(environment);
 }
 
 static void drop(struct environment *environment)

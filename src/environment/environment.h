@@ -21,7 +21,8 @@ struct lmdb_storage;
 
 struct environment {
 	const struct be_storage *storage;
-	struct lmdb_storage *lmdb; /* NULL: the storage is the caller's */
+	struct shared_directory *directory; /* NULL: the storage is the caller's */
+	struct lmdb_storage *lmdb;          /* NULL likewise */
 	struct owners *owners; /* NULL likewise, and when read-only and the pool has never run */
 	struct group *group;   /* NULL with owners, and when read-only */
 	struct counts *counts; /* NULL with lmdb, and when its file cannot be used */

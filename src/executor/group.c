@@ -24,7 +24,6 @@
 #include "records/ledger.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -34,7 +33,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,57 +134,54 @@ static void initialise(struct group_file *file)
 	file->magic = GROUP_MAGIC;
 }
 
-static enum be_status map_file(int fd, const char *path, mode_t mode, bool reset,
+/* `reset`: this process is alone, and makes of it what it must be. */
+static enum be_status map_file(const struct shared_directory *directory, int fd, bool reset,
 			       struct group_file **file)
 {
-	struct stat about;
+	char path[SHARED_PATH_SIZE];
+	enum be_status status = BE_OK;
 	void *map;
 
-	if (fstat(fd, &about) < 0)
-		return error_errno(BE_IO_ERROR, errno, "%s", path);
-	if ((size_t)about.st_size < sizeof **file) {
-		int rc;
-
-		if (!reset)
-			return error_set(BE_DAMAGED,
-					 "%s is too short: stop the pool and remove that file",
-					 path);
-		if (fchmod(fd, mode) < 0 && errno != EPERM)
-			return error_errno(error_from_errno(errno), errno, "%s", path);
-		rc = posix_fallocate(fd, 0,
-				     sizeof **file); /* a page without room would be SIGBUS */
-		if (rc != 0)
-			return error_errno(error_from_errno(rc), rc, "%s", path);
-	}
-	map = mmap(NULL, sizeof **file, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return error_errno(error_from_errno(errno), errno, "%s: cannot map it", path);
+	if (reset)
+		status = shared_file_allocate(directory, GROUP_FILE, fd, sizeof **file);
+	if (status == BE_OK)
+		status = shared_file_map(directory, GROUP_FILE, fd, sizeof **file, true, &map);
+	if (status != BE_OK)
+		return status;
 	*file = map;
 	if (reset)
 		initialise(*file);
-	if ((*file)->magic != GROUP_MAGIC) {
-		munmap(map, sizeof **file);
-		return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
-				 path);
-	}
-	return BE_OK;
+	if ((*file)->magic == GROUP_MAGIC)
+		return BE_OK;
+	munmap(map, sizeof **file);
+	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
+			 shared_file_path(directory, GROUP_FILE, path));
 }
 
-enum be_status group_open(const char *directory, mode_t mode, bool reset, struct group **group)
+static enum be_status open_file(const struct shared_directory *directory, mode_t mode, bool reset,
+				int *fd)
 {
-	char path[PATH_MAX + sizeof "/" GROUP_FILE];
+	enum be_status status = shared_file_open(directory, GROUP_FILE, SHARED_MAKE, mode, fd);
+
+	if (status != BE_OK || !reset || shared_file_begins(*fd, GROUP_MAGIC))
+		return status;
+	close(*fd);
+	unlinkat(directory->fd, GROUP_FILE, 0);
+	return shared_file_open(directory, GROUP_FILE, SHARED_NEW, mode, fd);
+}
+
+enum be_status group_open(const struct shared_directory *directory, mode_t mode, bool reset,
+			  struct group **group)
+{
 	struct group *made = calloc(1, sizeof *made);
 	enum be_status status;
 	int fd;
 
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	snprintf(path, sizeof path, "%s/" GROUP_FILE, directory);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode);
-	if (fd < 0)
-		status = error_path(errno, path);
-	else {
-		status = map_file(fd, path, mode, reset, &made->file);
+	status = open_file(directory, mode, reset, &fd);
+	if (status == BE_OK) {
+		status = map_file(directory, fd, reset, &made->file);
 		close(fd);
 	}
 	if (status != BE_OK) {

@@ -29,16 +29,16 @@
 #ifndef GROUP_H
 #define GROUP_H
 
+#include "base/shared_file.h"
 #include "rules/operation.h"
-
-#include <sys/types.h>
 
 struct environment;
 struct group;
 
 /* Maps the file in `directory`, making it where missing. `reset`: nobody else has the environment
  * open, so that whatever the file holds is of the dead. Under the opening lock. */
-enum be_status group_open(const char *directory, mode_t mode, bool reset, struct group **group);
+enum be_status group_open(const struct shared_directory *directory, mode_t mode, bool reset,
+			  struct group **group);
 void group_close(struct group *group);
 
 /* Carries out one operation, in a batch of this thread's or of another's; as executor_run(). */

@@ -10,25 +10,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int read_line(const char *path, char line[BOOT_ID_SIZE])
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got;
-	int rc = 0;
+#define BOOT_FILE "be-boot"
+#define MADE_FILE "be-boot.new"
 
-	if (fd < 0)
-		return errno;
+/* Reads what a line holds, and closes. */
+static int read_line(int fd, char line[BOOT_ID_SIZE])
+{
+	ssize_t got;
+	int rc;
+
 	do
 		got = read(fd, line, BOOT_ID_SIZE - 1);
 	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		rc = errno;
+	rc = got < 0 ? errno : 0;
 	close(fd);
 	line[got < 0 ? 0 : got] = '\0';
 	return rc;
@@ -37,10 +36,11 @@ static int read_line(const char *path, char line[BOOT_ID_SIZE])
 enum be_status boot_id(char id[BOOT_ID_SIZE])
 {
 	static const char path[] = "/proc/sys/kernel/random/boot_id";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int rc;
 
 	memset(id, 0, BOOT_ID_SIZE);
-	rc = read_line(path, id);
+	rc = fd < 0 ? errno : read_line(fd, id);
 	if (rc == 0 && id[0] == '\0')
 		rc = ENODATA;
 	if (rc != 0)
@@ -50,37 +50,30 @@ enum be_status boot_id(char id[BOOT_ID_SIZE])
 	return BE_OK;
 }
 
-static enum be_status name_file(const char *directory, const char *name, char path[PATH_MAX])
+static enum be_status failed(const struct shared_directory *directory, int code)
 {
-	if (snprintf(path, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX)
-		return error_errno(BE_INVALID_ARGUMENT, ENAMETOOLONG, "%s", directory);
-	return BE_OK;
+	char path[SHARED_PATH_SIZE];
+
+	return error_path(code, shared_file_path(directory, BOOT_FILE, path));
 }
 
-static int sync_directory(const char *path)
+enum be_status boot_check(const struct shared_directory *directory, bool *marked)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = fd < 0 || fsync(fd) < 0 ? errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
-enum be_status boot_check(const char *directory, bool *marked)
-{
-	char path[PATH_MAX], noted[BOOT_ID_SIZE], id[BOOT_ID_SIZE];
-	enum be_status status = name_file(directory, "be-boot", path);
-	int rc;
+	char noted[BOOT_ID_SIZE], id[BOOT_ID_SIZE];
+	enum be_status status;
+	int fd, rc;
 
 	*marked = false;
+	status = shared_file_open(directory, BOOT_FILE, SHARED_LOOK, 0, &fd);
+	if (status == BE_NOT_FOUND) {
+		error_clear();
+		return BE_OK;
+	}
 	if (status != BE_OK)
 		return status;
-	rc = read_line(path, noted);
-	if (rc == ENOENT)
-		return BE_OK;
+	rc = read_line(fd, noted);
 	if (rc != 0)
-		return error_path(rc, path);
+		return failed(directory, rc);
 	status = boot_id(id);
 	if (status != BE_OK)
 		return status;
@@ -90,63 +83,50 @@ enum be_status boot_check(const char *directory, bool *marked)
 				 "gone down since: its "
 				 "contents cannot be trusted. Restore a backup, or begin with a "
 				 "new directory",
-				 directory);
+				 directory->path);
 	*marked = true;
 	return BE_OK;
 }
 
-static int write_file(const char *path, mode_t mode, const char *text)
+static int write_text(int fd, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
 	size_t size = strlen(text);
-	int rc = 0;
 	ssize_t written;
 
-	if (fd < 0)
-		return errno;
 	do
 		written = write(fd, text, size);
 	while (written < 0 && errno == EINTR);
-	if (written < 0 || fchmod(fd, mode) < 0)
-		rc = errno;
-	else if ((size_t)written < size)
-		rc = ENOSPC;
-	close(fd);
-	return rc;
+	if (written < 0)
+		return errno;
+	return (size_t)written < size ? ENOSPC : 0;
 }
 
-enum be_status boot_mark(const char *directory, mode_t mode)
+enum be_status boot_mark(const struct shared_directory *directory, mode_t mode)
 {
-	char path[PATH_MAX], made[PATH_MAX], id[BOOT_ID_SIZE];
-	enum be_status status = name_file(directory, "be-boot.new", made);
-	int rc;
+	char id[BOOT_ID_SIZE];
+	enum be_status status = boot_id(id);
+	int fd, rc;
 
+	/* What a process that was killed left, or somebody planted. */
+	if (status == BE_OK && unlinkat(directory->fd, MADE_FILE, 0) < 0 && errno != ENOENT)
+		status = failed(directory, errno);
 	if (status == BE_OK)
-		status = name_file(directory, "be-boot", path);
-	if (status == BE_OK)
-		status = boot_id(id);
+		status = shared_file_open(directory, MADE_FILE, SHARED_NEW, mode, &fd);
 	if (status != BE_OK)
 		return status;
-	rc = write_file(made, mode, id);
-	if (rc == 0 && rename(made, path) < 0)
+	rc = write_text(fd, id);
+	close(fd);
+	if (rc == 0 && renameat(directory->fd, MADE_FILE, directory->fd, BOOT_FILE) < 0)
 		rc = errno;
 	if (rc == 0)
-		rc = sync_directory(directory);
-	if (rc != 0)
-		return error_path(rc, path);
-	return BE_OK;
+		rc = shared_flush_names(directory->fd, ".");
+	return rc == 0 ? BE_OK : failed(directory, rc);
 }
 
-enum be_status boot_unmark(const char *directory)
+enum be_status boot_unmark(const struct shared_directory *directory)
 {
-	char path[PATH_MAX];
-	enum be_status status = name_file(directory, "be-boot", path);
-	int rc;
+	int rc = unlinkat(directory->fd, BOOT_FILE, 0) < 0 ? errno
+							   : shared_flush_names(directory->fd, ".");
 
-	if (status != BE_OK)
-		return status;
-	rc = unlink(path) < 0 ? errno : sync_directory(directory);
-	if (rc != 0)
-		return error_path(rc, path);
-	return BE_OK;
+	return rc == 0 ? BE_OK : failed(directory, rc);
 }

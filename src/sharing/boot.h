@@ -11,8 +11,7 @@
 #ifndef BOOT_H
 #define BOOT_H
 
-#include <budget_enforcer.h>
-#include <sys/types.h>
+#include "base/shared_file.h"
 
 #define BOOT_ID_SIZE 64
 
@@ -20,14 +19,13 @@
 enum be_status boot_id(char id[BOOT_ID_SIZE]);
 
 /* BE_OTHER_BOOT when the machine went down since. Otherwise *marked tells whether something is not
- * flushed.
- * */
-enum be_status boot_check(const char *directory, bool *marked);
+ * flushed. */
+enum be_status boot_check(const struct shared_directory *directory, bool *marked);
 
 /* From now on changes may stay unflushed. */
-enum be_status boot_mark(const char *directory, mode_t mode);
+enum be_status boot_mark(const struct shared_directory *directory, mode_t mode);
 
 /* All has been flushed. */
-enum be_status boot_unmark(const char *directory);
+enum be_status boot_unmark(const struct shared_directory *directory);
 
 #endif

@@ -14,11 +14,11 @@
  */
 #include "sharing/counts.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,20 +80,17 @@ static bool allocate(struct counts *counts, uint64_t id)
 
 /* ---- opening */
 
-/* What is no regular file is opened without waiting for anybody, and refused. */
-static struct counts *open_file(const char *directory, int flags, mode_t mode, struct stat *about)
+static struct counts *open_file(const struct shared_directory *directory, enum shared_access access,
+				mode_t mode, struct stat *about)
 {
-	char path[PATH_MAX];
-	struct counts *made;
+	struct counts *made = calloc(1, sizeof *made);
 
-	if (snprintf(path, sizeof path, "%s/" COUNTS_FILE, directory) >= (int)sizeof path)
-		return NULL;
-	made = calloc(1, sizeof *made);
 	if (!made)
 		return NULL;
-	made->fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode);
-	if (made->fd >= 0 && fstat(made->fd, about) == 0 && S_ISREG(about->st_mode))
+	if (shared_file_open(directory, COUNTS_FILE, access, mode, &made->fd) == BE_OK &&
+	    fstat(made->fd, about) == 0)
 		return made;
+	error_clear();
 	counts_close(made);
 	return NULL;
 }
@@ -135,16 +132,14 @@ static bool is_ours(const struct counts *counts, off_t size)
 	       (size >= (off_t)sizeof *first && first->magic == 0 && first->no_envelope == 0);
 }
 
-struct counts *counts_open(const char *directory, mode_t mode)
+struct counts *counts_open(const struct shared_directory *directory, mode_t mode)
 {
 	struct stat about;
-	struct counts *made = open_file(directory, O_RDWR | O_CREAT, mode, &about);
+	struct counts *made = open_file(directory, SHARED_MAKE, mode, &about);
 
 	if (!made)
 		return NULL;
-	/* Whatever the umask took away: all who share the environment count. */
-	if (is_ours(made, about.st_size) && (about.st_size > 0 || fchmod(made->fd, mode) == 0) &&
-	    map_file(made) && allocate(made, 0)) {
+	if (is_ours(made, about.st_size) && map_file(made) && allocate(made, 0)) {
 		made->tallies[0].magic = COUNTS_MAGIC;
 		return made;
 	}
@@ -152,10 +147,10 @@ struct counts *counts_open(const char *directory, mode_t mode)
 	return NULL;
 }
 
-struct counts *counts_open_read_only(const char *directory)
+struct counts *counts_open_read_only(const struct shared_directory *directory)
 {
 	struct stat about;
-	struct counts *made = open_file(directory, O_RDONLY, 0, &about);
+	struct counts *made = open_file(directory, SHARED_LOOK, 0, &about);
 
 	if (made && !is_ours(made, about.st_size)) {
 		counts_close(made);
@@ -175,12 +170,9 @@ void counts_close(struct counts *counts)
 	free(counts);
 }
 
-void counts_remove(const char *directory)
+void counts_remove(const struct shared_directory *directory)
 {
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof path, "%s/" COUNTS_FILE, directory) < (int)sizeof path)
-		(void)unlink(path);
+	(void)unlinkat(directory->fd, COUNTS_FILE, 0);
 }
 
 /* ---- counting and reading */

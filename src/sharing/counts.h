@@ -11,9 +11,9 @@
 #ifndef COUNTS_H
 #define COUNTS_H
 
-#include <budget_enforcer.h>
+#include "base/shared_file.h"
+
 #include <stdatomic.h>
-#include <sys/types.h>
 
 struct counts;
 
@@ -36,16 +36,16 @@ struct counts_page {
 
 /* Opens the file in `directory`, making it where missing; NULL when it cannot be used. Several may
  * make it at once: each does the same. */
-struct counts *counts_open(const char *directory, mode_t mode);
+struct counts *counts_open(const struct shared_directory *directory, mode_t mode);
 
 /* For those who only read; NULL when there is no such file. */
-struct counts *counts_open_read_only(const char *directory);
+struct counts *counts_open_read_only(const struct shared_directory *directory);
 
 void counts_close(struct counts *counts);
 
 /* Removes the file, for an environment that begins and that nobody else has open: its ids begin
  * anew, too. */
-void counts_remove(const char *directory);
+void counts_remove(const struct shared_directory *directory);
 
 /* Counts one refusal: EXCEEDS_BUDGET or SUSPENDED at the envelope that refused, NO_ENVELOPE for the
  * environment as a whole. Other statuses are not counted. No lock; a system call only when this

@@ -14,10 +14,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,6 +25,8 @@
 
 #define OWNERS_FILE "be-owners"
 #define OWNERS_MAGIC UINT64_C(0x32736e776f2d6562) /* "be-owns2" */
+/* How often a file is opened again that was replaced meanwhile. */
+#define LOOKS 16
 #define OPENING_BYTE ((off_t)1 << 30)
 #define PROCESS_BYTES ((off_t)1 << 31) /* and the pid: held by those who only look */
 
@@ -173,64 +173,61 @@ static enum be_status accept_file(struct owners *owners, bool read_only)
 
 /* Maps the file; under the opening lock when it may be written. To a reader, a file that nobody
  * uses and that would be made anew is BE_NOT_FOUND. */
-static enum be_status map_file(struct owners *owners, bool read_only, mode_t mode)
+static enum be_status map_file(struct owners *owners, const struct shared_directory *directory,
+			       bool read_only)
 {
+	enum be_status status = BE_OK;
 	struct stat about;
-	int map_fd, map_error;
 	void *map;
+	int fd;
 
-	if (fstat(owners->fd, &about) < 0)
-		return error_errno(BE_IO_ERROR, errno, "%s", owners->path);
-	if ((size_t)about.st_size < sizeof(struct owners_file)) {
-		int rc;
-
-		if (read_only)
-			return BE_NOT_FOUND;
-		if (!owners->is_alone)
-			return damaged(owners);
-		if (fchmod(owners->fd, mode) < 0 && errno != EPERM)
-			return error_path(errno, owners->path);
-		/* Allocated for good: a mapped page that the disk has no room for would raise
-		 * SIGBUS. */
-		rc = posix_fallocate(owners->fd, 0, sizeof(struct owners_file));
-		if (rc != 0)
-			return error_errno(error_from_errno(rc), rc, "%s", owners->path);
-	}
+	if (read_only && fstat(owners->fd, &about) == 0 &&
+	    (size_t)about.st_size < sizeof(struct owners_file))
+		return BE_NOT_FOUND;
+	if (owners->is_alone)
+		status = shared_file_allocate(directory, OWNERS_FILE, owners->fd,
+					      sizeof(struct owners_file));
+	if (status != BE_OK)
+		return status;
 	/* A map keeps the open file description that it was made from, and the locks of that. A
 	 * fork child inherits the map and must not keep its parent's lock by it: so another
 	 * description is mapped. */
-	map_fd = open(owners->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (map_fd < 0)
-		return error_path(errno, owners->path);
-	map = mmap(NULL, sizeof(struct owners_file), read_only ? PROT_READ : PROT_READ | PROT_WRITE,
-		   MAP_SHARED, map_fd, 0);
-	map_error = errno;
-	close(map_fd);
-	if (map == MAP_FAILED)
-		return error_errno(error_from_errno(map_error), map_error, "%s: cannot map it",
+	status = shared_file_open(directory, OWNERS_FILE, read_only ? SHARED_LOOK : SHARED_CHANGE,
+				  0, &fd);
+	if (status != BE_OK)
+		return status;
+	if (shared_file_is_named(directory, OWNERS_FILE, owners->fd) &&
+	    shared_file_is_named(directory, OWNERS_FILE, fd))
+		status = shared_file_map(directory, OWNERS_FILE, fd, sizeof(struct owners_file),
+					 !read_only, &map);
+	else
+		status = error_set(BE_IO_ERROR, "%s was replaced while it was being opened",
 				   owners->path);
+	close(fd);
+	if (status != BE_OK)
+		return status;
 	owners->file = map;
 	return accept_file(owners, read_only);
 }
 
-static enum be_status open_file(const char *directory, bool read_only, mode_t mode,
-				struct owners **owners)
+static enum be_status open_file(const struct shared_directory *directory, bool read_only,
+				mode_t mode, struct owners **owners)
 {
-	size_t size = strlen(directory) + sizeof "/" OWNERS_FILE;
+	char path[SHARED_PATH_SIZE];
+	size_t size = strlen(shared_file_path(directory, OWNERS_FILE, path)) + 1;
 	struct owners *made = calloc(1, sizeof *made + size);
+	enum be_status status;
 
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	strcat(strcpy(made->path, directory), "/" OWNERS_FILE);
-	made->fd = open(made->path, (read_only ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, mode);
-	if (made->fd < 0) {
-		enum be_status status = error_path(errno, made->path);
-
+	memcpy(made->path, path, size);
+	status = shared_file_open(directory, OWNERS_FILE, read_only ? SHARED_LOOK : SHARED_MAKE,
+				  mode, &made->fd);
+	if (status == BE_OK)
+		*owners = made;
+	else
 		free(made);
-		return status;
-	}
-	*owners = made;
-	return BE_OK;
+	return status;
 }
 
 static void discard(struct owners *owners)
@@ -359,18 +356,49 @@ static enum be_status take_slot(struct owners *owners)
 			 owners->path, OWNER_SLOTS);
 }
 
-enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
-			   struct owners **owners)
+/* Is the file that was locked the one that others find, and one that may be written to? One that
+ * is not ours is removed by the process that is alone with it, so that the next look makes a new
+ * one. */
+static bool is_usable(struct owners *owners, const struct shared_directory *directory)
+{
+	if (!shared_file_is_named(directory, OWNERS_FILE, owners->fd))
+		return false;
+	if (!owners->is_alone || shared_file_begins(owners->fd, OWNERS_MAGIC))
+		return true;
+	unlinkat(directory->fd, OWNERS_FILE, 0);
+	return false;
+}
+
+/* Opens the file and takes its opening lock. */
+static enum be_status open_locked(const struct shared_directory *directory, mode_t mode,
+				  struct owners **owners)
+{
+	enum be_status status;
+
+	for (int looks = 0; looks < LOOKS; looks++) {
+		status = open_file(directory, false, mode, owners);
+		if (status != BE_OK)
+			return status;
+		(*owners)->pid = (uint32_t)getpid();
+		status = lock_opening(*owners);
+		if (status == BE_OK && is_usable(*owners, directory))
+			return BE_OK;
+		discard(*owners);
+		if (status != BE_OK)
+			return status;
+	}
+	return error_set(BE_IO_ERROR, "%s: be-owners is replaced all the time", directory->path);
+}
+
+enum be_status owners_open(const struct shared_directory *directory, mode_t mode,
+			   enum be_durability durability, struct owners **owners)
 {
 	struct owners *made;
-	enum be_status status = open_file(directory, false, mode, &made);
+	enum be_status status = open_locked(directory, mode, &made);
 
 	if (status != BE_OK)
 		return status;
-	made->pid = (uint32_t)getpid();
-	status = lock_opening(made);
-	if (status == BE_OK)
-		status = map_file(made, false, mode);
+	status = map_file(made, directory, false);
 	if (status == BE_OK)
 		status = agree(made, durability);
 	if (status == BE_OK)
@@ -387,7 +415,8 @@ enum be_status owners_open(const char *directory, mode_t mode, enum be_durabilit
 	return BE_OK;
 }
 
-enum be_status owners_open_read_only(const char *directory, struct owners **owners)
+enum be_status owners_open_read_only(const struct shared_directory *directory,
+				     struct owners **owners)
 {
 	struct owners *made;
 	struct flock looking;
@@ -395,11 +424,11 @@ enum be_status owners_open_read_only(const char *directory, struct owners **owne
 
 	*owners = NULL;
 	if (status == BE_NOT_FOUND)
-		return BE_OK;
+		error_clear();
 	if (status != BE_OK)
-		return status;
+		return status == BE_NOT_FOUND ? BE_OK : status;
 	made->pid = (uint32_t)getpid();
-	status = map_file(made, true, 0);
+	status = map_file(made, directory, true);
 	if (status == BE_NOT_FOUND) {
 		discard(made);
 		return BE_OK;
@@ -435,27 +464,14 @@ enum be_status owners_reopen(struct owners *owners, enum be_durability durabilit
 	return status;
 }
 
-static bool find_file(const char *directory, struct stat *about)
+bool owners_exist(const struct shared_directory *directory)
 {
-	char path[PATH_MAX];
-
-	return snprintf(path, sizeof path, "%s/" OWNERS_FILE, directory) < (int)sizeof path &&
-	       stat(path, about) == 0;
+	return shared_file_exists(directory, OWNERS_FILE);
 }
 
-bool owners_exist(const char *directory)
+bool owners_are_in(const struct owners *owners, const struct shared_directory *directory)
 {
-	struct stat about;
-
-	return find_file(directory, &about);
-}
-
-bool owners_are_in(const struct owners *owners, const char *directory)
-{
-	struct stat ours, found;
-
-	return fstat(owners->fd, &ours) == 0 && find_file(directory, &found) &&
-	       ours.st_dev == found.st_dev && ours.st_ino == found.st_ino;
+	return shared_file_is_named(directory, OWNERS_FILE, owners->fd);
 }
 
 void owners_opened(struct owners *owners)

@@ -24,8 +24,7 @@
 #ifndef OWNER_H
 #define OWNER_H
 
-#include <budget_enforcer.h>
-#include <sys/types.h>
+#include "base/shared_file.h"
 
 /* As many as LMDB has reader slots here. */
 #define OWNER_SLOTS 4096
@@ -43,12 +42,13 @@ struct owner {
 /* Opens the file in `directory`, making it where missing, and registers this process. One who was
  * alone holds the opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,
  * OTHER_DURABILITY, SECOND_COPY, TOO_MANY_PROCESSES, PERMISSION, DISK_FULL, IO_ERROR. */
-enum be_status owners_open(const char *directory, mode_t mode, enum be_durability durability,
-			   struct owners **owners);
+enum be_status owners_open(const struct shared_directory *directory, mode_t mode,
+			   enum be_durability durability, struct owners **owners);
 
 /* For those who only look: no registration, and no lock but one that shows them to other copies of
  * this library in their process; *owners is NULL when the file is missing. Statuses as above. */
-enum be_status owners_open_read_only(const char *directory, struct owners **owners);
+enum be_status owners_open_read_only(const struct shared_directory *directory,
+				     struct owners **owners);
 
 /* For a registration that outlived the closing of its environment: otherwise the same. */
 enum be_status owners_reopen(struct owners *owners, enum be_durability durability);
@@ -56,10 +56,10 @@ enum be_status owners_reopen(struct owners *owners, enum be_durability durabilit
 void owners_opened(struct owners *owners);
 
 /* Is there such a file in `directory`? Then a pool has used it, or is just beginning to. */
-bool owners_exist(const char *directory);
+bool owners_exist(const struct shared_directory *directory);
 
 /* Is the open file the one in `directory`, or has that been removed or replaced? */
-bool owners_are_in(const struct owners *owners, const char *directory);
+bool owners_are_in(const struct owners *owners, const struct shared_directory *directory);
 
 /* True when no other process had the environment open when this one opened it; those who come wait
  * until it has been opened. */

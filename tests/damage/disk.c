@@ -309,7 +309,7 @@ static int open_other_boot_id(void)
 	return fd;
 }
 
-static int open_file(const char *path, int flags, mode_t mode)
+static int open_file(int at, const char *path, int flags, mode_t mode)
 {
 	int fd;
 
@@ -317,35 +317,60 @@ static int open_file(const char *path, int flags, mode_t mode)
 		return open_other_boot_id();
 	if (quick)
 		flags &= ~O_SYNC;
-	fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	fd = (int)syscall(SYS_openat, at, path, flags, mode);
 	/* The library makes its files with O_EXCL, so that this is known for sure. */
 	if (fd >= 0 && flags & O_CREAT && flags & O_EXCL && is_data(fd))
 		add_event((struct disk_event){.kind = DISK_MADE});
 	return fd;
 }
 
+static mode_t mode_of(int flags, va_list *arguments)
+{
+	return flags & (O_CREAT | __O_TMPFILE) ? va_arg(*arguments, mode_t) : 0;
+}
+
 int open(const char *path, int flags, ...)
 {
 	va_list arguments;
-	mode_t mode = 0;
+	mode_t mode;
 
 	va_start(arguments, flags);
-	if (flags & (O_CREAT | __O_TMPFILE))
-		mode = va_arg(arguments, mode_t);
+	mode = mode_of(flags, &arguments);
 	va_end(arguments);
-	return open_file(path, flags, mode);
+	return open_file(AT_FDCWD, path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...)
 {
 	va_list arguments;
-	mode_t mode = 0;
+	mode_t mode;
 
 	va_start(arguments, flags);
-	if (flags & (O_CREAT | __O_TMPFILE))
-		mode = va_arg(arguments, mode_t);
+	mode = mode_of(flags, &arguments);
 	va_end(arguments);
-	return open_file(path, flags, mode);
+	return open_file(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int at, const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = mode_of(flags, &arguments);
+	va_end(arguments);
+	return open_file(at, path, flags, mode);
+}
+
+int openat64(int at, const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = mode_of(flags, &arguments);
+	va_end(arguments);
+	return open_file(at, path, flags, mode);
 }
 
 int mkdir(const char *path, mode_t mode)
@@ -357,26 +382,22 @@ int mkdir(const char *path, mode_t mode)
 	return rc;
 }
 
-static bool is_named(const char *path, const char *name)
+/* Is this the name of that file of the environment, seen from a descriptor of its directory? */
+static bool is_named(int at, const char *path, const char *name)
 {
-	char expected[PATH_MAX + 16];
-
-	if (!recording())
-		return false;
-	snprintf(expected, sizeof expected, "%s/%s", log_shared->environment, name);
-	return strcmp(path, expected) == 0;
+	return recording() && is_file(at, ".") && strcmp(path, name) == 0;
 }
 
-int rename(const char *from, const char *to)
+int renameat(int from_at, const char *from, int to_at, const char *to)
 {
-	int rc = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+	int rc = (int)syscall(SYS_renameat2, from_at, from, to_at, to, 0);
 	char bytes[128];
 	ssize_t size;
 	int fd;
 
-	if (rc < 0 || !is_named(to, "be-boot"))
+	if (rc < 0 || !is_named(to_at, to, "be-boot"))
 		return rc;
-	fd = open(to, O_RDONLY | O_CLOEXEC);
+	fd = openat(to_at, to, O_RDONLY | O_CLOEXEC);
 	size = read(fd, bytes, sizeof bytes);
 	EXPECT(size >= 0);
 	close(fd);
@@ -384,11 +405,11 @@ int rename(const char *from, const char *to)
 	return rc;
 }
 
-int unlink(const char *path)
+int unlinkat(int at, const char *path, int flags)
 {
-	int rc = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+	int rc = (int)syscall(SYS_unlinkat, at, path, flags);
 
-	if (rc == 0 && is_named(path, "be-boot"))
+	if (rc == 0 && is_named(at, path, "be-boot"))
 		add_event((struct disk_event){.kind = DISK_UNMARKED});
 	return rc;
 }
