@@ -170,9 +170,8 @@ enum be_status {
 	BE_IO_ERROR = -163,         /* the system could not read or write */
 	BE_NO_MEMORY = -164,        /* out of memory */
 	BE_TOO_MANY_PROCESSES = -165, /* all reader or owner slots of the environment are taken */
-	BE_UNSUITABLE_LMDB = -166,  /* a version of liblmdb with a defect that loses data */
-	BE_STORAGE_FAILED = -167,   /* a storage supplied by the caller broke its contract */
-	BE_MUST_REOPEN = -168,      /* LMDB could not end a write in this process, which must close all its
+	BE_STORAGE_FAILED = -166,   /* a storage supplied by the caller broke its contract */
+	BE_MUST_REOPEN = -167,      /* LMDB could not end a write in this process, which must close all its
 	                               handles on the environment and open it again. The files are sound */
 };
 

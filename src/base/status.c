@@ -97,8 +97,6 @@ static const struct {
 	[-BE_NO_MEMORY] = {"no_memory", "The system has no memory left"},
 	[-BE_TOO_MANY_PROCESSES] = {"too_many_processes",
 				    "Too many processes have the environment open"},
-	[-BE_UNSUITABLE_LMDB] = {"unsuitable_lmdb",
-				 "This version of liblmdb can lose data; install another"},
 	[-BE_STORAGE_FAILED] = {"storage_failed",
 				"The storage supplied by the caller broke its contract"},
 	[-BE_MUST_REOPEN] =

@@ -16,14 +16,24 @@
  * that ended in a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so
  * callers have cancellation disabled from begin to the end (executor.c).
  *
- * Opening. A flock() on data.mdb, of which LMDB knows nothing, keeps others from looking at the
- * file while the first process writes its first pages. lock.mdb is opened by this file only when it
- * makes it, before LMDB does: closing any descriptor of it later would drop LMDB's locks.
+ * Opening and closing. A flock() on data.mdb, of which LMDB knows nothing, is held over both:
+ *
+ *   shared  by one who opens what somebody has open, so that a crowd opens at once;
+ *   alone   by one who opens what nobody has open, since LMDB then writes the first pages of
+ *           data.mdb and lock.mdb, and when that fails destroys the mutexes in lock.mdb, for which
+ *           others would be waiting;
+ *   alone   by one who closes: LMDB 0.9.26 to 0.9.31 destroys those mutexes when it finds itself
+ *           alone with lock.mdb, and then nobody may be waiting for them. (It is a lock on data.mdb,
+ *           since each opener can take it alone, those who may only read it among them.)
+ *
+ * lock.mdb is opened by this file only before LMDB opens it: closing any descriptor of it later
+ * would drop LMDB's locks.
  *
  * LMDB's codes become statuses in failed(), the only place.
  */
 #include "storage/lmdb.h"
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "storage/preflight.h"
 
@@ -44,7 +54,8 @@
 #define POOL 64
 /* Slots in the reader table, for all processes. The first opener decides; each takes 64 bytes. */
 #define MAX_READERS 4096
-#define LOCK_FILE_BYTES ((off_t)MAX_READERS * 64)
+/* What LMDB makes of it: two lines of the processor's cache before the slots. */
+#define LOCK_FILE_BYTES ((off_t)(MAX_READERS + 2) * 64)
 /* Write txns of this process between two looks for dead readers: each look asks the kernel about
  * every process in the table, and a dead reader pins the pages freed since it died. */
 #define WRITES_PER_READER_CHECK 1024
@@ -80,6 +91,7 @@ struct lmdb_storage {
 	struct lmdb_storage *next_abandoned;
 	MDB_env *env;
 	MDB_dbi dbi;
+	struct descriptor data; /* of data.mdb; for the lock on it only */
 	bool read_only;
 	atomic_uint writes; /* begun by this process */
 	int stale_readers;  /* cleared when it was opened */
@@ -502,22 +514,6 @@ static const struct be_storage_ops operations = {
 
 /* ----------------------------------------------------------------- opening */
 
-static enum be_status check_version(void)
-{
-	int major;
-	int minor;
-	int patch;
-	const char *text = mdb_version(&major, &minor, &patch);
-
-	if (major == 0 && minor == 9 && patch >= 26 && patch <= 31)
-		return error_set(
-			BE_UNSUITABLE_LMDB,
-			"%s: in 0.9.26 to 0.9.31 a process that closes an environment can destroy "
-			"the locks of the others; use another version",
-			text);
-	return BE_OK;
-}
-
 /* Makes a file with exactly `mode`, whatever the umask. Leaves *fd at -1 when it exists. */
 static int make_file(const char *file, mode_t mode, int *fd)
 {
@@ -565,24 +561,46 @@ static int open_data_file(const char *data, int access_mode, int *fd)
 	return *fd < 0 ? errno : 0;
 }
 
-/* Opens data.mdb, made if need be and asked for, and holds it: alone if it or lock.mdb is still to
- * be written by LMDB. */
-static int hold_data_file(const struct lmdb_settings *settings, const char *data, const char *lock,
-			  int *fd)
+/* Has any process the files open by way of LMDB? Each holds a lock on the first byte of lock.mdb.
+ * This process does not. */
+static bool is_in_use(const char *lock)
 {
-	struct stat state;
+	struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+	int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool in_use = fd >= 0 && fcntl(fd, F_GETLK, &held) == 0 && held.l_type != F_UNLCK;
+
+	if (fd >= 0)
+		close(fd);
+	return in_use;
+}
+
+/* Alone if nobody has it open. Of a crowd that waits to be alone, all but the first find that
+ * somebody has opened it meanwhile, and go on together. While it is held, nobody closes it. */
+static int hold_to_open(int fd, const char *lock)
+{
+	int rc = hold(fd, is_in_use(lock) ? LOCK_SH : LOCK_EX);
+
+	if (rc == 0 && is_in_use(lock))
+		rc = hold(fd, LOCK_SH);
+	if (rc == 0 && !is_in_use(lock))
+		rc = hold(fd, LOCK_EX);
+	return rc;
+}
+
+/* Opens data.mdb, made if need be and asked for. No fork comes before the descriptor is noted. */
+static int open_to_hold(const struct lmdb_settings *settings, const char *data,
+			struct descriptor *descriptor)
+{
 	int rc = 0;
 
-	*fd = -1;
+	descriptors_hold_forks();
 	if (settings->create && !settings->read_only)
-		rc = make_file(data, settings->mode, fd);
-	if (rc == 0 && *fd < 0)
-		rc = open_data_file(data, settings->read_only ? O_RDONLY : O_RDWR, fd);
-	if (rc)
-		return rc;
-	if (fstat(*fd, &state) < 0)
-		return errno;
-	return hold(*fd, state.st_size == 0 || !may(lock, F_OK) ? LOCK_EX : LOCK_SH);
+		rc = make_file(data, settings->mode, &descriptor->fd);
+	if (rc == 0 && descriptor->fd < 0)
+		rc = open_data_file(data, settings->read_only ? O_RDONLY : O_RDWR, &descriptor->fd);
+	descriptor_note(descriptor);
+	descriptors_let_forks();
+	return rc;
 }
 
 static enum be_status data_file_failed(const char *path, const char *data, bool read_only, int code)
@@ -686,16 +704,19 @@ static int note_reader(const char *line, void *context)
  * container starts again. LMDB takes them for ours and would never free them, but on closing it
  * clears every slot of our pid below the highest that it has seen, which it learns in a read
  * txn. */
-static int shed_own_pid(const struct lmdb_settings *settings, MDB_env **env)
+static int shed_own_pid(const struct lmdb_settings *settings, struct lmdb_storage *storage)
 {
 	MDB_txn *txn;
-	int rc = begin_reader(*env, &txn);
+	int rc = begin_reader(storage->env, &txn);
 
 	if (rc)
 		return rc;
 	mdb_txn_abort(txn);
-	mdb_env_close(*env);
-	return open_env(settings, env);
+	rc = hold(storage->data.fd, LOCK_EX);
+	if (rc)
+		return rc;
+	mdb_env_close(storage->env);
+	return open_env(settings, &storage->env);
 }
 
 /* Clears the reader table of the dead as far as it matters now. Who is dead is a question to the
@@ -711,7 +732,7 @@ static int clear_table(const struct lmdb_settings *settings, struct lmdb_storage
 		return 0;
 	if (list.oldest != 0 || list.count % SLOTS_PER_READER_CHECK == SLOTS_PER_READER_CHECK - 1)
 		(void)mdb_reader_check(storage->env, &storage->stale_readers);
-	return list.own_seen ? shed_own_pid(settings, &storage->env) : 0;
+	return list.own_seen ? shed_own_pid(settings, storage) : 0;
 }
 
 /* Begins the first read txn and leaves it in the pool; takes the database's handle in it. */
@@ -811,17 +832,37 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	for (size_t i = 0; i < POOL; i++)
 		storage->readers[i].pooled = true;
 	storage->writer.write = true;
+	storage->data.fd = -1;
 	storage->interface = (struct be_storage){.ops = &operations, .self = storage};
 	storage->read_only = settings->read_only;
 	memcpy(storage->path, settings->path, path_size);
 	return storage;
 }
 
-/* What is done while data.mdb is held, by `fd`. */
-static enum be_status open_held(const struct lmdb_settings *settings, const char *data, int fd,
-				const char *lock, struct lmdb_storage **result)
+/* Alone with data.mdb, so that nobody waits for the mutexes that LMDB may destroy. */
+static void close_env(struct lmdb_storage *storage)
 {
-	struct lmdb_storage *storage;
+	for (size_t i = 0; i < POOL; i++) {
+		mdb_cursor_close(storage->readers[i].cursor);
+		mdb_txn_abort(storage->readers[i].txn);
+	}
+	if (storage->env)
+		(void)hold(storage->data.fd, LOCK_EX);
+	mdb_env_close(storage->env);
+	storage->env = NULL;
+}
+
+static void discard(struct lmdb_storage *storage)
+{
+	descriptor_close(&storage->data);
+	free(storage);
+}
+
+/* What is done while data.mdb is held. */
+static enum be_status open_held(const struct lmdb_settings *settings, const char *data,
+				const char *lock, struct lmdb_storage *storage)
+{
+	int fd = storage->data.fd;
 	enum be_status status;
 	bool exists;
 	int rc;
@@ -837,51 +878,53 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	rc = make_lock_file(settings, lock);
 	if (rc)
 		return failed(settings->path, settings->read_only, rc);
-	storage = make_storage(settings);
-	if (!storage)
-		return failed(settings->path, settings->read_only, ENOMEM);
 	rc = open_storage(settings, storage);
 	if (rc == 0 && nothing_committed(storage->env))
 		rc = sync_directories(settings->path);
 	status = rc ? (enum be_status)storage_failed(storage, rc) : check_pages(storage, data, fd);
-	if (status) {
-		lmdb_storage_close(storage);
-		/* A file that LMDB began and could not finish would count as damaged. */
-		if (!exists && ftruncate(fd, 0) < 0)
-			return error_errno(status, errno, "%s: is incomplete; remove it", data);
-		return status;
-	}
-	*result = storage;
-	return BE_OK;
+	if (status == BE_OK)
+		return BE_OK;
+	close_env(storage);
+	/* A file that LMDB began and could not finish would count as damaged. */
+	if (!exists && ftruncate(fd, 0) < 0)
+		return error_errno(status, errno, "%s: is incomplete; remove it", data);
+	return status;
 }
 
 enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
 				 struct lmdb_storage **storage)
 {
+	struct lmdb_storage *made;
 	char data[PATH_MAX];
 	char lock[PATH_MAX];
 	enum be_status status;
-	int fd;
 	int rc;
 
 	*storage = NULL;
-	status = check_version();
-	if (status == BE_OK)
-		status = preflight_file_system(settings->path);
+	status = preflight_file_system(settings->path);
 	if (status == BE_OK)
 		status = name_file(settings->path, "data.mdb", data);
 	if (status == BE_OK)
 		status = name_file(settings->path, "lock.mdb", lock);
 	if (status)
 		return status;
-	rc = hold_data_file(settings, data, lock, &fd);
+	made = make_storage(settings);
+	if (!made)
+		return failed(settings->path, settings->read_only, ENOMEM);
+	rc = open_to_hold(settings, data, &made->data);
+	if (rc == 0)
+		rc = hold_to_open(made->data.fd, lock);
 	if (rc)
 		status = data_file_failed(settings->path, data, settings->read_only, rc);
 	else
-		status = open_held(settings, data, fd, lock, storage);
-	if (fd >= 0)
-		close(fd);
-	return status;
+		status = open_held(settings, data, lock, made);
+	if (status) {
+		discard(made);
+		return status;
+	}
+	(void)hold(made->data.fd, LOCK_UN);
+	*storage = made;
+	return BE_OK;
 }
 
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
@@ -905,12 +948,8 @@ enum be_status lmdb_storage_flush(struct lmdb_storage *storage)
 
 void lmdb_storage_close(struct lmdb_storage *storage)
 {
-	for (size_t i = 0; i < POOL; i++) {
-		mdb_cursor_close(storage->readers[i].cursor);
-		mdb_txn_abort(storage->readers[i].txn);
-	}
-	mdb_env_close(storage->env);
-	free(storage);
+	close_env(storage);
+	discard(storage);
 }
 
 void lmdb_storage_abandon(struct lmdb_storage *storage)

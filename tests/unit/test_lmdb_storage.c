@@ -327,6 +327,17 @@ Test(lmdb, an_environment_that_is_being_made_is_not_taken_for_a_damaged_one)
 	close(fd);
 }
 
+/* LMDB writes to it through a map, and a page that the disk has no room for would be SIGBUS. */
+Test(lmdb, lock_file_has_all_its_blocks)
+{
+	struct stat about;
+
+	lmdb_storage_close(open_storage());
+	cr_assert_eq(stat(lock, &about), 0);
+	cr_assert_geq(about.st_blocks * 512, about.st_size, "%lld of %lld bytes",
+		      (long long)about.st_blocks * 512, (long long)about.st_size);
+}
+
 /* --------------------------------------------------------------- permissions */
 
 /* As somebody who is not root, and not the owner: what is missing must be named. */

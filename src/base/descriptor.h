@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptors whose locks are to end with this process. A lock of an open file description, as
+ * flock() and F_OFD_SETLK take, lasts until the last descriptor of that description is closed, and
+ * a fork child has a copy of every descriptor: a child that lives longer than its parent would hold
+ * its parent's locks. So each descriptor that is to carry such a lock is noted here, and every fork
+ * child closes its copies of them before it does anything else.
+ *
+ * No fork may come between opening a descriptor and noting it, hence:
+ *
+ *     descriptors_hold_forks();
+ *     made->descriptor.fd = open(...);
+ *     descriptor_note(&made->descriptor);
+ *     descriptors_let_forks();
+ *
+ * Nothing that may wait for another process belongs between the two. The lock within is the last
+ * in every lock order.
+ */
+#ifndef DESCRIPTOR_H
+#define DESCRIPTOR_H
+
+struct descriptor {
+	int fd; /* -1: none, as always in a fork child, of what its parent noted */
+	struct descriptor *next;
+};
+
+void descriptors_hold_forks(void);
+void descriptors_let_forks(void);
+
+/* Between these two; nothing when fd is -1. */
+void descriptor_note(struct descriptor *descriptor);
+
+/* Closes it, with all locks that it carries, and forgets it. In a fork child this is harmless. */
+void descriptor_close(struct descriptor *descriptor);
+
+#endif
