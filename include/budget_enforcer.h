@@ -376,7 +376,8 @@ enum be_durability {
 /* For be_options.flags. */
 enum be_open_flags {
 	BE_OPEN_EXISTING = 1,  /* create nothing; BE_NOT_FOUND when it is not there */
-	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change */
+	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change. Readers take locks, too: lock.mdb must
+	                          be writable, else BE_PERMISSION */
 	BE_OPEN_DIRECT = 4,    /* no group commit: each change flushes by itself. The first handle that
 	                          a process opens on an environment decides for all of its own */
 };

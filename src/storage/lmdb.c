@@ -530,8 +530,6 @@ static int make_lock_file(const struct lmdb_settings *settings, const char *file
 	int fd;
 	int rc = make_file(file, settings->mode, &fd);
 
-	if (rc == EROFS && settings->read_only)
-		return 0; /* LMDB then reads without locks, for nobody can write */
 	if (rc == 0 && fd >= 0) {
 		rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
 		if (rc == EOPNOTSUPP || rc == EINVAL)
@@ -858,6 +856,26 @@ static void discard(struct lmdb_storage *storage)
 	free(storage);
 }
 
+/* Without locks, as LMDB reads where it cannot write lock.mdb, nobody may read what somebody may be
+ * writing: pages change under the reader. Nor does a file system that cannot be written here tell
+ * whether it is written elsewhere. */
+static enum be_status lock_file_failed(const struct lmdb_settings *settings, const char *lock,
+				       int code)
+{
+	if (code != EROFS)
+		return failed(settings->path, settings->read_only, code);
+	return error_set(BE_PERMISSION,
+			 "%s: has to be written even to read only, and the file system is mounted "
+			 "read-only here: open the environment where it can be written, or restore "
+			 "a backup of it there",
+			 lock);
+}
+
+static bool is_on_read_only_mount(const char *lock)
+{
+	return faccessat(AT_FDCWD, lock, W_OK, AT_EACCESS) < 0 && errno == EROFS;
+}
+
 /* What is done while data.mdb is held. */
 static enum be_status open_held(const struct lmdb_settings *settings, const char *data,
 				const char *lock, struct lmdb_storage *storage)
@@ -876,8 +894,10 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	if (!exists && lseek(fd, 0, SEEK_END) > 0 && ftruncate(fd, 0) < 0)
 		return error_errno(error_from_errno(errno), errno, "%s", data);
 	rc = make_lock_file(settings, lock);
+	if (rc == 0 && is_on_read_only_mount(lock))
+		rc = EROFS;
 	if (rc)
-		return failed(settings->path, settings->read_only, rc);
+		return lock_file_failed(settings, lock, rc);
 	rc = open_storage(settings, storage);
 	if (rc == 0 && nothing_committed(storage->env))
 		rc = sync_directories(settings->path);
