@@ -88,7 +88,8 @@ enum be_status be_amount_parse(const char *text, int64_t *amount)
 enum be_status be_amount_format(int64_t amount, char *text, size_t size)
 {
 	uint64_t nanos = amount < 0 ? 0 - (uint64_t)amount : (uint64_t)amount;
-	char exact[BE_AMOUNT_TEXT_SIZE];
+	uint64_t whole = nanos / BE_UNIT, decimals = nanos % BE_UNIT;
+	char exact[BE_AMOUNT_TEXT_SIZE], *end = exact + sizeof exact - 1, *first = end;
 	size_t length;
 
 	error_clear();
@@ -96,19 +97,25 @@ enum be_status be_amount_format(int64_t amount, char *text, size_t size)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "be_amount_format: there is no room for the text");
 	text[0] = '\0';
-	length = (size_t)snprintf(exact, sizeof exact, "%s%" PRIu64 ".%09" PRIu64,
-				  amount < 0 ? "-" : "", nanos / BE_UNIT, nanos % BE_UNIT);
-	while (exact[length - 1] == '0')
-		length--;
-	if (exact[length - 1] == '.')
-		length--;
-	exact[length] = '\0';
+	/* From the last digit to the first; listings of millions of amounts are made of this. */
+	*end = '\0';
+	for (int place = 0; place < 9; place++, decimals /= 10)
+		if (first < end || decimals % 10 != 0)
+			*--first = (char)('0' + decimals % 10);
+	if (first < end)
+		*--first = '.';
+	do
+		*--first = (char)('0' + whole % 10);
+	while ((whole /= 10) != 0);
+	if (amount < 0)
+		*--first = '-';
+	length = (size_t)(end - first);
 	if (length >= size)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "be_amount_format: %s needs %zu bytes, there are %zu; "
 				 "BE_AMOUNT_TEXT_SIZE always suffices",
-				 exact, length + 1, size);
-	memcpy(text, exact, length + 1);
+				 first, length + 1, size);
+	memcpy(text, first, length + 1);
 	return BE_OK;
 }
 
