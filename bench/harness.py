@@ -21,7 +21,7 @@ DRIVERS = ("enforcer", "lmdb", "sqlite", "redis", "postgres", "disk")
 PACKAGES_TO_BUILD = ["meson", "ninja-build", "gcc", "libc6-dev", "pkg-config", "liblmdb-dev",
                      "libsqlite3-dev", "libhiredis-dev", "libpq-dev"]
 PACKAGES_TO_SERVE = ["redis-server", "postgresql", "util-linux"]
-PACKAGES_FOR_TOOLS = ["libsmartcols-dev", "libjansson-dev", "libncurses-dev", "libyaml-dev"]
+PACKAGES_FOR_TOOLS = ["libjansson-dev", "libncurses-dev", "libyaml-dev"]
 TOOLS = ("be-inspect", "be-ctl")
 POLICY = "/usr/sbin/policy-rc.d"
 SERVER_PATIENCE_S = 30

@@ -8,7 +8,7 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 # One with a question mark is left out where the release does not have it, and what needs it is skipped.
 # shellcheck disable=SC2034 # Used by those who source this.
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
-	libsmartcols-dev libncurses-dev libyaml-dev)
+	libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
 packages_to_test=(libcriterion-dev g++ 'clang-format-14?' valgrind strace tmux prometheus mandoc zsh
 	python3-jsonschema)

@@ -49,7 +49,8 @@ static void check_trees(const char *path)
 		       "half        50.00\n"
 		       "free         0.00\n",
 		       "-o", "category,used%", path);
-	EXPECT_PRINTED("over\npool\n\u2514\u2500b-task\n", "-o", "category", "--limit", "3", path);
+	/* What is left out is seen to go on. */
+	EXPECT_PRINTED("over\npool\n\u251c\u2500b-task\n", "-o", "category", "--limit", "3", path);
 	/* With a column given, a tree stands where its top does. */
 	EXPECT_PRINTED("free           0\n"
 		       "half         0.5\n"

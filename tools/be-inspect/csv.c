@@ -11,49 +11,51 @@
 
 #include "tool.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 static void put_text(const char *text)
 {
-	const char *quote;
-
 	if (!text[strcspn(text, "\",\r\n")] && *text != ' ' &&
 	    (!*text || text[strlen(text) - 1] != ' ')) {
-		fputs(text, stdout);
+		fputs_unlocked(text, stdout);
 		return;
 	}
-	putchar('"');
-	for (; (quote = strchr(text, '"')); text = quote + 1)
-		printf("%.*s\"\"", (int)(quote - text), text);
-	printf("%s\"", text);
+	putc_unlocked('"', stdout);
+	for (; *text; text++) {
+		if (*text == '"')
+			putc_unlocked('"', stdout);
+		putc_unlocked(*text, stdout);
+	}
+	putc_unlocked('"', stdout);
 }
 
-static void put_value(const json_t *value)
+static void put_value(const struct field *field, const void *record, int64_t now_ns)
 {
-	switch (json_typeof(value)) {
-	case JSON_STRING:
-		put_text(json_string_value(value));
+	char text[FIELD_TEXT_SIZE];
+
+	switch (field_value(field, record, now_ns, text)) {
+	case FIELD_VALUE_NONE:
 		break;
-	case JSON_INTEGER:
-		printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	case FIELD_VALUE_WORD:
+		fputs_unlocked(text, stdout);
 		break;
-	case JSON_TRUE:
-		fputs("true", stdout);
-		break;
-	case JSON_FALSE:
-		fputs("false", stdout);
-		break;
-	default: /* null; no field is a number with decimals, or an array */
-		break;
+	case FIELD_VALUE_TEXT:
+		put_text(text);
 	}
+}
+
+static void put_parent(const struct be_envelope *envelope)
+{
+	put_text(envelope->has_parent ? envelope->parent_namespace : "");
+	putc_unlocked(',', stdout);
+	put_text(envelope->has_parent ? envelope->parent_category : "");
 }
 
 /* Ends a field, or the line behind the last one. */
 static void put_separator(const struct arguments *arguments, size_t column)
 {
-	fputs(column + 1 < arguments->column_count ? "," : "\r\n", stdout);
+	fputs_unlocked(column + 1 < arguments->column_count ? "," : "\r\n", stdout);
 }
 
 void csv_begin(const struct arguments *arguments)
@@ -73,24 +75,12 @@ void csv_begin(const struct arguments *arguments)
 
 bool csv_row(const struct arguments *arguments, const void *record)
 {
-	size_t i;
-
-	for (i = 0; i < arguments->column_count; i++) {
-		json_t *value = field_json(arguments->columns[i], record, arguments->now_ns);
-
-		if (!value)
-			tool_out_of_memory();
-		if (arguments->columns[i]->kind == FIELD_PARENT) {
-			if (json_is_object(value))
-				put_value(json_object_get(value, "namespace"));
-			putchar(',');
-			if (json_is_object(value))
-				put_value(json_object_get(value, "category"));
-		} else {
-			put_value(value);
-		}
+	for (size_t i = 0; i < arguments->column_count; i++) {
+		if (arguments->columns[i]->kind == FIELD_PARENT)
+			put_parent(record);
+		else
+			put_value(arguments->columns[i], record, arguments->now_ns);
 		put_separator(arguments, i);
-		json_decref(value);
 	}
 	return tool_output_is_sound();
 }

@@ -17,7 +17,14 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-#define ENVELOPE(member) offsetof(struct be_envelope, member)
+/* Where a member lies, and how long it is; or several that stand together. */
+#define MEMBER(type, member) offsetof(type, member), sizeof((type *)0)->member
+#define MEMBERS(type, first, last)                                                                 \
+	offsetof(type, first),                                                                     \
+		offsetof(type, last) + sizeof((type *)0)->last - offsetof(type, first)
+
+#define ENVELOPE(member) MEMBER(struct be_envelope, member)
+#define ENVELOPES(first, last) MEMBERS(struct be_envelope, first, last)
 static const struct field of_envelopes[] = {
 	{"ID", "id", FIELD_COUNT, ENVELOPE(id), true, "its number, never used again"},
 	{"NAMESPACE", "namespace", FIELD_TEXT, ENVELOPE(namespace_name), false, "namespace"},
@@ -30,8 +37,8 @@ static const struct field of_envelopes[] = {
 	 "what may still be committed"},
 	{"USED%", "utilization_percent", FIELD_PERCENT, ENVELOPE(utilization_ppm), false,
 	 "(spent + committed) / limit, rounded down"},
-	{"REFUSED", "refused", FIELD_REFUSED, 0, false,
-	 "checks, commits and extensions that it refused since it was created"},
+	{"REFUSED", "refused", FIELD_REFUSED, ENVELOPES(refused_exceeds_budget, refused_suspended),
+	 false, "checks, commits and extensions that it refused since it was created"},
 	{"REFUSED-BUDGET", "refused_exceeds_budget", FIELD_COUNT, ENVELOPE(refused_exceeds_budget),
 	 true, "those of them that would have exceeded its budget"},
 	{"REFUSED-SUSPENDED", "refused_suspended", FIELD_COUNT, ENVELOPE(refused_suspended), true,
@@ -44,7 +51,8 @@ static const struct field of_envelopes[] = {
 	 "in how long this window ends (JSON: when)"},
 	{"STATE", "suspended", FIELD_SUSPENDED, ENVELOPE(suspended), false,
 	 "active or suspended (JSON: true, false)"},
-	{"PARENT", "parent", FIELD_PARENT, 0, false, "namespace/category of the one above it"},
+	{"PARENT", "parent", FIELD_PARENT, ENVELOPES(has_parent, parent_category), false,
+	 "namespace/category of the one above it"},
 	{"PENDING", "pending_commits", FIELD_COUNT, ENVELOPE(pending_commits), true,
 	 "number of pending commits"},
 	{"GRANTED", "commits_granted", FIELD_COUNT, ENVELOPE(commits_granted), true,
@@ -64,7 +72,7 @@ static const struct field of_envelopes[] = {
 	{"CREATED", "created", FIELD_TIME, ENVELOPE(created_ns), true, "when it was created"},
 };
 
-#define COMMIT(member) offsetof(struct be_commit_info, member)
+#define COMMIT(member) MEMBER(struct be_commit_info, member)
 static const struct field of_commits[] = {
 	{"ID", "id", FIELD_COUNT, COMMIT(id), false, "what release and settle take"},
 	{"NAMESPACE", "namespace", FIELD_TEXT, COMMIT(namespace_name), false, "namespace"},
@@ -79,14 +87,14 @@ static const struct field of_commits[] = {
 	{"OWNER", "owner_pid", FIELD_PID, COMMIT(owner_pid), false, "process that made it"},
 	{"ALIVE", "owner_alive", FIELD_YES, COMMIT(owner_alive), true,
 	 "whether that process lives"},
-	{"STATE", "state", FIELD_OWNER_STATE, 0, false,
+	{"STATE", "state", FIELD_COMMIT_STATE, COMMIT(state), false,
 	 "pending; expired or orphaned when it waits to be reaped"},
 	{"POLICY", "reap_policy", FIELD_REAP_POLICY, COMMIT(reap_policy), true,
 	 "release or charge, when it is reaped"},
 	{"DESCRIPTION", "description", FIELD_TEXT, COMMIT(description), false, "description"},
 };
 
-#define TRANSACTION(member) offsetof(struct be_transaction, member)
+#define TRANSACTION(member) MEMBER(struct be_transaction, member)
 static const struct field of_transactions[] = {
 	{"ID", "id", FIELD_COUNT, TRANSACTION(id), false, "ascending, never used again"},
 	{"AT", "at", FIELD_TIME, TRANSACTION(at_ns), false, "when it was charged"},
@@ -103,7 +111,7 @@ static const struct field of_transactions[] = {
 	{"DESCRIPTION", "description", FIELD_TEXT, TRANSACTION(description), false, "description"},
 };
 
-#define OWNER(member) offsetof(struct owner_row, member)
+#define OWNER(member) MEMBER(struct owner_row, member)
 static const struct field of_owners[] = {
 	{"PID", "pid", FIELD_PID, OWNER(pid), false, "process"},
 	{"ALIVE", "alive", FIELD_YES, OWNER(alive), false, "whether it lives, as the kernel says"},
@@ -114,7 +122,7 @@ static const struct field of_owners[] = {
 	{"COMMAND", "command", FIELD_TEXT, OWNER(command), false, "what it runs"},
 };
 
-#define STATS(member) offsetof(struct be_statistics, member)
+#define STATS(member) MEMBER(struct be_statistics, member)
 static const struct field of_stats[] = {
 	{"FORMAT", "format_version", FIELD_SMALL_COUNT, STATS(format_version), false,
 	 "version of the format of its records"},
@@ -219,9 +227,9 @@ static uint64_t refusals(const struct be_envelope *envelope)
 	return envelope->refused_exceeds_budget + envelope->refused_suspended;
 }
 
-static const char *owner_state(const struct be_commit_info *commit)
+static const char *state_name(enum be_commit_state state)
 {
-	switch (commit->state) {
+	switch (state) {
 	case BE_COMMIT_EXPIRED:
 		return "expired";
 	case BE_COMMIT_ORPHANED:
@@ -231,6 +239,24 @@ static const char *owner_state(const struct be_commit_info *commit)
 	}
 }
 
+static void amount_text(int64_t amount, char text[FIELD_TEXT_SIZE])
+{
+	if (be_amount_format(amount, text, FIELD_TEXT_SIZE) != BE_OK)
+		strcpy(text, "?");
+}
+
+static void percent_text(int64_t ppm, char text[FIELD_TEXT_SIZE])
+{
+	size_t size;
+
+	count_format((uint64_t)ppm / 10000, text);
+	size = strlen(text);
+	text[size] = '.';
+	text[size + 1] = (char)('0' + ppm / 1000 % 10);
+	text[size + 2] = (char)('0' + ppm / 100 % 10);
+	text[size + 3] = '\0';
+}
+
 void field_text(const struct field *field, const void *record, int64_t now_ns,
 		char text[FIELD_TEXT_SIZE])
 {
@@ -238,33 +264,27 @@ void field_text(const struct field *field, const void *record, int64_t now_ns,
 
 	switch (field->kind) {
 	case FIELD_AMOUNT:
-		if (be_amount_format(*(const int64_t *)value, text, FIELD_TEXT_SIZE) != BE_OK)
-			strcpy(text, "?");
+		amount_text(*(const int64_t *)value, text);
 		break;
 	case FIELD_ID:
 	case FIELD_COUNT:
 		if (field->kind == FIELD_ID && *(const uint64_t *)value == 0)
 			strcpy(text, "-");
 		else
-			snprintf(text, FIELD_TEXT_SIZE, "%" PRIu64, *(const uint64_t *)value);
+			count_format(*(const uint64_t *)value, text);
 		break;
 	case FIELD_PID:
 	case FIELD_SMALL_COUNT:
 		if (field->kind == FIELD_PID && *(const uint32_t *)value == 0)
 			strcpy(text, "-");
 		else
-			snprintf(text, FIELD_TEXT_SIZE, "%" PRIu32, *(const uint32_t *)value);
+			count_format(*(const uint32_t *)value, text);
 		break;
-	case FIELD_PERCENT: {
-		int64_t ppm = *(const int64_t *)value;
-
-		snprintf(text, FIELD_TEXT_SIZE, "%" PRId64 ".%02" PRId64, ppm / 10000,
-			 ppm / 100 % 100);
+	case FIELD_PERCENT:
+		percent_text(*(const int64_t *)value, text);
 		break;
-	}
 	case FIELD_TEXT:
-		snprintf(text, FIELD_TEXT_SIZE, "%s",
-			 *(const char *)value ? (const char *)value : "-");
+		strcpy(text, *(const char *)value ? value : "-");
 		break;
 	case FIELD_YES:
 		strcpy(text, *(const bool *)value ? "yes" : "no");
@@ -284,10 +304,10 @@ void field_text(const struct field *field, const void *record, int64_t now_ns,
 		parent_text(record, text);
 		break;
 	case FIELD_REFUSED:
-		snprintf(text, FIELD_TEXT_SIZE, "%" PRIu64, refusals(record));
+		count_format(refusals(record), text);
 		break;
-	case FIELD_OWNER_STATE:
-		strcpy(text, owner_state(record));
+	case FIELD_COMMIT_STATE:
+		strcpy(text, state_name(*(const enum be_commit_state *)value));
 		break;
 	case FIELD_REAP_POLICY:
 		strcpy(text, *(const enum be_reap_policy *)value == BE_REAP_CHARGE ? "charge"
@@ -303,143 +323,203 @@ void field_text(const struct field *field, const void *record, int64_t now_ns,
 	}
 }
 
-/* What is not UTF-8 cannot be in JSON; it is escaped, as in a column. */
-static json_t *json_of_text(const char *text)
+/* ---- values, as programs read them */
+
+static bool is_ascii(const char *text)
 {
-	json_t *json = json_string(text);
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
 
-	if (!json) {
-		char *safe = text_escape(text);
+/* What is not UTF-8 cannot be in JSON; it is escaped, as in a column. */
+static void take_text(const char *from, char text[FIELD_TEXT_SIZE])
+{
+	json_t *json = is_ascii(from) ? NULL : json_string(from);
+	char *safe;
 
-		json = json_string(safe);
+	if (json || is_ascii(from)) {
+		strcpy(text, from);
+	} else {
+		safe = text_escape(from);
+		snprintf(text, FIELD_TEXT_SIZE, "%s", safe);
 		free(safe);
 	}
-	return json;
+	json_decref(json);
+}
+
+static enum field_value time_value(int64_t at_ns, char text[FIELD_TEXT_SIZE])
+{
+	if (at_ns == 0)
+		return FIELD_VALUE_NONE;
+	moment_format(at_ns, 9, text);
+	return FIELD_VALUE_TEXT;
+}
+
+static enum field_value word_value(const char *word, char text[FIELD_TEXT_SIZE])
+{
+	strcpy(text, word);
+	return FIELD_VALUE_WORD;
+}
+
+static enum field_value age_value(int64_t at_ns, int64_t now_ns, char text[FIELD_TEXT_SIZE])
+{
+	if (at_ns == 0)
+		return FIELD_VALUE_NONE;
+	count_format(now_ns > at_ns ? (uint64_t)(now_ns - at_ns) / SECOND_NS : 0, text);
+	return FIELD_VALUE_WORD;
+}
+
+enum field_value field_value(const struct field *field, const void *record, int64_t now_ns,
+			     char text[FIELD_TEXT_SIZE])
+{
+	const void *value = (const char *)record + field->offset;
+
+	switch (field->kind) {
+	case FIELD_ID:
+		if (*(const uint64_t *)value == 0)
+			return FIELD_VALUE_NONE;
+		break;
+	case FIELD_PID:
+		if (*(const uint32_t *)value == 0)
+			return FIELD_VALUE_NONE;
+		break;
+	case FIELD_TEXT:
+		take_text(value, text);
+		return FIELD_VALUE_TEXT;
+	case FIELD_YES:
+	case FIELD_SUSPENDED:
+		return word_value(*(const bool *)value ? "true" : "false", text);
+	case FIELD_TIME:
+	case FIELD_TIME_LEFT:
+		return time_value(*(const int64_t *)value, text);
+	case FIELD_AGE:
+		return age_value(*(const int64_t *)value, now_ns, text);
+	case FIELD_COUNT:
+	case FIELD_SMALL_COUNT:
+	case FIELD_REFUSED:
+		break;
+	default:
+		field_text(field, record, now_ns, text);
+		return FIELD_VALUE_TEXT;
+	}
+	field_text(field, record, now_ns, text);
+	return FIELD_VALUE_WORD;
 }
 
 static json_t *json_of_parent(const struct be_envelope *envelope)
 {
+	char namespace_name[FIELD_TEXT_SIZE], category[FIELD_TEXT_SIZE];
+
 	if (!envelope->has_parent)
 		return json_null();
-	return json_pack("{s:o, s:o}", "namespace", json_of_text(envelope->parent_namespace),
-			 "category", json_of_text(envelope->parent_category));
-}
-
-static json_t *json_of_time(int64_t at_ns)
-{
-	char text[MOMENT_TEXT_SIZE];
-
-	if (at_ns == 0)
-		return json_null();
-	moment_format(at_ns, 9, text);
-	return json_string(text);
+	take_text(envelope->parent_namespace, namespace_name);
+	take_text(envelope->parent_category, category);
+	return json_pack("{s:s, s:s}", "namespace", namespace_name, "category", category);
 }
 
 json_t *field_json(const struct field *field, const void *record, int64_t now_ns)
+{
+	char text[FIELD_TEXT_SIZE];
+
+	if (field->kind == FIELD_PARENT)
+		return json_of_parent(record);
+	switch (field_value(field, record, now_ns, text)) {
+	case FIELD_VALUE_NONE:
+		return json_null();
+	case FIELD_VALUE_WORD:
+		return json_loads(text, JSON_DECODE_ANY, NULL);
+	default:
+		return json_string(text);
+	}
+}
+
+/* ---- order */
+
+/* None is stored as 0: what has no end ends last. */
+static uint64_t key_of_time(int64_t at_ns)
+{
+	return at_ns == 0 ? UINT64_MAX : (uint64_t)at_ns ^ INT64_MIN;
+}
+
+/* What is shown as a word, or is put together, comes in the order of what is shown. */
+static void order_text(const struct field *field, const void *record, int64_t now_ns,
+		       char text[FIELD_TEXT_SIZE])
+{
+	if (field->kind == FIELD_TEXT)
+		strcpy(text, (const char *)record + field->offset);
+	else
+		field_text(field, record, now_ns, text);
+}
+
+static uint64_t key_of_text(const char *text)
+{
+	uint64_t key = 0;
+
+	for (size_t i = 0; i < sizeof key; i++) {
+		key = key << 8 | (unsigned char)*text;
+		text += *text != '\0';
+	}
+	return key;
+}
+
+uint64_t field_key(const struct field *field, const void *record, int64_t now_ns)
 {
 	const void *value = (const char *)record + field->offset;
 	char text[FIELD_TEXT_SIZE];
 
 	switch (field->kind) {
-	case FIELD_COUNT:
-		return json_integer((json_int_t) * (const uint64_t *)value);
-	case FIELD_ID:
-		return *(const uint64_t *)value
-			       ? json_integer((json_int_t) * (const uint64_t *)value)
-			       : json_null();
-	case FIELD_PID:
-		return *(const uint32_t *)value ? json_integer(*(const uint32_t *)value)
-						: json_null();
-	case FIELD_SMALL_COUNT:
-		return json_integer(*(const uint32_t *)value);
-	case FIELD_TEXT:
-		return json_of_text(value);
-	case FIELD_YES:
-	case FIELD_SUSPENDED:
-		return json_boolean(*(const bool *)value);
-	case FIELD_TIME:
-	case FIELD_TIME_LEFT:
-		return json_of_time(*(const int64_t *)value);
-	case FIELD_AGE: {
-		int64_t age_ns = now_ns - *(const int64_t *)value;
-
-		if (*(const int64_t *)value == 0)
-			return json_null();
-		return json_integer(age_ns > 0 ? age_ns / SECOND_NS : 0);
-	}
-	case FIELD_PARENT:
-		return json_of_parent(record);
-	case FIELD_REFUSED:
-		return json_integer((json_int_t)refusals(record));
 	case FIELD_AMOUNT:
 	case FIELD_PERCENT:
+	case FIELD_TIME:
+		return (uint64_t) * (const int64_t *)value ^ INT64_MIN;
+	case FIELD_AGE:
+		/* What was never made has the least age. */
+		return ~key_of_time(*(const int64_t *)value);
+	case FIELD_TIME_LEFT:
+		return key_of_time(*(const int64_t *)value);
+	case FIELD_COUNT:
+	case FIELD_ID:
+		return *(const uint64_t *)value;
+	case FIELD_PID:
+	case FIELD_SMALL_COUNT:
+		return *(const uint32_t *)value;
 	case FIELD_PERIOD:
-	case FIELD_OWNER_STATE:
+		return *(const enum be_period *)value;
+	case FIELD_YES:
+	case FIELD_SUSPENDED:
+		return *(const bool *)value;
+	case FIELD_REFUSED:
+		return refusals(record);
+	default:
+		order_text(field, record, now_ns, text);
+		return key_of_text(text);
+	}
+}
+
+bool field_key_is_whole(const struct field *field, uint64_t key)
+{
+	switch (field->kind) {
+	case FIELD_TEXT:
+	case FIELD_PARENT:
+	case FIELD_COMMIT_STATE:
 	case FIELD_REAP_POLICY:
 	case FIELD_KIND:
 	case FIELD_DURABILITY:
-		break;
+		return (key & 0xff) == 0;
+	default:
+		return true;
 	}
-	field_text(field, record, now_ns, text);
-	return json_string(text);
 }
 
-#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
-#define COMPARE_AS(type, a, b) COMPARE(*(const type *)(a), *(const type *)(b))
-
-/* What is shown as a word, or is put together, comes in the order of what is shown. */
-static int compare_texts(const struct field *field, const void *a, const void *b)
+int field_compare(const struct field *field, const void *a, const void *b, int64_t now_ns)
 {
 	char texts[2][FIELD_TEXT_SIZE];
 
-	field_text(field, a, 0, texts[0]);
-	field_text(field, b, 0, texts[1]);
+	order_text(field, a, now_ns, texts[0]);
+	order_text(field, b, now_ns, texts[1]);
 	return strcmp(texts[0], texts[1]);
-}
-
-/* None is stored as 0: what has no end ends last, and what was never made has the least age. */
-static int compare_with_none_last(int64_t a, int64_t b)
-{
-	return a == 0 || b == 0 ? COMPARE(a == 0, b == 0) : COMPARE(a, b);
-}
-
-int field_compare(const struct field *field, const void *a, const void *b)
-{
-	const void *first = (const char *)a + field->offset,
-		   *second = (const char *)b + field->offset;
-
-	switch (field->kind) {
-	case FIELD_AMOUNT:
-	case FIELD_PERCENT:
-	case FIELD_TIME:
-		return COMPARE_AS(int64_t, first, second);
-	case FIELD_AGE:
-		return -compare_with_none_last(*(const int64_t *)first, *(const int64_t *)second);
-	case FIELD_TIME_LEFT:
-		return compare_with_none_last(*(const int64_t *)first, *(const int64_t *)second);
-	case FIELD_COUNT:
-	case FIELD_ID:
-		return COMPARE_AS(uint64_t, first, second);
-	case FIELD_PID:
-	case FIELD_SMALL_COUNT:
-		return COMPARE_AS(uint32_t, first, second);
-	case FIELD_PERIOD:
-		return COMPARE_AS(enum be_period, first, second);
-	case FIELD_TEXT:
-		return strcmp(first, second);
-	case FIELD_YES:
-	case FIELD_SUSPENDED:
-		return COMPARE_AS(bool, first, second);
-	case FIELD_REFUSED:
-		return COMPARE(refusals(a), refusals(b));
-	case FIELD_PARENT:
-	case FIELD_OWNER_STATE:
-	case FIELD_REAP_POLICY:
-	case FIELD_KIND:
-	case FIELD_DURABILITY:
-		break;
-	}
-	return compare_texts(field, a, b);
 }
 
 bool field_is_figure(const struct field *field)

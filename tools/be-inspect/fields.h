@@ -11,25 +11,25 @@
 
 /* How a field is read from its record, and shown. */
 enum field_kind {
-	FIELD_AMOUNT,      /* int64_t nanos */
-	FIELD_COUNT,       /* uint64_t */
-	FIELD_SMALL_COUNT, /* uint32_t */
-	FIELD_ID,          /* uint64_t, 0 for none */
-	FIELD_PID,         /* uint32_t, 0 for none */
-	FIELD_PERCENT,     /* int64_t millionths */
-	FIELD_TEXT,        /* an array of char */
-	FIELD_YES,         /* bool */
-	FIELD_TIME,        /* int64_t ns, 0 for none */
-	FIELD_TIME_LEFT,   /* the same; a column shows how long until then */
-	FIELD_AGE,         /* the same; how long ago */
-	FIELD_DURABILITY,  /* enum be_durability */
-	FIELD_PERIOD,      /* enum be_period */
-	FIELD_SUSPENDED,   /* bool */
-	FIELD_PARENT,      /* of a struct be_envelope */
-	FIELD_REFUSED,     /* of a struct be_envelope: for all reasons */
-	FIELD_OWNER_STATE, /* of a struct be_commit_info */
-	FIELD_REAP_POLICY, /* enum be_reap_policy */
-	FIELD_KIND,        /* enum be_transaction_kind */
+	FIELD_AMOUNT,       /* int64_t nanos */
+	FIELD_COUNT,        /* uint64_t */
+	FIELD_SMALL_COUNT,  /* uint32_t */
+	FIELD_ID,           /* uint64_t, 0 for none */
+	FIELD_PID,          /* uint32_t, 0 for none */
+	FIELD_PERCENT,      /* int64_t millionths */
+	FIELD_TEXT,         /* an array of char */
+	FIELD_YES,          /* bool */
+	FIELD_TIME,         /* int64_t ns, 0 for none */
+	FIELD_TIME_LEFT,    /* the same; a column shows how long until then */
+	FIELD_AGE,          /* the same; how long ago */
+	FIELD_DURABILITY,   /* enum be_durability */
+	FIELD_PERIOD,       /* enum be_period */
+	FIELD_SUSPENDED,    /* bool */
+	FIELD_PARENT,       /* of a struct be_envelope */
+	FIELD_REFUSED,      /* of a struct be_envelope: for all reasons */
+	FIELD_COMMIT_STATE, /* enum be_commit_state */
+	FIELD_REAP_POLICY,  /* enum be_reap_policy */
+	FIELD_KIND,         /* enum be_transaction_kind */
 };
 
 struct field {
@@ -37,6 +37,7 @@ struct field {
 	const char *key;     /* in JSON */
 	enum field_kind kind;
 	size_t offset;  /* in the record, which is the library's structure for the view */
+	size_t size;    /* what the field is read from is within so many bytes from there */
 	bool on_demand; /* a column only when --output names it */
 	const char *help;
 };
@@ -68,12 +69,25 @@ const struct field *fields_find(const struct fields *fields, const char *name, s
 void field_text(const struct field *field, const void *record, int64_t now_ns,
 		char text[FIELD_TEXT_SIZE]);
 
+enum field_value {
+	FIELD_VALUE_NONE, /* null in JSON */
+	FIELD_VALUE_WORD, /* a number, true or false */
+	FIELD_VALUE_TEXT, /* UTF-8 */
+};
+
+/* The field as programs read it: its kind, and but for FIELD_VALUE_NONE its text. A parent, which is
+ * two texts, is the caller's to take apart. */
+enum field_value field_value(const struct field *field, const void *record, int64_t now_ns,
+			     char text[FIELD_TEXT_SIZE]);
+
 /* The same as a JSON value, a new reference. */
 json_t *field_json(const struct field *field, const void *record, int64_t now_ns);
 
-/* Which of two records comes first by this field: negative, 0 or positive, as in strcmp(). What has
- * no end comes after all that has one. */
-int field_compare(const struct field *field, const void *a, const void *b);
+/* Records are in ascending order of this number; what has no end comes after all that has one. Where
+ * two numbers are equal, but are not the whole of what is compared, field_compare() decides. */
+uint64_t field_key(const struct field *field, const void *record, int64_t now_ns);
+bool field_key_is_whole(const struct field *field, uint64_t key);
+int field_compare(const struct field *field, const void *a, const void *b, int64_t now_ns);
 
 /* Whether its column is aligned to the right. */
 bool field_is_figure(const struct field *field);

@@ -29,7 +29,11 @@ struct listing {
 
 static bool print(struct listing *listing, const void *record)
 {
-	return output_row(listing->output, record) &&
+	char branch[ROWS_BRANCH_SIZE] = "";
+
+	if (listing->rows)
+		rows_branch(listing->rows, branch);
+	return output_row(listing->output, record, branch) &&
 	       output_count(listing->output) != listing->limit;
 }
 
@@ -136,33 +140,35 @@ static size_t record_size(enum view view)
 	}
 }
 
-static bool shows_trees(const struct arguments *arguments)
+static bool has_column(const struct arguments *arguments, const char *key)
 {
-	size_t i;
-
-	if (arguments->view != VIEW_ENVELOPES || arguments->form != FORM_TABLE)
-		return false;
-	for (i = 0; i < arguments->column_count; i++)
-		if (strcmp(arguments->columns[i]->key, "category") == 0)
+	for (size_t i = 0; i < arguments->column_count; i++)
+		if (strcmp(arguments->columns[i]->key, key) == 0)
 			return true;
 	return false;
 }
 
+/* Keeps of each record what will be looked at. */
+static void keep_columns(struct rows *rows, const struct arguments *arguments, bool trees)
+{
+	static const char *const of_trees[] = {"namespace", "category", "parent"};
+
+	rows_keep(rows, arguments->sort);
+	for (size_t i = 0; i < arguments->column_count; i++)
+		rows_keep(rows, arguments->columns[i]);
+	for (size_t i = 0; trees && i < sizeof of_trees / sizeof *of_trees; i++)
+		rows_keep(rows, fields_find(&envelope_fields, of_trees[i], strlen(of_trees[i])));
+	/* The table colours by it. */
+	if (arguments->view == VIEW_ENVELOPES)
+		rows_keep(rows, fields_find(&envelope_fields, "USED%", 5));
+}
+
 static void print_rows(struct listing *listing)
 {
-	bool tree = rows_have_parents(listing->rows);
-	struct row *row;
+	const void *record;
 
-	for (row = rows_next(listing->rows, NULL); row; row = rows_next(listing->rows, row)) {
-		if (!tree && !print(listing, row->record))
-			return;
-		if (!tree)
-			continue;
-		row->line = output_branch(listing->output, row->record,
-					  row->parent ? row->parent->line : NULL);
-		if (output_count(listing->output) == listing->limit)
-			return;
-	}
+	while ((record = rows_next(listing->rows)) && print(listing, record))
+		;
 }
 
 /* Says what went wrong, before the library is called again. BE_STOPPED is none: the limit was
@@ -178,14 +184,15 @@ static bool is_listed(const struct arguments *arguments, enum be_status status)
 static bool list_sorted(struct be_enforcer *handle, struct listing *listing)
 {
 	const struct arguments *arguments = listing->arguments;
+	bool trees = arguments->view == VIEW_ENVELOPES && arguments->form == FORM_TABLE &&
+		     has_column(arguments, "category");
 	bool listed;
 
-	listing->rows = rows_create(record_size(arguments->view));
+	listing->rows = rows_create(record_size(arguments->view), arguments, trees);
+	keep_columns(listing->rows, arguments, trees);
 	listed = is_listed(arguments, list(handle, listing, arguments->filter));
-	if (shows_trees(arguments))
-		rows_link(listing->rows);
-	rows_sort(listing->rows, arguments);
-	listing->output = output_begin(arguments, rows_have_parents(listing->rows));
+	rows_sort(listing->rows);
+	listing->output = output_begin(arguments);
 	print_rows(listing);
 	rows_free(listing->rows);
 	return listed;
@@ -242,7 +249,7 @@ int listing_run(const struct arguments *arguments)
 	if (arguments->sort) {
 		listed = list_sorted(handle, &listing);
 	} else {
-		listing.output = output_begin(arguments, false);
+		listing.output = output_begin(arguments);
 		listed = arguments->follow
 				 ? follow(handle, &listing)
 				 : is_listed(arguments, list(handle, &listing, arguments->filter));

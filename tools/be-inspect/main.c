@@ -22,7 +22,11 @@
 #include "verify.h"
 #include "watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define OUTPUT_BUFFER 65536
 
 int main(int argc, char **argv)
 {
@@ -30,6 +34,9 @@ int main(int argc, char **argv)
 	int result;
 
 	tool_start();
+	/* A terminal shows each line at once, and --follow too. */
+	if (!isatty(STDOUT_FILENO))
+		setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
 	arguments_parse(argc, argv, &arguments);
 	if (arguments.view == VIEW_VERIFY)
 		result = verify_run(&arguments);

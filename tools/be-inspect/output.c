@@ -16,7 +16,7 @@ struct output {
 	uint64_t count;
 };
 
-struct output *output_begin(const struct arguments *arguments, bool tree)
+struct output *output_begin(const struct arguments *arguments)
 {
 	struct output *output = calloc(1, sizeof *output);
 
@@ -26,7 +26,7 @@ struct output *output_begin(const struct arguments *arguments, bool tree)
 	switch (arguments->form) {
 	case FORM_TABLE:
 	case FORM_RAW:
-		output->table = table_create(arguments, tree);
+		output->table = table_create(arguments);
 		break;
 	case FORM_CSV:
 		csv_begin(arguments);
@@ -41,7 +41,7 @@ struct output *output_begin(const struct arguments *arguments, bool tree)
 	return output;
 }
 
-bool output_row(struct output *output, const void *record)
+bool output_row(struct output *output, const void *record, const char *branch)
 {
 	const struct arguments *arguments = output->arguments;
 	uint64_t before = output->count++;
@@ -53,14 +53,8 @@ bool output_row(struct output *output, const void *record)
 		return arguments->follow ? json_line(arguments, record)
 					 : json_row(arguments, record, &before);
 	default:
-		return table_row(output->table, record);
+		return table_row(output->table, record, branch);
 	}
-}
-
-void *output_branch(struct output *output, const void *record, void *parent)
-{
-	output->count++;
-	return table_branch(output->table, record, parent);
 }
 
 uint64_t output_count(const struct output *output)

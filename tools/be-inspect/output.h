@@ -7,14 +7,12 @@
 
 struct output;
 
-/* Never NULL. A table is made a tree on demand, see table.h. `arguments` must outlive it. */
-struct output *output_begin(const struct arguments *arguments, bool tree);
+/* Never NULL. `arguments` must outlive it. */
+struct output *output_begin(const struct arguments *arguments);
 
-/* False when it could not be written, and there is no use in going on. */
-bool output_row(struct output *output, const void *record);
-
-/* In a tree: below a line returned before, or NULL. */
-void *output_branch(struct output *output, const void *record, void *parent);
+/* `branch` is what stands before a name in a tree, or "". False when it could not be written, and
+ * there is no use in going on. */
+bool output_row(struct output *output, const void *record, const char *branch);
 
 /* Records shown so far. */
 uint64_t output_count(const struct output *output);

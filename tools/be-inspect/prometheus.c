@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Metrics in Prometheus's text form. All is gathered before the first line is printed, because a
- * metric's series must stand together, and so that a fault leaves no half of a file.
+ * metric's series must stand together, and so that a fault leaves no half of a file. The envelopes
+ * are kept small meanwhile, and unpacked for each of their metrics.
  *
  * An envelope's series carry its id, which is never used again: when it is removed they end, and
  * one of the same name made later begins series of its own, so that no counter ever goes back.
@@ -10,35 +11,42 @@
 #include "prometheus.h"
 
 #include "gathering.h"
+#include "text.h"
 #include "tool.h"
 
 #include <err.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
 
-/* An envelope, and when the oldest commit pending in it or below it was made; 0: there is none. */
+/* What is pending in an envelope or below it. */
+struct pending {
+	int64_t oldest_ns; /* when the oldest commit was made; 0: there is none */
+};
+
 struct series {
-	struct be_envelope envelope; /* first, as gathering.h wants it */
-	int64_t oldest_ns;
+	struct be_envelope envelope;
+	struct pending pending;
 };
 
 struct metrics {
-	char *path;                 /* absolute */
-	struct gathering envelopes; /* of struct series */
+	struct text label;          /* the environment's, with its absolute path */
+	struct text begin;          /* of the metric that is being printed */
+	struct gathering envelopes; /* struct pending beside them */
 	struct be_statistics stats;
 };
 
 /* ---- gathering */
 
-static void note_age(void *element, const struct be_commit_info *commit)
+static void note_commit(void *beside, const struct be_commit_info *commit)
 {
-	struct series *series = element;
+	struct pending *pending = beside;
 
-	if (series->oldest_ns == 0 || commit->created_ns < series->oldest_ns)
-		series->oldest_ns = commit->created_ns;
+	if (pending->oldest_ns == 0 || commit->created_ns < pending->oldest_ns)
+		pending->oldest_ns = commit->created_ns;
 }
 
 static enum be_status gather(const char *environment, struct metrics *metrics)
@@ -55,7 +63,7 @@ static enum be_status gather(const char *environment, struct metrics *metrics)
 	}
 	status = gathering_fill(&metrics->envelopes, handle, NULL);
 	if (status == BE_OK)
-		status = gathering_add_commits(&metrics->envelopes, handle, note_age);
+		status = gathering_add_commits(&metrics->envelopes, handle, note_commit);
 	if (status == BE_OK)
 		status = be_stats(handle, &metrics->stats);
 	if (status != BE_OK)
@@ -66,35 +74,94 @@ static enum be_status gather(const char *environment, struct metrics *metrics)
 
 /* ---- printing */
 
+/* Lines are put together here, and printed many at a time. */
+static struct text lines;
+
+#define LINES_SIZE 65536
+
+static void end_line(void)
+{
+	text_append(&lines, "\n");
+	if (lines.used < LINES_SIZE)
+		return;
+	fwrite(lines.bytes, 1, lines.used, stdout);
+	lines.used = 0;
+}
+
+static bool is_special(char character)
+{
+	return character == '\n' || character == '"' || character == '\\';
+}
+
 /* In the text form a label's value has these three escapes; all else stands for itself. */
 static void put_label(const char *name, const char *text)
 {
-	printf("%s=\"", name);
-	for (; *text; text++) {
-		if (*text == '\n') {
-			fputs("\\n", stdout);
-			continue;
-		}
-		if (*text == '"' || *text == '\\')
-			putchar('\\');
-		putchar(*text);
+	text_append(&lines, name);
+	text_append(&lines, "=\"");
+	while (*text) {
+		size_t size = 0;
+
+		while (text[size] && !is_special(text[size]))
+			size++;
+		text_append_bytes(&lines, text, size);
+		text += size;
+		if (*text == '\0')
+			break;
+		text_append(&lines, "\\");
+		text_append_bytes(&lines, *text == '\n' ? "n" : text, 1);
+		text++;
 	}
-	putchar('"');
+	text_append(&lines, "\"");
 }
 
-static void put_head(const char *name, const char *type, const char *help)
+static void put_count(uint64_t count)
 {
-	printf("# HELP budget_enforcer_%s %s\n# TYPE budget_enforcer_%s %s\n", name, help, name,
-	       type);
+	char text[COUNT_TEXT_SIZE];
+
+	count_format(count, text);
+	text_append(&lines, text);
 }
 
-static void put_value(const struct metrics *metrics, const char *name, const char *type,
-		      uint64_t value, const char *help)
+static void put_head(const char *of, const char *name, const char *type, const char *help)
 {
-	put_head(name, type, help);
-	printf("budget_enforcer_%s{", name);
-	put_label("environment", metrics->path);
-	printf("} %" PRIu64 "\n", value);
+	text_append(&lines, "# HELP budget_enforcer_");
+	text_append(&lines, of);
+	text_append(&lines, name);
+	text_append(&lines, " ");
+	text_append(&lines, help);
+	end_line();
+	text_append(&lines, "# TYPE budget_enforcer_");
+	text_append(&lines, of);
+	text_append(&lines, name);
+	text_append(&lines, " ");
+	text_append(&lines, type);
+	end_line();
+}
+
+/* What each series of a metric begins with: `of` and `name` make the metric's name. */
+static void begin_metric(struct metrics *metrics, const char *of, const char *name)
+{
+	metrics->begin.used = 0;
+	text_append(&metrics->begin, "budget_enforcer_");
+	text_append(&metrics->begin, of);
+	text_append(&metrics->begin, name);
+	text_append_bytes(&metrics->begin, metrics->label.bytes, metrics->label.used);
+}
+
+static void put_begin(const struct metrics *metrics)
+{
+	text_append_bytes(&lines, metrics->begin.bytes, metrics->begin.used);
+}
+
+static void put_value(struct metrics *metrics, const char *name, const char *type, uint64_t value,
+		      const char *help)
+{
+	put_head("", name, type, help);
+	begin_metric(metrics, "", name);
+	put_begin(metrics);
+	text_append(&lines, "} ");
+	put_count(value);
+	end_line();
 }
 
 enum value_kind {
@@ -105,7 +172,7 @@ enum value_kind {
 };
 
 #define OF_ENVELOPE(member) offsetof(struct series, envelope.member)
-static const struct {
+static const struct metric {
 	const char *name;
 	const char *reason; /* a label more; NULL: none */
 	const char *type;
@@ -126,7 +193,7 @@ static const struct {
 	{"pending_commits", NULL, "gauge", VALUE_COUNT, OF_ENVELOPE(pending_commits),
 	 "Pending commits, here and below."},
 	{"oldest_pending_commit_age_seconds", NULL, "gauge", VALUE_AGE,
-	 offsetof(struct series, oldest_ns),
+	 offsetof(struct series, pending.oldest_ns),
 	 "Age of the oldest pending commit, here and below; 0 when there is none."},
 	{"commits_granted_total", NULL, "counter", VALUE_COUNT, OF_ENVELOPE(commits_granted),
 	 "Commits granted since the envelope was created, here and below."},
@@ -154,63 +221,63 @@ static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
 	switch (kind) {
 	case VALUE_AMOUNT:
 		if (be_amount_format(*(const int64_t *)value, text, sizeof text) == BE_OK)
-			fputs(text, stdout);
+			text_append(&lines, text);
 		break;
 	case VALUE_COUNT:
-		printf("%" PRIu64, *(const uint64_t *)value);
+		put_count(*(const uint64_t *)value);
 		break;
 	case VALUE_FLAG:
-		putchar(*(const bool *)value ? '1' : '0');
+		put_count(*(const bool *)value);
 		break;
 	case VALUE_AGE: {
 		int64_t since_ns = *(const int64_t *)value;
 		int64_t age_ns = since_ns != 0 && now_ns > since_ns ? now_ns - since_ns : 0;
 
-		printf("%" PRId64 ".%03" PRId64, age_ns / SECOND_NS, age_ns % SECOND_NS / 1000000);
+		snprintf(text, sizeof text, "%" PRId64 ".%03" PRId64, age_ns / SECOND_NS,
+			 age_ns % SECOND_NS / 1000000);
+		text_append(&lines, text);
 	}
 	}
 }
 
-static void put_series(const struct metrics *metrics, const char *name, size_t metric,
+static void put_series(const struct metrics *metrics, const struct metric *metric,
 		       const struct series *series, int64_t now_ns)
 {
-	printf("budget_enforcer_%s{", name);
-	put_label("environment", metrics->path);
-	putchar(',');
-	put_label("namespace", series->envelope.namespace_name);
-	putchar(',');
-	put_label("category", series->envelope.category);
-	printf(",id=\"%" PRIu64 "\"", series->envelope.id);
-	if (metrics_of_envelopes[metric].reason) {
-		putchar(',');
-		put_label("reason", metrics_of_envelopes[metric].reason);
-	}
-	fputs("} ", stdout);
-	put_number(metrics_of_envelopes[metric].kind,
-		   (const char *)series + metrics_of_envelopes[metric].offset, now_ns);
-	putchar('\n');
+	put_begin(metrics);
+	put_label(",namespace", series->envelope.namespace_name);
+	put_label(",category", series->envelope.category);
+	text_append(&lines, ",id=\"");
+	put_count(series->envelope.id);
+	text_append(&lines, "\"");
+	if (metric->reason)
+		put_label(",reason", metric->reason);
+	text_append(&lines, "} ");
+	put_number(metric->kind, (const char *)series + metric->offset, now_ns);
+	end_line();
 }
 
-static void put_envelopes(const struct metrics *metrics, int64_t now_ns)
+static void put_envelopes(struct metrics *metrics, int64_t now_ns)
 {
-	const struct series *series = (const struct series *)metrics->envelopes.elements;
-	size_t metric, i;
-	char name[64];
+	const struct gathering *envelopes = &metrics->envelopes;
+	struct series series;
 
-	if (metrics->envelopes.count == 0)
+	if (envelopes->count == 0)
 		return;
-	for (metric = 0; metric < sizeof metrics_of_envelopes / sizeof *metrics_of_envelopes;
-	     metric++) {
-		snprintf(name, sizeof name, "envelope_%s", metrics_of_envelopes[metric].name);
-		if (metrics_of_envelopes[metric].help)
-			put_head(name, metrics_of_envelopes[metric].type,
-				 metrics_of_envelopes[metric].help);
-		for (i = 0; i < metrics->envelopes.count; i++)
-			put_series(metrics, name, metric, &series[i], now_ns);
+	for (size_t i = 0; i < sizeof metrics_of_envelopes / sizeof *metrics_of_envelopes; i++) {
+		const struct metric *metric = &metrics_of_envelopes[i];
+
+		if (metric->help)
+			put_head("envelope_", metric->name, metric->type, metric->help);
+		begin_metric(metrics, "envelope_", metric->name);
+		for (size_t number = 0; number < envelopes->count; number++) {
+			gathering_read(envelopes, number, &series.envelope);
+			series.pending = *(struct pending *)gathering_beside(envelopes, number);
+			put_series(metrics, metric, &series, now_ns);
+		}
 	}
 }
 
-static void put_reaped(const struct metrics *metrics)
+static void put_reaped(struct metrics *metrics)
 {
 	const struct be_statistics *stats = &metrics->stats;
 	const struct {
@@ -223,16 +290,19 @@ static void put_reaped(const struct metrics *metrics)
 		{"orphaned_charged", stats->orphaned_charged},
 	};
 
-	put_head("reaped_total", "counter",
+	put_head("", "reaped_total", "counter",
 		 "Commits that were reaped in the life of the environment.");
+	begin_metric(metrics, "", "reaped_total");
 	for (size_t i = 0; i < sizeof reaped / sizeof *reaped; i++) {
-		printf("budget_enforcer_reaped_total{");
-		put_label("environment", metrics->path);
-		printf(",reason=\"%s\"} %" PRIu64 "\n", reaped[i].reason, reaped[i].count);
+		put_begin(metrics);
+		put_label(",reason", reaped[i].reason);
+		text_append(&lines, "} ");
+		put_count(reaped[i].count);
+		end_line();
 	}
 }
 
-static void put_environment(const struct metrics *metrics)
+static void put_environment(struct metrics *metrics)
 {
 	const struct be_statistics *stats = &metrics->stats;
 
@@ -262,21 +332,34 @@ static void put_environment(const struct metrics *metrics)
 		  "Pages of the data file to be used again.");
 }
 
+/* Metrics of several environments of a machine are collected together. */
+static void make_label(const char *environment, struct metrics *metrics)
+{
+	char *path = realpath(environment, NULL);
+
+	if (!path)
+		err(TOOL_EXIT_FAULT, "%s", environment);
+	put_label("{environment", path);
+	metrics->label = lines;
+	lines = (struct text){0};
+	free(path);
+}
+
 int prometheus_run(const struct arguments *arguments)
 {
-	struct metrics metrics = {.envelopes.size = sizeof(struct series),
+	struct metrics metrics = {.envelopes.beside_size = sizeof(struct pending),
 				  .stats = BE_STATISTICS_INIT};
 	bool gathered = gather(arguments->environment, &metrics) == BE_OK;
 
-	/* Metrics of several environments of a machine are collected together. */
-	metrics.path = gathered ? realpath(arguments->environment, NULL) : NULL;
-	if (gathered && !metrics.path)
-		err(TOOL_EXIT_FAULT, "%s", arguments->environment);
 	if (gathered) {
+		make_label(arguments->environment, &metrics);
 		put_envelopes(&metrics, arguments->now_ns);
 		put_environment(&metrics);
+		fwrite(lines.bytes, 1, lines.used, stdout);
 	}
-	free(metrics.path);
-	free(metrics.envelopes.elements);
+	gathering_free(&metrics.envelopes);
+	free(metrics.label.bytes);
+	free(metrics.begin.bytes);
+	free(lines.bytes);
 	return gathered ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
 }

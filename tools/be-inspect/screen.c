@@ -294,14 +294,14 @@ static void holders_text(const struct watched *watched, char *text, size_t size)
 	size_t i, used = 0;
 
 	*text = '\0';
-	for (i = 0; i < watched->holder_count && used < size; i++) {
-		const struct holder *holder = &watched->holders[i];
+	for (i = 0; i < watched->activity.holder_count && used < size; i++) {
+		const struct holder *holder = &watched->activity.holders[i];
 
 		used += (size_t)snprintf(text + used, size - used, "%s%" PRIu32 "%s:%" PRIu64,
 					 i > 0 ? " " : "", holder->pid,
 					 holder->alive ? "" : "(dead)", holder->commits);
 	}
-	if (watched->more_holders && used < size)
+	if (watched->activity.more_holders && used < size)
 		snprintf(text + used, size - used, " ...");
 }
 
@@ -320,10 +320,10 @@ static void column_text(const struct watched *watched, int column, int64_t now_n
 		amount_text(watched->envelope.available, width, text, FIELD_TEXT_SIZE);
 		break;
 	case COLUMN_RATE:
-		amount_text(watched->spent_per_minute, width, text, FIELD_TEXT_SIZE);
+		amount_text(watched->activity.spent_per_minute, width, text, FIELD_TEXT_SIZE);
 		break;
 	case COLUMN_REFUSED:
-		amount_text(watched->refused_per_second, width, text, FIELD_TEXT_SIZE);
+		amount_text(watched->activity.refused_per_second, width, text, FIELD_TEXT_SIZE);
 		break;
 	case COLUMN_HOLDERS:
 		holders_text(watched, text, FIELD_TEXT_SIZE);
@@ -415,12 +415,13 @@ static void draw_figures(int y, const struct watched *watched, int64_t now_ns)
 	put_line(y, "limit %s  spent %s  committed %s  available %s  %s%s%s", amounts[0],
 		 amounts[1], amounts[2], amounts[3], be_period_name(envelope->period),
 		 *ends ? ", ends in " : "", ends);
-	amount_text(watched->spent_per_minute, BE_AMOUNT_TEXT_SIZE, amounts[0], sizeof amounts[0]);
-	amount_text(watched->refused_per_second, BE_AMOUNT_TEXT_SIZE, amounts[1],
+	amount_text(watched->activity.spent_per_minute, BE_AMOUNT_TEXT_SIZE, amounts[0],
+		    sizeof amounts[0]);
+	amount_text(watched->activity.refused_per_second, BE_AMOUNT_TEXT_SIZE, amounts[1],
 		    sizeof amounts[1]);
 	put_line(y + 1, "%s/min  %" PRId64 " commits/min  %s refusals/s  %" PRIu64 " pending%s%s",
-		 amounts[0], watched->granted_per_minute, amounts[1], envelope->pending_commits,
-		 *holders ? " of " : "", holders);
+		 amounts[0], watched->activity.granted_per_minute, amounts[1],
+		 envelope->pending_commits, *holders ? " of " : "", holders);
 }
 
 static void draw_last_line(const struct watch *watch, const char *keys)
@@ -516,25 +517,27 @@ static void draw_opened(struct watch *watch)
 						 "owner", "state",  "description"};
 	static const char *const of_transactions[] = {"id",   "at",     "kind",       "amount",
 						      "held", "commit", "description"};
-	const struct watched *watched = snapshot_find(&watch->snapshot, watch->opened.id);
+	struct watched watched;
 	char name[2 * BE_NAME_SIZE + 1], parent[FIELD_TEXT_SIZE];
 	int commits = (int)watch->opened.commit_count,
 	    transactions = (int)watch->opened.transaction_count;
 	int lines = LINES > 10 ? LINES - 10 : 0, y;
 
+	if (!snapshot_find(&watch->snapshot, watch->opened.id, &watched))
+		return;
 	/* Each list gets half, and what the other does not need. */
 	if (commits > lines / 2)
 		commits = transactions < lines / 2 ? lines - transactions : lines / 2;
-	name_text(watched->envelope.namespace_name, watched->envelope.category, name, sizeof name);
-	field_text(fields_find(&envelope_fields, "parent", 6), watched, 0, parent);
+	name_text(watched.envelope.namespace_name, watched.envelope.category, name, sizeof name);
+	field_text(fields_find(&envelope_fields, "parent", 6), &watched, 0, parent);
 	draw_title(watch);
-	attrset(A_BOLD | colour(colour_of(&watched->envelope)));
-	put_line(1, "%s%s%s%s", name, watched->envelope.suspended ? " (suspended)" : "",
-		 watched->envelope.has_parent ? "  below " : "",
-		 watched->envelope.has_parent ? parent : "");
+	attrset(A_BOLD | colour(colour_of(&watched.envelope)));
+	put_line(1, "%s%s%s%s", name, watched.envelope.suspended ? " (suspended)" : "",
+		 watched.envelope.has_parent ? "  below " : "",
+		 watched.envelope.has_parent ? parent : "");
 	attrset(A_NORMAL);
-	put_bar(2, 0, COLS, &watched->envelope);
-	draw_figures(3, watched, watch->snapshot.at_ns);
+	put_bar(2, 0, COLS, &watched.envelope);
+	draw_figures(3, &watched, watch->snapshot.at_ns);
 	put_line(5, "Pending commits, the oldest first");
 	y = draw_records(6, commits + 1, &commit_fields, of_commits,
 			 sizeof of_commits / sizeof *of_commits, commit_record, watch);

@@ -21,44 +21,43 @@
 #define HOLDERS_PART 400
 #define HOLDERS_MOST_NS (60 * SECOND_NS)
 
+#define RATE(member) offsetof(struct watched, activity.member), sizeof((struct activity *)0)->member
 static const struct field of_rates[] = {
-	{"/MIN", "spent_per_minute", FIELD_AMOUNT, offsetof(struct watched, spent_per_minute),
-	 false, "what is spent in a minute, as in the last seconds"},
-	{"REF/S", "refused_per_second", FIELD_AMOUNT, offsetof(struct watched, refused_per_second),
-	 false, "how often it refuses in a second, as in the last seconds"},
+	{"/MIN", "spent_per_minute", FIELD_AMOUNT, RATE(spent_per_minute), false,
+	 "what is spent in a minute, as in the last seconds"},
+	{"REF/S", "refused_per_second", FIELD_AMOUNT, RATE(refused_per_second), false,
+	 "how often it refuses in a second, as in the last seconds"},
 };
 const struct fields rate_fields = {of_rates, sizeof of_rates / sizeof *of_rates};
 
 /* ---- gathering */
 
-static void add_holder(void *element, const struct be_commit_info *commit)
+static void add_holder(void *beside, const struct be_commit_info *commit)
 {
-	struct watched *watched = element;
+	struct activity *activity = beside;
 	struct holder *holder;
 	size_t i;
 
-	for (i = 0; i < watched->holder_count; i++) {
-		holder = &watched->holders[i];
+	for (i = 0; i < activity->holder_count; i++) {
+		holder = &activity->holders[i];
 		if (holder->pid == commit->owner_pid && holder->alive == commit->owner_alive) {
 			holder->commits++;
 			return;
 		}
 	}
 	if (i == HOLDERS) {
-		watched->more_holders = true;
+		activity->more_holders = true;
 		return;
 	}
-	watched->holders[i] = (struct holder){commit->owner_pid, commit->owner_alive, 1};
-	watched->holder_count++;
+	activity->holders[i] = (struct holder){commit->owner_pid, commit->owner_alive, 1};
+	activity->holder_count++;
 }
 
-static void keep_holders(struct watched *watched, const struct watched *before)
+static void keep_holders(struct activity *activity, const struct activity *before)
 {
-	if (!before || before->envelope.id != watched->envelope.id)
-		return;
-	memcpy(watched->holders, before->holders, sizeof watched->holders);
-	watched->holder_count = before->holder_count;
-	watched->more_holders = before->more_holders;
+	memcpy(activity->holders, before->holders, sizeof activity->holders);
+	activity->holder_count = before->holder_count;
+	activity->more_holders = before->more_holders;
 }
 
 /* ---- rates */
@@ -92,33 +91,35 @@ static int64_t rounded(double nanos)
 	return nanos < 1e6 ? (int64_t)nanos : (int64_t)(nanos / 1e6) * 1000000;
 }
 
-/* Takes over what was seen before, and adds what is seen now. A window that began anew, be it that
- * it was reset, begins with a sample of its own. */
-static void sample(struct watched *watched, const struct watched *before, int64_t now_ns)
+/* Takes over what was seen before (NULL: nothing), and adds what is seen now. A window that began
+ * anew, be it that it was reset, begins with a sample of its own. */
+static void sample(struct activity *activity, const struct be_envelope *envelope,
+		   const struct activity *before, int64_t now_ns)
 {
-	struct sample now = {now_ns, watched->envelope.spent, watched->envelope.commits_granted,
-			     watched->envelope.refused_exceeds_budget +
-				     watched->envelope.refused_suspended};
-	const struct sample *first = watched->samples, *last;
+	struct sample now = {now_ns, envelope->spent, envelope->commits_granted,
+			     envelope->refused_exceeds_budget + envelope->refused_suspended};
+	const struct sample *first = activity->samples, *last;
 
-	if (before && before->envelope.id == watched->envelope.id &&
-	    before->envelope.period_start_ns == watched->envelope.period_start_ns &&
-	    before->envelope.spent <= watched->envelope.spent) {
-		memcpy(watched->samples, before->samples, sizeof watched->samples);
-		watched->sample_count = before->sample_count;
+	activity->id = envelope->id;
+	activity->period_start_ns = envelope->period_start_ns;
+	activity->spent = envelope->spent;
+	if (before && before->period_start_ns == envelope->period_start_ns &&
+	    before->spent <= envelope->spent) {
+		memcpy(activity->samples, before->samples, sizeof activity->samples);
+		activity->sample_count = before->sample_count;
 	}
-	last = watched->sample_count > 0 ? &watched->samples[watched->sample_count - 1] : NULL;
+	last = activity->sample_count > 0 ? &activity->samples[activity->sample_count - 1] : NULL;
 	if (!last || now_ns - last->at_ns >= SECOND_NS) {
-		if (watched->sample_count == RATE_SECONDS + 1)
-			memmove(watched->samples, watched->samples + 1,
-				--watched->sample_count * sizeof *watched->samples);
-		watched->samples[watched->sample_count++] = now;
+		if (activity->sample_count == RATE_SECONDS + 1)
+			memmove(activity->samples, activity->samples + 1,
+				--activity->sample_count * sizeof *activity->samples);
+		activity->samples[activity->sample_count++] = now;
 	}
-	watched->spent_per_minute =
+	activity->spent_per_minute =
 		rounded(per_minute((double)(now.spent - first->spent), now_ns - first->at_ns));
-	watched->granted_per_minute =
+	activity->granted_per_minute =
 		(int64_t)per_minute((double)(now.granted - first->granted), now_ns - first->at_ns);
-	watched->refused_per_second =
+	activity->refused_per_second =
 		refusals_per_second(now.refused - first->refused, now_ns - first->at_ns);
 }
 
@@ -136,32 +137,46 @@ static enum be_status find_holders(struct snapshot *snapshot, const struct gathe
 	return status;
 }
 
+/* What was known of an envelope; NULL when it was not there. */
+static const struct activity *activity_before(const struct snapshot *snapshot,
+					      const struct be_envelope *envelope)
+{
+	size_t number =
+		gathering_find(&snapshot->all, envelope->namespace_name, envelope->category);
+	const struct activity *activity;
+
+	if (number == GATHERING_NONE)
+		return NULL;
+	activity = gathering_beside(&snapshot->all, number);
+	return activity->id == envelope->id ? activity : NULL;
+}
+
 enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
 			     const struct be_filter *filter)
 {
-	struct gathering taken = {.size = sizeof(struct watched)};
+	struct gathering taken = {.beside_size = sizeof(struct activity)};
 	int64_t now_ns = read_clock(CLOCK_MONOTONIC);
 	bool due = now_ns >= snapshot->holders_due_ns;
 	enum be_status status = gathering_fill(&taken, handle, filter);
-	struct watched *all;
-	size_t i;
 
 	if (status == BE_OK && due)
 		status = find_holders(snapshot, &taken, handle);
 	if (status != BE_OK) {
-		free(taken.elements);
+		gathering_free(&taken);
 		return status;
 	}
-	all = (struct watched *)taken.elements;
-	for (i = 0; i < taken.count; i++) {
-		const struct watched *before = gathering_find(
-			&snapshot->all, all[i].envelope.namespace_name, all[i].envelope.category);
+	for (size_t i = 0; i < taken.count; i++) {
+		struct activity *activity = gathering_beside(&taken, i);
+		const struct activity *before;
+		struct be_envelope envelope;
 
-		sample(&all[i], before, now_ns);
-		if (!due)
-			keep_holders(&all[i], before);
+		gathering_read(&taken, i, &envelope);
+		before = activity_before(snapshot, &envelope);
+		sample(activity, &envelope, before, now_ns);
+		if (!due && before)
+			keep_holders(activity, before);
 	}
-	free(snapshot->all.elements);
+	gathering_free(&snapshot->all);
 	snapshot->all = taken;
 	snapshot->at_ns = moment_now_ns();
 	return BE_OK;
@@ -177,48 +192,52 @@ static bool matches(const struct be_envelope *envelope, const char *search)
 	return strcasestr(name, search) != NULL;
 }
 
+static void read_watched(const struct snapshot *snapshot, size_t number, struct watched *watched)
+{
+	gathering_read(&snapshot->all, number, &watched->envelope);
+	watched->activity = *(struct activity *)gathering_beside(&snapshot->all, number);
+}
+
 void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments,
 		      const char *search)
 {
-	const struct watched *all = (const struct watched *)snapshot->all.elements;
-	struct rows *rows = rows_create(sizeof(struct watched));
-	struct row *row;
-	size_t i;
+	struct rows *rows = rows_create(sizeof(struct watched), arguments, true);
+	const struct watched *arranged;
+	struct watched watched;
 
-	for (i = 0; i < snapshot->all.count; i++)
-		if (matches(&all[i].envelope, search))
-			rows_add(rows, &all[i]);
-	rows_link(rows);
-	rows_sort(rows, arguments);
+	snapshot->line_count = 0;
+	for (size_t i = 0; i < snapshot->all.count; i++) {
+		read_watched(snapshot, i, &watched);
+		if (!matches(&watched.envelope, search))
+			continue;
+		rows_add(rows, &watched);
+		snapshot->line_count++;
+	}
+	rows_sort(rows);
 	free(snapshot->lines);
-	snapshot->lines = calloc(snapshot->all.count + 1, sizeof *snapshot->lines);
+	snapshot->lines = calloc(snapshot->line_count + 1, sizeof *snapshot->lines);
 	if (!snapshot->lines)
 		tool_out_of_memory();
-	snapshot->line_count = 0;
-	for (row = rows_next(rows, NULL); row; row = rows_next(rows, row)) {
-		struct line *line = &snapshot->lines[snapshot->line_count++];
-		const struct row *above;
-
-		memcpy(&line->watched, row->record, sizeof line->watched);
-		for (above = row->parent; above; above = above->parent)
-			line->depth++;
-	}
+	for (size_t i = 0; (arranged = rows_next(rows)); i++)
+		snapshot->lines[i] = (struct line){*arranged, rows_depth(rows)};
 	rows_free(rows);
 }
 
-const struct watched *snapshot_find(const struct snapshot *snapshot, uint64_t id)
+bool snapshot_find(const struct snapshot *snapshot, uint64_t id, struct watched *watched)
 {
-	const struct watched *all = (const struct watched *)snapshot->all.elements;
-	size_t i;
+	for (size_t i = 0; i < snapshot->all.count; i++) {
+		const struct activity *activity = gathering_beside(&snapshot->all, i);
 
-	for (i = 0; i < snapshot->all.count; i++)
-		if (all[i].envelope.id == id)
-			return &all[i];
-	return NULL;
+		if (activity->id != id)
+			continue;
+		read_watched(snapshot, i, watched);
+		return true;
+	}
+	return false;
 }
 
 void snapshot_free(struct snapshot *snapshot)
 {
-	free(snapshot->all.elements);
+	gathering_free(&snapshot->all);
 	free(snapshot->lines);
 }

@@ -24,9 +24,11 @@ struct holder {
 	uint64_t commits;
 };
 
-struct watched {
-	struct be_envelope
-		envelope; /* first, so that fields of envelopes are found, and for gathering.h */
+/* What is known of an envelope from one refresh to the next. */
+struct activity {
+	uint64_t id; /* the envelope's, as are the next two */
+	int64_t period_start_ns;
+	int64_t spent;
 	int64_t spent_per_minute; /* nanos */
 	int64_t granted_per_minute;
 	int64_t refused_per_second;     /* nanos: 500000000 is one in two seconds */
@@ -37,6 +39,12 @@ struct watched {
 	size_t sample_count;
 };
 
+/* First its envelope, so that fields of envelopes are found. */
+struct watched {
+	struct be_envelope envelope;
+	struct activity activity;
+};
+
 /* An envelope and its place. */
 struct line {
 	struct watched watched;
@@ -44,7 +52,7 @@ struct line {
 };
 
 struct snapshot {
-	struct gathering all; /* of struct watched */
+	struct gathering all; /* struct activity beside them */
 	struct line *lines;   /* those that pass the search, in the order asked for */
 	size_t line_count;
 	int64_t at_ns; /* 0: never taken */
@@ -62,8 +70,8 @@ enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *hand
 void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments,
 		      const char *search);
 
-/* The envelope of an id; NULL when there is none. */
-const struct watched *snapshot_find(const struct snapshot *snapshot, uint64_t id);
+/* The envelope of an id; false when there is none. */
+bool snapshot_find(const struct snapshot *snapshot, uint64_t id, struct watched *watched);
 
 void snapshot_free(struct snapshot *snapshot);
 

@@ -1,244 +1,340 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A table on standard output, aligned by libsmartcols.
+ * A table on standard output, with the habits of lsblk and its kin.
  *
- * A ledger may have millions of lines, and a row of libsmartcols costs about a kilobyte. So rows
- * are printed and forgotten a chunk at a time; from one chunk to the next a column only ever gets
- * wider. Trees, of envelopes only, are printed whole.
+ * A ledger may have millions of lines. So lines are printed and forgotten a chunk at a time; from
+ * one chunk to the next a column only ever gets wider. Widths are those on a terminal: a character
+ * may fill no cell, or two. No blank ends a line.
  *
- * In a table every cell is escaped here, because libsmartcols lets the characters pass that turn
- * the direction of writing; its own escaping is switched off, which would escape our escapes. With
- * --raw libsmartcols escapes every byte that is not printable ASCII by itself, and blanks.
+ * Every cell is escaped. With --raw nothing is aligned, and every byte that is not printable ASCII is
+ * escaped, and blanks, so that a line is as many words as there are columns.
  */
 #include "table.h"
 
 #include "text.h"
 #include "tool.h"
 
-#include <errno.h>
-#include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #define CHUNK 4096
 /* Millionths of the limit from which on an envelope is coloured. */
 #define NEARLY_USED_PPM 800000
 #define ALL_USED_PPM 1000000
 
+#define PLAIN ""
+#define RED "\033[31m"
+#define YELLOW "\033[1;33m"
+#define RESET "\033[0m"
+
 /* Columns that are left out, one after the other, where a terminal is too narrow for all of the
  * usual ones: those that say what a tree shows, or what changes least. */
 static const char *const dispensable[] = {"parent", "period", "period_end", "refused"};
 
-struct table {
-	const struct arguments *arguments;
-	struct libscols_table *table;
-	size_t waiting; /* rows of this chunk */
-	bool begun;     /* headings were printed, or are not wanted */
-	uint64_t
-		/* a bit for each column; with --output there may be more columns, and none is
-		 * hidden */
-		hidden;
+struct column {
+	const struct field *field;
+	bool is_figure;  /* aligned to the right */
+	bool may_be_cut; /* on a terminal, where the lines would be too long */
+	bool hidden;
+	size_t width; /* of its widest cell so far */
+	size_t shown_width;
 };
 
-/* libsmartcols says -ENOMEM, and -EINVAL to what never happens here. */
-static void must(int result)
-{
-	if (result < 0)
-		tool_out_of_memory();
-}
+struct table {
+	const struct arguments *arguments;
+	struct column *columns;
+	bool colours;
+	size_t room;               /* cells in a line of the terminal; 0: there is none */
+	const char **line_colours; /* of this chunk's lines, */
+	struct text cells;         /* and their cells, each with a NUL */
+	size_t waiting;            /* lines */
+	bool begun;                /* headings were printed, or are not wanted */
+	bool laid_out;             /* it was decided which columns are left out */
+};
 
 /* As https://no-color.org has it. */
-static bool wants_colours(const struct arguments *arguments)
+static bool wants_colours(void)
 {
 	const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
-	return arguments->form != FORM_RAW && isatty(STDOUT_FILENO) &&
-	       (!no_colour || !*no_colour) && terminal && strcmp(terminal, "dumb") != 0;
+	return isatty(STDOUT_FILENO) && (!no_colour || !*no_colour) && terminal &&
+	       strcmp(terminal, "dumb") != 0;
 }
 
-static bool is_hidden(const struct table *table, size_t column)
+static size_t terminal_width(void)
 {
-	return column < 64 && (table->hidden >> column & 1);
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	return columns && atoi(columns) > 0 ? (size_t)atoi(columns) : 80;
 }
 
-static int column_flags(const struct table *table, size_t column, bool tree)
-{
-	const struct field *field = table->arguments->columns[column];
-
-	if (is_hidden(table, column))
-		return SCOLS_FL_HIDDEN;
-	if (tree && strcmp(field->key, "category") == 0)
-		return SCOLS_FL_TREE;
-	/* On a terminal only; what is not shown on a line of its own is shown by its beginning. */
-	if (strcmp(field->key, "description") == 0 || strcmp(field->key, "command") == 0)
-		return SCOLS_FL_TRUNC;
-	return field_is_figure(field) ? SCOLS_FL_RIGHT : 0;
-}
-
-struct table *table_create(const struct arguments *arguments, bool tree)
+struct table *table_create(const struct arguments *arguments)
 {
 	struct table *table = calloc(1, sizeof *table);
-	size_t i;
 
-	if (!table || !(table->table = scols_new_table()))
+	if (!table)
 		tool_out_of_memory();
 	table->arguments = arguments;
 	table->begun = arguments->noheadings;
-	must(scols_table_enable_noencoding(table->table, 1));
-	must(scols_table_enable_raw(table->table, arguments->form == FORM_RAW));
-	must(scols_table_enable_noheadings(table->table, arguments->noheadings));
-	must(scols_table_enable_colors(table->table, wants_colours(arguments)));
-	for (i = 0; i < arguments->column_count; i++) {
-		const struct field *field = arguments->columns[i];
+	table->colours = arguments->form == FORM_TABLE && wants_colours();
+	table->room = terminal_width();
+	table->columns = calloc(arguments->column_count, sizeof *table->columns);
+	table->line_colours = calloc(CHUNK, sizeof *table->line_colours);
+	if (!table->columns || !table->line_colours)
+		tool_out_of_memory();
+	for (size_t i = 0; i < arguments->column_count; i++) {
+		struct column *column = &table->columns[i];
 
-		if (!scols_table_new_column(table->table, field->heading, 0,
-					    column_flags(table, i, tree)))
-			tool_out_of_memory();
+		column->field = arguments->columns[i];
+		column->is_figure = field_is_figure(column->field);
+		/* What is not shown on a line of its own is shown by its beginning. */
+		column->may_be_cut = strcmp(column->field->key, "description") == 0 ||
+				     strcmp(column->field->key, "command") == 0;
+		column->width = strlen(column->field->heading);
 	}
 	return table;
 }
 
-/* Lets no column of the next chunk be narrower than it was. The columns are made anew without
- * headings, because libsmartcols ignores a hint of the width where all cells are narrower than the
- * heading. */
-static void keep_widths(struct table *table)
-{
-	const struct arguments *arguments = table->arguments;
-	double *widths = calloc(arguments->column_count, sizeof *widths);
-	size_t i;
+/* ---- widths */
 
-	if (!widths)
-		tool_out_of_memory();
-	for (i = 0; i < arguments->column_count; i++)
-		widths[i] = (double)scols_column_get_width(scols_table_get_column(table->table, i));
-	must(scols_table_remove_columns(table->table));
-	for (i = 0; i < arguments->column_count; i++)
-		if (!scols_table_new_column(table->table, NULL, widths[i],
-					    column_flags(table, i, false)))
-			tool_out_of_memory();
-	free(widths);
+/* How many bytes of a printable text fill at most `most` cells; *cells is how many they fill. */
+static size_t fitting(const char *text, size_t most, size_t *cells)
+{
+	mbstate_t state = {0};
+	size_t used = 0;
+
+	for (*cells = 0; text[used];) {
+		size_t size = 1, needed = 1;
+		wchar_t character;
+
+		if ((unsigned char)text[used] >= 0x80) {
+			size = mbrtowc(&character, text + used, MB_CUR_MAX, &state);
+			needed = size <= MB_CUR_MAX ? (size_t)wcwidth(character) : 1;
+			size = size <= MB_CUR_MAX ? size : 1;
+		}
+		if (*cells + needed > most)
+			break;
+		*cells += needed;
+		used += size;
+	}
+	return used;
 }
 
-static size_t width_of(const struct table *table, size_t column)
+static size_t width_of(const char *text)
 {
-	return is_hidden(table, column)
-		       ? 0
-		       : scols_column_get_width(scols_table_get_column(table->table, column)) + 1;
+	size_t cells;
+
+	fitting(text, SIZE_MAX / 2, &cells);
+	return cells;
+}
+
+static void widen(struct table *table)
+{
+	const struct arguments *arguments = table->arguments;
+	const char *cell = table->cells.bytes;
+
+	for (size_t i = 0; i < table->waiting * arguments->column_count; i++) {
+		struct column *column = &table->columns[i % arguments->column_count];
+		size_t width = width_of(cell);
+
+		if (width > column->width)
+			column->width = width;
+		cell += strlen(cell) + 1;
+	}
+}
+
+/* The width of a whole line. */
+static size_t line_width(const struct table *table)
+{
+	size_t width = 0;
+
+	for (size_t i = 0; i < table->arguments->column_count; i++)
+		if (!table->columns[i].hidden)
+			width += table->columns[i].width + 1;
+	return width - 1;
 }
 
 static void hide(struct table *table, const char *key)
 {
 	for (size_t i = 0; i < table->arguments->column_count; i++)
-		if (strcmp(table->arguments->columns[i]->key, key) == 0) {
-			table->hidden |= UINT64_C(1) << i;
-			must(scols_column_set_flags(scols_table_get_column(table->table, i),
-						    SCOLS_FL_HIDDEN));
-		}
+		if (strcmp(table->columns[i].field->key, key) == 0)
+			table->columns[i].hidden = true;
 }
 
-/* Only what was not asked for is left out, and only where somebody looks. */
+/* Only what was not asked for is left out, only where somebody looks, and only before the first line:
+ * then the columns stay. */
+static void leave_out(struct table *table)
+{
+	size_t gone = 0;
+
+	if (table->room == 0 || table->arguments->columns_chosen)
+		return;
+	while (line_width(table) > table->room && gone < sizeof dispensable / sizeof *dispensable)
+		hide(table, dispensable[gone++]);
+}
+
 static void fit(struct table *table)
 {
-	const struct arguments *arguments = table->arguments;
-	size_t room = scols_table_get_termwidth(table->table), i, gone = 0;
-	char *trial;
+	size_t width = line_width(table);
 
-	if (arguments->form == FORM_RAW || arguments->columns_chosen || !isatty(STDOUT_FILENO))
-		return;
-	/* The widths are known after printing. */
-	must(scols_print_table_to_string(table->table, &trial));
-	free(trial);
-	for (;;) {
-		size_t width = 0;
+	for (size_t i = 0; i < table->arguments->column_count; i++) {
+		struct column *column = &table->columns[i];
+		size_t least = strlen(column->field->heading), spare = 0;
 
-		for (i = 0; i < arguments->column_count; i++)
-			width += width_of(table, i);
-		if (width <= room + 1 || gone == sizeof dispensable / sizeof *dispensable)
-			return;
-		hide(table, dispensable[gone++]);
+		if (table->room > 0 && width > table->room && column->may_be_cut &&
+		    column->width > least)
+			spare = column->width - least;
+		if (spare > width - table->room)
+			spare = width - table->room;
+		column->shown_width = column->width - spare;
+		width -= spare;
 	}
 }
 
-static bool print_chunk(struct table *table)
+/* ---- printing */
+
+static void put_blanks(size_t count)
 {
-	if (!table->begun)
-		fit(table);
-	must(scols_print_table(table->table));
-	scols_table_remove_lines(table->table);
-	table->waiting = 0;
-	if (!table->begun) {
-		table->begun = true;
-		must(scols_table_enable_noheadings(table->table, 1));
+	while (count-- > 0)
+		putc_unlocked(' ', stdout);
+}
+
+/* Prints a cell. Blanks are owed to what follows it, and not printed where nothing does. */
+static void put_cell(const struct column *column, const char *cell, size_t *blanks)
+{
+	size_t cells, size = fitting(cell, column->shown_width, &cells);
+
+	if (column->is_figure)
+		*blanks += column->shown_width - cells;
+	put_blanks(*blanks);
+	fwrite_unlocked(cell, 1, size, stdout);
+	*blanks = 1 + (column->is_figure ? 0 : column->shown_width - cells);
+}
+
+static void put_headings(struct table *table)
+{
+	size_t blanks = 0;
+
+	for (size_t i = 0; i < table->arguments->column_count; i++)
+		if (!table->columns[i].hidden)
+			put_cell(&table->columns[i], table->columns[i].field->heading, &blanks);
+	putc_unlocked('\n', stdout);
+}
+
+static void put_lines(struct table *table)
+{
+	const char *cell = table->cells.bytes;
+
+	for (size_t line = 0; line < table->waiting; line++) {
+		const char *colour = table->line_colours[line];
+		size_t blanks = 0;
+
+		fputs_unlocked(colour, stdout);
+		for (size_t i = 0; i < table->arguments->column_count; i++) {
+			if (!table->columns[i].hidden)
+				put_cell(&table->columns[i], cell, &blanks);
+			cell += strlen(cell) + 1;
+		}
+		fputs_unlocked(*colour ? RESET "\n" : "\n", stdout);
 	}
-	keep_widths(table);
-	fflush(stdout);
-	return tool_output_is_sound();
-}
-
-static void colour(struct libscols_line *line, const struct be_envelope *envelope)
-{
-	if (envelope->utilization_ppm >= ALL_USED_PPM)
-		must(scols_line_set_color(line, "red"));
-	else if (envelope->utilization_ppm >= NEARLY_USED_PPM)
-		must(scols_line_set_color(line, "yellow"));
-}
-
-void *table_branch(struct table *table, const void *record, void *parent)
-{
-	const struct arguments *arguments = table->arguments;
-	struct libscols_line *line = scols_table_new_line(table->table, parent);
-	char text[FIELD_TEXT_SIZE];
-	size_t i;
-
-	if (!line)
-		tool_out_of_memory();
-	for (i = 0; i < arguments->column_count; i++) {
-		field_text(arguments->columns[i], record, arguments->now_ns, text);
-		if (arguments->form == FORM_RAW)
-			must(scols_line_set_data(line, i, text));
-		else
-			must(scols_line_refer_data(line, i, text_escape(text)));
-	}
-	if (arguments->view == VIEW_ENVELOPES)
-		colour(line, record);
-	table->waiting++;
-	return line;
-}
-
-bool table_row(struct table *table, const void *record)
-{
-	table_branch(table, record, NULL);
-	return table->waiting < CHUNK || print_chunk(table);
-}
-
-/* libsmartcols prints nothing at all for a table without rows. */
-static void print_headings(const struct arguments *arguments)
-{
-	size_t i;
-
-	for (i = 0; i < arguments->column_count; i++)
-		printf("%s%s", i > 0 ? " " : "", arguments->columns[i]->heading);
-	putchar('\n');
 }
 
 bool table_flush(struct table *table)
 {
-	if (table->waiting > 0)
-		return print_chunk(table);
-	if (!table->begun) {
-		print_headings(table->arguments);
-		table->begun = true;
-		must(scols_table_enable_noheadings(table->table, 1));
-	}
+	widen(table);
+	if (!table->laid_out)
+		leave_out(table);
+	table->laid_out = true;
+	fit(table);
+	if (!table->begun)
+		put_headings(table);
+	table->begun = true;
+	put_lines(table);
+	table->cells.used = 0;
+	table->waiting = 0;
 	fflush(stdout);
 	return tool_output_is_sound();
+}
+
+/* ---- rows */
+
+static const char *colour_of(const struct table *table, const void *record)
+{
+	const struct be_envelope *envelope = record;
+
+	if (!table->colours || table->arguments->view != VIEW_ENVELOPES)
+		return PLAIN;
+	if (envelope->utilization_ppm >= ALL_USED_PPM)
+		return RED;
+	return envelope->utilization_ppm >= NEARLY_USED_PPM ? YELLOW : PLAIN;
+}
+
+static void put_raw(const char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+
+		if (byte > ' ' && byte < 0x7f && byte != '\\') {
+			putc_unlocked(byte, stdout);
+			continue;
+		}
+		fputs_unlocked("\\x", stdout);
+		putc_unlocked(digits[byte >> 4], stdout);
+		putc_unlocked(digits[byte & 15], stdout);
+	}
+}
+
+static bool raw_row(struct table *table, const void *record)
+{
+	const struct arguments *arguments = table->arguments;
+	char text[FIELD_TEXT_SIZE];
+
+	if (!table->begun)
+		table_flush(table);
+	for (size_t i = 0; i < arguments->column_count; i++) {
+		if (i > 0)
+			putc_unlocked(' ', stdout);
+		field_text(arguments->columns[i], record, arguments->now_ns, text);
+		put_raw(text);
+	}
+	putc_unlocked('\n', stdout);
+	return tool_output_is_sound();
+}
+
+bool table_row(struct table *table, const void *record, const char *branch)
+{
+	const struct arguments *arguments = table->arguments;
+	char text[FIELD_TEXT_SIZE];
+
+	if (arguments->form == FORM_RAW)
+		return raw_row(table, record);
+	for (size_t i = 0; i < arguments->column_count; i++) {
+		if (*branch && strcmp(arguments->columns[i]->key, "category") == 0)
+			text_append(&table->cells, branch);
+		field_text(arguments->columns[i], record, arguments->now_ns, text);
+		text_append_escaped(&table->cells, text);
+		text_end(&table->cells);
+	}
+	table->line_colours[table->waiting++] = colour_of(table, record);
+	return table->waiting < CHUNK || table_flush(table);
 }
 
 void table_finish(struct table *table)
 {
 	table_flush(table);
-	scols_unref_table(table->table);
+	free(table->cells.bytes);
+	free(table->line_colours);
+	free(table->columns);
 	free(table);
 }

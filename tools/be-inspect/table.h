@@ -7,16 +7,13 @@
 
 struct table;
 
-/* A table of the columns asked for; never NULL. `arguments` must outlive it. In a `tree`, CATEGORY
- * shows what hangs below what. */
-struct table *table_create(const struct arguments *arguments, bool tree);
+/* A table of the columns asked for; never NULL. `arguments` must outlive it. */
+struct table *table_create(const struct arguments *arguments);
 
-/* Adds a record, and prints what has gathered now and then. False when it could not be written:
- * there is no use in going on, and tool_close_output() will say why. */
-bool table_row(struct table *table, const void *record);
-
-/* The same in a tree, which is printed when it is whole: below a line returned before, or NULL. */
-void *table_branch(struct table *table, const void *record, void *parent);
+/* Adds a record, and prints what has gathered now and then. In a tree, `branch` is what stands before
+ * its category; "" elsewhere. False when it could not be written: there is no use in going on, and
+ * tool_close_output() will say why. */
+bool table_row(struct table *table, const void *record, const char *branch);
 
 /* Prints what has gathered, or at first the headings alone. False as above. */
 bool table_flush(struct table *table);

@@ -64,7 +64,7 @@ static void tell(struct watch *watch, enum be_status status)
 
 static enum be_status take(struct watch *watch)
 {
-	const struct watched *watched;
+	struct watched watched;
 	enum be_status status =
 		snapshot_take(&watch->snapshot, watch->handle, &watch->arguments->filter);
 
@@ -74,9 +74,8 @@ static enum be_status take(struct watch *watch)
 	arrange(watch);
 	if (watch->opened.id == 0)
 		return BE_OK;
-	watched = snapshot_find(&watch->snapshot, watch->opened.id);
-	if (watched) {
-		status = opened_refresh(&watch->opened, watch->handle, &watched->envelope);
+	if (snapshot_find(&watch->snapshot, watch->opened.id, &watched)) {
+		status = opened_refresh(&watch->opened, watch->handle, &watched.envelope);
 		tell(watch, status);
 		return status;
 	}

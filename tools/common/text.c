@@ -41,26 +41,81 @@ static size_t printable_size(const char *text, size_t left)
 	return iswprint((wint_t)character) && !turns_direction(character) ? size : 0;
 }
 
-char *text_escape(const char *text)
+/* Is it all ASCII, with nothing to be escaped? Nearly all is. */
+static bool is_plain(const char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~' || *text == '\\')
+			return false;
+	return true;
+}
+
+static char *reserve(struct text *to, size_t size)
+{
+	if (to->room - to->used <= size) {
+		to->room = to->room + to->room / 2 + size + 1;
+		to->bytes = realloc(to->bytes, to->room);
+		if (!to->bytes)
+			tool_out_of_memory();
+	}
+	return to->bytes + to->used;
+}
+
+void text_append_bytes(struct text *to, const char *bytes, size_t size)
+{
+	memcpy(reserve(to, size), bytes, size);
+	to->used += size;
+}
+
+void text_append(struct text *to, const char *text)
+{
+	text_append_bytes(to, text, strlen(text));
+}
+
+void text_end(struct text *to)
+{
+	text_append_bytes(to, "", 1);
+}
+
+void text_append_escaped(struct text *to, const char *text)
 {
 	static const char digits[] = "0123456789abcdef";
 	size_t left = strlen(text), size;
-	char *safe = malloc(4 * left + 1), *end = safe;
 
-	if (safe == NULL)
-		tool_out_of_memory();
+	if (is_plain(text)) {
+		text_append_bytes(to, text, left);
+		return;
+	}
 	for (; left > 0; text += size, left -= size) {
 		size = printable_size(text, left);
 		if (size > 0) {
-			end = mempcpy(end, text, size);
+			text_append_bytes(to, text, size);
 			continue;
 		}
 		size = 1;
-		*end++ = '\\';
-		*end++ = 'x';
-		*end++ = digits[(unsigned char)*text >> 4];
-		*end++ = digits[(unsigned char)*text & 15];
+		text_append_bytes(to,
+				  (char[]){'\\', 'x', digits[(unsigned char)*text >> 4],
+					   digits[(unsigned char)*text & 15]},
+				  4);
 	}
-	*end = '\0';
-	return safe;
+}
+
+char *text_escape(const char *text)
+{
+	struct text escaped = {0};
+
+	text_append_escaped(&escaped, text);
+	text_end(&escaped);
+	return escaped.bytes;
+}
+
+void count_format(uint64_t count, char text[COUNT_TEXT_SIZE])
+{
+	char digits[COUNT_TEXT_SIZE], *first = digits + sizeof digits - 1;
+
+	*first = '\0';
+	do
+		*--first = (char)('0' + count % 10);
+	while ((count /= 10) != 0);
+	strcpy(text, first);
 }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Very many envelopes, a third of them in trees: every form shows all of them, in order, and takes
+ * little memory for each, whatever the form; none where nothing is sorted, or little is shown.
+ */
+#include "inspects.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ENVELOPES 60000
+#define AT_ONCE 10000
+/* Memory of the program itself, and what an envelope may take where all are sorted, in KiB. */
+#define BASE_KIB (12 * 1024)
+#define SORTED_KIB (ENVELOPES * 130L / 1024)
+
+static char path[PATH_MAX], output[PATH_MAX];
+static long file_kib;
+
+/* ---- the environment */
+
+static void name_envelope(int number, char name[BE_NAME_SIZE])
+{
+	snprintf(name, BE_NAME_SIZE, "task-%06d", number);
+}
+
+/* Each is used by as many millionths as its number says; number 3n + 2 is below 3n + 1. */
+static int fill(int index, void *context)
+{
+	static struct be_envelope_change changes[AT_ONCE];
+	static struct be_envelope_options below[AT_ONCE];
+	static char names[AT_ONCE][BE_NAME_SIZE], parents[AT_ONCE][BE_NAME_SIZE];
+	struct be_enforcer *handle = test_open(path, BE_DURABILITY_PROCESS);
+
+	(void)index;
+	(void)context;
+	for (int number = 0; number < ENVELOPES; number += AT_ONCE) {
+		for (int i = 0; i < AT_ONCE; i++) {
+			changes[i] = (struct be_envelope_change)BE_ENVELOPE_CHANGE_INIT;
+			below[i] = (struct be_envelope_options)BE_ENVELOPE_OPTIONS_INIT;
+			name_envelope(number + i, names[i]);
+			changes[i].operation = BE_OPERATION_CREATE;
+			changes[i].category = names[i];
+			changes[i].limit = (1 + (number + i) % 997) * BE_UNIT;
+			changes[i].period = BE_PERIOD_TOTAL;
+			if ((number + i) % 3 != 2)
+				continue;
+			name_envelope(number + i - 1, parents[i]);
+			below[i].parent_category = parents[i];
+			changes[i].options = &below[i];
+		}
+		EXPECT_OK(be_envelopes_apply(handle, changes, AT_ONCE, NULL));
+	}
+	name_envelope(7, names[0]);
+	EXPECT_OK(be_record(handle, names[0], 4 * BE_UNIT, NULL, NULL));
+	be_close(handle);
+	return 0;
+}
+
+/* ---- looking */
+
+/* Runs it, and returns how many KiB of memory it had at most; what it prints is in `output`. */
+static long memory_of(const char *option, const char *more)
+{
+	int fd = open(output, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600), how;
+	struct rusage usage;
+	pid_t child;
+
+	EXPECT(fd >= 0);
+	child = inspect_start(fd, option, path, more, NULL);
+	close(fd);
+	EXPECT_EQUAL(wait4(child, &how, 0, &usage), child);
+	EXPECT(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+	return usage.ru_maxrss;
+}
+
+static int count_lines(void)
+{
+	FILE *file = fopen(output, "re");
+	char *line = NULL;
+	size_t room = 0;
+	int lines = 0;
+
+	EXPECT(file);
+	while (getline(&line, &room, file) > 0)
+		lines++;
+	free(line);
+	fclose(file);
+	return lines;
+}
+
+static void expect_first_lines(const char *expected)
+{
+	char found[512] = "";
+	int fd = open(output, O_RDONLY | O_CLOEXEC);
+
+	EXPECT(fd >= 0 && strlen(expected) < sizeof found &&
+	       read(fd, found, strlen(expected)) >= 0);
+	close(fd);
+	EXPECT_TEXT(found, expected);
+}
+
+static void check(const char *option, const char *more, int lines, long most_kib)
+{
+	long memory_kib = memory_of(option, more);
+
+	printf("%s %s: %ld KiB\n", option, more ? more : "", memory_kib);
+	EXPECT_EQUAL(count_lines(), lines);
+	if (memory_kib > most_kib + file_kib)
+		test_fail(__FILE__, __LINE__,
+			  "%s took %ld KiB; %ld are allowed, beside %ld of data.mdb", option,
+			  memory_kib, most_kib, file_kib);
+}
+
+int main(int argc, char **argv)
+{
+	struct stat about;
+	char file[PATH_MAX];
+
+	inspects_begin(argc, argv, 300);
+	if (TEST_SANITIZED)
+		test_skip("a sanitizer takes memory of its own");
+	test_path(path, "environment");
+	test_path(output, "output");
+	EXPECT_EQUAL(child_wait(child_start(fill, 0, NULL)), 0);
+	test_path(file, "environment/data.mdb");
+	EXPECT(stat(file, &about) == 0);
+	file_kib = about.st_size / 1024;
+
+	check("--csv", NULL, ENVELOPES + 1, BASE_KIB);
+	check("--json", NULL, ENVELOPES + 2, BASE_KIB);
+	check("--json", "--sort=-limit", ENVELOPES + 2, BASE_KIB + SORTED_KIB);
+	check("--csv", "--sort=category", ENVELOPES + 1, BASE_KIB + SORTED_KIB);
+	check("--sort=-spent", "--limit=2", 3, BASE_KIB + SORTED_KIB);
+	check("--raw", "--limit=2", 3, BASE_KIB);
+	expect_first_lines("NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED "
+			   "PERIOD ENDS STATE PARENT\n"
+			   "- task-000007 8 4 0 4 50.00 0 total - active -\n"
+			   "- task-000000 1 0 0 1 0.00 0 total - active -\n");
+	check("--output=category,spent", NULL, ENVELOPES + 1, BASE_KIB + SORTED_KIB);
+	expect_first_lines("CATEGORY      SPENT\n"
+			   "task-000007       4\n"
+			   "\u2514\u2500task-000008     0\n"
+			   "task-000000       0\n"
+			   "task-000001       0\n"
+			   "\u2514\u2500task-000002     0\n"
+			   "task-000003       0\n");
+	check("--raw", NULL, ENVELOPES + 1, BASE_KIB + SORTED_KIB);
+	EXPECT(memory_of("--prometheus", NULL) <= BASE_KIB + SORTED_KIB + file_kib);
+	EXPECT(count_lines() > 10 * ENVELOPES);
+	return 0;
+}
