@@ -45,7 +45,9 @@
  *   owns what it commits. (Children made by a raw clone() system call are not seen; use fork(). A
  *   child that is forked in a callback of the library must not return from it.) Never call the
  *   library from a signal handler. Calls that change an environment block while another process
- *   writes to it, normally for a few microseconds plus the flushes of the disk.
+ *   writes to it, normally for a few microseconds plus the flushes of the disk. A call needs at most
+ *   48 KiB of stack. A thread may be cancelled at any time: be_backup() and be_restore(), which take
+ *   long, end first.
  *
  *   In the directory of an environment, data.mdb and lock.mdb are LMDB's. In be-owners each process
  *   holds a lock for as long as it lives; it ceases to be the owner of its commits when it ends or
@@ -681,16 +683,24 @@ BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_n
  * not exist (ALREADY_THERE), appears under its name only when it is whole, and is flushed. A read txn is open
  * for as long as that takes, so the data file may grow meanwhile. Pending commits are copied, too; where the
  * copy is restored their owners count as dead. The file has mode 0600. Until it is whole it has no name, so that
- * whoever is killed while he makes it leaves nothing; only on file systems that have no such files does he leave
- * one named `path`, a point and six characters more, which is of no use. INVALID_ARGUMENT for a storage that was
- * given as a value. */
+ * a process that is killed meanwhile leaves nothing; only on file systems that have no such files does it leave
+ * one named `path`, a point and six characters more, which is of no use. When the call fails the name is not
+ * there. INVALID_ARGUMENT for a storage that was given as a value. */
 BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *path);
 
 /* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is
  * written over, and a live environment least of all. It appears when it is whole, and flushed; the directory
- * has mode 0700, its file 0600. Whoever is killed while he makes it leaves a directory named `directory`, a point
- * and six characters more, which is of no use. Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED,
- * NEWER_FORMAT or OLDER_FORMAT say what is wrong with the backup. */
+ * has mode 0700, its file 0600. When the call fails it is not there. A process that is killed meanwhile leaves a
+ * directory named `directory`, a point and six characters more, which is of no use and may be removed.
+ *
+ * The ids of commits, transactions and envelopes leap: those that the original gives out after the backup are
+ * never given out here, nor those of another copy that was restored before (in an earlier second), so that
+ * nobody who comes back with an id of theirs ends a stranger's commit; NO_COMMIT is the answer. Ids still
+ * ascend, so that `after_id` of an exporter skips nothing. They go on from the seconds since 1970 times 2^21,
+ * and at least 2^32 further on; they stay below 2^53 until 2106.
+ *
+ * Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED, NEWER_FORMAT or OLDER_FORMAT say what is wrong with
+ * the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
 /* ------------------------------------------------------------ initialisers */

@@ -3,8 +3,12 @@
  * be_backup() and be_restore(): an environment as one file, and back.
  *
  * Both give what they make its name when it is whole and flushed: a file that has none until then,
- * or something under another name. Whoever is killed in the middle leaves nothing that looks
- * finished, and nothing that exists is written over.
+ * or a directory under another name. A process that is killed in the middle leaves nothing that
+ * looks finished, and nothing that exists is written over. Once the name is there the call succeeds,
+ * or it takes the name back.
+ *
+ * Cancellation is off throughout: LMDB would be left with a txn that pins its pages. Paths and
+ * buffers lie on the heap, so that small stacks suffice.
  */
 #include "api/enforcer.h"
 #include "base/error.h"
@@ -20,7 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define COPY_BYTES 65536
+/* A signal that comes again and again is not worth waiting for. */
+#define INTERRUPTIONS_MAX 100
 
 static enum be_status failed(const char *path)
 {
@@ -40,87 +49,76 @@ static enum be_status name_beside(char beside[PATH_MAX], const char *path, const
 	return BE_OK;
 }
 
-/* The directory that `path` is in. */
-static enum be_status find_directory(char directory[PATH_MAX], const char *path)
+static enum be_status out_of_memory(void)
 {
-	char *slash;
+	return error_set(BE_NO_MEMORY, "out of memory");
+}
 
-	if (strlen(path) >= PATH_MAX)
-		return error_set(BE_INVALID_ARGUMENT, "the path is too long");
-	strcpy(directory, path);
-	slash = strrchr(directory, '/');
+static int flush(int fd)
+{
+	int rc;
+
+	do
+		rc = fsync(fd);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
+/* The directory that `path` is in, to be freed; NULL: out of memory. */
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
 	if (!slash)
-		strcpy(directory, ".");
-	else
-		slash[slash == directory ? 1 : 0] = '\0';
-	return BE_OK;
+		return strdup(".");
+	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-/* Flushes the directory that `path` is in, so that its name is there after the loss of power. */
-static enum be_status flush_directory_of(const char *path)
+/* Opens the directory that `path` is in before anything gets its name there, so that only the flush
+ * can fail afterwards. */
+static enum be_status open_directory_of(const char *path, int *fd)
 {
-	char directory[PATH_MAX];
-	int fd;
-	enum be_status status = find_directory(directory, path);
+	char *directory = directory_of(path);
+	enum be_status status = BE_OK;
 
-	if (status != BE_OK)
-		return status;
-	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return failed(directory);
-	if (fsync(fd) < 0)
+	*fd = -1;
+	if (!directory)
+		return out_of_memory();
+	*fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd < 0)
 		status = failed(directory);
-	close(fd);
+	free(directory);
 	return status;
-}
-
-/* Gives a file its name, unless something has it. */
-static enum be_status publish_file(const char *made, const char *path)
-{
-	if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
-		/* A network file system may know of renames only that write over what is there, and
-		 * of links. */
-		if (errno != EINVAL || link(made, path) < 0)
-			return failed(path);
-		unlink(made);
-	}
-	return flush_directory_of(path);
-}
-
-/* The same for a directory: rename() puts it in the place of nothing, or of an empty one. */
-static enum be_status publish_directory(const char *made, const char *path)
-{
-	if (rename(made, path) < 0) {
-		if (errno == ENOTDIR)
-			errno = EEXIST;
-		return failed(path);
-	}
-	return flush_directory_of(path);
 }
 
 /* ---- backup */
 
-/* A file being made. Most file systems make it without a name, so that whoever is killed takes it
- * along; elsewhere it lies beside, under a name of its own. */
+/* A file being made. Most file systems make it without a name, so that it vanishes with a process
+ * that is killed; elsewhere it lies beside, under a name of its own. */
 struct part {
 	int fd;
+	int directory; /* that its name will be in */
 	bool is_named;
 	char path[PATH_MAX]; /* as long as it has no other name */
 };
 
 static enum be_status part_make(struct part *part, const char *path)
 {
-	char directory[PATH_MAX];
-	enum be_status status = find_directory(directory, path);
+	enum be_status status = name_beside(part->path, path, ".XXXXXX");
+	char *directory;
 
 	if (status == BE_OK)
-		status = name_beside(part->path, path, ".XXXXXX");
+		status = open_directory_of(path, &part->directory);
 	if (status != BE_OK)
 		return status;
 	/* It is named through /proc, where that is. */
-	part->fd = -1;
-	if (access("/proc/self/fd", X_OK) == 0)
+	if (access("/proc/self/fd", X_OK) == 0) {
+		directory = directory_of(path);
+		if (!directory)
+			return out_of_memory();
 		part->fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+		free(directory);
+	}
 	part->is_named = part->fd < 0;
 	if (part->is_named)
 		part->fd = mkostemp(part->path, O_CLOEXEC);
@@ -129,36 +127,66 @@ static enum be_status part_make(struct part *part, const char *path)
 	return part->fd < 0 ? failed(path) : BE_OK;
 }
 
-static enum be_status part_publish(const struct part *part, const char *path)
+/* Gives the file its name, unless something has it. */
+static enum be_status part_name(struct part *part, const char *path)
 {
-	if (part->is_named)
-		return publish_file(part->path, path);
-	if (linkat(AT_FDCWD, part->path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
-		return failed(path);
-	return flush_directory_of(path);
+	if (!part->is_named)
+		return linkat(AT_FDCWD, part->path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0
+			       ? failed(path)
+			       : BE_OK;
+	if (renameat2(AT_FDCWD, part->path, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
+		/* A network file system may know of renames only that write over what is there, and
+		 * of links. */
+		if (errno != EINVAL || link(part->path, path) < 0)
+			return failed(path);
+		unlink(part->path);
+	}
+	part->is_named = false;
+	return BE_OK;
 }
 
+static enum be_status part_publish(struct part *part, const char *path)
+{
+	enum be_status status = part_name(part, path);
+
+	if (status == BE_OK && flush(part->directory) < 0) {
+		status = failed(path);
+		unlink(path);
+	}
+	return status;
+}
+
+static void part_close(struct part *part)
+{
+	if (part->is_named && part->fd >= 0)
+		unlink(part->path);
+	if (part->fd >= 0)
+		close(part->fd); /* what it holds is flushed, or of no use */
+	if (part->directory >= 0)
+		close(part->directory);
+}
+
+/* LMDB ends the copy when a signal interrupts its writing, as it may on network file systems. */
 static enum be_status copy_out(struct lmdb_storage *lmdb, const struct part *part, const char *path)
 {
-	enum be_status status = lmdb_storage_copy(lmdb, part->fd);
+	bool interrupted = true;
+	enum be_status status = BE_OK;
 
-	if (status == BE_OK && fsync(part->fd) < 0)
+	for (int i = 0; interrupted && i < INTERRUPTIONS_MAX; i++) {
+		if (ftruncate(part->fd, 0) < 0 || lseek(part->fd, 0, SEEK_SET) < 0)
+			return failed(path);
+		status = lmdb_storage_copy(lmdb, part->fd, &interrupted);
+	}
+	if (status == BE_OK && flush(part->fd) < 0)
 		status = failed(path);
-	if (status == BE_OK)
-		status = part_publish(part, path);
-	if (close(part->fd) < 0 && status == BE_OK)
-		status = failed(path);
-	if (status != BE_OK && part->is_named)
-		unlink(part->path);
 	return status;
 }
 
 static enum be_status backup(struct environment *environment, const char *path)
 {
-	struct part part;
+	struct part *part;
 	struct stat about;
 	enum be_status status;
-	int cancel_state;
 
 	if (!environment->lmdb)
 		return error_set(BE_INVALID_ARGUMENT,
@@ -167,11 +195,18 @@ static enum be_status backup(struct environment *environment, const char *path)
 		errno = EEXIST;
 		return failed(path);
 	}
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = part_make(&part, path);
+	part = malloc(sizeof *part);
+	if (!part)
+		return out_of_memory();
+	part->fd = part->directory = -1;
+	part->is_named = false;
+	status = part_make(part, path);
 	if (status == BE_OK)
-		status = copy_out(environment->lmdb, &part, path);
-	pthread_setcancelstate(cancel_state, NULL);
+		status = copy_out(environment->lmdb, part, path);
+	if (status == BE_OK)
+		status = part_publish(part, path);
+	part_close(part);
+	free(part);
 	return status;
 }
 
@@ -179,39 +214,59 @@ enum be_status be_backup(struct be_enforcer *handle, const char *path)
 {
 	struct environment *environment;
 	enum be_status status;
+	int cancel_state;
 
 	error_clear();
 	if (!handle || !path)
 		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
 				 handle ? "path" : "handle");
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = enforcer_environment(handle, &environment);
 	if (status == BE_OK)
 		status = backup(environment, path);
+	pthread_setcancelstate(cancel_state, NULL);
 	return error_default(status);
 }
 
 /* ---- restore */
 
-static enum be_status copy_bytes(int from, int to, const char *from_path, const char *to_path)
+/* A directory being made, under a name of its own. */
+struct restoring {
+	char made[PATH_MAX];
+	char data[PATH_MAX + 16];
+	char lock[PATH_MAX + 16];
+	char target[PATH_MAX]; /* the name that it will have */
+	char bytes[COPY_BYTES];
+};
+
+static enum be_status write_all(struct restoring *restoring, int to, size_t size)
 {
-	char bytes[65536];
-	ssize_t got;
+	for (size_t done = 0; done < size;) {
+		ssize_t put = write(to, restoring->bytes + done, size - done);
 
-	while ((got = read(from, bytes, sizeof bytes)) != 0) {
-		if (got < 0)
-			return failed(from_path);
-		for (ssize_t done = 0; done < got;) {
-			ssize_t put = write(to, bytes + done, (size_t)(got - done));
-
-			if (put < 0)
-				return failed(to_path);
-			done += put;
-		}
+		if (put < 0 && errno != EINTR)
+			return failed(restoring->data);
+		if (put > 0)
+			done += (size_t)put;
 	}
-	return fsync(to) == 0 ? BE_OK : failed(to_path);
+	return BE_OK;
 }
 
-static enum be_status copy_in(const char *backup, const char *data)
+static enum be_status copy_bytes(struct restoring *restoring, int from, int to, const char *backup)
+{
+	enum be_status status = BE_OK;
+	ssize_t got;
+
+	while (status == BE_OK && (got = read(from, restoring->bytes, COPY_BYTES)) != 0) {
+		if (got < 0 && errno != EINTR)
+			return failed(backup);
+		if (got > 0)
+			status = write_all(restoring, to, (size_t)got);
+	}
+	return status;
+}
+
+static enum be_status copy_in(struct restoring *restoring, const char *backup)
 {
 	enum be_status status;
 	bool exists = false;
@@ -226,62 +281,119 @@ static enum be_status copy_in(const char *backup, const char *data)
 	if (status == BE_OK && lseek(from, 0, SEEK_SET) < 0)
 		status = failed(backup);
 	if (status == BE_OK) {
-		to = open(data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		status = to < 0 ? failed(data) : copy_bytes(from, to, backup, data);
+		to = open(restoring->data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		status = to < 0 ? failed(restoring->data) : copy_bytes(restoring, from, to, backup);
 	}
+	if (status == BE_OK && flush(to) < 0)
+		status = failed(restoring->data);
 	if (to >= 0)
 		close(to);
 	close(from);
 	return status;
 }
 
-/* Is what was copied an environment of ours? */
-static enum be_status check_header(const char *directory)
+static enum be_status leap(const struct be_storage *storage)
 {
-	struct lmdb_settings settings = {.path = directory,
-					 .read_only = true,
+	struct timespec now;
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, storage, true);
+
+	if (status != BE_OK)
+		return status;
+	clock_gettime(CLOCK_REALTIME, &now);
+	status = ledger_leap(&ledger, (int64_t)now.tv_sec * BE_UNIT);
+	if (status == BE_OK)
+		return ledger_commit(&ledger, 0);
+	ledger_abort(&ledger);
+	return status;
+}
+
+/* Finds out whether what was copied is an environment of ours, and lets its ids leap, which also
+ * flushes. */
+static enum be_status take_over(const struct restoring *restoring)
+{
+	struct lmdb_settings settings = {.path = restoring->made,
+					 .sync = true,
 					 .mode = 0600,
 					 .map_size = ENFORCER_DEFAULT_MAP_SIZE};
 	struct lmdb_storage *lmdb;
-	struct header header;
 	enum be_status status = lmdb_storage_open(&settings, &lmdb);
 
 	if (status != BE_OK)
 		return status;
-	status = ledger_read_header(lmdb_storage_interface(lmdb), false, &header);
+	status = leap(lmdb_storage_interface(lmdb));
 	lmdb_storage_close(lmdb);
 	return status;
 }
 
-static enum be_status restore(const char *backup, const char *directory)
+/* rename() puts the directory in the place of nothing, or of an empty one. */
+static enum be_status publish(const struct restoring *restoring, int above)
 {
-	char made[PATH_MAX], data[PATH_MAX + 16], lock[PATH_MAX + 16];
-	enum be_status status = name_beside(made, directory, ".XXXXXX");
+	enum be_status status = BE_OK;
 
+	if (rename(restoring->made, restoring->target) < 0) {
+		if (errno == ENOTDIR)
+			errno = EEXIST;
+		return failed(restoring->target);
+	}
+	if (flush(above) < 0) {
+		status = failed(restoring->target);
+		rename(restoring->target, restoring->made);
+	}
+	return status;
+}
+
+/* Fills the directory, and flushes its names. */
+static enum be_status fill(struct restoring *restoring, const char *backup)
+{
+	enum be_status status;
+	int fd;
+
+	snprintf(restoring->data, sizeof restoring->data, "%s/data.mdb", restoring->made);
+	snprintf(restoring->lock, sizeof restoring->lock, "%s/lock.mdb", restoring->made);
+	status = copy_in(restoring, backup);
+	if (status == BE_OK)
+		status = take_over(restoring);
+	unlink(restoring->lock);
+	if (status == BE_OK)
+		status = open_directory_of(restoring->data, &fd);
 	if (status != BE_OK)
 		return status;
-	if (!mkdtemp(made))
-		return failed(directory);
-	snprintf(data, sizeof data, "%s/data.mdb", made);
-	snprintf(lock, sizeof lock, "%s/lock.mdb", made);
-	status = copy_in(backup, data);
+	if (flush(fd) < 0)
+		status = failed(restoring->made);
+	close(fd);
+	return status;
+}
+
+static enum be_status restore(struct restoring *restoring, const char *backup)
+{
+	enum be_status status = name_beside(restoring->made, restoring->target, ".XXXXXX");
+	int above = -1;
+
 	if (status == BE_OK)
-		status = check_header(made);
-	unlink(lock);
-	if (status == BE_OK)
-		status = flush_directory_of(data);
-	if (status == BE_OK)
-		status = publish_directory(made, directory);
-	if (status != BE_OK) {
-		unlink(data);
-		rmdir(made);
+		status = open_directory_of(restoring->target, &above);
+	if (status != BE_OK)
+		return status;
+	if (mkdtemp(restoring->made)) {
+		status = fill(restoring, backup);
+		if (status == BE_OK)
+			status = publish(restoring, above);
+		if (status != BE_OK) {
+			unlink(restoring->data);
+			rmdir(restoring->made);
+		}
+	} else {
+		status = failed(restoring->target);
 	}
+	close(above);
 	return status;
 }
 
 enum be_status be_restore(const char *backup, const char *directory)
 {
-	char trimmed[PATH_MAX];
+	struct restoring *restoring;
+	enum be_status status;
+	int cancel_state;
 	size_t size;
 
 	error_clear();
@@ -291,10 +403,17 @@ enum be_status be_restore(const char *backup, const char *directory)
 	size = strlen(directory);
 	while (size > 1 && directory[size - 1] == '/')
 		size--;
-	if (size == 0 || size >= sizeof trimmed)
+	if (size == 0 || size >= sizeof restoring->target)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "the path of the directory is empty or too long");
-	memcpy(trimmed, directory, size);
-	trimmed[size] = '\0';
-	return error_default(restore(backup, trimmed));
+	restoring = malloc(sizeof *restoring);
+	if (!restoring)
+		return out_of_memory();
+	memcpy(restoring->target, directory, size);
+	restoring->target[size] = '\0';
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	status = restore(restoring, backup);
+	pthread_setcancelstate(cancel_state, NULL);
+	free(restoring);
+	return error_default(status);
 }

@@ -207,7 +207,7 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category,
 		return error_default(status);
 	rules_describe_envelope(&envelope, &own);
 	counts.number = 0; /* what is behind that is zeroed by whoever reads it, if anybody does */
-	counts_show(atomic_load(&handle->environment)->counts, &counts, &own);
+	counts_show(atomic_load(&handle->environment)->counts, &counts, envelope.tally, &own);
 	sized_write(shown, &own, sizeof own);
 	return BE_OK;
 }

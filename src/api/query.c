@@ -18,7 +18,10 @@
 #define LOOKS 1024
 
 union row {
-	struct be_envelope envelope;
+	struct {
+		struct be_envelope envelope;
+		uint64_t tally;
+	};
 	struct be_commit_info commit;
 	struct be_transaction transaction;
 };
@@ -93,12 +96,13 @@ static int read_envelope(struct listing *listing, struct ledger *ledger, union r
 	rules_roll_over(&envelope, listing->now_ns, 1);
 	row->envelope.size = sizeof row->envelope;
 	rules_describe_envelope(&envelope, &row->envelope);
+	row->tally = envelope.tally;
 	return 0;
 }
 
 static bool show_envelope(struct listing *listing, union row *row)
 {
-	counts_show(listing->environment->counts, &listing->counts, &row->envelope);
+	counts_show(listing->environment->counts, &listing->counts, row->tally, &row->envelope);
 	return listing->each_envelope(listing->context, &row->envelope);
 }
 

@@ -191,6 +191,47 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
 	return BE_OK;
 }
 
+/*
+ * Ids go on from the seconds since 1970, times 2^21. The copied ledger cannot have come so far by
+ * itself, unless it has given out two million ids in every second of its life; nor can another copy
+ * that was restored in an earlier second. Such ids stay below 2^53, which is what JSON's readers and
+ * scripts can take, until the year 2106. A clock that says less than the ids at hand, or a later
+ * year, is passed over by 2^32 ids, which more than a million restored copies in a row can afford.
+ */
+#define LEAP_BITS 21
+#define LEAP_LEAST (UINT64_C(1) << 32)
+#define LEAP_CLOCK_END (UINT64_C(1) << 53)
+/* No ledger of ours gets there. */
+#define LEAP_ID_MAX (UINT64_C(1) << 62)
+
+static uint64_t leap(uint64_t id, int64_t now_ns)
+{
+	uint64_t least = id + LEAP_LEAST;
+	uint64_t by_clock = now_ns > 0 ? (uint64_t)(now_ns / BE_UNIT) << LEAP_BITS : 0;
+
+	return by_clock > least && by_clock < LEAP_CLOCK_END ? by_clock : least;
+}
+
+enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns)
+{
+	struct header *header = &ledger->header;
+	enum be_status status = ledger_header(ledger);
+	uint64_t envelope_id;
+
+	if (status == BE_OK && (header->next_envelope_id | header->next_commit_id |
+				header->next_transaction_id) >= LEAP_ID_MAX)
+		status = damaged("the header record", BE_DAMAGED);
+	if (status != BE_OK)
+		return status;
+	envelope_id = leap(header->next_envelope_id, now_ns);
+	header->leapt += envelope_id - header->next_envelope_id;
+	header->next_envelope_id = envelope_id;
+	header->next_commit_id = leap(header->next_commit_id, now_ns);
+	header->next_transaction_id = leap(header->next_transaction_id, now_ns);
+	ledger->changes++;
+	return BE_OK;
+}
+
 /* ---- envelopes */
 
 int ledger_envelope_find(struct ledger *ledger, const struct record_key *key,

@@ -30,7 +30,7 @@ struct header_record {
 	uint64_t prunings;
 	int64_t created_ns;
 	uint64_t lapses[LAPSES];
-	uint64_t reserved;
+	uint64_t leapt;
 };
 
 /* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
@@ -48,6 +48,7 @@ struct envelope_record {
 	uint64_t children;
 	uint64_t granted;
 	uint64_t lapses[LAPSES];
+	uint64_t leapt; /* what leaps had skipped when its id was given out */
 	uint8_t period;
 	uint8_t suspended;
 	uint8_t parent_namespace_size;
@@ -93,7 +94,7 @@ struct transaction_record {
 };
 
 _Static_assert(sizeof(struct header_record) == 120, "header record");
-_Static_assert(sizeof(struct envelope_record) == 144, "envelope record");
+_Static_assert(sizeof(struct envelope_record) == 152, "envelope record");
 _Static_assert(sizeof(struct commit_record) == 88, "commit record");
 _Static_assert(sizeof(struct transaction_record) == 56, "transaction record");
 _Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
@@ -279,6 +280,7 @@ void record_encode_header(struct record_value *value, const struct header *heade
 		.batch = header->batch,
 		.prunings = header->prunings,
 		.created_ns = header->created_ns,
+		.leapt = header->leapt,
 	};
 	struct record_key key;
 
@@ -304,6 +306,7 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 		.pending = envelope->pending,
 		.children = envelope->children,
 		.granted = envelope->granted,
+		.leapt = envelope->id - envelope->tally,
 		.period = (uint8_t)envelope->period,
 		.suspended = envelope->suspended,
 		.parent_category_size = envelope->parent.category_size,
@@ -466,7 +469,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 	if (value.size != sizeof record || memcmp(record.magic, magic, sizeof magic) != 0)
 		return BE_DAMAGED;
 	if (record.next_envelope_id == 0 || record.next_commit_id == 0 ||
-	    record.next_transaction_id == 0)
+	    record.next_transaction_id == 0 || record.leapt >= record.next_envelope_id)
 		return BE_DAMAGED;
 	*header = (struct header){
 		.next_envelope_id = record.next_envelope_id,
@@ -476,6 +479,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.batch = record.batch,
 		.prunings = record.prunings,
 		.created_ns = record.created_ns,
+		.leapt = record.leapt,
 	};
 	memcpy(header->lapses, record.lapses, sizeof header->lapses);
 	return BE_OK;
@@ -494,7 +498,7 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 		return BE_DAMAGED;
 	/* One test for the signs of all amounts. */
 	if ((record->limit | record->spent | record->committed | record->folded) < 0 ||
-	    record->limit == 0 || record->id == 0 || record->window_first == 0 ||
+	    record->limit == 0 || record->id <= record->leapt || record->window_first == 0 ||
 	    record->period > BE_PERIOD_MONTHLY || !is_flag(record->suspended))
 		return BE_DAMAGED;
 	if (record->parent_category_size > 0) {
@@ -508,6 +512,7 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 		envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
 	}
 	envelope->id = record->id;
+	envelope->tally = record->id - record->leapt;
 	envelope->period = (enum be_period)record->period;
 	envelope->suspended = record->suspended;
 	envelope->limit = record->limit;

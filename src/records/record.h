@@ -62,6 +62,7 @@ struct header {
 	uint64_t next_envelope_id;
 	uint64_t next_commit_id;
 	uint64_t next_transaction_id;
+	uint64_t leapt;    /* envelope ids that leaps have skipped so far; see ledger_leap() */
 	uint64_t changes;  /* write txns so far: a version of the whole environment */
 	uint64_t batch;    /* the last one that group commit carried out (group.h); 0: none */
 	uint64_t prunings; /* steps of be_prune() so far */
@@ -80,6 +81,8 @@ struct envelope {
 	struct name name;
 	struct name parent; /* parent.category_size is 0: none */
 	uint64_t id;
+	uint64_t
+		tally; /* its place in be-counts: like its id, but without what leaps have skipped */
 	enum be_period period;
 	bool suspended;
 	int64_t limit;

@@ -34,7 +34,7 @@ struct result {
 	enum be_status status;
 	bool has_envelope;
 	uint64_t commit_id; /* 0: none */
-	uint64_t refuser;   /* commit, extend: id of the envelope that refused, if one did */
+	uint64_t refuser;   /* commit, extend: tally of the envelope that refused, if one did */
 	int64_t held;       /* release, reap: what the commit had reserved */
 	struct be_decision decision; /* commit, extend: filled whenever the envelope was found */
 	struct be_envelope envelope; /* as it is afterwards, if has_envelope */

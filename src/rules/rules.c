@@ -222,7 +222,7 @@ static enum be_status chain_decide(const struct chain *chain, int64_t amount, st
 
 		if (status != BE_OK) {
 			decide(&result->decision, status, &envelope->name, envelope);
-			result->refuser = envelope->id;
+			result->refuser = envelope->tally;
 			return status;
 		}
 	}
@@ -290,7 +290,7 @@ enum be_status rules_check(struct ledger *ledger, const struct record_key *key, 
 		if (decision && (status != BE_OK || depth == 0))
 			decide(decision, status, &envelope.name, &envelope);
 		if (status != BE_OK)
-			*refuser = envelope.id;
+			*refuser = envelope.tally;
 		if (status != BE_OK || envelope.parent.category_size == 0)
 			return status;
 		record_key_envelope(&parent, &envelope.parent);
@@ -690,6 +690,7 @@ static enum be_status apply_create(struct ledger *ledger, const struct operation
 	name_copy(&envelope.name, &operation->name);
 	name_copy(&envelope.parent, &operation->parent);
 	envelope.id = ledger->header.next_envelope_id++;
+	envelope.tally = envelope.id - ledger->header.leapt;
 	envelope.period = operation->period;
 	envelope.suspended = operation->suspended;
 	envelope.limit = operation->amount;

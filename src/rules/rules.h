@@ -28,7 +28,7 @@ struct rules_moment {
 
 /* Would a commit of `amount` be granted in the envelope with this key? For a read txn. `decision`
  * may be NULL; its size is left alone, and on a fault what it holds is undefined. *refuser is the
- * id of the envelope that refused, if one did. When `after` is not NULL it receives the envelope
+ * tally of the envelope that refused, if one did. When `after` is not NULL it receives the envelope
  * asked about, if *has_envelope says so. For the key of a name that is not valid the answer is
  * BE_NO_ENVELOPE, and the decision names none. */
 enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,

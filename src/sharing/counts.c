@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file be-counts; counts.h says what for. It is an array of tallies. Tally 0 belongs to the
- * environment, and tally N to the envelope with the id N: ids ascend and are never used again, so
- * that a tally has one owner for ever, and one that was never written is 0. Words are in the
+ * environment, and tally N to the envelope that was given the number N when it was made: numbers
+ * ascend and are never used again, so that a tally has one owner for ever, and one that was never
+ * written is 0. They are ids, less what those have leapt over when the environment was restored: this
+ * file is as long as it has tallies. Words are in the
  * machine's own order and only ever added to.
  *
  * The map is as long as the file can become, far beyond its end. A page behind the end, or one for
@@ -177,9 +179,9 @@ void counts_remove(const struct shared_directory *directory)
 
 /* ---- counting and reading */
 
-void counts_refusal(struct counts *counts, enum be_status status, uint64_t envelope_id)
+void counts_refusal(struct counts *counts, enum be_status status, uint64_t tally)
 {
-	uint64_t id = status == BE_NO_ENVELOPE ? 0 : envelope_id;
+	uint64_t id = status == BE_NO_ENVELOPE ? 0 : tally;
 	_Atomic uint64_t *count;
 
 	if (status != BE_EXCEEDS_BUDGET && status != BE_SUSPENDED && status != BE_NO_ENVELOPE)
@@ -205,17 +207,17 @@ static const struct tally *find_tally(const struct counts *counts, uint64_t id,
 	return &page->tallies[id % COUNTS_PAGE];
 }
 
-void counts_show(const struct counts *counts, struct counts_page *page,
+void counts_show(const struct counts *counts, struct counts_page *page, uint64_t tally,
 		 struct be_envelope *envelope)
 {
-	const struct tally *tally;
+	const struct tally *found;
 
 	if (!counts)
 		return;
-	tally = find_tally(counts, envelope->id, page);
+	found = find_tally(counts, tally, page);
 	envelope->refused_exceeds_budget =
-		atomic_load_explicit(&tally->exceeds_budget, memory_order_relaxed);
-	envelope->refused_suspended = atomic_load_explicit(&tally->suspended, memory_order_relaxed);
+		atomic_load_explicit(&found->exceeds_budget, memory_order_relaxed);
+	envelope->refused_suspended = atomic_load_explicit(&found->suspended, memory_order_relaxed);
 }
 
 uint64_t counts_no_envelope(const struct counts *counts)

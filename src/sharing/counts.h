@@ -50,10 +50,10 @@ void counts_remove(const struct shared_directory *directory);
 /* Counts one refusal: EXCEEDS_BUDGET or SUSPENDED at the envelope that refused, NO_ENVELOPE for the
  * environment as a whole. Other statuses are not counted. No lock; a system call only when this
  * process counts for the first time in a chunk of the file. */
-void counts_refusal(struct counts *counts, enum be_status status, uint64_t envelope_id);
+void counts_refusal(struct counts *counts, enum be_status status, uint64_t tally);
 
-/* Fills in the figures of the envelope whose id is set. */
-void counts_show(const struct counts *counts, struct counts_page *page,
+/* Fills in the figures of the envelope with that tally. */
+void counts_show(const struct counts *counts, struct counts_page *page, uint64_t tally,
 		 struct be_envelope *envelope);
 
 uint64_t counts_no_envelope(const struct counts *counts);

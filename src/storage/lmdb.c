@@ -989,10 +989,11 @@ enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *fre
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }
 
-enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd)
+enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *interrupted)
 {
 	int rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
 
+	*interrupted = rc == EINTR;
 	if (rc == EAGAIN) /* of pthread_create() */
 		return error_set(BE_NO_MEMORY,
 				 "%s: copying needs a thread, and the system allows no more of "

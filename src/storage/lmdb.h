@@ -49,8 +49,9 @@ void lmdb_storage_abandon(struct lmdb_storage *storage);
  * one read txn meanwhile. BE_DAMAGED says in its error text what does not. */
 enum be_status lmdb_storage_check(struct lmdb_storage *storage);
 
-/* Writes a compact copy, as of one moment, to a descriptor. Holds one read txn meanwhile. */
-enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd);
+/* Writes a compact copy, as of one moment, to a descriptor. Holds one read txn meanwhile. A signal may
+ * interrupt it; then it has failed and may be begun anew. */
+enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *interrupted);
 
 /* The figures that only LMDB knows; see struct be_statistics, whose names these are. */
 struct lmdb_figures {

@@ -57,6 +57,69 @@ LMDB_TEST(backup, a_copy_is_an_environment_of_its_own)
 	assert_balance(budget, "llm", 130, 5);
 }
 
+#define LEAP (UINT64_C(1) << 32)
+#define EXACT (UINT64_C(1) << 53) /* in all readers of JSON */
+
+/* What the original gives out after the backup, its copy never does; what it gave out before is known
+ * in both. */
+LMDB_TEST(backup, ids_of_a_copy_leap_over_those_of_the_original)
+{
+	char copy[128], directory[128], again[128];
+	struct be_transaction charged = BE_TRANSACTION_INIT;
+	struct be_statistics stats = BE_STATISTICS_INIT, twice = BE_STATISTICS_INIT;
+	struct be_envelope old = BE_ENVELOPE_INIT, new = BE_ENVELOPE_INIT;
+	struct be_commit_options detached = BE_COMMIT_OPTIONS_INIT;
+	struct be_pruning pruned = BE_PRUNING_INIT;
+	struct be_enforcer *restored;
+	uint64_t before, after, id;
+
+	detached.detached = true;
+	fixture_create(budget, "llm", 1000);
+	assert_ok(be_commit_with(budget, "llm", 5, "before", &detached, &before, NULL));
+	assert_ok(be_backup(budget, beside(copy, "copy")));
+	assert_ok(be_commit_with(budget, "llm", 5, "after", &detached, &after, NULL));
+
+	assert_ok(be_restore(copy, beside(directory, "restored")));
+	restored = open_restored(directory);
+	assert_ok(be_commit(restored, "llm", 1, "a stranger's", &id));
+	cr_assert(id >= after + LEAP && id < EXACT);
+	assert_refused(be_settle(restored, after, 5, NULL, NULL), BE_NO_COMMIT);
+	assert_ok(be_settle(restored, before, 5, NULL, &charged));
+	cr_assert(charged.id >= LEAP && charged.id < EXACT);
+	assert_ok(be_settle(restored, id, 1, NULL, NULL));
+
+	/* Refusals are counted in envelopes from before and after. */
+	fixture_create(restored, "new", 1);
+	assert_refused(be_check(restored, "llm", 2000, NULL), BE_EXCEEDS_BUDGET);
+	assert_refused(be_commit(restored, "new", 2, NULL, &id), BE_EXCEEDS_BUDGET);
+	assert_ok(be_utilization(restored, "llm", &old));
+	assert_ok(be_utilization(restored, "new", &new));
+	cr_assert(old.id == 1 && new.id >= LEAP &&new.id < EXACT);
+	assert_number(old.refused_exceeds_budget, 1);
+	assert_number(new.refused_exceeds_budget, 1);
+
+	/* A copy of the copy leaps again, and gaps are nothing to wonder at. */
+	assert_ok(be_stats(restored, &stats));
+	cr_assert(unlink(copy) == 0);
+	assert_ok(be_backup(restored, copy));
+	assert_ok(be_verify(restored, NULL, NULL, NULL));
+	be_close(restored);
+	assert_ok(be_restore(copy, beside(again, "again")));
+	restored = open_restored(again);
+	assert_ok(be_stats(restored, &twice));
+	cr_assert(twice.next_commit_id >= stats.next_commit_id + LEAP);
+	cr_assert(twice.next_transaction_id >= stats.next_transaction_id + LEAP);
+	cr_assert(twice.next_envelope_id >= stats.next_envelope_id + LEAP);
+	cr_assert(twice.next_commit_id < EXACT && twice.next_envelope_id < EXACT);
+	fixture_create(restored, "newer", 1);
+	assert_refused(be_commit(restored, "newer", 2, NULL, &id), BE_EXCEEDS_BUDGET);
+	assert_ok(be_prune(restored, INT64_MAX, NULL, NULL, &pruned));
+	assert_number(pruned.transactions, 2);
+	assert_ok(be_verify(restored, NULL, NULL, NULL));
+	be_close(restored);
+	assert_ok(be_release(budget, after));
+}
+
 LMDB_TEST(backup, an_unflushed_environment_gives_a_sound_copy)
 {
 	char copy[128], directory[128];
