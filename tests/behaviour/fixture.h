@@ -49,8 +49,7 @@ void fixture_check_balances(void);
 void fixture_end(void);
 
 #define FIXTURE_TEST(subject, name, storage)                                                       \
-	Test(subject, name##_on_##storage, .init = fixture_begin_##storage, .fini = fixture_end,   \
-	     .timeout = 60)                                                                        \
+	Test(subject, name##_on_##storage, .init = fixture_begin_##storage, .fini = fixture_end)   \
 	{                                                                                          \
 		subject##_##name(fixture.handle);                                                  \
 		fixture_check_balances();                                                          \

@@ -319,7 +319,7 @@ static int fail_everywhere(const struct step *step, struct be_enforcer *handle, 
 }
 
 Test(storages, one_that_fails_at_any_call_loses_nothing, .init = begin_watching,
-     .fini = fixture_end, .timeout = 60)
+     .fini = fixture_end)
 {
 	struct be_enforcer *handle = open_watched();
 
@@ -339,7 +339,7 @@ Test(storages, one_that_fails_at_any_call_loses_nothing, .init = begin_watching,
 }
 
 Test(storages, the_faults_of_one_are_passed_on_and_all_else_is_its_mistake, .init = begin_watching,
-     .fini = fixture_end, .timeout = 60)
+     .fini = fixture_end)
 {
 	static const struct {
 		int returned;
@@ -368,7 +368,7 @@ Test(storages, the_faults_of_one_are_passed_on_and_all_else_is_its_mistake, .ini
 }
 
 Test(storages, opening_one_that_fails_is_told_and_leaves_it_usable, .init = begin_watching,
-     .fini = fixture_end, .timeout = 60)
+     .fini = fixture_end)
 {
 	struct be_storage *fresh;
 	struct be_options options = BE_OPTIONS_INIT;
@@ -404,8 +404,7 @@ static void observe_no_txn_open(void *context, const struct be_event *event)
 	promise(watched.open_txns == 0, "no txn is open while the observer runs");
 }
 
-Test(storages, no_txn_is_open_while_the_observer_runs, .init = begin_watching, .fini = fixture_end,
-     .timeout = 60)
+Test(storages, no_txn_is_open_while_the_observer_runs, .init = begin_watching, .fini = fixture_end)
 {
 	struct be_options options = fixture_options();
 	struct be_enforcer *handle;
@@ -496,7 +495,7 @@ static enum be_status verify(struct be_enforcer *handle)
 }
 
 Test(storages, every_byte_that_changes_is_found_by_verify, .init = begin_watching,
-     .fini = fixture_end, .timeout = 60)
+     .fini = fixture_end)
 {
 	size_t count, bytes = 0;
 
@@ -531,7 +530,7 @@ Test(storages, every_byte_that_changes_is_found_by_verify, .init = begin_watchin
 /* Whether it is told as unbalanced or as damaged depends on what is gone; only what was kept to
  * answer for a commit long ended, and an envelope that nothing names, may go unnoticed. */
 Test(storages, a_record_that_is_gone_is_found_by_verify, .init = begin_watching,
-     .fini = fixture_end, .timeout = 60)
+     .fini = fixture_end)
 {
 	size_t count, unbalanced = 0, unnoticed = 0;
 
@@ -556,7 +555,7 @@ Test(storages, a_record_that_is_gone_is_found_by_verify, .init = begin_watching,
 /* ------------------------------------------------------------ what is kept */
 
 Test(storages, a_memory_storage_outlives_its_handles_and_ends_on_demand, .init = begin_watching,
-     .fini = fixture_end, .timeout = 60)
+     .fini = fixture_end)
 {
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_enforcer *handle;

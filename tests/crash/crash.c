@@ -11,21 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void crash_in_memory(void)
-{
-	if (access("/dev/shm", R_OK | W_OK | X_OK) == 0)
-		setenv("TMPDIR", "/dev/shm", 1);
-	else
-		printf("/dev/shm cannot be used: the disk takes its place\n");
-}
-
 enum be_durability crash_durability(int argc, char **argv)
 {
 	EXPECT(argc > 1);
 	if (strcmp(argv[1], "full") == 0)
 		return BE_DURABILITY_FULL;
 	EXPECT_TEXT(argv[1], "process");
-	crash_in_memory();
+	test_in_memory();
 	return BE_DURABILITY_PROCESS;
 }
 

@@ -8,10 +8,6 @@
 
 #include "support.h"
 
-/* The program's own directory is to lie in memory, where there is /dev/shm. Before the first call
- * of test_directory(). */
-void crash_in_memory(void);
-
 /* Reads "process" or "full" from the command line. In process durability the directory lies in
  * memory. */
 enum be_durability crash_durability(int argc, char **argv);

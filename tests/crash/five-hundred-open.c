@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * 500 processes open one environment at once: one that none has made before, and one in use. None
- * fails, and none waits more than 2 s. The processes are let go when all have been made, and each
- * measures its own be_open(). That holds on a busy machine, too; what they then write may take much
- * longer there.
+ * fails, and all have it open at the same time. The processes are let go when all have been made. How
+ * long each waits is told; bench/deaths compares it.
  */
 #include "crash.h"
 
@@ -12,8 +11,6 @@
 enum {
 	OPENERS = TEST_SANITIZED ? 150 : 500
 };
-
-static const int64_t most_ns = 2000000000;
 
 struct crowd {
 	char path[PATH_MAX];
@@ -49,7 +46,6 @@ static void open_all(struct crowd *crowd, const char *what)
 	children_expect_success(openers, OPENERS);
 	median(crowd->took_ns, OPENERS);
 	print_figures(what, crowd->took_ns, OPENERS);
-	EXPECT(crowd->took_ns[OPENERS - 1] <= most_ns);
 }
 
 static void expect_exact(const struct crowd *crowd)

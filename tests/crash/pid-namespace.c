@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,7 +76,7 @@ static int enter(int index, void *context)
 	child = fork();
 	EXPECT(child >= 0);
 	if (child == 0) {
-		alarm(40);
+		EXPECT(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
 		_exit(open_there(index, context));
 	}
 	return child_wait(child);

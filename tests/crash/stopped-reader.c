@@ -245,7 +245,7 @@ static void test_reader_stopped_at_random_moments_delays_nobody(void)
 int main(void)
 {
 	test_begin(60);
-	crash_in_memory();
+	test_in_memory();
 	test_reader_stopped_in_a_callback_pins_nothing();
 	test_reader_stopped_at_random_moments_delays_nobody();
 	return 0;

@@ -95,8 +95,7 @@ static int look(int flags, void *context)
 	enum be_status status;
 
 	(void)context;
-	signal(SIGALRM, SIG_DFL);
-	alarm(HANG_SECONDS);
+	test_end_if_it_hangs(HANG_SECONDS);
 	options.flags = (uint32_t)flags;
 	status = be_open(spoilt, &options, &handle);
 	if (status != BE_OK) {
@@ -121,8 +120,7 @@ static int run_inspect(int index, void *view)
 	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	(void)index;
-	signal(SIGALRM, SIG_DFL);
-	alarm(HANG_SECONDS);
+	test_end_if_it_hangs(HANG_SECONDS);
 	dup2(nowhere, STDOUT_FILENO);
 	dup2(nowhere, STDERR_FILENO);
 	execl(be_inspect, be_inspect, spoilt, view, (char *)NULL);

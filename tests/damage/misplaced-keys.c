@@ -106,8 +106,7 @@ static int look(int index, void *unused)
 
 	(void)index;
 	(void)unused;
-	signal(SIGALRM, SIG_DFL);
-	alarm(HANG_SECONDS);
+	test_end_if_it_hangs(HANG_SECONDS);
 	expect_end(be_commits_each(handle, NULL, count_commit, &commits));
 	expect_end(be_transactions_each(handle, NULL, count_transaction, &transactions));
 	EXPECT_STATUS(be_verify(handle, NULL, NULL, NULL), BE_DAMAGED);

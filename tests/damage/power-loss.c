@@ -24,7 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IMAGES (TEST_SANITIZED ? 150 : 600)
+#define IMAGES (TEST_SANITIZED ? 150 : 300)
+#define IMAGES_LONG 3000
 #define OPERATIONS 300
 #define WORKERS 4
 #define WORKER_OPERATIONS 60
@@ -57,6 +58,7 @@ struct acknowledged {
 };
 
 static uint64_t seed;
+static unsigned images; /* at so many moments does the power fail in each run */
 static char environment[PATH_MAX], image_directory[PATH_MAX];
 static pthread_barrier_t *all_done; /* before a worker ends, and what it holds may be reaped */
 
@@ -550,10 +552,10 @@ static void choose_moments(size_t *moments, uint64_t *random)
 
 	while (!note_at(opened))
 		opened++;
-	for (size_t i = 0; i < IMAGES; i++)
+	for (unsigned i = 0; i < images; i++)
 		moments[i] =
-			test_random(random) % (i < IMAGES / 10 ? opened + 2 : disk_events() + 1);
-	qsort(moments, IMAGES, sizeof *moments, ascending);
+			test_random(random) % (i < images / 10 ? opened + 2 : disk_events() + 1);
+	qsort(moments, images, sizeof *moments, ascending);
 }
 
 static _Noreturn void image_failed(const struct image *image, unsigned number, int status)
@@ -572,14 +574,14 @@ static _Noreturn void image_failed(const struct image *image, unsigned number, i
 
 static void fail_often(const char *what, enum mode mode, uint64_t *random)
 {
-	static size_t moments[IMAGES];
+	static size_t moments[IMAGES_LONG];
 	unsigned refused = 0;
 	int64_t start = test_monotonic_ns();
 	struct image image;
 
 	choose_moments(moments, random);
 	image_begin();
-	for (unsigned i = 0; i < IMAGES; i++) {
+	for (unsigned i = 0; i < images; i++) {
 		int status;
 
 		image_make(image_directory, moments[i], random, &image);
@@ -589,7 +591,7 @@ static void fail_often(const char *what, enum mode mode, uint64_t *random)
 		refused += status == VERDICT_REFUSED;
 	}
 	printf("%s: %d of %d images are as they must be, %u of them refused; %zu events, %.1f s\n",
-	       what, IMAGES, IMAGES, refused, disk_events(), test_seconds_since(start));
+	       what, images, images, refused, disk_events(), test_seconds_since(start));
 }
 
 static void record(const char *name, int processes, child_function *run, uint32_t flags)
@@ -610,6 +612,7 @@ int main(void)
 
 	test_begin(180);
 	random = seed = test_seed();
+	images = test_is_long() ? IMAGES_LONG : IMAGES;
 	all_done = barrier_make(WORKERS);
 	test_path(path, "memory");
 	tmpfs_mount(path, 256 << 20); /* if it can be: the test is slower on a disk, and the same */

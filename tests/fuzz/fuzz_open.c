@@ -15,12 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[64], data_file[96];
+static char directory[256], data_file[288];
 
 static void remove_directory(void)
 {
 	static const char *const names[] = {"data.mdb", "lock.mdb", "be-owners", "be-group"};
-	char path[96];
+	char path[288];
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		snprintf(path, sizeof path, "%s/%s", directory, names[i]);
@@ -31,9 +31,11 @@ static void remove_directory(void)
 
 static void make_directory(void)
 {
+	const char *parent = getenv("TMPDIR");
+
 	if (directory[0])
 		return;
-	strcpy(directory, "/tmp/be-fuzz-open-XXXXXX");
+	snprintf(directory, sizeof directory, "%s/be-fuzz-open-XXXXXX", parent ? parent : "/tmp");
 	assert(mkdtemp(directory));
 	atexit(remove_directory);
 	snprintf(data_file, sizeof data_file, "%s/data.mdb", directory);

@@ -56,7 +56,7 @@ int main(void)
 	int fewest = OPERATIONS;
 
 	test_begin(60);
-	crash_in_memory();
+	test_in_memory();
 	test_path(path, "environment");
 	crowd.handle = test_open(path, BE_DURABILITY_PROCESS);
 	EXPECT_OK(be_envelope_ensure(crowd.handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));

@@ -163,14 +163,8 @@ struct shrinking {
 	size_t count;
 	struct step *trial;
 	struct failure *failure; /* of `steps` */
-	int64_t begin_ns;
-	double seconds;
+	uint64_t most_steps;     /* that may still be played in all trials */
 };
-
-static bool in_time(const struct shrinking *shrinking)
-{
-	return test_seconds_since(shrinking->begin_ns) < shrinking->seconds;
-}
 
 /* Plays `count` steps of the trial. When they fail they are the shortest game, up to the failing
  * one. */
@@ -178,6 +172,7 @@ static bool try(struct shrinking *shrinking, size_t count)
 {
 	struct failure failure;
 
+	shrinking->most_steps -= count < shrinking->most_steps ? count : shrinking->most_steps;
 	if (game_play(&shrinking->rules, shrinking->trial, count, NULL, &failure))
 		return false;
 	*shrinking->failure = failure;
@@ -203,7 +198,7 @@ static bool take_out(struct shrinking *shrinking, size_t size)
 	bool shorter = false;
 	size_t end = shrinking->count;
 
-	while (end > 0 && in_time(shrinking)) {
+	while (end > 0 && shrinking->most_steps > 0) {
 		size_t first = end > size ? end - size : 0;
 
 		if (try_without(shrinking, first, end - first)) {
@@ -320,7 +315,7 @@ static void make_plainer(struct shrinking *shrinking)
 	struct step *trial = shrinking->trial;
 
 	for (size_t k = 0; k < sizeof plainer / sizeof plainer[0]; k++) {
-		for (size_t i = 0; i < shrinking->count && in_time(shrinking); i++) {
+		for (size_t i = 0; i < shrinking->count && shrinking->most_steps > 0; i++) {
 			memcpy(trial, steps, shrinking->count * sizeof *steps);
 			plainer[k](trial, i);
 			if (memcmp(&trial[i], &steps[i], sizeof *steps) != 0)
@@ -334,13 +329,13 @@ static bool take_out_all(struct shrinking *shrinking)
 {
 	size_t before = shrinking->count;
 
-	while (take_out(shrinking, 1) && in_time(shrinking))
+	while (take_out(shrinking, 1) && shrinking->most_steps > 0)
 		;
 	return shrinking->count < before;
 }
 
 size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t count,
-		   double seconds, struct failure *failure)
+		   uint64_t most_steps, struct failure *failure)
 {
 	struct shrinking shrinking = {
 		.rules = *rules,
@@ -348,8 +343,7 @@ size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t
 		.count = count,
 		.trial = malloc(count * sizeof *steps),
 		.failure = failure,
-		.begin_ns = test_monotonic_ns(),
-		.seconds = seconds,
+		.most_steps = most_steps,
 	};
 
 	EXPECT(shrinking.trial != NULL);

@@ -49,9 +49,9 @@ struct record {
 bool game_play(const struct rules_of_game *rules, const struct step *steps, size_t count,
 	       const struct record *record, struct failure *failure);
 
-/* Takes steps out of a game that fails, and makes others plainer, as long as it still fails and for
- * so many seconds at most. Returns how many are left; `failure` is the last. */
+/* Takes steps out of a game that fails, and makes others plainer, as long as it still fails and
+ * until its trials have played so many steps. Returns how many are left; `failure` is the last. */
 size_t game_shrink(const struct rules_of_game *rules, struct step *steps, size_t count,
-		   double seconds, struct failure *failure);
+		   uint64_t most_steps, struct failure *failure);
 
 #endif

@@ -180,7 +180,7 @@ static int survivor(int index, void *context)
 	struct pool *pool = context;
 
 	(void)index;
-	alarm(20);
+	test_end_if_it_hangs(20);
 	pthread_barrier_wait(pool->barrier);
 	pthread_barrier_wait(pool->barrier);
 	return 0;

@@ -46,10 +46,10 @@ int main(int argc, char **argv)
 	char path[PATH_MAX];
 
 	replays_begin(argc, argv, 120);
-	/* Half a minute of waiting between requests, and many seconds without any waiting: both are
-	 * sure to be in the middle when the first spending is seen. */
-	interrupt("ctrl-c-while-waiting", NULL, "100", SIGINT, true);
-	interrupt("terminated-while-waiting", NULL, "100", SIGTERM, false);
+	/* Six minutes of waiting between requests, and a million of them without any waiting: both
+	 * are sure to be in the middle when the first spending is seen. */
+	interrupt("ctrl-c-while-waiting", NULL, "10", SIGINT, true);
+	interrupt("terminated-while-waiting", NULL, "10", SIGTERM, false);
 	test_path(path, "trace.csv");
 	trace_write(path, 1000000, 1000, 10);
 	interrupt("ctrl-c-while-working", path, "0", SIGINT, true);

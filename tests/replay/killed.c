@@ -62,7 +62,7 @@ static void kill_parent(void)
 	handle = test_open(directory, BE_DURABILITY_FULL);
 	/* The other end of this pipe closes when parent and workers are all gone. */
 	EXPECT(pipe(held) == 0);
-	run_start(&run, -1, "--workers", "4", "--limit", "1000000", "--speed", "100", directory,
+	run_start(&run, -1, "--workers", "4", "--limit", "1000000", "--speed", "10", directory,
 		  NULL);
 	close(held[1]);
 	await_spending(handle, "llm");

@@ -10,7 +10,7 @@
 
 int main(int argc, char **argv)
 {
-	static char drawn[1 << 16];
+	static char drawn[1 << 22]; /* at ten drawings a second, for hours */
 	char directory[PATH_MAX];
 	struct run run;
 	size_t size = 0;

@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -15,9 +16,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* More than any test takes. */
+#define MEMORY_BYTES (UINT64_C(2) << 30)
 
 static pid_t main_process;
 static char directory[PATH_MAX];
@@ -28,13 +34,102 @@ static void remove_directory(void)
 		test_remove(directory);
 }
 
+/* ---- patience */
+
+enum {
+	PATIENCE = 4, /* times what was said */
+	WORK_STEPS = 20000000
+};
+
+/* What that much work takes on a quiet machine, and not a new one. */
+static const double work_seconds = 0.04;
+
+static long processors = 1;
+static int64_t begin_ns;
+static double deadline;
+
+/* How many processes want to run or wait for a disk, for each processor: now, or on average of some
+ * minutes. Any signal handler may call it. */
+static double load(void)
+{
+	char text[64] = "";
+	const char *at = text;
+	double most = 0;
+	int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	int i;
+
+	if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+		text[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	/* "0.35 1.20 0.97 …": the averages of a minute and of five. */
+	for (i = 0; i < 2; i++, at += *at == ' ') {
+		double number = 0, scale = 1;
+
+		for (; *at >= '0' && *at <= '9'; at++)
+			number = number * 10 + (*at - '0');
+		for (at += *at == '.'; *at >= '0' && *at <= '9'; at++)
+			number += (*at - '0') * (scale /= 10);
+		most = number > most ? number : most;
+	}
+	return most / (double)processors;
+}
+
+/* Also called by a signal handler. */
+double test_slowness(void)
+{
+	int64_t start_ns = test_monotonic_ns();
+	volatile uint64_t result;
+	uint64_t state = (uint64_t)start_ns;
+	double by_work, by_load;
+	int i;
+
+	for (i = 0; i < WORK_STEPS; i++)
+		state = state * UINT64_C(6364136223846793005) + 1;
+	result = state;
+	(void)result;
+	by_work = test_seconds_since(start_ns) / work_seconds;
+	by_load = load();
+	if (by_work < by_load)
+		by_work = by_load;
+	return by_work > 1 ? by_work : 1;
+}
+
+bool test_wait_on(int64_t start_ns, unsigned seconds)
+{
+	const struct timespec moment = {.tv_nsec = 2000000};
+
+	nanosleep(&moment, NULL);
+	return test_seconds_since(start_ns) < seconds ||
+	       test_seconds_since(start_ns) < seconds * PATIENCE * test_slowness();
+}
+
+void test_end_if_it_hangs(unsigned seconds)
+{
+	struct rlimit computing = {seconds, seconds};
+
+	signal(SIGALRM, SIG_DFL);
+	EXPECT(setrlimit(RLIMIT_CPU, &computing) == 0);
+	/* To do work to see how slow it goes would cost more than many a child does. */
+	alarm((unsigned)(10 * seconds * (1 + load())));
+}
+
 /* A signal handler may not walk directories, but it may become a program that does. The children
  * die when that program has ended. */
 static void deadline_passed(int signal_number)
 {
 	static const char message[] = "FAILED: not over at its deadline\n";
+	int saved = errno;
+	double left;
 
 	(void)signal_number;
+	left = deadline * test_slowness() - test_seconds_since(begin_ns);
+	if (left > 0) {
+		/* Slowness may not last. */
+		alarm((unsigned)(left < deadline ? left : deadline) + 1);
+		errno = saved;
+		return;
+	}
 	if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
 		_exit(1);
 	if (getpid() == main_process && directory[0] != '\0')
@@ -45,13 +140,17 @@ static void deadline_passed(int signal_number)
 
 void test_begin(unsigned deadline_seconds)
 {
-	struct sigaction action = {.sa_handler = deadline_passed};
+	struct sigaction action = {.sa_handler = deadline_passed, .sa_flags = SA_RESTART};
 
 	main_process = getpid();
+	processors = sysconf(_SC_NPROCESSORS_ONLN);
+	begin_ns = test_monotonic_ns();
+	deadline = (double)deadline_seconds * PATIENCE * (TEST_SANITIZED ? 4 : 1) *
+		   (test_is_long() ? 20 : 1);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	EXPECT(atexit(remove_directory) == 0);
 	EXPECT(sigaction(SIGALRM, &action, NULL) == 0);
-	alarm(deadline_seconds * (TEST_SANITIZED ? 4 : 1) * (test_is_long() ? 20 : 1));
+	alarm((unsigned)deadline);
 }
 
 bool test_is_long(void)
@@ -119,21 +218,37 @@ double test_seconds_since(int64_t start_ns)
 	return (double)(test_monotonic_ns() - start_ns) / 1e9;
 }
 
-const char *test_directory(void)
+void test_in_memory(void)
+{
+	const char *memory = "/dev/shm";
+	struct statvfs room;
+
+	if (access(memory, R_OK | W_OK | X_OK) == 0 && statvfs(memory, &room) == 0 &&
+	    (uint64_t)room.f_bavail * room.f_frsize >= MEMORY_BYTES)
+		EXPECT(setenv("TMPDIR", memory, 1) == 0);
+	else
+		printf("%s has not enough room: the disk takes its place\n", memory);
+}
+
+void test_make_directory(char *path, size_t size, const char *name)
 {
 	const char *parent = getenv("TMPDIR");
 
-	if (directory[0] != '\0')
-		return directory;
-	EXPECT(getpid() == main_process);
 	if (parent == NULL || parent[0] == '\0')
 		parent = "/tmp";
-	EXPECT(snprintf(directory, sizeof directory, "%s/budget-enforcer-XXXXXX", parent) <
-	       (int)sizeof directory);
-	if (mkdtemp(directory) == NULL) {
-		directory[0] = '\0';
+	EXPECT(snprintf(path, size, "%s/be-%s-XXXXXX", parent, name) < (int)size);
+	if (mkdtemp(path) == NULL) {
+		path[0] = '\0';
 		test_fail(__FILE__, __LINE__, "no directory could be made in %s: %s", parent,
 			  strerror(errno));
+	}
+}
+
+const char *test_directory(void)
+{
+	if (directory[0] == '\0') {
+		EXPECT(getpid() == main_process);
+		test_make_directory(directory, sizeof directory, "test");
 	}
 	return directory;
 }

@@ -33,9 +33,10 @@
 
 /* ------------------------------------------------------------ the program */
 
-/* Begins a test: when it is not over after so many seconds (four times as many under sanitizers,
- * twenty times as many in long mode), it says so and fails, and its children end with it. Standard
- * output becomes line buffered. */
+/* Begins a test, which takes less than so many seconds on a quiet machine. When it is not over after
+ * several times as many, and as many again for each time that this machine is slower (long modes and
+ * sanitizers have more), it hangs: it says so and fails, and its children end with it. Standard output
+ * becomes line buffered. */
 void test_begin(unsigned deadline_seconds);
 
 /* Is the environment variable TEST_LONG set, so that more rounds are wanted than in the usual
@@ -56,17 +57,38 @@ uint64_t test_seed(void);
 /* The next random number of a sequence. Any state will do as a seed. */
 uint64_t test_random(uint64_t *state);
 
-/* Nanoseconds of a clock that never steps back. */
+/* Nanoseconds of a clock that never steps back. It gives figures to print and ends what hangs, but
+ * no test may pass or fail by it: what has to be fast is a ratio in bench/. */
 int64_t test_monotonic_ns(void);
 
 /* Seconds since such a moment. */
 double test_seconds_since(int64_t start_ns);
+
+/* How many times longer things take here and now than on a quiet machine, at least 1: by a piece of
+ * work that is done to see, and by how many others wait for the processors and disks. */
+double test_slowness(void);
+
+/* For loops that wait until something is so, and would do so for ever if it never were: sleeps for
+ * a moment, and tells whether to go on. False after so many seconds of a quiet machine. */
+bool test_wait_on(int64_t start_ns, unsigned seconds);
+
+/* Ends this process, and the program that it becomes, when it hangs: after so many seconds of
+ * computing, or many times as long doing nothing. The parent sees a death by signal. */
+void test_end_if_it_hangs(unsigned seconds);
 
 /* ------------------------------------------------------------------ files */
 
 /* This program's own directory, below $TMPDIR or /tmp. Made by the first call, which is the main
  * process's; removed with all that is in it when the main process ends. */
 const char *test_directory(void);
+
+/* It is to lie in memory, where there is enough of that: /dev/shm of a container is small. Before the
+ * first call of test_directory(). */
+void test_in_memory(void);
+
+/* Makes a directory below $TMPDIR or /tmp that nobody removes but the caller, who need not have begun
+ * with test_begin(). */
+void test_make_directory(char *path, size_t size, const char *name);
 
 /* Writes the path of something in that directory, named as printf() would. */
 void test_path(char path[PATH_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -26,14 +26,13 @@
 
 #define CHILD_SKIPPED 77
 
-static char directory[64];
-static char data[128];
-static char lock[128];
+static char directory[256];
+static char data[272];
+static char lock[272];
 
 static void make_directory(void)
 {
-	strcpy(directory, "/tmp/be-lmdb-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
+	test_make_directory(directory, sizeof directory, "lmdb");
 	snprintf(data, sizeof data, "%s/data.mdb", directory);
 	snprintf(lock, sizeof lock, "%s/lock.mdb", directory);
 }
@@ -43,7 +42,7 @@ static void remove_directory(void)
 	test_remove(directory);
 }
 
-TestSuite(lmdb, .init = make_directory, .fini = remove_directory, .timeout = 100);
+TestSuite(lmdb, .init = make_directory, .fini = remove_directory);
 
 static const struct lmdb_settings usual = {
 	.path = directory,
@@ -469,7 +468,7 @@ static int meet_full_disk(int index, void *context)
 {
 	struct lmdb_storage *storage;
 	char value[1400];
-	char filler[128];
+	char filler[272];
 	char key[16];
 	int rc = 0;
 
@@ -519,7 +518,7 @@ Test(lmdb, a_full_disk_is_told_and_the_same_call_works_once_there_is_space)
 static int make_on_full_disk(int index, void *context)
 {
 	struct lmdb_storage *storage;
-	char filler[128];
+	char filler[272];
 	int full = 0;
 
 	(void)index;

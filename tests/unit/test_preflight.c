@@ -26,13 +26,12 @@
 #define PAGE 4096
 #define CHILD_SKIPPED 77
 
-static char directory[64];
-static char data[128];
+static char directory[256];
+static char data[272];
 
 static void make_directory(void)
 {
-	strcpy(directory, "/tmp/be-preflight-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
+	test_make_directory(directory, sizeof directory, "preflight");
 	snprintf(data, sizeof data, "%s/data.mdb", directory);
 }
 
@@ -41,7 +40,7 @@ static void remove_directory(void)
 	test_remove(directory);
 }
 
-TestSuite(preflight, .init = make_directory, .fini = remove_directory, .timeout = 100);
+TestSuite(preflight, .init = make_directory, .fini = remove_directory);
 
 static void expect_status_is(enum be_status actual, enum be_status expected, const char *what)
 {
@@ -98,8 +97,8 @@ static int open_on_overlay(int index, void *context)
 {
 	struct lmdb_settings settings = {.create = true, .mode = 0600, .map_size = 1 << 20};
 	struct lmdb_storage *storage;
-	char merged[128];
-	char layers[512];
+	char merged[320];
+	char layers[1024];
 
 	(void)index;
 	(void)context;
@@ -292,7 +291,7 @@ Test(preflight, what_is_no_regular_file_is_no_environment)
 
 Test(preflight, a_file_of_something_else_is_left_as_it_is)
 {
-	char lock[128];
+	char lock[272];
 	char *bytes = calloc(3, PAGE);
 	size_t size;
 	unsigned char *after;

@@ -24,7 +24,7 @@ static const char *const kind_names[] = {"LMDB", "memory"};
 
 struct fixture {
 	enum kind kind;
-	char directory[64];
+	char directory[256];
 	struct lmdb_storage *lmdb;
 	struct be_storage *storage;
 };
@@ -36,7 +36,7 @@ struct fixture {
                                                                                                    \
 		return cr_make_param_array(enum kind, kinds, 2);                                   \
 	}                                                                                          \
-	ParameterizedTest(enum kind *kind, storages, name, .timeout = 60)
+	ParameterizedTest(enum kind *kind, storages, name)
 
 static void setup(struct fixture *f, enum kind kind)
 {
@@ -49,8 +49,7 @@ static void setup(struct fixture *f, enum kind kind)
 		cr_assert_eq(be_storage_memory_create(&f->storage), BE_OK);
 		return;
 	}
-	strcpy(f->directory, "/tmp/be-storages-XXXXXX");
-	cr_assert_not_null(mkdtemp(f->directory));
+	test_make_directory(f->directory, sizeof f->directory, "storages");
 	cr_assert_eq(lmdb_storage_open(&settings, &f->lmdb), BE_OK, "%s", be_last_error());
 	f->storage = lmdb_storage_interface(f->lmdb);
 }
@@ -750,7 +749,7 @@ static int use_the_copy(int index, void *context)
 	return atomic_load(&s->wrong) ? 2 : 0;
 }
 
-Test(memory, a_fork_amid_txns_of_other_threads_leaves_two_whole_copies, .timeout = 60)
+Test(memory, a_fork_amid_txns_of_other_threads_leaves_two_whole_copies)
 {
 	struct shared s = {.rounds = 20000};
 	pthread_t writers[2];

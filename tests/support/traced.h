@@ -3,9 +3,12 @@
 #ifndef TRACED_H
 #define TRACED_H
 
-#include "crash.h"
+#include "support.h"
 
-/* Skips the test where tracing is not to be had. */
+/* NULL, or the reason why tracing is not to be had. */
+const char *traced_why_not(void);
+
+/* Skips the test then. */
 void traced_require(void);
 
 /* Starts a child that is stopped at once; it goes on with traced_to_call() or traced_let_go().
@@ -15,6 +18,9 @@ void traced_begin(void);
 
 /* Lets the child run until it enters the system call `number`; false when it ended first. */
 bool traced_to_call(pid_t child, long number);
+
+/* The same, and returns how many system calls the child made before; -1 when it ended first. */
+int traced_calls_before(pid_t child, long number);
 
 /* Lets the child run to the next entry into or return from a system call; false when it ended, and
  * then *status is its exit status. */

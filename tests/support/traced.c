@@ -21,12 +21,21 @@ static int ask_for_tracing(int index, void *context)
 	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1;
 }
 
-void traced_require(void)
+const char *traced_why_not(void)
 {
 	if (TEST_SANITIZED)
-		test_skip("sanitizers change what system calls a program makes");
+		return "sanitizers change what system calls a program makes";
 	if (child_wait(child_start(ask_for_tracing, 0, NULL)) != 0)
-		test_skip("this user may not trace its children");
+		return "this user may not trace its children";
+	return NULL;
+}
+
+void traced_require(void)
+{
+	const char *reason = traced_why_not();
+
+	if (reason != NULL)
+		test_skip("%s", reason);
 }
 
 void traced_begin(void)
@@ -80,6 +89,20 @@ bool traced_to_call(pid_t child, long number)
 		if (call_of(child) == number)
 			return true;
 	return false;
+}
+
+int traced_calls_before(pid_t child, long number)
+{
+	int calls = 0, status;
+	long called;
+
+	while (traced_step(child, &status)) {
+		called = call_of(child);
+		if (called == number)
+			return calls;
+		calls += called >= 0;
+	}
+	return -1;
 }
 
 void traced_let_go(pid_t child)
