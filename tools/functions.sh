@@ -67,14 +67,33 @@ install_packages() {
 		fail "the packages could not be installed: ${missing[*]}"
 }
 
-# Sets `work` to a new directory, which is removed when the script ends, however it ends. Environments
-# may not lie on the network or on a container's overlay, so there memory serves.
-make_work_directory() {
-	local parent=${TMPDIR:-/tmp}
-
-	case $(stat -f -c %T "$parent") in
-	overlayfs | aufs | nfs | smb* | cifs | v9fs | fuse* | ceph) parent=/dev/shm ;;
+# Can environments lie there? The library refuses the network; what else it refuses it says itself.
+is_local() {
+	case $(stat -f -c %T "$1" 2>/dev/null || echo missing) in
+	missing | nfs | smb* | cifs | v9fs | fuse* | ceph | afs | coda | lustre | gpfs | gfs* | ocfs2 | vboxsf) return 1 ;;
 	esac
+}
+
+# has_room DIRECTORY: as much as the tests have been seen to take at once, and some more.
+has_room() {
+	[ "$(df -Pk "$1" | awk 'NR == 2 {print $4}')" -ge 2000000 ]
+}
+
+# Sets `work` to a new directory, which is removed when the script ends, however it ends. It lies in $TMPDIR if that
+# is set, and else in the first of the usual places with room: a container's /dev/shm has none.
+make_work_directory() {
+	local parent
+
+	if [ -n "${TMPDIR-}" ]; then
+		parent=$TMPDIR
+		is_local "$parent" || fail "TMPDIR=$parent is not a directory of this machine; environments must lie in one"
+	else
+		for parent in /tmp /var/tmp /dev/shm ''; do
+			[ -n "$parent" ] ||
+				fail "neither /tmp nor /var/tmp nor /dev/shm is local and has 2 GB to spare; set TMPDIR"
+			! is_local "$parent" || ! has_room "$parent" || break
+		done
+	fi
 	work=$(mktemp -d "$parent/budget-enforcer-XXXXXX")
 	trap 'rm -rf "$work"' EXIT
 	trap 'exit 130' INT
