@@ -90,7 +90,7 @@ static void look(const char *path)
 	EXPECT_JSON(second, "state", "\"orphaned\"");
 	json_decref(document);
 
-	free(inspect_text(path, NULL));
+	free(inspect_text(path, "--output=+held-orphaned", NULL));
 	free(inspect_text(path, "commits", NULL));
 	free(inspect_text(path, "transactions", "--limit", "1", NULL));
 	free(inspect_text(path, "verify", NULL));

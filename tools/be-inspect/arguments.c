@@ -137,7 +137,7 @@ static const struct {
 	const struct fields *fields; /* NULL: no columns */
 	int options;
 } views[] = {
-	[VIEW_ENVELOPES] = {"envelopes", &envelope_fields,
+	[VIEW_ENVELOPES] = {"envelopes", &envelope_row_fields,
 			    HAS_ROWS | HAS_FILTERS | HAS_PROMETHEUS | HAS_WATCH},
 	[VIEW_COMMITS] = {"commits", &commit_fields, HAS_ROWS | HAS_FILTERS},
 	[VIEW_TRANSACTIONS] = {"transactions", &transaction_fields,

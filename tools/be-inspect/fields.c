@@ -70,7 +70,13 @@ static const struct field of_envelopes[] = {
 	{"CHILDREN", "children", FIELD_COUNT, ENVELOPE(children), true,
 	 "number of envelopes below it"},
 	{"CREATED", "created", FIELD_TIME, ENVELOPE(created_ns), true, "when it was created"},
+	/* What only be-inspect knows. */
+	{"HELD-EXPIRED", "held_expired", FIELD_AMOUNT, MEMBER(struct envelope_row, held_expired),
+	 true, "what of COMMITTED commits past their deadline hold, until they are reaped"},
+	{"HELD-ORPHANED", "held_orphaned", FIELD_AMOUNT, MEMBER(struct envelope_row, held_orphaned),
+	 true, "what of it the commits of dead owners hold, until they are reaped"},
 };
+#define OF_ROWS_ONLY 2
 
 #define COMMIT(member) MEMBER(struct be_commit_info, member)
 static const struct field of_commits[] = {
@@ -178,7 +184,9 @@ static const struct field of_stats[] = {
 	{                                                                                          \
 		table, sizeof(table) / sizeof(table)[0]                                            \
 	}
-const struct fields envelope_fields = ALL_OF(of_envelopes);
+const struct fields envelope_row_fields = ALL_OF(of_envelopes);
+const struct fields envelope_fields = {of_envelopes,
+				       sizeof of_envelopes / sizeof *of_envelopes - OF_ROWS_ONLY};
 const struct fields commit_fields = ALL_OF(of_commits);
 const struct fields transaction_fields = ALL_OF(of_transactions);
 const struct fields owner_fields = ALL_OF(of_owners);
@@ -520,6 +528,12 @@ int field_compare(const struct field *field, const void *a, const void *b, int64
 	order_text(field, a, now_ns, texts[0]);
 	order_text(field, b, now_ns, texts[1]);
 	return strcmp(texts[0], texts[1]);
+}
+
+void field_add_amount(int64_t *sum, int64_t amount)
+{
+	if (__builtin_add_overflow(*sum, amount, sum))
+		*sum = INT64_MAX;
 }
 
 bool field_is_figure(const struct field *field)

@@ -47,6 +47,13 @@ struct fields {
 	size_t count;
 };
 
+/* The record of the view of envelopes. */
+struct envelope_row {
+	struct be_envelope envelope;
+	int64_t held_expired; /* nanos of what is committed: by commits whose deadline has passed, */
+	int64_t held_orphaned; /* and by those of dead owners */
+};
+
 /* The record of the view of owners. */
 struct owner_row {
 	uint32_t pid;
@@ -57,8 +64,9 @@ struct owner_row {
 	char command[32];
 };
 
-extern const struct fields envelope_fields, commit_fields, transaction_fields, owner_fields,
-	stats_fields;
+/* Of a struct envelope_row; and those of them that the library's struct be_envelope has. */
+extern const struct fields envelope_row_fields, envelope_fields;
+extern const struct fields commit_fields, transaction_fields, owner_fields, stats_fields;
 
 /* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there
  * is none.
@@ -88,6 +96,10 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 uint64_t field_key(const struct field *field, const void *record, int64_t now_ns);
 bool field_key_is_whole(const struct field *field, uint64_t key);
 int field_compare(const struct field *field, const void *a, const void *b, int64_t now_ns);
+
+/* Adds an amount to a sum over many envelopes. More than there can be is shown as the most there
+ * is. */
+void field_add_amount(int64_t *sum, int64_t amount);
 
 /* Whether its column is aligned to the right. */
 bool field_is_figure(const struct field *field);

@@ -10,6 +10,7 @@
 #include "listing.h"
 
 #include "follow.h"
+#include "held.h"
 #include "output.h"
 #include "owners.h"
 #include "rows.h"
@@ -25,6 +26,7 @@ struct listing {
 	struct rows *rows;     /* NULL: not to be sorted */
 	struct output *output; /* NULL: not begun yet */
 	uint64_t last_id;      /* of the transactions shown */
+	struct held *held;     /* envelopes: what waits to be reaped; NULL: nobody asks */
 };
 
 static bool print(struct listing *listing, const void *record)
@@ -49,7 +51,11 @@ static bool show(struct listing *listing, const void *record, int64_t amount)
 
 static bool show_envelope(void *context, const struct be_envelope *envelope)
 {
-	return show(context, envelope, envelope->limit);
+	struct envelope_row row = {.envelope = *envelope};
+	const struct listing *listing = context;
+
+	held_show(listing->held, &row);
+	return show(context, &row, envelope->limit);
 }
 
 static bool show_commit(void *context, const struct be_commit_info *commit)
@@ -104,6 +110,26 @@ static enum be_status skip_to_latest(struct be_enforcer *handle, const struct ar
 	return status;
 }
 
+static bool has_column(const struct arguments *arguments, const char *key)
+{
+	for (size_t i = 0; i < arguments->column_count; i++)
+		if (strcmp(arguments->columns[i]->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* The usual table has no columns for it, and says it beside. */
+static bool tells_held(const struct arguments *arguments)
+{
+	return arguments->form == FORM_TABLE && !arguments->columns_chosen;
+}
+
+static bool wants_held(const struct arguments *arguments)
+{
+	return tells_held(arguments) || has_column(arguments, "held_expired") ||
+	       has_column(arguments, "held_orphaned");
+}
+
 static enum be_status list(struct be_enforcer *handle, struct listing *listing,
 			   struct be_filter filter)
 {
@@ -112,7 +138,10 @@ static enum be_status list(struct be_enforcer *handle, struct listing *listing,
 
 	switch (arguments->view) {
 	case VIEW_ENVELOPES:
-		return be_envelopes_each(handle, &filter, show_envelope, listing);
+		if (wants_held(arguments))
+			status = held_gather(handle, arguments->environment, &listing->held);
+		return status != BE_OK ? status
+				       : be_envelopes_each(handle, &filter, show_envelope, listing);
 	case VIEW_COMMITS:
 		return be_commits_each(handle, &filter, show_commit, listing);
 	case VIEW_OWNERS:
@@ -130,7 +159,7 @@ static size_t record_size(enum view view)
 {
 	switch (view) {
 	case VIEW_ENVELOPES:
-		return sizeof(struct be_envelope);
+		return sizeof(struct envelope_row);
 	case VIEW_COMMITS:
 		return sizeof(struct be_commit_info);
 	case VIEW_OWNERS:
@@ -138,14 +167,6 @@ static size_t record_size(enum view view)
 	default:
 		return sizeof(struct be_transaction);
 	}
-}
-
-static bool has_column(const struct arguments *arguments, const char *key)
-{
-	for (size_t i = 0; i < arguments->column_count; i++)
-		if (strcmp(arguments->columns[i]->key, key) == 0)
-			return true;
-	return false;
 }
 
 /* Keeps of each record what will be looked at. */
@@ -258,6 +279,9 @@ int listing_run(const struct arguments *arguments)
 	    arguments->form <= FORM_RAW && !arguments->filtered)
 		tool_complain(arguments->environment, "no envelopes");
 	output_end(listing.output, listed);
+	if (tells_held(arguments))
+		held_tell(listing.held, arguments->environment);
+	held_free(listing.held);
 	be_close(handle);
 	if (arguments->follow && listed && tool_output_is_sound())
 		follow_end();

@@ -52,9 +52,7 @@ static bool add_commit(void *context, const struct be_commit_info *commit)
 	struct owner_row *owner = find_or_add(context, commit->owner_pid, commit->owner_alive);
 
 	owner->commits++;
-	/* More than any envelope can hold, over many envelopes: shown as the most there is. */
-	if (__builtin_add_overflow(owner->held, commit->amount, &owner->held))
-		owner->held = INT64_MAX;
+	field_add_amount(&owner->held, commit->amount);
 	if (owner->oldest_ns == 0 || commit->created_ns < owner->oldest_ns)
 		owner->oldest_ns = commit->created_ns;
 	return true;

@@ -10,6 +10,7 @@
  */
 #include "prometheus.h"
 
+#include "fields.h"
 #include "gathering.h"
 #include "text.h"
 #include "tool.h"
@@ -24,7 +25,9 @@
 
 /* What is pending in an envelope or below it. */
 struct pending {
-	int64_t oldest_ns; /* when the oldest commit was made; 0: there is none */
+	int64_t oldest_ns;     /* when the oldest commit was made; 0: there is none */
+	int64_t held_expired;  /* by those that wait to be reaped because of their deadline, */
+	int64_t held_orphaned; /* and because of their owner */
 };
 
 struct series {
@@ -47,6 +50,10 @@ static void note_commit(void *beside, const struct be_commit_info *commit)
 
 	if (pending->oldest_ns == 0 || commit->created_ns < pending->oldest_ns)
 		pending->oldest_ns = commit->created_ns;
+	if (commit->state == BE_COMMIT_EXPIRED)
+		field_add_amount(&pending->held_expired, commit->amount);
+	else if (commit->state == BE_COMMIT_ORPHANED)
+		field_add_amount(&pending->held_orphaned, commit->amount);
 }
 
 static enum be_status gather(const char *environment, struct metrics *metrics)
@@ -79,13 +86,17 @@ static struct text lines;
 
 #define LINES_SIZE 65536
 
+static void print_lines(void)
+{
+	fwrite(lines.bytes, 1, lines.used, stdout);
+	lines.used = 0;
+}
+
 static void end_line(void)
 {
 	text_append(&lines, "\n");
-	if (lines.used < LINES_SIZE)
-		return;
-	fwrite(lines.bytes, 1, lines.used, stdout);
-	lines.used = 0;
+	if (lines.used >= LINES_SIZE)
+		print_lines();
 }
 
 static bool is_special(char character)
@@ -186,6 +197,11 @@ static const struct metric {
 	 "What was spent in the current window."},
 	{"committed", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed),
 	 "What pending commits hold."},
+	{"held_expired", NULL, "gauge", VALUE_AMOUNT, offsetof(struct series, pending.held_expired),
+	 "What of it commits past their deadline hold, until they are reaped."},
+	{"held_orphaned", NULL, "gauge", VALUE_AMOUNT,
+	 offsetof(struct series, pending.held_orphaned),
+	 "What of it the commits of dead owners hold, until they are reaped."},
 	{"available", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(available),
 	 "What may still be committed."},
 	{"suspended", NULL, "gauge", VALUE_FLAG, OF_ENVELOPE(suspended),
@@ -269,7 +285,8 @@ static void put_envelopes(struct metrics *metrics, int64_t now_ns)
 		if (metric->help)
 			put_head("envelope_", metric->name, metric->type, metric->help);
 		begin_metric(metrics, "envelope_", metric->name);
-		for (size_t number = 0; number < envelopes->count; number++) {
+		for (size_t number = 0; number < envelopes->count && tool_output_is_sound();
+		     number++) {
 			gathering_read(envelopes, number, &series.envelope);
 			series.pending = *(struct pending *)gathering_beside(envelopes, number);
 			put_series(metrics, metric, &series, now_ns);
@@ -355,7 +372,7 @@ int prometheus_run(const struct arguments *arguments)
 		make_label(arguments->environment, &metrics);
 		put_envelopes(&metrics, arguments->now_ns);
 		put_environment(&metrics);
-		fwrite(lines.bytes, 1, lines.used, stdout);
+		print_lines();
 	}
 	gathering_free(&metrics.envelopes);
 	free(metrics.label.bytes);

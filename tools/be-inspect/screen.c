@@ -399,10 +399,27 @@ static void draw_title(const struct watch *watch)
 	attrset(A_NORMAL);
 }
 
+/* What of the committed amount waits to be reaped; "" when nothing does. */
+static void held_text(const struct envelope_row *row, char *text, size_t size)
+{
+	char expired[BE_AMOUNT_TEXT_SIZE], orphaned[BE_AMOUNT_TEXT_SIZE];
+
+	amount_text(row->held_expired, BE_AMOUNT_TEXT_SIZE, expired, sizeof expired);
+	amount_text(row->held_orphaned, BE_AMOUNT_TEXT_SIZE, orphaned, sizeof orphaned);
+	*text = '\0';
+	if (row->held_expired > 0 && row->held_orphaned > 0)
+		snprintf(text, size, " (%s expired, %s orphaned)", expired, orphaned);
+	else if (row->held_expired > 0)
+		snprintf(text, size, " (%s expired)", expired);
+	else if (row->held_orphaned > 0)
+		snprintf(text, size, " (%s orphaned)", orphaned);
+}
+
 static void draw_figures(int y, const struct watched *watched, int64_t now_ns)
 {
 	const struct be_envelope *envelope = &watched->envelope;
 	char amounts[4][BE_AMOUNT_TEXT_SIZE], ends[DURATION_TEXT_SIZE] = "", holders[512];
+	char held[2 * BE_AMOUNT_TEXT_SIZE + 32];
 	const int64_t values[] = {envelope->limit, envelope->spent, envelope->committed,
 				  envelope->available};
 	size_t i;
@@ -412,8 +429,9 @@ static void draw_figures(int y, const struct watched *watched, int64_t now_ns)
 	if (envelope->period_end_ns != 0)
 		duration_format(envelope->period_end_ns - now_ns, ends);
 	holders_text(watched, holders, sizeof holders);
-	put_line(y, "limit %s  spent %s  committed %s  available %s  %s%s%s", amounts[0],
-		 amounts[1], amounts[2], amounts[3], be_period_name(envelope->period),
+	held_text(&watched->row, held, sizeof held);
+	put_line(y, "limit %s  spent %s  committed %s%s  available %s  %s%s%s", amounts[0],
+		 amounts[1], amounts[2], held, amounts[3], be_period_name(envelope->period),
 		 *ends ? ", ends in " : "", ends);
 	amount_text(watched->activity.spent_per_minute, BE_AMOUNT_TEXT_SIZE, amounts[0],
 		    sizeof amounts[0]);

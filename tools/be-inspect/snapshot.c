@@ -38,6 +38,10 @@ static void add_holder(void *beside, const struct be_commit_info *commit)
 	struct holder *holder;
 	size_t i;
 
+	if (commit->state == BE_COMMIT_EXPIRED)
+		field_add_amount(&activity->held_expired, commit->amount);
+	else if (commit->state == BE_COMMIT_ORPHANED)
+		field_add_amount(&activity->held_orphaned, commit->amount);
 	for (i = 0; i < activity->holder_count; i++) {
 		holder = &activity->holders[i];
 		if (holder->pid == commit->owner_pid && holder->alive == commit->owner_alive) {
@@ -58,6 +62,8 @@ static void keep_holders(struct activity *activity, const struct activity *befor
 	memcpy(activity->holders, before->holders, sizeof activity->holders);
 	activity->holder_count = before->holder_count;
 	activity->more_holders = before->more_holders;
+	activity->held_expired = before->held_expired;
+	activity->held_orphaned = before->held_orphaned;
 }
 
 /* ---- rates */
@@ -196,6 +202,8 @@ static void read_watched(const struct snapshot *snapshot, size_t number, struct 
 {
 	gathering_read(&snapshot->all, number, &watched->envelope);
 	watched->activity = *(struct activity *)gathering_beside(&snapshot->all, number);
+	watched->row.held_expired = watched->activity.held_expired;
+	watched->row.held_orphaned = watched->activity.held_orphaned;
 }
 
 void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments,

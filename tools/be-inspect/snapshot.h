@@ -31,7 +31,9 @@ struct activity {
 	int64_t spent;
 	int64_t spent_per_minute; /* nanos */
 	int64_t granted_per_minute;
-	int64_t refused_per_second;     /* nanos: 500000000 is one in two seconds */
+	int64_t refused_per_second; /* nanos: 500000000 is one in two seconds */
+	int64_t held_expired;       /* nanos that wait to be reaped, here and below */
+	int64_t held_orphaned;
 	struct holder holders[HOLDERS]; /* of what is pending here and below */
 	size_t holder_count;
 	bool more_holders;
@@ -39,9 +41,12 @@ struct activity {
 	size_t sample_count;
 };
 
-/* First its envelope, so that fields of envelopes are found. */
+/* First its row, so that fields of rows are found, and of envelopes. */
 struct watched {
-	struct be_envelope envelope;
+	union {
+		struct envelope_row row;
+		struct be_envelope envelope;
+	};
 	struct activity activity;
 };
 
