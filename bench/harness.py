@@ -17,7 +17,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, "build", "bench")
-DRIVERS = ("enforcer", "lmdb", "sqlite", "redis", "postgres", "disk")
+DRIVERS = ("enforcer", "lmdb", "sqlite", "redis", "postgres", "disk", "deaths")
 PACKAGES_TO_BUILD = ["meson", "ninja-build", "gcc", "libc6-dev", "pkg-config", "liblmdb-dev",
                      "libsqlite3-dev", "libhiredis-dev", "libpq-dev"]
 PACKAGES_TO_SERVE = ["redis-server", "postgresql", "util-linux"]
