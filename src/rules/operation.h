@@ -41,4 +41,20 @@ struct result {
 	struct be_transaction transaction; /* id 0: none was written */
 };
 
+/* Is it one that the rules may be given? They ask no more, so that what a caller gave has been
+ * looked at before, with texts for people; this is for operations that come from a file which
+ * others write, and for assertions. Any bytes may be asked about, also those of the bools. */
+bool operation_is_valid(const struct operation *operation);
+
+/* Copies an operation from shared memory, and of its description only what is in use; false when
+ * the copy is not valid. */
+bool operation_take(struct operation *copy, const struct operation *shared);
+
+/* The same for a result: its status is one that an operation can have, its texts end, and it has no
+ * bool that is none. */
+bool result_is_valid(const struct result *result);
+
+/* Copies a result, without the transaction where there is none. */
+void result_copy(struct result *to, const struct result *from);
+
 #endif

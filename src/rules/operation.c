@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which bytes are an operation, and which a result. Both pass through memory that other processes
+ * may write: what is here neither believes a size nor reads a bool before it has looked at it.
+ */
+#include "rules/operation.h"
+
+#include "records/name.h"
+#include "rules/period.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define STATUS_LEAST (-199)
+
+/* A bool is read as one only when its byte is 0 or 1. */
+static bool is_bool(const bool *flag)
+{
+	uint8_t byte;
+
+	memcpy(&byte, flag, sizeof byte);
+	return byte <= 1;
+}
+
+static bool is_text(const char *text, size_t size, size_t room)
+{
+	return size < room && text[size] == '\0' && name_text_is_valid(text, size);
+}
+
+static bool is_name(const struct name *name)
+{
+	return is_text(name->namespace_name, name->namespace_size, sizeof name->namespace_name) &&
+	       is_text(name->category, name->category_size, sizeof name->category);
+}
+
+/* A text in a result: it ends. Nothing but people reads it. */
+static bool ends(const char *text, size_t room)
+{
+	return memchr(text, '\0', room) != NULL;
+}
+
+static bool new_envelope_is_valid(const struct operation *operation)
+{
+	return operation->amount > 0 && period_is_known(operation->period) &&
+	       is_bool(&operation->suspended) && operation->period_start_ns >= 0 &&
+	       operation->period_start_ns <= operation->now_ns && is_name(&operation->parent) &&
+	       (operation->parent.category_size > 0 || operation->parent.namespace_size == 0);
+}
+
+bool operation_is_valid(const struct operation *operation)
+{
+	bool is_named = is_name(&operation->name) && operation->name.category_size > 0;
+	bool is_described =
+		is_text(operation->description, operation->description_size, BE_DESCRIPTION_SIZE);
+
+	switch (operation->kind) {
+	case BE_OPERATION_COMMIT:
+		return is_named && is_described && operation->amount >= 0 &&
+		       operation->deadline_ns >= 0 && is_bool(&operation->detached) &&
+		       operation->owner.slot < OWNER_SLOTS &&
+		       (operation->reap_policy == BE_REAP_RELEASE ||
+			operation->reap_policy == BE_REAP_CHARGE);
+	case BE_OPERATION_EXTEND:
+		return operation->amount >= 0 && operation->deadline_ns >= 0;
+	case BE_OPERATION_RECORD:
+		return is_named && is_described && operation->amount >= 0;
+	case BE_OPERATION_SETTLE:
+		return is_described && operation->amount >= 0 &&
+		       is_bool(&operation->has_description);
+	case BE_OPERATION_RELEASE:
+		return true;
+	case BE_OPERATION_REAP:
+		return operation->reap_as == BE_COMMIT_EXPIRED ||
+		       operation->reap_as == BE_COMMIT_ORPHANED;
+	case BE_OPERATION_CREATE:
+	case BE_OPERATION_ENSURE:
+		return is_named && new_envelope_is_valid(operation);
+	case BE_OPERATION_SET_LIMIT:
+		return is_named && operation->amount > 0;
+	case BE_OPERATION_SUSPEND:
+	case BE_OPERATION_RESUME:
+	case BE_OPERATION_RESET:
+	case BE_OPERATION_REMOVE:
+		return is_named;
+	case BE_OPERATION_CHECK:
+		break;
+	}
+	return false;
+}
+
+bool operation_take(struct operation *copy, const struct operation *shared)
+{
+	memcpy(copy, shared, offsetof(struct operation, description));
+	if (copy->description_size >= BE_DESCRIPTION_SIZE)
+		return false;
+	memcpy(copy->description, shared->description, copy->description_size);
+	copy->description[copy->description_size] = '\0';
+	return operation_is_valid(copy);
+}
+
+static bool envelope_is_valid(const struct be_envelope *envelope)
+{
+	return period_is_known(envelope->period) && is_bool(&envelope->suspended) &&
+	       is_bool(&envelope->has_parent) &&
+	       ends(envelope->namespace_name, sizeof envelope->namespace_name) &&
+	       ends(envelope->category, sizeof envelope->category) &&
+	       ends(envelope->parent_namespace, sizeof envelope->parent_namespace) &&
+	       ends(envelope->parent_category, sizeof envelope->parent_category);
+}
+
+static bool transaction_is_valid(const struct be_transaction *transaction)
+{
+	return transaction->kind >= BE_TRANSACTION_RECORD &&
+	       transaction->kind <= BE_TRANSACTION_ORPHANED && is_bool(&transaction->late) &&
+	       ends(transaction->namespace_name, sizeof transaction->namespace_name) &&
+	       ends(transaction->category, sizeof transaction->category) &&
+	       ends(transaction->description, sizeof transaction->description);
+}
+
+bool result_is_valid(const struct result *result)
+{
+	const struct be_decision *decision = &result->decision;
+
+	if (result->status > BE_OK || result->status < STATUS_LEAST ||
+	    !is_bool(&result->has_envelope) ||
+	    !ends(decision->namespace_name, sizeof decision->namespace_name) ||
+	    !ends(decision->category, sizeof decision->category))
+		return false;
+	if (decision->size != 0 &&
+	    (decision->size != sizeof *decision || decision->status != result->status))
+		return false;
+	if (result->has_envelope && (result->envelope.size != sizeof result->envelope ||
+				     !envelope_is_valid(&result->envelope)))
+		return false;
+	return result->transaction.id == 0 ||
+	       (result->transaction.size == sizeof result->transaction &&
+		transaction_is_valid(&result->transaction));
+}
+
+void result_copy(struct result *to, const struct result *from)
+{
+	memcpy(to, from, offsetof(struct result, transaction.commit_id));
+	if (to->transaction.id != 0)
+		memcpy(&to->transaction.commit_id, &from->transaction.commit_id,
+		       sizeof to->transaction - offsetof(struct be_transaction, commit_id));
+	else
+		memset(&to->transaction, 0, sizeof to->transaction);
+}
