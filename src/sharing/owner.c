@@ -554,6 +554,17 @@ bool owners_alive(struct owners *owners, const struct owner *owner)
 	       lock_is_held(owners->fd, owner->slot, 1);
 }
 
+bool owners_alive_named(struct owners *owners, uint32_t slot, uint32_t generation)
+{
+	struct owner owner = {.slot = slot};
+
+	if (slot >= OWNER_SLOTS)
+		return false;
+	owner.generation = owners->file->slots[slot].generation;
+	return owner.generation != 0 && (uint32_t)owner.generation == generation &&
+	       owners_alive(owners, &owner);
+}
+
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 {
 	struct owners_file *file = owners->file;

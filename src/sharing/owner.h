@@ -85,6 +85,9 @@ uint64_t owners_first_commit(struct owners *owners, const struct owner *owner);
 /* The kernel's word: does the process that made a commit live? */
 bool owners_alive(struct owners *owners, const struct owner *owner);
 
+/* The same of one who is named by slot and the low half of the generation; any numbers will do. */
+bool owners_alive_named(struct owners *owners, uint32_t slot, uint32_t generation);
+
 /* Cheap: finds up to `count` registered owners that are dead, and returns how many. */
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count);
 
