@@ -45,16 +45,17 @@
  *   owns what it commits. (Children made by a raw clone() system call are not seen; use fork(). A
  *   child that is forked in a callback of the library must not return from it.) Never call the
  *   library from a signal handler. Calls that change an environment block while another process
- *   writes to it, normally for a few microseconds plus the flushes of the disk. A call needs at most
- *   48 KiB of stack. A thread may be cancelled at any time: be_backup() and be_restore(), which take
- *   long, end first.
+ *   writes to it, normally for a few microseconds plus the flushes of the disk; one that is stopped
+ *   or dumps core just then is waited for. A call needs at most 48 KiB of stack. A thread may be
+ *   cancelled at any time: be_backup() and be_restore(), which take long, end first.
  *
  *   In the directory of an environment, data.mdb and lock.mdb are LMDB's. In be-owners each process
  *   holds a lock for as long as it lives; it ceases to be the owner of its commits when it ends or
  *   becomes another program by exec. In be-group waiting changes meet, so that one thread carries
- *   out those of many in one txn. be-boot is there while something is not flushed. be-counts has the
- *   counts of refusals. Leave these files alone while anybody has the environment open, and copy it with
- *   be_backup() only.
+ *   out those of many in one txn; a fault that it meets in this is answered to its own process
+ *   only, which then writes by itself for a while. be-boot is there while something is not flushed.
+ *   be-counts has the counts of refusals. Leave these files alone while anybody has the environment
+ *   open, and copy it with be_backup() only.
  *
  * DURABILITY
  *

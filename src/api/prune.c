@@ -314,12 +314,16 @@ static enum be_status run_step(struct pruner *pruner, step_function *step, bool 
 	int cancel_state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	group_lock(group, pruner->environment);
+	status = group_lock(group, pruner->environment->storage);
 	took_ns = -monotonic_ns();
-	status = write_step(pruner, step, more);
+	if (status == BE_OK) {
+		status = write_step(pruner, step, more);
+		group_unlock(group, status);
+	}
 	took_ns += monotonic_ns();
-	group_unlock(group);
 	pthread_setcancelstate(cancel_state, NULL);
+	if (status != BE_OK)
+		return status;
 	if (*more)
 		pause_for(pruner->is_shared ? POLITENESS * took_ns : PAUSE_NS);
 	return status;

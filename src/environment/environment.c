@@ -202,9 +202,11 @@ static enum be_status settle_header(const struct environment_settings *settings,
 	error_clear();
 	if (environment->directory)
 		counts_remove(environment->directory);
-	group_lock(environment->group, environment);
+	status = group_lock(environment->group, environment->storage);
+	if (status != BE_OK)
+		return status;
 	status = make_header(settings, environment);
-	group_unlock(environment->group);
+	group_unlock(environment->group, status);
 	return status;
 }
 
@@ -317,7 +319,8 @@ static enum be_status open_new(const struct environment_settings *settings,
 		return status;
 	if (!environment->read_only)
 		status = group_open(environment->directory, settings->mode,
-				    owners_were_alone(environment->owners), &environment->group);
+				    owners_were_alone(environment->owners), environment->owners,
+				    &environment->group);
 	if (status == BE_OK)
 		status = open_storage(settings, environment);
 	if (status == BE_OK)

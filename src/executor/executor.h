@@ -14,7 +14,7 @@ enum be_status executor_run(struct environment *environment, const struct operat
 			    struct result *result);
 
 /* The same for `count` operations in one txn of this thread's, in order; each is refused or granted
- * by itself. */
+ * by itself. Not more than so many, since others wait meanwhile. */
 #define EXECUTOR_DIRECT_MAX 32
 enum be_status executor_direct(struct environment *environment, const struct operation *operations,
 			       struct result *results, size_t count);
@@ -25,20 +25,5 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 enum be_status executor_together(struct environment *environment,
 				 const struct operation *operations, struct result *results,
 				 size_t count, size_t *done);
-
-/* One operation of a batch: where it lies, where its result goes and, if `error` is not NULL, its
- * error text.
- * */
-struct executor_item {
-	const struct operation *operation;
-	struct result *result;
-	char *error;
-	size_t error_size;
-};
-
-/* Runs operations of many callers in one txn, which also writes down the number of the batch (0:
- * none). On a fault nothing is done, and every result carries it. Cancellation must be off. */
-enum be_status executor_batch(struct environment *environment, struct executor_item *items,
-			      size_t count, uint64_t batch);
 
 #endif

@@ -7,24 +7,40 @@
  * wants a write either leads, and carries out its own operation and all that are posted, or posts
  * its operation in a slot of the file and sleeps until a leader has carried it out.
  *
- * Who leads. Two robust mutexes: `leader` is held while a batch is carried out; `next` is held by
- * the one thread that waits for `leader`. Whoever finds `next` free takes it, waits for `leader`,
- * and lets `next` go; whoever finds it taken posts and sleeps. So one thread only is woken when a
- * batch ends without having been served by it, and nobody can overtake it.
+ * Who leads. Two locks (sharing/lock.h): `leader` is held while a batch is carried out; `next` is
+ * held by the one thread that waits for `leader`. A thread that finds `next` free takes it, waits
+ * for `leader`, and lets `next` go; one that finds it taken posts and sleeps. So one thread only is
+ * woken when a batch ends without having been served by it, and nobody overtakes it.
  *
  * Exactly once. A leader stamps the slots it takes with the number of its batch, writes the results
  * into them, and writes the number into the header record in the same txn. When a leader dies, the
- * kernel says so to the next one, which reads the header: if that batch's number stands there, its
- * txn was committed, and the results in the slots are true; if not, nothing of it was, and the
+ * next one is told by the lock and reads the header: if that batch's number stands there, its txn
+ * was committed, and the results in the slots are true; if not, nothing of it was, and the
  * operations are posted still.
+ *
+ * One process's trouble stays its own. A leader whose txn meets a fault (a limit of its process, its
+ * map, its memory, a damaged record that one of the operations needs) hands the others' operations
+ * back: each is then carried out alone by its own process, which gets its own answer. Where the
+ * leader cannot tell whether its txn was committed, it leaves the lock as a dead leader does. A
+ * process that met a fault goes without group commit for a while, longer each time, so that it
+ * neither leads nor has its own operations led; see "trouble" in group.c.
  *
  * Every write txn is one of a leader's, or is made holding `leader`: see group_lock().
  *
- * What may die or stop. A dead leader or next leader is noticed at once or after WAIT_NS, through
- * the robust mutexes. A process stopped while it is to lead next delays the others by WAIT_NS for
- * each batch, no more: a sleeper that wakes unserved leads itself if `leader` is free. The slots of
- * a dead process are cleared by group_purge() before its commits are reaped, so that no operation
- * of it is carried out after that.
+ * What may die or stop. A dead leader is noticed by the next one, and a dead next one by a sleeper,
+ * within a few milliseconds. A process stopped while it is to lead next delays the others by a few
+ * milliseconds for each batch, no more: a sleeper that wakes unserved leads itself if `leader` is
+ * free. One stopped, or dumping core, while it leads holds up all, as any holder of a lock does. The
+ * slots of a dead process are cleared by group_purge() before its commits are reaped, so that no
+ * operation of it is carried out after that.
+ *
+ * Crowds. The more threads sleep, the more seldom each looks for itself, so that all together look
+ * some hundred times a second; there are 512 slots, and those who find none free wait in a queue for
+ * one. See "sleeping" and "the room" in group.c.
+ *
+ * Trust. Who may write the file can spoil what others do through it: hold them up, or give them
+ * false answers. It cannot make them crash or run on wild bytes: operations and results are copied
+ * and checked before they are used, and no number in the file is an index that has not been.
  */
 #ifndef GROUP_H
 #define GROUP_H
@@ -32,27 +48,31 @@
 #include "base/shared_file.h"
 #include "rules/operation.h"
 
-struct environment;
+struct be_storage;
 struct group;
 
 /* Maps the file in `directory`, making it where missing. `reset`: nobody else has the environment
- * open, so that whatever the file holds is of the dead. Under the opening lock. */
+ * open, so that whatever the file holds is of the dead. Under the opening lock. `owners` must
+ * outlive it. */
 enum be_status group_open(const struct shared_directory *directory, mode_t mode, bool reset,
-			  struct group **group);
+			  struct owners *owners, struct group **group);
 void group_close(struct group *group);
 
-/* Carries out one operation, in a batch of this thread's or of another's; as executor_run(). */
-enum be_status group_run(struct group *group, struct environment *environment,
-			 const struct operation *operation, struct result *result);
+/* Carries out one operation, in a batch of this thread's or of another's; true when `result` is the
+ * answer. False: nothing was done, and the caller is to carry it out in a txn of its own, holding
+ * group_lock(). Cancellation must be off, as for the next ones. */
+bool group_run(struct group *group, const struct be_storage *storage,
+	       const struct operation *operation, struct result *result);
 
 /* Held around every write txn that is not a batch, so that LMDB's own writer lock is never waited
- * for: sleepers on that one can be forgotten when one of them is killed (see lock_leader() in
- * group.c). NULL groups are fine. */
-void group_lock(struct group *group, struct environment *environment);
-void group_unlock(struct group *group);
+ * for. On a fault the lock is not held: what a leader left could not be brought to an end by this
+ * process. `outcome` is how the txn ended. NULL groups are fine. */
+enum be_status group_lock(struct group *group, const struct be_storage *storage);
+void group_unlock(struct group *group, enum be_status outcome);
 
-/* Drops what a dead process has posted. On return no operation of it will be carried out any
+/* Drops what a dead process has posted. On BE_OK no operation of it will be carried out any
  * more. */
-void group_purge(struct group *group, struct environment *environment, const struct owner *dead);
+enum be_status group_purge(struct group *group, const struct be_storage *storage,
+			   const struct owner *dead);
 
 #endif

@@ -190,8 +190,12 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 		forgotten = 0;
 		reaper->dead_count = owners_find_dead(environment->owners, reaper->dead, DEAD_MAX);
 		memset(reaper->keep, 0, sizeof reaper->keep);
-		for (size_t i = 0; i < reaper->dead_count && environment->group; i++)
-			group_purge(environment->group, environment, &reaper->dead[i]);
+		for (size_t i = 0; i < reaper->dead_count && environment->group && status == BE_OK;
+		     i++)
+			status = group_purge(environment->group, environment->storage,
+					     &reaper->dead[i]);
+		if (status != BE_OK)
+			return status;
 		first = thorough ? 1 : first_commit(reaper);
 		if (first != 0)
 			status = come_as_writer(reaper);

@@ -1,82 +1,138 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * More threads than a batch carries commit and release as fast as they can. Each must have its
- * turn: neither may those whose slots are looked at first push out the others, nor may a leader go
- * on for others for ever and keep its own caller waiting.
+ * Crowds that commit and release as fast as they can: threads, more than a batch carries and more
+ * than there are slots, and processes. Each member must have its turn: neither may those whose slots
+ * are looked at first push out the others, nor may a leader go on for others for ever and keep its
+ * own caller waiting, nor may those without a slot be forgotten.
+ *
+ * How often a member is woken for each of its operations is bounded, however many wait: the kernel
+ * counts that as how often it gave up its processor by itself.
  */
 #include "crash.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 enum {
-	THREADS = 320,
-	OPERATIONS = 80000,
+	MOST = 1000,
+	OPERATIONS = 60000, /* commits and releases, of all together */
+	SWITCHES = 6,       /* for a commit and its release: two to sleep, and some to spare */
 };
 
 struct crowd {
-	struct be_enforcer *handle;
-	pthread_barrier_t begin;
-	atomic_int left;
-	int done[THREADS];
-	int64_t longest_ns[THREADS];
+	int members;
+	atomic_int ready, left, done[MOST];
+	atomic_long switches;
 };
 
+static struct crowd *crowd;
+static char path[PATH_MAX];
+
+static void wait_for_all(void)
+{
+	atomic_fetch_add(&crowd->ready, 1);
+	while (atomic_load(&crowd->ready) < crowd->members)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static long switches(int who)
+{
+	struct rusage usage;
+
+	EXPECT(getrusage(who, &usage) == 0);
+	return usage.ru_nvcsw;
+}
+
+static void work(struct be_enforcer *handle, int index, int who)
+{
+	uint64_t id;
+	long before;
+
+	wait_for_all();
+	before = switches(who);
+	while (atomic_fetch_sub(&crowd->left, 1) > 0) {
+		EXPECT_OK(be_commit(handle, "llm", 1, NULL, &id));
+		EXPECT_OK(be_release(handle, id));
+		atomic_fetch_add(&crowd->done[index], 1);
+	}
+	atomic_fetch_add(&crowd->switches, switches(who) - before);
+}
+
 struct member {
-	struct crowd *crowd;
+	struct be_enforcer *handle;
 	int index;
 };
 
-static void *work(void *context)
+static void *work_in_thread(void *context)
 {
 	struct member *member = context;
-	struct crowd *crowd = member->crowd;
-	uint64_t id;
 
-	pthread_barrier_wait(&crowd->begin);
-	while (atomic_fetch_sub(&crowd->left, 1) > 0) {
-		int64_t began_ns = test_monotonic_ns();
-
-		EXPECT_OK(be_commit(crowd->handle, "llm", 1, NULL, &id));
-		EXPECT_OK(be_release(crowd->handle, id));
-		began_ns = test_monotonic_ns() - began_ns;
-		if (began_ns > crowd->longest_ns[member->index])
-			crowd->longest_ns[member->index] = began_ns;
-		crowd->done[member->index]++;
-	}
+	work(member->handle, member->index, RUSAGE_THREAD);
 	return NULL;
 }
 
-int main(void)
+static int work_in_process(int index, void *context)
 {
-	static struct crowd crowd;
-	static struct member members[THREADS];
-	static pthread_t threads[THREADS];
-	char path[PATH_MAX];
+	struct be_enforcer *handle = test_open(path, BE_DURABILITY_PROCESS);
+
+	(void)context;
+	work(handle, index, RUSAGE_SELF);
+	be_close(handle);
+	return 0;
+}
+
+static void run_threads(struct be_enforcer *handle)
+{
+	static struct member members[MOST];
+	static pthread_t threads[MOST];
+
+	for (int i = 0; i < crowd->members; i++) {
+		members[i] = (struct member){handle, i};
+		EXPECT_EQUAL(pthread_create(&threads[i], NULL, work_in_thread, &members[i]), 0);
+	}
+	for (int i = 0; i < crowd->members; i++)
+		EXPECT_EQUAL(pthread_join(threads[i], NULL), 0);
+}
+
+static void run_processes(void)
+{
+	static pid_t children[MOST];
+
+	children_start(children, crowd->members, work_in_process, NULL);
+	children_expect_success(children, crowd->members);
+}
+
+int main(int argc, char **argv)
+{
+	struct be_enforcer *handle;
 	int fewest = OPERATIONS;
 
-	test_begin(60);
+	EXPECT(argc == 3);
+	test_begin(120);
 	test_in_memory();
+	crowd = shared_make(sizeof *crowd);
+	crowd->members = atoi(argv[2]);
+	EXPECT(crowd->members > 0 && crowd->members <= MOST);
+	atomic_store(&crowd->left, OPERATIONS);
 	test_path(path, "environment");
-	crowd.handle = test_open(path, BE_DURABILITY_PROCESS);
-	EXPECT_OK(be_envelope_ensure(crowd.handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
-	atomic_store(&crowd.left, OPERATIONS);
-	EXPECT_EQUAL(pthread_barrier_init(&crowd.begin, NULL, THREADS), 0);
-	for (int i = 0; i < THREADS; i++) {
-		members[i] = (struct member){&crowd, i};
-		EXPECT_EQUAL(pthread_create(&threads[i], NULL, work, &members[i]), 0);
-	}
-	for (int i = 0; i < THREADS; i++) {
-		EXPECT_EQUAL(pthread_join(threads[i], NULL), 0);
-		if (crowd.done[i] < fewest)
-			fewest = crowd.done[i];
-	}
-	median(crowd.longest_ns, THREADS);
-	print_figures("longest wait of each thread", crowd.longest_ns, THREADS);
-	printf("%d threads: %d operations each on average, %d at least\n", THREADS,
-	       OPERATIONS / THREADS, fewest);
-	EXPECT(fewest >= OPERATIONS / THREADS / 10);
-	EXPECT_BALANCE(crowd.handle, "llm", 0, 0);
-	be_close(crowd.handle);
+	handle = test_open(path, BE_DURABILITY_PROCESS);
+	EXPECT_OK(be_envelope_ensure(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	if (strcmp(argv[1], "threads") == 0)
+		run_threads(handle);
+	else
+		run_processes();
+	for (int i = 0; i < crowd->members; i++)
+		if (atomic_load(&crowd->done[i]) < fewest)
+			fewest = atomic_load(&crowd->done[i]);
+	printf("%d %s: %d operations each on average, %d at least; %.1f switches for each\n",
+	       crowd->members, argv[1], OPERATIONS / crowd->members, fewest,
+	       (double)atomic_load(&crowd->switches) / OPERATIONS);
+	EXPECT(fewest >= OPERATIONS / crowd->members / 10);
+	EXPECT(atomic_load(&crowd->switches) <= (long)SWITCHES * OPERATIONS);
+	EXPECT_BALANCE(handle, "llm", 0, 0);
+	be_close(handle);
 	return 0;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations carried out in a write txn of a storage. Whoever calls holds the lock of group.h, where
+ * there is one, and has cancellation off.
+ */
+#ifndef BATCH_H
+#define BATCH_H
+
+#include "rules/operation.h"
+#include "rules/rules.h"
+
+/* Begins a write txn for a batch. *number is what ledger_commit() is to write into the header: one
+ * more than the last batch's that was committed. */
+enum be_status batch_begin(struct ledger *ledger, const struct be_storage *storage,
+			   uint64_t *number);
+
+/* The number of the last batch that was committed, as a writer sees it: one whose process died
+ * after its last write, and before it said so, stands, but a reader does not see it until a writer
+ * has come. */
+enum be_status batch_last(const struct be_storage *storage, uint64_t *number);
+
+/* Runs operations in one txn, in order; each is refused or granted by itself. On a fault nothing is
+ * done, and every result carries it. */
+enum be_status batch_run(const struct be_storage *storage, const struct operation *operations,
+			 struct result *results, size_t count);
+
+/* The same, but all of them or none: see executor_together(). */
+enum be_status batch_run_together(const struct be_storage *storage,
+				  const struct operation *operations, struct result *results,
+				  size_t count, size_t *done);
+
+/* Makes `result` carry a fault. */
+void batch_fail(struct result *result, enum be_status status);
+
+/* Is it a fault of the environment or of the machine, rather than an answer of the rules? */
+static inline bool batch_is_fault(enum be_status status)
+{
+	return status <= BE_NOT_FOUND;
+}
+
+#endif
