@@ -206,13 +206,18 @@ bool enforcer_key(const struct be_enforcer *handle, const char *category, struct
 	return size > 0 && size < BE_NAME_SIZE;
 }
 
-void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
-		      enum be_operation kind)
+void enforcer_prepare_at(struct operation *operation, enum be_operation kind, int64_t now_ns)
 {
 	memset(operation, 0, offsetof(struct operation, description));
 	operation->description[0] = '\0';
 	operation->kind = kind;
-	operation->now_ns = enforcer_now(handle);
+	operation->now_ns = now_ns;
+}
+
+void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
+		      enum be_operation kind)
+{
+	enforcer_prepare_at(operation, kind, enforcer_now(handle));
 }
 
 void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser)

@@ -38,7 +38,8 @@ enum be_status enforcer_name(const struct be_enforcer *handle, const char *categ
  * False: it is empty or too long. */
 bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key);
 
-/* Clears an operation, its description excepted, and sets its kind and time. */
+/* Clears an operation, its description excepted, and sets its kind and time: that given, or now. */
+void enforcer_prepare_at(struct operation *operation, enum be_operation kind, int64_t now_ns);
 void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
 		      enum be_operation kind);
 

@@ -61,19 +61,18 @@ static enum be_status prepare_new(const struct be_envelope_change *change,
 }
 
 enum be_status envelopes_prepare(const struct be_enforcer *handle,
-				 const struct be_envelope_change *change,
+				 const struct be_envelope_change *change, int64_t now_ns,
 				 struct operation *operation)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 	enum be_status status;
 
-	if (!handle || !change->category)
-		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
-				 handle ? "category" : "handle");
+	if (!change->category)
+		return error_set(BE_INVALID_ARGUMENT, "no category was given");
 	status = sized_read(change->options, &options, sizeof options);
 	if (status != BE_OK)
 		return status;
-	enforcer_prepare(handle, operation, change->operation);
+	enforcer_prepare_at(operation, change->operation, now_ns);
 	status = enforcer_name(handle, change->category, &operation->name);
 	if (status == BE_OK && change->namespace_name)
 		status = name_set_namespace(&operation->name, change->namespace_name);
@@ -104,7 +103,9 @@ static enum be_status run(struct be_enforcer *handle, const struct be_envelope_c
 	enum be_status status;
 
 	error_clear();
-	status = envelopes_prepare(handle, change, &operation);
+	if (!handle)
+		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
+	status = envelopes_prepare(handle, change, enforcer_now(handle), &operation);
 	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
 }
 

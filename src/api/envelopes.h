@@ -5,10 +5,10 @@
 
 #include "rules/operation.h"
 
-/* Checks what a caller gave, in the order that the header says, and makes an operation of it. The
- * change's own size is not looked at. `handle` may be NULL, which is refused. */
+/* Checks what a caller gave, in the order that the header says, and makes an operation of it, as of
+ * `now_ns`. The change's own size is not looked at. */
 enum be_status envelopes_prepare(const struct be_enforcer *handle,
-				 const struct be_envelope_change *change,
+				 const struct be_envelope_change *change, int64_t now_ns,
 				 struct operation *operation);
 
 #endif

@@ -57,9 +57,10 @@ enum be_status batch_run(const struct be_storage *storage, const struct operatio
 }
 
 enum be_status batch_run_together(const struct be_storage *storage,
-				  const struct operation *operations, struct result *results,
-				  size_t count, size_t *done)
+				  const struct batch_source *source, size_t count, size_t *done)
 {
+	struct operation operation;
+	struct result result;
 	struct ledger ledger;
 	enum be_status status;
 
@@ -68,14 +69,18 @@ enum be_status batch_run_together(const struct be_storage *storage,
 	if (status != BE_OK)
 		return status;
 	for (*done = 0; *done < count; ++*done) {
-		assert(operation_is_valid(&operations[*done]));
-		status = rules_apply(&ledger, &operations[*done], &results[*done]);
+		status = source->make(source->context, *done, &operation);
+		assert(status != BE_OK || operation_is_valid(&operation));
 		if (status == BE_OK)
-			status = results[*done].status;
+			status = rules_apply(&ledger, &operation, &result);
+		if (status == BE_OK)
+			status = result.status;
 		if (status != BE_OK) {
 			ledger_abort(&ledger);
 			return status;
 		}
+		if (source->look)
+			source->look(source->context, *done, &result);
 	}
 	return ledger_commit(&ledger, 0);
 }

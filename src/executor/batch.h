@@ -24,10 +24,19 @@ enum be_status batch_last(const struct be_storage *storage, uint64_t *number);
 enum be_status batch_run(const struct be_storage *storage, const struct operation *operations,
 			 struct result *results, size_t count);
 
-/* The same, but all of them or none: see executor_together(). */
+/* Operations that are made one at a time, when it is their turn, so that any number of them take no
+ * memory. Both functions are called while everybody waits for the txn, and have to be quick. */
+struct batch_source {
+	/* Makes the `i`th operation. Anything but BE_OK ends all as if that had been refused. */
+	enum be_status (*make)(void *context, size_t i, struct operation *operation);
+	/* Is shown its result when that is BE_OK. It holds only if all end well. NULL: nobody looks. */
+	void (*look)(void *context, size_t i, const struct result *result);
+	void *context;
+};
+
+/* All of them or none: see executor_together(). */
 enum be_status batch_run_together(const struct be_storage *storage,
-				  const struct operation *operations, struct result *results,
-				  size_t count, size_t *done);
+				  const struct batch_source *source, size_t count, size_t *done);
 
 /* Makes `result` carry a fault. */
 void batch_fail(struct result *result, enum be_status status);

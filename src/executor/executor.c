@@ -35,8 +35,7 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 	return status;
 }
 
-enum be_status executor_together(struct environment *environment,
-				 const struct operation *operations, struct result *results,
+enum be_status executor_together(struct environment *environment, const struct batch_source *source,
 				 size_t count, size_t *done)
 {
 	enum be_status status;
@@ -46,7 +45,7 @@ enum be_status executor_together(struct environment *environment,
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = group_lock(environment->group, environment->storage);
 	if (status == BE_OK) {
-		status = batch_run_together(environment->storage, operations, results, count, done);
+		status = batch_run_together(environment->storage, source, count, done);
 		group_unlock(environment->group, status);
 	}
 	pthread_setcancelstate(cancel_state, NULL);

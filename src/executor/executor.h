@@ -4,6 +4,7 @@
 #define EXECUTOR_H
 
 #include "environment/environment.h"
+#include "executor/batch.h"
 #include "rules/operation.h"
 
 /* Runs one operation: together with those that wait elsewhere where the environment has group
@@ -22,8 +23,7 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 /* Any number of operations in one txn of this thread's, in order: all of them, or none when one is
  * refused, whose status is returned and whose index is *done. *done is `count` when they were all
  * done, and when none of them was the reason that they were not. */
-enum be_status executor_together(struct environment *environment,
-				 const struct operation *operations, struct result *results,
+enum be_status executor_together(struct environment *environment, const struct batch_source *source,
 				 size_t count, size_t *done);
 
 #endif
