@@ -86,7 +86,7 @@ static enum be_status open_directory_of(const char *path, int *fd)
 		return out_of_memory();
 	*fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0)
-		status = failed(directory);
+		status = failed(path);
 	free(directory);
 	return status;
 }
