@@ -11,9 +11,12 @@
 #include "answer.h"
 #include "apply.h"
 #include "run.h"
+#include "tool.h"
 #include "upkeep.h"
 #include "verify.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- envelopes */
@@ -50,14 +53,93 @@ static enum be_status create(const struct request *request, struct be_enforcer *
 						request->period, &options));
 }
 
+#define GIVEN(request, option) ((request)->given & UINT32_C(1) << OPTION_##option)
+
+static bool has_parent_asked_for(const struct request *request, const struct be_envelope *envelope)
+{
+	const char *asked =
+		request->parent_namespace ? request->parent_namespace : envelope->namespace_name;
+
+	return envelope->has_parent &&
+	       strcmp(envelope->parent_category, request->parent_category) == 0 &&
+	       strcmp(envelope->parent_namespace, asked) == 0;
+}
+
+static bool has_start_asked_for(const struct request *request, const struct be_envelope *envelope)
+{
+	int64_t period_ns = be_period_seconds(envelope->period) * BE_UNIT;
+	int64_t between_ns = envelope->period_start_ns - request->start_ns;
+
+	return period_ns > 0 ? between_ns % period_ns == 0 : between_ns == 0;
+}
+
+/* What the envelope that was there has otherwise than it was asked for, and keeps. */
+static json_t *find_differences(const struct request *request, const struct be_envelope *envelope)
+{
+	const struct {
+		const char *name;
+		bool differs;
+	} parts[] = {
+		{"limit", envelope->limit != request->limit},
+		{"period", GIVEN(request, PERIOD) && envelope->period != request->period},
+		{"start", GIVEN(request, START) && !has_start_asked_for(request, envelope)},
+		{"parent", GIVEN(request, PARENT) && !has_parent_asked_for(request, envelope)},
+		{"suspended", request->suspended && !envelope->suspended},
+	};
+	json_t *differences = json_array();
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		if (parts[i].differs &&
+		    json_array_append_new(differences, json_string(parts[i].name)) != 0)
+			tool_out_of_memory();
+	return differences;
+}
+
+static void complain_of_differences(const struct request *request, const json_t *differences)
+{
+	char *label = answer_label(request->namespace_name, request->category);
+	char *names, *sentence;
+	FILE *stream;
+	size_t size, i;
+	json_t *name;
+
+	stream = open_memstream(&names, &size);
+	if (!stream)
+		tool_out_of_memory();
+	json_array_foreach(differences, i, name)
+		fprintf(stream, "%s%s", i > 0 ? ", " : "", json_string_value(name));
+	if (fclose(stream) != 0 ||
+	    asprintf(&sentence,
+		     "it was there and stays as it is, which differs from what is asked for: %s; "
+		     "be-ctl set-limit changes a limit",
+		     names) < 0)
+		tool_out_of_memory();
+	tool_complain(label, sentence);
+	free(sentence);
+	free(names);
+	free(label);
+}
+
+/* One that is there stays as it is, which is no failure, but may not be what somebody believes. */
 static enum be_status ensure(const struct request *request, struct be_enforcer *handle,
 			     struct answer *answer)
 {
 	struct be_envelope_options options = envelope_options(request);
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+	enum be_status status = be_envelope_ensure(handle, request->category, request->limit,
+						   request->period, &options);
+	json_t *differences;
 
-	return show_envelope(request, handle, answer,
-			     be_envelope_ensure(handle, request->category, request->limit,
-						request->period, &options));
+	if (status != BE_OK || be_utilization(handle, request->category, &envelope) != BE_OK)
+		return status;
+	differences = find_differences(request, &envelope);
+	if (json_array_size(differences) > 0)
+		complain_of_differences(request, differences);
+	answer->more = json_object();
+	answer_add(answer->more, "differs", differences);
+	if (request->json)
+		answer->envelope = envelope;
+	return BE_OK;
 }
 
 static enum be_status set_limit(const struct request *request, struct be_enforcer *handle,
@@ -208,6 +290,9 @@ const struct verb verbs[] = {
 	 .act = create},
 	{.name = "ensure",
 	 .summary = "Makes an envelope unless it is there; one there is left as it is",
+	 .details = "Where one that is there has another limit, period, parent or start than is "
+		    "asked for, standard error says so; that is no failure. be-ctl set-limit "
+		    "changes a limit.\n\n",
 	 .takes = MAKE,
 	 .needs = SET(CATEGORY) | SET(LIMIT),
 	 .act = ensure},
