@@ -9,6 +9,7 @@
 #include "apply.h"
 
 #include "answer.h"
+#include "moment.h"
 #include "plan.h"
 #include "text.h"
 #include "tool.h"
@@ -37,7 +38,11 @@ const char apply_help[] =
 	"suspended or "
 	"resumed. A parent without a namespace is in its child's. Nothing is removed without "
 	"--prune. What "
-	"was done is printed, one line for each change. "
+	"was done is printed, one line for each change, and what differs and is not changed as a "
+	"note: "
+	"the start of a window, and what was spent in an envelope that FILE does not declare any "
+	"more. "
+	"To rename an envelope is to create another, in which nothing is spent. "
 	"Periods "
 	"and parents cannot be changed: a FILE that wants to is refused as a whole, with line and "
 	"column.\n"
@@ -56,7 +61,7 @@ static void print_amount(const char *before, int64_t amount)
 static void print_creation(const struct declared *declared)
 {
 	print_amount(": limit ", declared->limit);
-	printf(", %s", be_period_name(declared->period));
+	printf(", %s", be_period_name((enum be_period)declared->period));
 	if (declared->parent_category) {
 		char *label = answer_label(declared->parent_namespace, declared->parent_category);
 		char *safe = text_escape(label);
@@ -68,27 +73,58 @@ static void print_creation(const struct declared *declared)
 	printf("%s\n", declared->suspended ? ", suspended" : "");
 }
 
-static void print_step(const struct step *step, const struct be_envelope_change *change)
+static void print_label(const char *before, const char *namespace_name, const char *category)
 {
-	char *label = answer_label(change->namespace_name, change->category);
+	char *label = answer_label(namespace_name, category);
 	char *safe = text_escape(label);
 
-	printf("%s %s",
-	       change->operation == BE_OPERATION_SET_LIMIT ? "set-limit"
-							   : be_operation_name(change->operation),
-	       safe);
+	printf("%s %s", before, safe);
 	free(safe);
 	free(label);
+}
+
+static const char *name_of(enum be_operation operation)
+{
+	return operation == BE_OPERATION_SET_LIMIT ? "set-limit" : be_operation_name(operation);
+}
+
+static void print_step(const struct step *step, const struct be_envelope_change *change)
+{
+	print_label(name_of(change->operation), change->namespace_name, change->category);
 	if (change->operation == BE_OPERATION_CREATE) {
 		print_creation(step->declared);
 	} else if (change->operation == BE_OPERATION_SET_LIMIT) {
-		print_amount(": from ", step->before->limit);
+		print_amount(": from ", step->limit);
 		print_amount(" to ", change->limit);
-		print_amount(", keeping ", step->before->spent);
+		print_amount(", keeping ", step->spent);
+		puts(" spent");
+	} else if (change->operation == BE_OPERATION_REMOVE && step->spent > 0) {
+		print_amount(": limit ", step->limit);
+		print_amount(", dropping ", step->spent);
 		puts(" spent");
 	} else {
 		putchar('\n');
 	}
+}
+
+static void print_note(const struct note *note)
+{
+	char start[MOMENT_TEXT_SIZE], declared[MOMENT_TEXT_SIZE];
+
+	print_label("note:", note->namespace_name, note->category);
+	if (note->kind == NOTE_START) {
+		moment_format(note->start_ns, 0, start);
+		moment_format(note->declared_ns, 0, declared);
+		printf(" keeps its windows: this one began %s, which is not a start of %s; a start "
+		       "is "
+		       "for a new envelope only\n",
+		       start, declared);
+		return;
+	}
+	print_amount(" is not declared and stays: limit ", note->limit);
+	print_amount(", spent ", note->spent);
+	print_amount(", committed ", note->committed);
+	puts("; an envelope created in its place begins with nothing spent");
 }
 
 static json_t *json_of_step(const struct step *step, const struct be_envelope_change *change)
@@ -109,34 +145,103 @@ static json_t *json_of_step(const struct step *step, const struct be_envelope_ch
 			answer_add(parent, "category", answer_json_text(declared->parent_category));
 		}
 		answer_add(object, "limit", answer_json_amount(declared->limit));
-		answer_add(object, "period", json_string(be_period_name(declared->period)));
+		answer_add(object, "period",
+			   json_string(be_period_name((enum be_period)declared->period)));
 		answer_add(object, "parent", parent);
 		answer_add(object, "suspended", json_boolean(declared->suspended));
 	} else if (change->operation == BE_OPERATION_SET_LIMIT) {
-		answer_add(object, "from", answer_json_amount(step->before->limit));
+		answer_add(object, "from", answer_json_amount(step->limit));
 		answer_add(object, "to", answer_json_amount(change->limit));
-		answer_add(object, "spent", answer_json_amount(step->before->spent));
+		answer_add(object, "spent", answer_json_amount(step->spent));
+	} else if (change->operation == BE_OPERATION_REMOVE) {
+		answer_add(object, "limit", answer_json_amount(step->limit));
+		answer_add(object, "spent", answer_json_amount(step->spent));
 	}
 	return object;
 }
 
-/* Tells what was done, or would be. */
-static void show(const struct plan *plan, struct answer *answer)
+static json_t *json_of_moment(int64_t moment_ns)
 {
-	json_t *changes = json_array();
+	char text[MOMENT_TEXT_SIZE];
 
-	for (size_t i = 0; i < plan->count; i++) {
-		if (!answer->request->json)
-			print_step(&plan->steps[i], &plan->changes[i]);
-		else if (json_array_append_new(
-				 changes, json_of_step(&plan->steps[i], &plan->changes[i])) != 0)
+	moment_format(moment_ns, 9, text);
+	return json_string(text);
+}
+
+static json_t *json_of_note(const struct note *note)
+{
+	json_t *object = json_object();
+
+	answer_add(object, "note", json_string(note->kind == NOTE_START ? "start" : "left"));
+	answer_add(object, "namespace", answer_json_text(note->namespace_name));
+	answer_add(object, "category", answer_json_text(note->category));
+	if (note->kind == NOTE_START) {
+		answer_add(object, "period_start", json_of_moment(note->start_ns));
+		answer_add(object, "declared_start", json_of_moment(note->declared_ns));
+	} else {
+		answer_add(object, "limit", answer_json_amount(note->limit));
+		answer_add(object, "spent", answer_json_amount(note->spent));
+		answer_add(object, "committed", answer_json_amount(note->committed));
+	}
+	return object;
+}
+
+/* Prints one member of the array `key` at a time, since there may be a million. */
+static void print_member(const char *key, size_t i, json_t *object)
+{
+	if (i == 0)
+		printf(", \"%s\": [", key);
+	else
+		fputs(", ", stdout);
+	json_dumpf(object, stdout, JSON_ENSURE_ASCII);
+	json_decref(object);
+}
+
+static void print_plan_json(const struct plan *plan, const struct request *request)
+{
+	printf("{\"version\": 1, \"verb\": \"apply\", \"status\": \"ok\", \"dry_run\": %s",
+	       request->dry_run ? "true" : "false");
+	for (size_t i = 0; i < plan->count; i++)
+		print_member("changes", i, json_of_step(&plan->steps[i], &plan->changes[i]));
+	fputs(plan->count == 0 ? ", \"changes\": []" : "]", stdout);
+	for (size_t i = 0; i < plan->note_count; i++)
+		print_member("notes", i, json_of_note(&plan->notes[i]));
+	puts(plan->note_count == 0 ? "}" : "]}");
+}
+
+/* Tells what was done, or would be. */
+static void show(const struct plan *plan, const struct request *request)
+{
+	if (request->json) {
+		print_plan_json(plan, request);
+		return;
+	}
+	for (size_t i = 0; i < plan->count; i++)
+		print_step(&plan->steps[i], &plan->changes[i]);
+	if (plan->count == 0)
+		puts("nothing to change");
+	for (size_t i = 0; i < plan->note_count; i++)
+		print_note(&plan->notes[i]);
+}
+
+/* What the file, or the planner, complains of has no status of the library's. */
+static json_t *json_of_complaints(const struct declaration *declaration, const char *status)
+{
+	json_t *more = json_object(), *errors = json_array();
+
+	for (size_t i = 0; i < declaration->errors && i < DECLARATION_COMPLAINTS_MAX; i++) {
+		const struct complaint *complaint = &declaration->complaints[i];
+		json_t *error = json_object();
+
+		answer_add(error, "line", json_integer(complaint->at.line));
+		answer_add(error, "column", json_integer(complaint->at.column));
+		answer_add(error, "error", answer_json_text(complaint->sentence));
+		if (json_array_append_new(errors, error) != 0)
 			tool_out_of_memory();
 	}
-	if (!answer->request->json && plan->count == 0)
-		puts("nothing to change");
-	answer->more = json_object();
-	answer_add(answer->more, "dry_run", json_boolean(answer->request->dry_run));
-	answer_add(answer->more, "changes", changes);
+	answer_add(more, "status", json_string(status));
+	answer_add(more, "errors", errors);
+	return more;
 }
 
 /* ---- carrying it out */
@@ -161,7 +266,7 @@ static int apply(const struct request *request, struct declaration *declaration,
 	enum be_status status = BE_OK;
 	struct plan plan;
 	size_t failed;
-	int result;
+	int result = EXIT_DONE;
 
 	for (int attempt = 1;; attempt++) {
 		status = plan_make(&plan, declaration, handle, request->prune);
@@ -176,17 +281,28 @@ static int apply(const struct request *request, struct declaration *declaration,
 		}
 		plan_free(&plan);
 	}
-	if (status == BE_OK && declaration->errors == 0)
-		show(&plan, &answer);
-	/* What the planner refuses has no status of the library's. */
 	answer.told = declaration->errors > 0;
-	if (status == BE_OK && answer.told) {
-		answer.more = json_object();
-		answer_add(answer.more, "status", json_string("refused"));
+	if (status == BE_OK && !answer.told) {
+		show(&plan, request);
+	} else {
+		if (answer.told)
+			answer.more = json_of_complaints(
+				declaration, status == BE_OK ? "refused" : be_status_name(status));
+		result = answer_finish(&answer, status);
 	}
-	result = answer_finish(&answer, status);
 	plan_free(&plan);
 	return answer.told ? EXIT_REFUSED : result;
+}
+
+/* A file that says nothing, or what cannot be understood, was complained of. */
+static void answer_bad_file(const struct request *request, const struct declaration *declaration)
+{
+	struct answer answer = answer_to(request);
+
+	answer.told = true;
+	answer.more = json_of_complaints(declaration,
+					 declaration->errors > 0 ? "bad_file" : "unreadable_file");
+	answer_finish(&answer, BE_OK);
 }
 
 int apply_run(const struct request *request)
@@ -207,6 +323,8 @@ int apply_run(const struct request *request)
 
 			result = answer_finish(&answer, status);
 		}
+	} else {
+		answer_bad_file(request, &declaration);
 	}
 	be_close(handle);
 	declaration_free(&declaration);

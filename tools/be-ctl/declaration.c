@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the file that declares envelopes.
+ * Reads the file that declares envelopes, one after the other.
  *
- * libyaml leaves every value as the text that stands in the file, so that amounts are read by the
- * library's own parser and never pass through floating point. It also tells where each value
- * begins. What it calls a document is a tree of nodes, or, with aliases, a graph; the levels that
- * are looked at here are fixed, so a graph with a loop is read no deeper than any other.
+ * Every value is the text that stands in the file, so that amounts are read by the library's own
+ * parser and never pass through floating point. What YAML calls null counts as if it were not there;
+ * an envelope named "null" has its name in quotes.
  */
 #include "declaration.h"
 
 #include "moment.h"
+#include "texts.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -18,77 +18,76 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Complaints after this many would only follow from the others. */
-#define ERRORS_MAX 20
-
-static struct mark mark_of(const yaml_mark_t *mark)
-{
-	return (struct mark){mark->line + 1, mark->column + 1};
-}
-
 void declaration_complain(struct declaration *declaration, struct mark at, const char *format, ...)
 {
 	char *subject, *sentence;
 	va_list list;
 
-	if (declaration->errors++ >= ERRORS_MAX)
+	/* Complaints after these would only follow from the others. */
+	if (declaration->errors++ >= DECLARATION_COMPLAINTS_MAX)
 		return;
 	va_start(list, format);
-	if (asprintf(&subject, "%s:%zu:%zu", declaration->file, at.line, at.column) < 0 ||
+	if (asprintf(&subject, "%s:%u:%u", declaration->file, at.line, at.column) < 0 ||
 	    vasprintf(&sentence, format, list) < 0)
 		tool_out_of_memory();
 	va_end(list);
 	tool_complain(subject, sentence);
 	free(subject);
-	free(sentence);
+	declaration->complaints[declaration->errors - 1] = (struct complaint){at, sentence};
 }
 
 /* ---- nodes */
 
 /* The text of a scalar; NULL, with a complaint, when it is none or holds a NUL, which would cut
  * it. */
-static const char *take_text(struct declaration *declaration, const yaml_node_t *node,
+static const char *take_text(struct declaration *declaration, const struct node *node,
 			     const char *what)
 {
-	const char *text = (const char *)node->data.scalar.value;
-
-	if (node->type != YAML_SCALAR_NODE) {
-		declaration_complain(declaration, mark_of(&node->start_mark),
-				     "%s must be a single value", what);
+	if (node->kind != NODE_SCALAR) {
+		declaration_complain(declaration, node->at, "%s must be a single value", what);
 		return NULL;
 	}
-	if (strlen(text) != node->data.scalar.length) {
-		declaration_complain(declaration, mark_of(&node->start_mark), "%s holds a NUL",
-				     what);
+	if (strlen(node->text) != node->size) {
+		declaration_complain(declaration, node->at, "%s holds a NUL", what);
 		return NULL;
 	}
-	return text;
+	return node->text;
 }
 
-/* Finds the values of a mapping's keys: values[i] becomes that of keys[i], or NULL. Complains of
- * keys that are none of these, and of those that come twice. */
-static void take_mapping(struct declaration *declaration, const yaml_node_t *node,
-			 const char *const *keys, const yaml_node_t **values, size_t count)
+/* Which of the keys this one is; `count` and a complaint when it is none, or one that was `given`. */
+static size_t take_key(struct declaration *declaration, const struct node *node,
+		       const char *const *keys, bool *given, size_t count)
 {
-	memset(values, 0, count * sizeof *values);
-	for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-	     pair < node->data.mapping.pairs.top; pair++) {
-		const yaml_node_t *key = yaml_document_get_node(&declaration->document, pair->key);
-		const char *name = take_text(declaration, key, "a key");
-		size_t i = 0;
+	const char *name = take_text(declaration, node, "a key");
+	size_t i = 0;
 
-		while (name && i < count && strcmp(keys[i], name) != 0)
-			i++;
-		if (!name)
-			continue;
-		if (i == count)
-			declaration_complain(declaration, mark_of(&key->start_mark),
-					     "'%s' is no known key", name);
-		else if (values[i])
-			declaration_complain(declaration, mark_of(&key->start_mark),
-					     "'%s' is given twice", name);
-		else
-			values[i] = yaml_document_get_node(&declaration->document, pair->value);
+	while (name && i < count && strcmp(keys[i], name) != 0)
+		i++;
+	if (!name)
+		return count;
+	if (i == count)
+		declaration_complain(declaration, node->at, "'%s' is no known key", name);
+	else if (given[i])
+		declaration_complain(declaration, node->at, "'%s' is given twice", name);
+	else
+		given[i] = true;
+	return i;
+}
+
+/* Finds the values of a mapping's keys: values[i] becomes that of keys[i], or NULL where it is not
+ * given or null. Complains of keys that are none of these, and of those that come twice. */
+static void take_mapping(struct declaration *declaration, const struct node *node,
+			 const char *const *keys, const struct node **values, size_t count)
+{
+	bool given[16] = {false};
+
+	memset(values, 0, count * sizeof *values);
+	for (size_t i = 0; i + 1 < node->count; i += 2) {
+		size_t key = take_key(declaration, node->items[i], keys, given, count);
+		const struct node *value = node->items[i + 1];
+
+		if (key < count && !values[key] && !value->is_null)
+			values[key] = value;
 	}
 }
 
@@ -112,52 +111,58 @@ static const char *const keys[KEY_COUNT] = {
 };
 
 /* A name as the library wants it; the operations themselves check it again. */
-static void check_name(struct declaration *declaration, const yaml_node_t *node, const char *name,
+static void check_name(struct declaration *declaration, const struct node *node, const char *name,
 		       const char *what, size_t least)
 {
 	size_t size = strlen(name);
 
 	/* libyaml has seen to it that it is UTF-8. */
 	if (size < least || size >= BE_NAME_SIZE) {
-		declaration_complain(declaration, mark_of(&node->start_mark),
+		declaration_complain(declaration, node->at,
 				     "%s has %zu bytes; %zu to %d are possible", what, size, least,
 				     BE_NAME_SIZE - 1);
 		return;
 	}
 	for (const unsigned char *c = (const unsigned char *)name; *c; c++)
 		if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0)) {
-			declaration_complain(declaration, mark_of(&node->start_mark),
+			declaration_complain(declaration, node->at,
 					     "%s has a control character in it", what);
 			return;
 		}
 }
 
-static void take_category(struct declaration *declaration, const yaml_node_t *node,
+static void take_category(struct declaration *declaration, const struct node *node,
 			  const char **category)
 {
-	*category = take_text(declaration, node, "a category");
-	if (*category)
-		check_name(declaration, node, *category, "a category", 1);
+	const char *text = take_text(declaration, node, "a category");
+
+	if (!text)
+		return;
+	check_name(declaration, node, text, "a category", 1);
+	*category = texts_keep(declaration->texts, text);
 }
 
-static void take_namespace(struct declaration *declaration, const yaml_node_t *node,
+static void take_namespace(struct declaration *declaration, const struct node *node,
 			   const char **namespace_name)
 {
-	*namespace_name = take_text(declaration, node, "a namespace");
-	if (*namespace_name)
-		check_name(declaration, node, *namespace_name, "a namespace", 0);
+	const char *text = take_text(declaration, node, "a namespace");
+
+	if (!text)
+		return;
+	check_name(declaration, node, text, "a namespace", 0);
+	*namespace_name = texts_keep(declaration->texts, text);
 }
 
 /* A category in the envelope's own namespace, or a mapping of both. */
-static void take_parent(struct declaration *declaration, const yaml_node_t *node,
+static void take_parent(struct declaration *declaration, const struct node *node,
 			struct declared *declared)
 {
 	static const char *const parts[] = {"category", "namespace"};
-	const yaml_node_t *values[2] = {node, NULL};
+	const struct node *values[2] = {node, NULL};
 
-	declared->parent_at = mark_of(&node->start_mark);
+	declared->parent_at = node->at;
 	declared->parent_namespace = declared->namespace_name;
-	if (node->type == YAML_MAPPING_NODE)
+	if (node->kind == NODE_MAPPING)
 		take_mapping(declaration, node, parts, values, 2);
 	if (values[0])
 		take_category(declaration, values[0], &declared->parent_category);
@@ -168,34 +173,36 @@ static void take_parent(struct declaration *declaration, const yaml_node_t *node
 		take_namespace(declaration, values[1], &declared->parent_namespace);
 }
 
-static void take_limit(struct declaration *declaration, const yaml_node_t *node,
+static void take_limit(struct declaration *declaration, const struct node *node,
 		       struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a limit");
 	enum be_status status = text ? be_amount_parse(text, &declared->limit) : BE_OK;
 
 	if (status != BE_OK)
-		declaration_complain(declaration, mark_of(&node->start_mark), "'%s': %s", text,
+		declaration_complain(declaration, node->at, "'%s': %s", text,
 				     be_status_text(status));
 	else if (text && declared->limit == 0)
 		declaration_complain(
-			declaration, mark_of(&node->start_mark),
+			declaration, node->at,
 			"a limit must be more than 0; 'suspended: true' stops an envelope");
 }
 
-static void take_period(struct declaration *declaration, const yaml_node_t *node,
+static void take_period(struct declaration *declaration, const struct node *node,
 			struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a period");
+	enum be_period period = BE_PERIOD_TOTAL;
 
-	declared->period_at = mark_of(&node->start_mark);
-	if (text && be_period_parse(text, &declared->period) != BE_OK)
+	declared->period_at = node->at;
+	if (text && be_period_parse(text, &period) != BE_OK)
 		declaration_complain(
 			declaration, declared->period_at,
 			"'%s': the periods are hourly, daily, weekly, monthly and total", text);
+	declared->period = (uint8_t)period;
 }
 
-static void take_suspended(struct declaration *declaration, const yaml_node_t *node,
+static void take_suspended(struct declaration *declaration, const struct node *node,
 			   struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "suspended");
@@ -203,11 +210,10 @@ static void take_suspended(struct declaration *declaration, const yaml_node_t *n
 	declared->says_suspended = true;
 	declared->suspended = text && strcmp(text, "true") == 0;
 	if (text && !declared->suspended && strcmp(text, "false") != 0)
-		declaration_complain(declaration, mark_of(&node->start_mark),
-				     "'%s': it is true or false", text);
+		declaration_complain(declaration, node->at, "'%s': it is true or false", text);
 }
 
-static void take_start(struct declaration *declaration, const yaml_node_t *node,
+static void take_start(struct declaration *declaration, const struct node *node,
 		       struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a start");
@@ -217,22 +223,127 @@ static void take_start(struct declaration *declaration, const yaml_node_t *node,
 		return;
 	if (!moment_parse(text, now_ns, &declared->start_ns))
 		declaration_complain(
-			declaration, mark_of(&node->start_mark),
+			declaration, node->at,
 			"'%s': a time is needed: 2023-11-16, 2023-11-16 18:15:46, @1700158546",
 			text);
 	else if (declared->start_ns > now_ns)
-		declaration_complain(declaration, mark_of(&node->start_mark),
-				     "'%s' lies in the future", text);
+		declaration_complain(declaration, node->at, "'%s' lies in the future", text);
 }
 
-static void take_envelope(struct declaration *declaration, const yaml_node_t *node)
+/* ---- finding them again */
+
+static size_t hash(const char *namespace_name, const char *category)
 {
-	struct declared *declared = &declaration->envelopes[declaration->count];
-	const yaml_node_t *values[KEY_COUNT];
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	/* FNV-1a (Fowler, Noll, Vo), with the NUL between the names. */
+	for (const char *at = namespace_name;; at++) {
+		sum = (sum ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+		if (*at == '\0')
+			break;
+	}
+	for (const char *at = category; at && *at; at++)
+		sum = (sum ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+	return (size_t)(sum ^ sum >> 32);
+}
+
+/* The slot of that name, or the free one where it belongs. `category` NULL: of that namespace. */
+static uint32_t *find_slot(const struct declaration *declaration, const char *namespace_name,
+			   const char *category)
+{
+	uint32_t *table = category ? declaration->by_name : declaration->by_namespace;
+	size_t at = hash(namespace_name, category) & (declaration->room - 1);
+
+	for (; table[at] != 0; at = (at + 1) & (declaration->room - 1)) {
+		const struct declared *declared = &declaration->envelopes[table[at] - 1];
+
+		if (strcmp(declared->namespace_name, namespace_name) == 0 &&
+		    (!category || strcmp(declared->category, category) == 0))
+			break;
+	}
+	return &table[at];
+}
+
+static struct declared *find(const struct declaration *declaration, const char *namespace_name,
+			     const char *category)
+{
+	uint32_t number =
+		declaration->room > 0 ? *find_slot(declaration, namespace_name, category) : 0;
+
+	return number > 0 ? &declaration->envelopes[number - 1] : NULL;
+}
+
+struct declared *declaration_find(const struct declaration *declaration, const char *namespace_name,
+				  const char *category)
+{
+	return find(declaration, namespace_name, category);
+}
+
+struct declared *declaration_find_namespace(const struct declaration *declaration,
+					    const char *namespace_name)
+{
+	return find(declaration, namespace_name, NULL);
+}
+
+static void put(struct declaration *declaration, const struct declared *declared)
+{
+	uint32_t number = (uint32_t)(declared - declaration->envelopes) + 1;
+	uint32_t *of_namespace = find_slot(declaration, declared->namespace_name, NULL);
+
+	*find_slot(declaration, declared->namespace_name, declared->category) = number;
+	if (*of_namespace == 0)
+		*of_namespace = number;
+}
+
+/* Room for one more, in the tables too, which are at most half full. */
+static struct declared *make_room(struct declaration *declaration)
+{
+	size_t room = declaration->room ? 2 * declaration->room : 64;
+
+	if (declaration->count < declaration->room / 2)
+		return &declaration->envelopes[declaration->count];
+	if (room > UINT32_MAX)
+		tool_out_of_memory();
+	free(declaration->by_name);
+	free(declaration->by_namespace);
+	declaration->envelopes =
+		reallocarray(declaration->envelopes, room / 2, sizeof *declaration->envelopes);
+	declaration->by_name = calloc(room, sizeof *declaration->by_name);
+	declaration->by_namespace = calloc(room, sizeof *declaration->by_namespace);
+	if (!declaration->envelopes || !declaration->by_name || !declaration->by_namespace)
+		tool_out_of_memory();
+	declaration->room = room;
+	for (size_t i = 0; i < declaration->count; i++)
+		put(declaration, &declaration->envelopes[i]);
+	return &declaration->envelopes[declaration->count];
+}
+
+/* Counts the last one in, unless it is declared before. */
+static void enter(struct declaration *declaration, const struct declared *declared)
+{
+	const struct declared *before =
+		find(declaration, declared->namespace_name, declared->category);
+
+	if (before) {
+		declaration_complain(declaration, declared->at,
+				     "'%s' is declared before, in line %u", declared->category,
+				     before->at.line);
+		return;
+	}
+	declaration->count++;
+	put(declaration, declared);
+}
+
+/* ---- the envelope as a whole */
+
+static void take_envelope(struct declaration *declaration, const struct node *node)
+{
+	struct declared *declared = make_room(declaration);
+	const struct node *values[KEY_COUNT];
 
 	*declared = (struct declared){.namespace_name = "", .period = BE_PERIOD_TOTAL};
-	declared->at = declared->period_at = declared->parent_at = mark_of(&node->start_mark);
-	if (node->type != YAML_MAPPING_NODE) {
+	declared->at = declared->period_at = declared->parent_at = node->at;
+	if (node->kind != NODE_MAPPING) {
 		declaration_complain(declaration, declared->at,
 				     "an envelope is a mapping with category, limit and more");
 		return;
@@ -256,185 +367,119 @@ static void take_envelope(struct declaration *declaration, const yaml_node_t *no
 		take_suspended(declaration, values[KEY_SUSPENDED], declared);
 	if (values[KEY_START])
 		take_start(declaration, values[KEY_START], declared);
-	if (declared->namespace_name && declared->category)
-		declaration->count++;
+	if (declared->category)
+		enter(declaration, declared);
 }
 
 /* ---- the whole */
 
-static int by_name(const void *a, const void *b)
+static void take_envelopes(struct declaration *declaration, struct nodes *nodes)
 {
-	const struct declared *one = *(const struct declared *const *)a,
-			      *other = *(const struct declared *const *)b;
-	int order = strcmp(one->namespace_name, other->namespace_name);
+	struct node *node;
 
-	if (order == 0)
-		order = strcmp(one->category, other->category);
-	if (order == 0)
-		order = one < other ? -1 : 1;
-	return order;
+	nodes_enter(nodes);
+	while (declaration->errors < DECLARATION_COMPLAINTS_MAX && (node = nodes_load(nodes))) {
+		take_envelope(declaration, node);
+		nodes_forget(nodes);
+	}
+	if (declaration->errors < DECLARATION_COMPLAINTS_MAX && nodes_next(nodes) == NODES_END)
+		nodes_leave(nodes);
 }
 
-static void find_duplicates(struct declaration *declaration)
+/* The value of the key `envelopes`. */
+static void take_list(struct declaration *declaration, struct nodes *nodes)
 {
-	struct declared **sorted = calloc(declaration->count + 1, sizeof *sorted);
+	const struct node *node;
 
-	if (!sorted)
-		tool_out_of_memory();
-	for (size_t i = 0; i < declaration->count; i++)
-		sorted[i] = &declaration->envelopes[i];
-	qsort(sorted, declaration->count, sizeof *sorted, by_name);
-	for (size_t i = 1; i < declaration->count; i++)
-		if (strcmp(sorted[i - 1]->namespace_name, sorted[i]->namespace_name) == 0 &&
-		    strcmp(sorted[i - 1]->category, sorted[i]->category) == 0)
-			declaration_complain(declaration, sorted[i]->at,
-					     "'%s' is declared before, in line %zu",
-					     sorted[i]->category, sorted[i - 1]->at.line);
-	free(sorted);
+	if (nodes_next(nodes) == NODES_SEQUENCE) {
+		take_envelopes(declaration, nodes);
+		return;
+	}
+	node = nodes_load(nodes);
+	if (node && node->kind != NODE_SEQUENCE)
+		declaration_complain(declaration, node->at,
+				     "'envelopes' must be a list; [] is an empty one");
+	for (size_t i = 0; node && node->kind == NODE_SEQUENCE && i < node->count; i++)
+		take_envelope(declaration, node->items[i]);
+	nodes_forget(nodes);
 }
 
-static void take_document(struct declaration *declaration)
+static void take_document(struct declaration *declaration, struct nodes *nodes)
 {
 	static const char *const top[] = {"envelopes"};
-	const yaml_node_t *root = yaml_document_get_root_node(&declaration->document);
-	const yaml_node_t *list = NULL;
-	struct mark at = root ? mark_of(&root->start_mark) : (struct mark){1, 1};
-	size_t count;
+	enum nodes_next next = nodes_next(nodes);
+	struct mark at = next == NODES_END ? (struct mark){1, 1} : nodes_mark(nodes);
+	bool given = false;
 
-	if (root && root->type == YAML_MAPPING_NODE)
-		take_mapping(declaration, root, top, &list, 1);
-	if (!list) {
+	if (next == NODES_MAPPING)
+		nodes_enter(nodes);
+	while (next == NODES_MAPPING && declaration->errors < DECLARATION_COMPLAINTS_MAX) {
+		const struct node *key = nodes_load(nodes);
+		bool again = given;
+
+		if (!key)
+			break;
+		if (take_key(declaration, key, top, &given, 1) == 0 && !again)
+			take_list(declaration, nodes);
+		else if (!nodes_load(nodes))
+			break;
+		nodes_forget(nodes);
+	}
+	if (next == NODES_FAULT || nodes_next(nodes) == NODES_FAULT ||
+	    declaration->errors >= DECLARATION_COMPLAINTS_MAX)
+		return;
+	if (!given)
 		declaration_complain(declaration, at,
 				     "a mapping with the key 'envelopes' is needed");
+	/* What stands behind would be ignored, and is refused instead. */
+	if (next != NODES_MAPPING)
 		return;
-	}
-	if (list->type != YAML_SEQUENCE_NODE) {
-		declaration_complain(declaration, mark_of(&list->start_mark),
-				     "'envelopes' must be a list; [] is an empty one");
-		return;
-	}
-	count = (size_t)(list->data.sequence.items.top - list->data.sequence.items.start);
-	declaration->envelopes = calloc(count + 1, sizeof *declaration->envelopes);
-	if (!declaration->envelopes)
-		tool_out_of_memory();
-	for (size_t i = 0; i < count; i++)
-		take_envelope(declaration,
-			      yaml_document_get_node(&declaration->document,
-						     list->data.sequence.items.start[i]));
-	find_duplicates(declaration);
-}
-
-/* The place of a byte. Columns count characters, as libyaml's do. */
-static struct mark mark_of_byte(const char *text, size_t offset)
-{
-	struct mark at = {1, 1};
-
-	for (const char *c = text; c < text + offset; c++) {
-		if (*c == '\n')
-			at = (struct mark){at.line + 1, 1};
-		else if ((*c & 0xc0) != 0x80)
-			at.column++;
-	}
-	return at;
-}
-
-static void complain_of_parser(struct declaration *declaration, const yaml_parser_t *parser,
-			       const char *text)
-{
-	struct mark at = mark_of(&parser->problem_mark);
-
-	if (parser->error == YAML_MEMORY_ERROR)
-		tool_out_of_memory();
-	/* An error of the reader is about bytes, and has no mark of its own. */
-	if (parser->error == YAML_READER_ERROR)
-		at = mark_of_byte(text, parser->problem_offset);
-	declaration_complain(declaration, at, "%s%s%s", parser->context ? parser->context : "",
-			     parser->context ? ": " : "",
-			     parser->problem ? parser->problem : "it is no YAML");
-}
-
-/* A file holds one document; what stands behind it would be ignored, and is refused instead. */
-static void expect_end(struct declaration *declaration, yaml_parser_t *parser, const char *text)
-{
-	const yaml_node_t *root;
-	yaml_document_t next;
-
-	if (!yaml_parser_load(parser, &next)) {
-		complain_of_parser(declaration, parser, text);
-		return;
-	}
-	root = yaml_document_get_root_node(&next);
-	if (root)
-		declaration_complain(declaration, mark_of(&root->start_mark),
-				     "there is a second document");
-	yaml_document_delete(&next);
-}
-
-static void load(struct declaration *declaration, const char *text, size_t size)
-{
-	yaml_parser_t parser;
-
-	if (!yaml_parser_initialize(&parser))
-		tool_out_of_memory();
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-	if (!yaml_parser_load(&parser, &declaration->document)) {
-		complain_of_parser(declaration, &parser, text);
-	} else {
-		declaration->has_document = true;
-		if (yaml_document_get_root_node(&declaration->document))
-			expect_end(declaration, &parser, text);
-		if (declaration->errors == 0)
-			take_document(declaration);
-	}
-	yaml_parser_delete(&parser);
-}
-
-/* All of a stream, to be freed; NULL and errno when it cannot be read. */
-static char *read_all(FILE *stream, size_t *size)
-{
-	size_t room = 4096, got;
-	char *text = NULL;
-
-	*size = 0;
-	do {
-		room *= 2;
-		text = reallocarray(text, room, 1);
-		if (!text)
-			tool_out_of_memory();
-		got = fread(text + *size, 1, room - *size, stream);
-		*size += got;
-	} while (*size == room);
-	if (ferror(stream)) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	nodes_leave(nodes);
+	if (nodes_is_more(nodes))
+		declaration_complain(declaration, nodes_mark(nodes), "there is a second document");
 }
 
 int declaration_read(struct declaration *declaration, const char *file)
 {
 	bool is_input = strcmp(file, "-") == 0;
 	FILE *stream = is_input ? stdin : fopen(file, "re");
-	size_t size;
-	char *text;
+	int result = TOOL_EXIT_FAULT, code = errno;
+	struct nodes *nodes;
 
-	*declaration = (struct declaration){.file = is_input ? "standard input" : file};
-	text = stream ? read_all(stream, &size) : NULL;
-	if (text)
-		load(declaration, text, size);
-	else
+	*declaration = (struct declaration){.file = is_input ? "standard input" : file,
+					    .texts = texts_make()};
+	if (stream) {
+		nodes = nodes_open(stream);
+		take_document(declaration, nodes);
+		result = 0;
+		if (nodes_next(nodes) == NODES_FAULT) {
+			struct mark at;
+			char *sentence = nodes_error(nodes, &at);
+
+			if (sentence)
+				declaration_complain(declaration, at, "%s", sentence);
+			else
+				result = TOOL_EXIT_FAULT;
+			code = errno;
+			free(sentence);
+		}
+		nodes_close(nodes);
+	}
+	if (result != 0) {
+		errno = code;
 		tool_complain_of_file(declaration->file, false);
+	}
 	if (stream && !is_input)
 		fclose(stream);
-	if (!text)
-		return TOOL_EXIT_FAULT;
-	free(text);
-	return declaration->errors == 0 ? 0 : TOOL_EXIT_USAGE;
+	return result == 0 && declaration->errors > 0 ? TOOL_EXIT_USAGE : result;
 }
 
 void declaration_free(struct declaration *declaration)
 {
-	if (declaration->has_document)
-		yaml_document_delete(&declaration->document);
+	for (size_t i = 0; i < DECLARATION_COMPLAINTS_MAX; i++)
+		free(declaration->complaints[i].sentence);
 	free(declaration->envelopes);
+	free(declaration->by_name);
+	free(declaration->by_namespace);
+	texts_free(declaration->texts);
 }

@@ -3,16 +3,11 @@
 #ifndef DECLARATION_H
 #define DECLARATION_H
 
+#include "nodes.h"
+
 #include <budget_enforcer.h>
-#include <yaml.h>
 
-/* A place in the file, counted from 1. */
-struct mark {
-	size_t line;
-	size_t column;
-};
-
-/* Texts belong to the document. */
+/* Kept small, since there may be a million. Texts belong to the declaration. */
 struct declared {
 	const char *namespace_name; /* never NULL */
 	const char *category;
@@ -20,21 +15,39 @@ struct declared {
 	const char *parent_category;
 	int64_t limit;
 	int64_t start_ns; /* 0: none */
-	enum be_period period;
-	bool says_suspended; /* `suspended` tells something */
-	bool suspended;
-	struct mark at; /* of the whole envelope, and of what may be refused in it */
+	struct mark at;   /* of the whole envelope, and of what may be refused in it */
 	struct mark period_at;
 	struct mark parent_at;
+	uint8_t period;      /* enum be_period */
+	bool says_suspended; /* `suspended` tells something */
+	bool suspended;
+	/* The plan's: */
+	bool is_there;     /* in the environment */
+	bool is_created;   /* it is in the plan to be made */
+	bool is_looked_at; /* while its ancestors are */
+	bool makes_new;    /* the first of its namespace: something is created in that */
 };
+
+/* A sentence about a place of the file. */
+struct complaint {
+	struct mark at;
+	char *sentence;
+};
+
+#define DECLARATION_COMPLAINTS_MAX 20
+
+struct texts;
 
 struct declaration {
 	const char *file; /* for messages */
-	yaml_document_t document;
-	bool has_document;
 	struct declared *envelopes;
 	size_t count;
-	size_t errors; /* complained of so far */
+	size_t errors;                                           /* complained of so far */
+	struct complaint complaints[DECLARATION_COMPLAINTS_MAX]; /* the first of them */
+	struct texts *texts;
+	uint32_t *by_name;      /* hash tables of 1 + index, 0 is free; */
+	uint32_t *by_namespace; /* the first of each namespace */
+	size_t room;            /* of each, a power of two */
 };
 
 /* Reads `file`; "-" is standard input. Complains of all that is wrong, each with line and column.
@@ -42,6 +55,12 @@ struct declaration {
  * in any case. */
 int declaration_read(struct declaration *declaration, const char *file);
 void declaration_free(struct declaration *declaration);
+
+/* The one of that name, and the first one of that namespace; NULL: there is none. */
+struct declared *declaration_find(const struct declaration *declaration, const char *namespace_name,
+				  const char *category);
+struct declared *declaration_find_namespace(const struct declaration *declaration,
+					    const char *namespace_name);
 
 /* Complains of something at a place of the file. */
 void declaration_complain(struct declaration *declaration, struct mark at, const char *format, ...)

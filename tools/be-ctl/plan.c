@@ -2,109 +2,98 @@
 /*
  * Compares what is declared with what is there.
  *
- * The plan is made from a listing, before the txn that carries it out. What the rules of the
- * library would refuse is found here already where it can be, because here the place in the file is
- * known and --dry-run ends here; the library has the last word.
+ * The plan is made while what is there is listed, before the txn that carries it out. What the rules
+ * of the library would refuse is found here already where it can be, because here the place in the
+ * file is known and --dry-run ends here; the library has the last word.
+ *
+ * Of what is there and declared alike nothing is kept, and little of the rest.
  */
 #include "plan.h"
 
 #include "answer.h"
+#include "texts.h"
 #include "tool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define TOO_DEEP (BE_DEPTH_MAX + 1)
+
 struct planner {
 	struct plan *plan;
 	struct declaration *declaration;
-	bool *created; /* for each that is declared: is it in the plan to be created? */
 };
 
-/* ---- what is there */
-
-static bool copy_envelope(void *context, const struct be_envelope *envelope)
+/* Room doubles whenever the count is a power of two. */
+static void *grow(void *array, size_t count, size_t size)
 {
-	struct plan *plan = context;
-
-	/* Room doubles whenever the count is a power of two. */
-	if ((plan->current_count & (plan->current_count - 1)) == 0) {
-		plan->current = reallocarray(plan->current,
-					     plan->current_count ? 2 * plan->current_count : 1,
-					     sizeof *plan->current);
-		if (!plan->current)
-			tool_out_of_memory();
-	}
-	plan->current[plan->current_count++] = *envelope;
-	return true;
-}
-
-static const struct be_envelope *find_current(const struct plan *plan, const char *namespace_name,
-					      const char *category)
-{
-	size_t low = 0, high = plan->current_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct be_envelope *envelope = &plan->current[middle];
-		int order = strcmp(envelope->namespace_name, namespace_name);
-
-		if (order == 0)
-			order = strcmp(envelope->category, category);
-		if (order == 0)
-			return envelope;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
-static const struct declared *find_declared(const struct declaration *declaration,
-					    const char *namespace_name, const char *category)
-{
-	for (size_t i = 0; i < declaration->count; i++) {
-		const struct declared *declared = &declaration->envelopes[i];
-
-		if (strcmp(declared->namespace_name, namespace_name) == 0 &&
-		    strcmp(declared->category, category) == 0)
-			return declared;
-	}
-	return NULL;
+	if ((count & (count - 1)) != 0)
+		return array;
+	array = reallocarray(array, count ? 2 * count : 1, size);
+	if (!array)
+		tool_out_of_memory();
+	return array;
 }
 
 /* ---- steps */
 
-/* Adds a step of one change. At most two for each that is declared and one for each that is
- * there. */
 static struct be_envelope_change *add(struct plan *plan, enum be_operation operation,
-				      const struct declared *declared,
-				      const struct be_envelope *before)
+				      const struct step *step)
 {
-	struct be_envelope_change *change = &plan->changes[plan->count];
+	struct be_envelope_change *change;
 
-	plan->steps[plan->count] = (struct step){declared, before, BE_ENVELOPE_OPTIONS_INIT};
+	plan->steps = grow(plan->steps, plan->count, sizeof *plan->steps);
+	plan->changes = grow(plan->changes, plan->count, sizeof *plan->changes);
+	plan->steps[plan->count] = *step;
+	change = &plan->changes[plan->count++];
 	*change = (struct be_envelope_change)BE_ENVELOPE_CHANGE_INIT;
 	change->operation = operation;
-	change->namespace_name = declared ? declared->namespace_name : before->namespace_name;
-	change->category = declared ? declared->category : before->category;
-	change->limit = declared ? declared->limit : 0;
-	plan->count++;
+	if (step->declared) {
+		change->namespace_name = step->declared->namespace_name;
+		change->category = step->declared->category;
+		change->limit = step->declared->limit;
+	}
 	return change;
 }
 
-static void add_creation(struct plan *plan, const struct declared *declared)
+static struct note *add_note(struct plan *plan, enum note_kind kind, const char *namespace_name,
+			     const char *category)
 {
-	struct be_envelope_change *change = add(plan, BE_OPERATION_CREATE, declared, NULL);
-	struct be_envelope_options *options = &plan->steps[plan->count - 1].options;
-
-	options->suspended = declared->suspended;
-	options->parent_namespace = declared->parent_namespace;
-	options->parent_category = declared->parent_category;
-	options->period_start_ns = declared->start_ns;
-	change->period = declared->period;
-	change->options = options;
+	plan->notes = grow(plan->notes, plan->note_count, sizeof *plan->notes);
+	plan->notes[plan->note_count] =
+		(struct note){.kind = kind, .namespace_name = namespace_name, .category = category};
+	return &plan->notes[plan->note_count++];
 }
+
+/* Changes point to options, which must not move. */
+#define OPTIONS_BLOCK 1024
+struct options_block {
+	struct options_block *before;
+	size_t count;
+	struct be_envelope_options options[OPTIONS_BLOCK];
+};
+
+/* The same ones as last time, if they are. */
+static const struct be_envelope_options *keep_options(struct plan *plan,
+						      const struct be_envelope_options *options)
+{
+	struct options_block *block = plan->options;
+
+	if (block && memcmp(&block->options[block->count - 1], options, sizeof *options) == 0)
+		return &block->options[block->count - 1];
+	if (!block || block->count == OPTIONS_BLOCK) {
+		block = malloc(sizeof *block);
+		if (!block)
+			tool_out_of_memory();
+		block->before = plan->options;
+		block->count = 0;
+		plan->options = block;
+	}
+	block->options[block->count] = *options;
+	return &block->options[block->count++];
+}
+
+/* ---- what is there */
 
 static bool has_same_parent(const struct declared *declared, const struct be_envelope *envelope)
 {
@@ -114,12 +103,12 @@ static bool has_same_parent(const struct declared *declared, const struct be_env
 	       strcmp(declared->parent_category, envelope->parent_category) == 0;
 }
 
-static void plan_existing(struct planner *planner, const struct declared *declared,
-			  const struct be_envelope *envelope)
+static void complain_of_difference(struct declaration *declaration, const struct declared *declared,
+				   const struct be_envelope *envelope)
 {
 	if (declared->period != envelope->period)
 		declaration_complain(
-			planner->declaration, declared->period_at,
+			declaration, declared->period_at,
 			"'%s' is %s, and a period cannot be changed; remove the envelope first, or "
 			"declare it %s",
 			declared->category, be_period_name(envelope->period),
@@ -129,166 +118,219 @@ static void plan_existing(struct planner *planner, const struct declared *declar
 								  envelope->parent_category)
 						   : NULL;
 
-		declaration_complain(planner->declaration, declared->parent_at,
+		declaration_complain(declaration, declared->parent_at,
 				     "the parent of '%s' is %s, and a parent cannot be changed; "
 				     "remove the envelope "
 				     "first, or declare that",
 				     declared->category, label ? label : "none");
 		free(label);
 	}
-	if (declared->limit != envelope->limit)
-		add(planner->plan, BE_OPERATION_SET_LIMIT, declared, envelope);
-	if (declared->says_suspended && declared->suspended != envelope->suspended)
-		add(planner->plan, declared->suspended ? BE_OPERATION_SUSPEND : BE_OPERATION_RESUME,
-		    declared, envelope);
 }
 
-/* ---- parents */
+/* Does a window begin where it is declared to? */
+static bool has_same_start(const struct declared *declared, const struct be_envelope *envelope)
+{
+	int64_t period_s = be_period_seconds(envelope->period);
+	int64_t between_ns = envelope->period_start_ns - declared->start_ns;
 
-/* How many envelopes are in the chain of this one; 0: it does not end, or a parent is missing. */
+	return declared->start_ns == 0 ||
+	       (period_s > 0 ? between_ns % (period_s * BE_UNIT) == 0 : between_ns == 0);
+}
+
+static void plan_existing(struct planner *planner, struct declared *declared,
+			  const struct be_envelope *envelope)
+{
+	struct step step = {declared, envelope->limit, envelope->spent};
+	struct plan *plan = planner->plan;
+
+	declared->is_there = true;
+	complain_of_difference(planner->declaration, declared, envelope);
+	if (declared->limit != envelope->limit)
+		add(plan, BE_OPERATION_SET_LIMIT, &step);
+	if (declared->says_suspended && declared->suspended != envelope->suspended)
+		add(plan, declared->suspended ? BE_OPERATION_SUSPEND : BE_OPERATION_RESUME, &step);
+	if (!has_same_start(declared, envelope)) {
+		struct note *note =
+			add_note(plan, NOTE_START, declared->namespace_name, declared->category);
+
+		note->start_ns = envelope->period_start_ns;
+		note->declared_ns = declared->start_ns;
+	}
+}
+
+static void keep_other(struct plan *plan, const struct be_envelope *envelope)
+{
+	struct other *other;
+
+	plan->others = grow(plan->others, plan->other_count, sizeof *plan->others);
+	other = &plan->others[plan->other_count++];
+	*other = (struct other){
+		.namespace_name = texts_keep(plan->texts, envelope->namespace_name),
+		.category = texts_keep(plan->texts, envelope->category),
+		.limit = envelope->limit,
+		.spent = envelope->spent,
+		.committed = envelope->committed,
+		.has_commits = envelope->pending_commits > 0,
+	};
+	if (envelope->has_parent) {
+		other->parent_namespace = texts_keep(plan->texts, envelope->parent_namespace);
+		other->parent_category = texts_keep(plan->texts, envelope->parent_category);
+	}
+}
+
+static bool take_envelope(void *context, const struct be_envelope *envelope)
+{
+	struct planner *planner = context;
+	struct declared *declared = declaration_find(planner->declaration, envelope->namespace_name,
+						     envelope->category);
+
+	if (declared)
+		plan_existing(planner, declared, envelope);
+	else
+		keep_other(planner->plan, envelope);
+	return true;
+}
+
+static struct other *find_other(const struct plan *plan, const char *namespace_name,
+				const char *category)
+{
+	size_t low = 0, high = plan->other_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		struct other *other = &plan->others[middle];
+		int order = strcmp(other->namespace_name, namespace_name);
+
+		if (order == 0)
+			order = strcmp(other->category, category);
+		if (order == 0)
+			return other;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* ---- what is missing */
+
+/* How many envelopes are in the chain of this one, all of which is there or planned; TOO_DEEP where
+ * it is more than may be. */
 static unsigned depth(const struct planner *planner, const char *namespace_name,
 		      const char *category)
 {
 	unsigned count = 0;
 
-	/* Longer than any that is possible, so that the library's own limit is found to be
-	 * exceeded. */
-	while (category && count <= planner->declaration->count + BE_DEPTH_MAX) {
-		const struct be_envelope *there =
-			find_current(planner->plan, namespace_name, category);
+	while (category && count < TOO_DEEP) {
 		const struct declared *declared =
-			there ? NULL
-			      : find_declared(planner->declaration, namespace_name, category);
+			declaration_find(planner->declaration, namespace_name, category);
+		const struct other *other =
+			declared ? NULL : find_other(planner->plan, namespace_name, category);
 
-		if (!there && !declared)
-			return 0;
 		count++;
-		namespace_name = there ? there->parent_namespace : declared->parent_namespace;
-		category = there ? (there->has_parent ? there->parent_category : NULL)
-				 : declared->parent_category;
+		if (!declared && !other)
+			break;
+		namespace_name = declared ? declared->parent_namespace : other->parent_namespace;
+		category = declared ? declared->parent_category : other->parent_category;
 	}
-	return category ? 0 : count;
+	return count;
 }
 
-static bool parent_is_ready(const struct planner *planner, const struct declared *declared)
+static void add_creation(struct planner *planner, struct declared *declared)
 {
-	const struct declared *parent;
+	struct step step = {declared, 0, 0};
+	struct be_envelope_change *change = add(planner->plan, BE_OPERATION_CREATE, &step);
+	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
-	if (!declared->parent_category ||
-	    find_current(planner->plan, declared->parent_namespace, declared->parent_category))
-		return true;
-	parent = find_declared(planner->declaration, declared->parent_namespace,
-			       declared->parent_category);
-	return parent && planner->created[parent - planner->declaration->envelopes];
-}
-
-/* Says why this one's parent never became ready; nothing where that is the fault of an ancestor. */
-static void complain_of_parent(struct planner *planner, const struct declared *declared)
-{
-	const struct declared *up = declared;
-
-	if (!find_declared(planner->declaration, declared->parent_namespace,
-			   declared->parent_category)) {
+	options.suspended = declared->suspended;
+	options.parent_namespace = declared->parent_namespace;
+	options.parent_category = declared->parent_category;
+	options.period_start_ns = declared->start_ns;
+	change->period = (enum be_period)declared->period;
+	change->options = keep_options(planner->plan, &options);
+	declared->is_created = true;
+	declaration_find_namespace(planner->declaration, declared->namespace_name)->makes_new =
+		true;
+	if (depth(planner, declared->namespace_name, declared->category) > BE_DEPTH_MAX)
 		declaration_complain(planner->declaration, declared->parent_at,
-				     "the parent of '%s' is neither there nor declared",
-				     declared->category);
-		return;
-	}
-	for (size_t steps = 0; up && up->parent_category && steps < planner->declaration->count;
-	     steps++) {
-		up = find_declared(planner->declaration, up->parent_namespace, up->parent_category);
-		if (up == declared) {
-			declaration_complain(planner->declaration, declared->parent_at,
-					     "'%s' would be its own ancestor", declared->category);
-			return;
-		}
-	}
+				     "'%s' would be in a chain of more than %d envelopes",
+				     declared->category, BE_DEPTH_MAX);
 }
 
-/* Creates what is missing, parents before their children. */
-static void plan_missing(struct planner *planner)
+/* The parent of one that is missing, if that is missing, too, and declared. *is_lost: it is neither
+ * there nor declared. */
+static struct declared *missing_parent(const struct planner *planner,
+				       const struct declared *declared, bool *is_lost)
+{
+	struct declared *parent;
+
+	*is_lost = false;
+	if (!declared->parent_category)
+		return NULL;
+	parent = declaration_find(planner->declaration, declared->parent_namespace,
+				  declared->parent_category);
+	if (parent)
+		return parent->is_there || parent->is_created ? NULL : parent;
+	*is_lost =
+		!find_other(planner->plan, declared->parent_namespace, declared->parent_category);
+	return NULL;
+}
+
+/* Creates one that is missing, its ancestors first. Those whose chain does not end, in a loop or
+ * where nothing is, are left out with a complaint. */
+static void plan_missing_one(struct planner *planner, struct declared *declared)
 {
 	struct declaration *declaration = planner->declaration;
-	bool progress = true;
+	struct declared **chain = NULL, *up = declared;
+	size_t count = 0;
+	bool is_lost = false;
 
-	while (progress) {
-		progress = false;
-		for (size_t i = 0; i < declaration->count; i++) {
-			const struct declared *declared = &declaration->envelopes[i];
-
-			if (planner->created[i] ||
-			    find_current(planner->plan, declared->namespace_name,
-					 declared->category) ||
-			    !parent_is_ready(planner, declared))
-				continue;
-			if (depth(planner, declared->namespace_name, declared->category) >
-			    BE_DEPTH_MAX)
-				declaration_complain(
-					declaration, declared->parent_at,
-					"'%s' would be in a chain of more than %d envelopes",
-					declared->category, BE_DEPTH_MAX);
-			add_creation(planner->plan, declared);
-			planner->created[i] = progress = true;
-		}
+	while (up && !up->is_looked_at) {
+		chain = grow(chain, count, sizeof(struct declared *));
+		chain[count++] = up;
+		up->is_looked_at = true;
+		up = missing_parent(planner, up, &is_lost);
 	}
-	for (size_t i = 0; i < declaration->count; i++) {
-		const struct declared *declared = &declaration->envelopes[i];
+	if (is_lost)
+		declaration_complain(declaration, chain[count - 1]->parent_at,
+				     "the parent of '%s' is neither there nor declared",
+				     chain[count - 1]->category);
+	/* It was met before: in this chain, or in one that came to nothing. */
+	for (size_t i = 0; up && i < count; i++)
+		if (chain[i] == up)
+			for (size_t j = i; j < count; j++)
+				declaration_complain(declaration, chain[j]->parent_at,
+						     "'%s' would be its own ancestor",
+						     chain[j]->category);
+	for (size_t i = count; !is_lost && !up && i > 0; i--)
+		add_creation(planner, chain[i - 1]);
+	free(chain);
+}
 
-		if (!planner->created[i] &&
-		    !find_current(planner->plan, declared->namespace_name, declared->category))
-			complain_of_parent(planner, declared);
+static void plan_missing(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->declaration->count; i++) {
+		struct declared *declared = &planner->declaration->envelopes[i];
+
+		if (!declared->is_there && !declared->is_looked_at)
+			plan_missing_one(planner, declared);
 	}
 }
 
 /* ---- removal */
 
-static bool is_to_be_removed(const struct planner *planner, const struct be_envelope *envelope)
-{
-	bool declares_some = false;
-
-	for (size_t i = 0; i < planner->declaration->count; i++) {
-		const struct declared *declared = &planner->declaration->envelopes[i];
-
-		if (strcmp(declared->namespace_name, envelope->namespace_name) != 0)
-			continue;
-		if (strcmp(declared->category, envelope->category) == 0)
-			return false;
-		declares_some = true;
-	}
-	return declares_some;
-}
-
-static bool is_parent(const struct be_envelope *envelope, const char *namespace_name,
-		      const char *category)
-{
-	return category && strcmp(envelope->namespace_name, namespace_name) == 0 &&
-	       strcmp(envelope->category, category) == 0;
-}
-
 /* Complains when something will stay that is below this one, or holds money in it. */
-static void check_removal(struct planner *planner, const struct be_envelope *envelope,
-			  const bool *removed)
+static void check_removal(struct planner *planner, const struct other *other)
 {
-	const struct plan *plan = planner->plan;
-	const struct declaration *declaration = planner->declaration;
-	char *label = answer_label(envelope->namespace_name, envelope->category);
-	const char *child = NULL;
+	char *label = answer_label(other->namespace_name, other->category);
 
-	for (size_t i = 0; i < plan->current_count && !child; i++)
-		if (!removed[i] && plan->current[i].has_parent &&
-		    is_parent(envelope, plan->current[i].parent_namespace,
-			      plan->current[i].parent_category))
-			child = plan->current[i].category;
-	for (size_t i = 0; i < declaration->count && !child; i++)
-		if (is_parent(envelope, declaration->envelopes[i].parent_namespace,
-			      declaration->envelopes[i].parent_category))
-			child = declaration->envelopes[i].category;
-	if (child)
+	if (other->stays_below)
 		declaration_complain(
 			planner->declaration, (struct mark){1, 1},
 			"'%s' is not declared, but cannot be removed: '%s' stays below it", label,
-			child);
-	else if (envelope->pending_commits > 0)
+			other->stays_below);
+	else if (other->has_commits)
 		declaration_complain(planner->declaration, (struct mark){1, 1},
 				     "'%s' is not declared, but cannot be removed: commits are "
 				     "pending against it",
@@ -296,67 +338,117 @@ static void check_removal(struct planner *planner, const struct be_envelope *env
 	free(label);
 }
 
+static void keep_parent(struct plan *plan, const char *parent_namespace,
+			const char *parent_category, const char *child)
+{
+	struct other *parent =
+		parent_category ? find_other(plan, parent_namespace, parent_category) : NULL;
+
+	if (parent && !parent->stays_below)
+		parent->stays_below = child;
+}
+
 /* Removes what is not declared, children before their parents. */
 static void plan_removal(struct planner *planner)
 {
+	const struct declaration *declaration = planner->declaration;
 	struct plan *plan = planner->plan;
-	bool *removed = calloc(plan->current_count + 1, sizeof *removed);
 
-	if (!removed)
-		tool_out_of_memory();
-	for (size_t i = 0; i < plan->current_count; i++)
-		removed[i] = is_to_be_removed(planner, &plan->current[i]);
+	for (size_t i = 0; i < plan->other_count; i++) {
+		struct other *other = &plan->others[i];
+
+		other->is_removed =
+			declaration_find_namespace(declaration, other->namespace_name) != NULL;
+		other->depth = (uint8_t)depth(planner, other->namespace_name, other->category);
+	}
+	for (size_t i = 0; i < plan->other_count; i++)
+		if (!plan->others[i].is_removed)
+			keep_parent(plan, plan->others[i].parent_namespace,
+				    plan->others[i].parent_category, plan->others[i].category);
+	for (size_t i = 0; i < declaration->count; i++)
+		keep_parent(plan, declaration->envelopes[i].parent_namespace,
+			    declaration->envelopes[i].parent_category,
+			    declaration->envelopes[i].category);
 	for (unsigned level = BE_DEPTH_MAX; level > 0; level--)
-		for (size_t i = 0; i < plan->current_count; i++) {
-			const struct be_envelope *envelope = &plan->current[i];
+		for (size_t i = 0; i < plan->other_count; i++) {
+			const struct other *other = &plan->others[i];
+			struct step step = {NULL, other->limit, other->spent};
+			struct be_envelope_change *change;
 
-			if (!removed[i] ||
-			    depth(planner, envelope->namespace_name, envelope->category) != level)
+			if (!other->is_removed || other->depth != level)
 				continue;
-			check_removal(planner, envelope, removed);
-			add(plan, BE_OPERATION_REMOVE, NULL, envelope);
+			check_removal(planner, other);
+			change = add(plan, BE_OPERATION_REMOVE, &step);
+			change->namespace_name = other->namespace_name;
+			change->category = other->category;
 		}
-	free(removed);
+}
+
+/* An envelope that was given another name in the file begins anew, and what was spent under the old
+ * one stays there. */
+static void note_what_is_left(struct planner *planner)
+{
+	struct plan *plan = planner->plan;
+
+	for (size_t i = 0; i < plan->other_count; i++) {
+		const struct other *other = &plan->others[i];
+		const struct declared *first =
+			declaration_find_namespace(planner->declaration, other->namespace_name);
+		struct note *note;
+
+		if (!first || !first->makes_new || other->is_removed ||
+		    (other->spent == 0 && other->committed == 0))
+			continue;
+		note = add_note(plan, NOTE_LEFT, other->namespace_name, other->category);
+		note->limit = other->limit;
+		note->spent = other->spent;
+		note->committed = other->committed;
+	}
 }
 
 /* ---- all together */
+
+/* As if it had not been compared with anything yet. */
+static void forget(struct declaration *declaration)
+{
+	for (size_t i = 0; i < declaration->count; i++) {
+		struct declared *declared = &declaration->envelopes[i];
+
+		declared->is_there = declared->is_created = declared->is_looked_at =
+			declared->makes_new = false;
+	}
+}
 
 enum be_status plan_make(struct plan *plan, struct declaration *declaration,
 			 struct be_enforcer *handle, bool prune)
 {
 	struct planner planner = {.plan = plan, .declaration = declaration};
 	enum be_status status = BE_OK;
-	size_t most;
 
-	*plan = (struct plan){.count = 0};
+	*plan = (struct plan){.texts = texts_make()};
+	forget(declaration);
 	if (handle)
-		status = be_envelopes_each(handle, NULL, copy_envelope, plan);
+		status = be_envelopes_each(handle, NULL, take_envelope, &planner);
 	if (status != BE_OK)
 		return status;
-	most = 2 * declaration->count + plan->current_count + 1;
-	plan->steps = calloc(most, sizeof *plan->steps);
-	plan->changes = calloc(most, sizeof *plan->changes);
-	planner.created = calloc(declaration->count + 1, sizeof *planner.created);
-	if (!plan->steps || !plan->changes || !planner.created)
-		tool_out_of_memory();
-	for (size_t i = 0; i < declaration->count; i++) {
-		const struct declared *declared = &declaration->envelopes[i];
-		const struct be_envelope *envelope =
-			find_current(plan, declared->namespace_name, declared->category);
-
-		if (envelope)
-			plan_existing(&planner, declared, envelope);
-	}
 	plan_missing(&planner);
 	if (prune)
 		plan_removal(&planner);
-	free(planner.created);
+	note_what_is_left(&planner);
 	return BE_OK;
 }
 
 void plan_free(struct plan *plan)
 {
-	free(plan->current);
-	free(plan->steps);
+	while (plan->options) {
+		struct options_block *before = plan->options->before;
+
+		free(plan->options);
+		plan->options = before;
+	}
 	free(plan->changes);
+	free(plan->steps);
+	free(plan->notes);
+	free(plan->others);
+	texts_free(plan->texts);
 }

@@ -31,6 +31,7 @@ _budget_enforcer() {
 	case $before in
 	--period) words='hourly daily weekly monthly total' ;;
 	--durability) words='full process' ;;
+	--death-signal) words='TERM KILL none' ;;
 	--ttl) words='30m 1h 1d none' ;;
 	*)
 		case ${program##*/}:$word in
