@@ -2,9 +2,14 @@
 /*
  * The per-process table of open environments: the one piece of global state in the library.
  *
- * Locks: `table_lock` covers the table and every opening and closing. The fork handlers hold it
- * across fork(), so that a child finds the table whole. Within it the file be-owners has its
- * opening lock, which lets one process make what is new; LMDB's locks come last.
+ * An entry is either in use by handles, or kept for its registration, or busy: one thread opens or
+ * closes it, and owns all of it meanwhile but the table's part. Other threads that want it wait for
+ * `changed`; those that want another environment do not.
+ *
+ * Locks: `table_lock` covers the table, and nothing that waits for another process is done under
+ * it: such a process may have been stopped. The fork handlers hold it across fork(), so that a
+ * child finds the table whole; what is busy then is its parent's, as is all else in the table. The
+ * locks that opening takes are in opening.c.
  *
  * An environment of which the last handle is closed, while commits tied to this process are pending
  * or another thread holds the registration's hint, keeps its registration (its storage is closed):
@@ -14,9 +19,8 @@
 #include "environment/environment.h"
 
 #include "base/error.h"
+#include "environment/opening.h"
 #include "executor/group.h"
-#include "records/ledger.h"
-#include "sharing/boot.h"
 #include "sharing/counts.h"
 #include "storage/lmdb.h"
 
@@ -31,6 +35,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* something is busy no longer */
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static struct environment *table;
 static struct environment *left; /* by release_inherited() */
@@ -48,14 +53,12 @@ static void after_fork_in_parent(void)
 	pthread_mutex_unlock(&table_lock);
 }
 
-/* Everything in the table is the parent's. Its locks must not outlive it through our copies of the
- * descriptors; the rest is freed when this process next opens something, outside a fork handler. */
+/* Everything in the table is the parent's, and is freed when this process next opens something,
+ * outside a fork handler. Nobody waits here for what its threads were doing. */
 static void after_fork_in_child(void)
 {
 	atomic_fetch_add_explicit(&environment_fork_generation, 1, memory_order_release);
-	for (struct environment *one = table; one; one = one->next)
-		if (one->owners)
-			owners_disown(one->owners);
+	pthread_cond_init(&changed, NULL);
 	pthread_mutex_unlock(&table_lock);
 }
 
@@ -107,10 +110,8 @@ static struct environment *find_environment(const struct stat *about)
  * directory. When that was removed after all was closed, what it stood for has gone, too, and it is
  * not found again. */
 static struct environment *find_usable(const struct shared_directory *directory,
-				       const struct stat *about)
+				       struct environment *found)
 {
-	struct environment *found = find_environment(about);
-
 	if (!found || found->references > 0 || owners_are_in(found->owners, directory))
 		return found;
 	found->device = 0;
@@ -171,173 +172,6 @@ static enum be_status open_directory(const struct environment_settings *settings
 	return status == BE_OK ? shared_directory_open(settings->path, directory) : status;
 }
 
-static enum be_status make_header(const struct environment_settings *settings,
-				  struct environment *environment)
-{
-	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, environment->storage, true);
-
-	if (status != BE_OK)
-		return status;
-	status = ledger_header(&ledger);
-	if (status == BE_NOT_AN_ENVIRONMENT)
-		status = ledger_initialise(&ledger, settings->now_ns);
-	if (status != BE_OK) {
-		ledger_abort(&ledger);
-		return status;
-	}
-	error_clear();
-	return ledger_commit(&ledger, 0);
-}
-
-/* Makes the header when the storage is new. */
-static enum be_status settle_header(const struct environment_settings *settings,
-				    struct environment *environment)
-{
-	struct header header;
-	enum be_status status = ledger_read_header(environment->storage, false, &header);
-
-	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
-		return status;
-	error_clear();
-	if (environment->directory)
-		counts_remove(environment->directory);
-	status = group_lock(environment->group, environment->storage);
-	if (status != BE_OK)
-		return status;
-	status = make_header(settings, environment);
-	group_unlock(environment->group, status);
-	return status;
-}
-
-/* Storages over LMDB are opened flushing; in process durability that ends here. */
-static enum be_status settle_durability(const struct environment_settings *settings,
-					struct environment *environment, bool is_marked)
-{
-	enum be_status status = BE_OK;
-
-	if (environment->read_only)
-		return BE_OK;
-	if (settings->durability == BE_DURABILITY_PROCESS) {
-		if (!is_marked)
-			status = boot_mark(environment->directory, settings->mode);
-		return status == BE_OK ? lmdb_storage_stop_flushing(environment->lmdb) : status;
-	}
-	if (is_marked)
-		status = lmdb_storage_flush(environment->lmdb);
-	return status == BE_OK && is_marked ? boot_unmark(environment->directory) : status;
-}
-
-static enum be_status open_owners(const struct environment_settings *settings,
-				  struct environment *environment)
-{
-	bool kept = environment->owners != NULL; /* from an earlier opening by this process */
-
-	if (environment->read_only)
-		return kept ? BE_OK
-			    : owners_open_read_only(environment->directory, &environment->owners);
-	if (kept)
-		return owners_reopen(environment->owners, settings->durability);
-	return owners_open(environment->directory, settings->mode, settings->durability,
-			   &environment->owners);
-}
-
-/* Opens the storage in a directory that this process has not open. */
-static enum be_status open_storage(const struct environment_settings *settings,
-				   struct environment *environment)
-{
-	struct lmdb_settings lmdb = {
-		.path = settings->path,
-		.create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY)),
-		.read_only = environment->read_only,
-		.sync = true,
-		.mode = settings->mode,
-		.map_size = settings->map_size,
-	};
-	bool is_marked;
-	enum be_status status = boot_check(environment->directory, &is_marked);
-
-	if (status == BE_OK)
-		status = lmdb_storage_open(&lmdb, &environment->lmdb);
-	if (status != BE_OK)
-		return status;
-	environment->storage = lmdb_storage_interface(environment->lmdb);
-	status = settle_header(settings, environment);
-	if (status == BE_OK)
-		status = settle_durability(settings, environment, is_marked);
-	if (status != BE_OK) {
-		error_name_path(settings->path);
-		lmdb_storage_close(environment->lmdb);
-		environment->lmdb = NULL;
-		environment->storage = NULL;
-	}
-	return status;
-}
-
-/* Before anything is made in a directory that no pool has used yet: is it fit for an environment?
- * When somebody else begins at the same moment, his half-made files are not judged: that is left to
- * the storage, which looks under the opening lock. */
-static enum be_status examine_directory(const struct environment_settings *settings,
-					const struct shared_directory *directory)
-{
-	bool may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY));
-	bool is_marked;
-	enum be_status status = boot_check(directory, &is_marked);
-
-	if (status == BE_OK)
-		status = lmdb_storage_examine(settings->path, may_create);
-	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(directory)) {
-		error_clear();
-		return BE_OK;
-	}
-	return status;
-}
-
-static void close_group(struct environment *environment)
-{
-	if (environment->group)
-		group_close(environment->group);
-	environment->group = NULL;
-}
-
-static enum be_status open_new(const struct environment_settings *settings,
-			       struct environment *environment)
-{
-	enum be_status status;
-	bool kept = environment->owners != NULL;
-
-	environment->read_only = settings->flags & BE_OPEN_READ_ONLY;
-	environment->direct = settings->flags & BE_OPEN_DIRECT;
-	environment->durability = settings->durability;
-	environment->fork_generation = environment_fork_generation;
-	status = owners_exist(environment->directory)
-			 ? BE_OK
-			 : examine_directory(settings, environment->directory);
-	if (status == BE_OK)
-		status = open_owners(settings, environment);
-	if (status != BE_OK)
-		return status;
-	if (!environment->read_only)
-		status = group_open(environment->directory, settings->mode,
-				    owners_were_alone(environment->owners), environment->owners,
-				    &environment->group);
-	if (status == BE_OK)
-		status = open_storage(settings, environment);
-	if (status == BE_OK)
-		environment->counts = environment->read_only
-					      ? counts_open_read_only(environment->directory)
-					      : counts_open(environment->directory, settings->mode);
-	if (status != BE_OK) {
-		close_group(environment);
-		/* With the opening lock: what is half made must not count as in use. */
-		if (environment->owners && !kept && owners_close(environment->owners))
-			environment->owners = NULL;
-	}
-	if (!environment->read_only && environment->owners)
-		owners_opened(environment->owners);
-	return status;
-}
-
 /* Counts one more user of what is open, if it is open in a way that suits. */
 static enum be_status share(const struct environment_settings *settings,
 			    struct environment *environment)
@@ -365,12 +199,15 @@ static void free_environment(struct environment *environment)
 	free(environment);
 }
 
-/* Finds the environment in a directory, or makes it, with no references. NULL: out of memory. Takes
- * the directory over. */
+/* Finds the environment in a directory, or makes it, with no references; waits while another thread
+ * opens or closes it. NULL: out of memory. Takes the directory over. */
 static struct environment *take_place(struct shared_directory *directory, const struct stat *about)
 {
-	struct environment *found = find_usable(directory, about);
+	struct environment *found;
 
+	while ((found = find_environment(about)) && found->busy)
+		pthread_cond_wait(&changed, &table_lock);
+	found = find_usable(directory, found);
 	if (found) {
 		shared_directory_close(directory);
 		return found;
@@ -383,9 +220,42 @@ static struct environment *take_place(struct shared_directory *directory, const 
 	found->directory = directory;
 	found->device = about->st_dev;
 	found->inode = about->st_ino;
+	found->fork_generation = environment_fork_generation;
 	found->next = table;
 	table = found;
 	return found;
+}
+
+/* The table is not held while it is opened. */
+static enum be_status open_entry(const struct environment_settings *settings,
+				 struct environment *environment)
+{
+	enum be_status status;
+
+	environment->busy = true;
+	pthread_mutex_unlock(&table_lock);
+	status = opening_run(settings, environment);
+	pthread_mutex_lock(&table_lock);
+	environment->busy = false;
+	pthread_cond_broadcast(&changed);
+	if (status == BE_OK)
+		environment->references = 1;
+	else if (!environment->owners)
+		free_environment(environment);
+	return status;
+}
+
+/* The same to close it. */
+static void close_entry(struct environment *environment)
+{
+	environment->busy = true;
+	pthread_mutex_unlock(&table_lock);
+	opening_undo(environment);
+	pthread_mutex_lock(&table_lock);
+	environment->busy = false;
+	pthread_cond_broadcast(&changed);
+	if (!environment->owners)
+		free_environment(environment);
 }
 
 static enum be_status open_path(const struct environment_settings *settings,
@@ -402,22 +272,17 @@ static enum be_status open_path(const struct environment_settings *settings,
 		shared_directory_close(directory);
 		return error_path(errno, settings->path);
 	}
+	pthread_mutex_lock(&table_lock);
 	found = take_place(directory, &about);
 	if (!found)
-		return error_set(BE_NO_MEMORY, "out of memory");
-	if (found->references > 0) {
+		status = error_set(BE_NO_MEMORY, "out of memory");
+	else if (found->references > 0)
 		status = share(settings, found);
-		if (status == BE_OK)
-			*environment = found;
-		return status;
-	}
-	status = open_new(settings, found);
-	if (status == BE_OK) {
-		found->references = 1;
+	else
+		status = open_entry(settings, found);
+	pthread_mutex_unlock(&table_lock);
+	if (status == BE_OK)
 		*environment = found;
-	} else if (!found->owners) {
-		free_environment(found);
-	}
 	return status;
 }
 
@@ -434,7 +299,7 @@ static enum be_status open_given(const struct environment_settings *settings,
 	made->read_only = settings->flags & BE_OPEN_READ_ONLY;
 	made->is_given = true;
 	made->references = 1;
-	status = settle_header(settings, made);
+	status = opening_settle_header(settings, made);
 	if (status != BE_OK) {
 		free(made);
 		return status;
@@ -453,58 +318,19 @@ enum be_status environment_open(const struct environment_settings *settings,
 		return open_given(settings, environment);
 	pthread_once(&handlers_once, install_handlers);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	pthread_mutex_lock(&table_lock);
 	status = open_path(settings, environment);
-	pthread_mutex_unlock(&table_lock);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
 }
 
 /* ---- closing */
 
-/* Is a commit pending that this process made? Even a detached one asks whether its owner lives. */
-static bool holds_commits(struct environment *environment)
-{
-	struct owner self = owners_self(environment->owners);
-	uint64_t first = owners_first_commit(environment->owners, &self);
-	struct commit commit = {.id = first - 1};
-	struct ledger ledger;
-	bool holds = false;
-	int found;
-
-	if (first == 0)
-		return false;
-	if (ledger_begin(&ledger, environment->storage, false) != BE_OK)
-		return true;
-	while (!holds &&
-	       (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
-		holds = found < 0 || (commit.owner.generation == self.generation &&
-				      commit.owner.slot == self.slot);
-	ledger_abort(&ledger);
-	return holds;
-}
-
-static void close_path(struct environment *environment)
-{
-	bool keep = environment->owners && !environment->read_only && holds_commits(environment);
-
-	close_group(environment);
-	counts_close(environment->counts);
-	environment->counts = NULL;
-	lmdb_storage_close(environment->lmdb);
-	environment->lmdb = NULL;
-	environment->storage = NULL;
-	if (environment->owners && (keep || !owners_close(environment->owners)))
-		return;
-	free_environment(environment);
-}
-
 static void drop(struct environment *environment)
 {
 	if (--environment->references > 0)
 		return;
 	if (environment_is_ours(environment))
-		close_path(environment);
+		close_entry(environment);
 	else
 		release_inherited(environment);
 }
@@ -526,24 +352,82 @@ void environment_close(struct environment *environment)
 
 /* ---- fork children */
 
+/* A child opens what its parent had open in the way in which its parent had it, whichever handle it
+ * uses first, and nothing else in its place. */
+static struct environment_settings as_inherited(const struct environment_settings *settings,
+						const struct environment *inherited)
+{
+	struct environment_settings same = *settings;
+
+	same.flags = BE_OPEN_EXISTING | (inherited->read_only ? BE_OPEN_READ_ONLY : 0) |
+		     (inherited->direct ? BE_OPEN_DIRECT : 0);
+	same.durability = inherited->durability;
+	same.mode = inherited->mode;
+	same.map_size = inherited->map_size;
+	same.data_device = inherited->data_device;
+	same.data_inode = inherited->data_inode;
+	return same;
+}
+
+static enum be_status open_inherited(const struct environment_settings *settings,
+				     const struct environment *inherited,
+				     struct environment **opened)
+{
+	struct environment_settings same = as_inherited(settings, inherited);
+	enum be_status status = open_path(&same, opened);
+
+	/* One that has given up its rights since it was forked can still look. */
+	if (status == BE_PERMISSION && settings->flags & BE_OPEN_READ_ONLY &&
+	    !inherited->read_only) {
+		error_clear();
+		same.flags |= BE_OPEN_READ_ONLY;
+		status = open_path(&same, opened);
+	}
+	return status;
+}
+
+/* Of several threads that use a handle first, one replaces its environment. */
+static void replace(_Atomic(struct environment *) *place, struct environment *inherited,
+		    struct environment *opened)
+{
+	struct environment *expected = inherited;
+
+	drop(atomic_compare_exchange_strong(place, &expected, opened) ? inherited : opened);
+}
+
 enum be_status environment_renew(const struct environment_settings *settings,
 				 _Atomic(struct environment *) *place)
 {
-	struct environment *inherited, *opened;
-	enum be_status status = BE_OK;
+	struct environment *inherited = atomic_load(place), *opened;
+	enum be_status status;
 	int cancel_state;
 
+	if (environment_is_ours(inherited))
+		return BE_OK;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	pthread_mutex_lock(&table_lock);
-	inherited = atomic_load(place);
-	if (!environment_is_ours(inherited)) {
-		status = open_path(settings, &opened);
-		if (status == BE_OK) {
-			atomic_store(place, opened);
-			drop(inherited);
-		}
+	status = open_inherited(settings, inherited, &opened);
+	if (status == BE_OK) {
+		pthread_mutex_lock(&table_lock);
+		replace(place, inherited, opened);
+		pthread_mutex_unlock(&table_lock);
 	}
-	pthread_mutex_unlock(&table_lock);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
+}
+
+/* ---- who is alive, seen by a reader */
+
+struct owners *environment_owners(struct environment *environment)
+{
+	struct owners *found = environment->owners, *none = NULL;
+
+	if (found || !environment->directory)
+		return found;
+	if (owners_open_read_only(environment->directory, &found) != BE_OK)
+		error_clear();
+	if (found && !atomic_compare_exchange_strong(&environment->owners, &none, found)) {
+		owners_abandon(found);
+		found = none;
+	}
+	return found;
 }

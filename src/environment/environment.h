@@ -23,17 +23,22 @@ struct environment {
 	const struct be_storage *storage;
 	struct shared_directory *directory; /* NULL: the storage is the caller's */
 	struct lmdb_storage *lmdb;          /* NULL likewise */
-	struct owners *owners; /* NULL likewise, and when read-only and the pool has never run */
-	struct group *group;   /* NULL with owners, and when read-only */
-	struct counts *counts; /* NULL with lmdb, and when its file cannot be used */
-	bool direct;           /* do without group commit */
+	_Atomic(struct owners *) owners;    /* NULL likewise; readers: see environment_owners() */
+	struct group *group;                /* NULL with owners, and when read-only */
+	struct counts *counts;              /* NULL with lmdb, and when its file cannot be used */
+	bool direct;                        /* do without group commit */
 	bool read_only;
 	enum be_durability durability;
+	mode_t mode;
+	uint64_t map_size;
+	dev_t data_device; /* of the open data.mdb */
+	ino_t data_inode;
 	bool is_given; /* the storage is the caller's: not in the table, and fork is his affair */
 	uint64_t fork_generation;
 
 	/* The table's, under its lock. */
 	unsigned references;
+	bool busy; /* a thread opens or closes it */
 	dev_t device;
 	ino_t inode;
 	struct environment *next;
@@ -47,6 +52,8 @@ struct environment_settings {
 	mode_t mode;
 	uint64_t map_size;
 	int64_t now_ns;
+	dev_t data_device; /* inode 0: whatever there is. Else BE_NOT_FOUND unless data.mdb is this one */
+	ino_t data_inode;
 };
 
 /* Opens, or counts one more user of what this process has open. The statuses are those of
@@ -62,6 +69,12 @@ void environment_close(struct environment *environment);
  * whichever thread comes first. */
 enum be_status environment_renew(const struct environment_settings *settings,
 				 _Atomic(struct environment *) *place);
+
+/* The owners as the environment's own file be-owners has them; NULL for a storage of the caller's,
+ * and while nobody has had the environment open to write since it was made or restored, or since
+ * the machine went down: then nobody who is named in a commit lives. One that looks from before that
+ * looks for the file again with each call. */
+struct owners *environment_owners(struct environment *environment);
 
 /* Raised in every fork child. */
 extern _Atomic uint64_t environment_fork_generation;

@@ -9,6 +9,7 @@
  */
 #include "sharing/owner.h"
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "sharing/boot.h"
 
@@ -54,7 +55,7 @@ _Static_assert(sizeof(struct slot) == 64, "one slot per cache line");
 _Static_assert(sizeof(struct owners_file) == 4096 + 64 * OWNER_SLOTS, "layout of be-owners");
 
 struct owners {
-	int fd;
+	struct descriptor file_locks; /* carries all locks; another one is mapped */
 	bool is_alone;
 	bool registered;
 	uint32_t slot;
@@ -163,7 +164,7 @@ static enum be_status accept_file(struct owners *owners, bool read_only)
 		error_clear(); /* then all files count as of one boot */
 	if (file->magic == OWNERS_MAGIC && strncmp(file->boot_id, id, sizeof id) == 0)
 		return BE_OK;
-	if (read_only ? lock_is_held(owners->fd, 0, OWNER_SLOTS) : !owners->is_alone)
+	if (read_only ? lock_is_held(owners->file_locks.fd, 0, OWNER_SLOTS) : !owners->is_alone)
 		return damaged(owners);
 	if (read_only)
 		return BE_NOT_FOUND;
@@ -181,11 +182,11 @@ static enum be_status map_file(struct owners *owners, const struct shared_direct
 	void *map;
 	int fd;
 
-	if (read_only && fstat(owners->fd, &about) == 0 &&
+	if (read_only && fstat(owners->file_locks.fd, &about) == 0 &&
 	    (size_t)about.st_size < sizeof(struct owners_file))
 		return BE_NOT_FOUND;
 	if (owners->is_alone)
-		status = shared_file_allocate(directory, OWNERS_FILE, owners->fd,
+		status = shared_file_allocate(directory, OWNERS_FILE, owners->file_locks.fd,
 					      sizeof(struct owners_file));
 	if (status != BE_OK)
 		return status;
@@ -196,7 +197,7 @@ static enum be_status map_file(struct owners *owners, const struct shared_direct
 				  0, &fd);
 	if (status != BE_OK)
 		return status;
-	if (shared_file_is_named(directory, OWNERS_FILE, owners->fd) &&
+	if (shared_file_is_named(directory, OWNERS_FILE, owners->file_locks.fd) &&
 	    shared_file_is_named(directory, OWNERS_FILE, fd))
 		status = shared_file_map(directory, OWNERS_FILE, fd, sizeof(struct owners_file),
 					 !read_only, &map);
@@ -221,8 +222,11 @@ static enum be_status open_file(const struct shared_directory *directory, bool r
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
 	memcpy(made->path, path, size);
+	descriptors_hold_forks();
 	status = shared_file_open(directory, OWNERS_FILE, read_only ? SHARED_LOOK : SHARED_MAKE,
-				  mode, &made->fd);
+				  mode, &made->file_locks.fd);
+	descriptor_note(&made->file_locks);
+	descriptors_let_forks();
 	if (status == BE_OK)
 		*owners = made;
 	else
@@ -234,8 +238,7 @@ static void discard(struct owners *owners)
 {
 	if (owners->file)
 		munmap(owners->file, sizeof *owners->file);
-	if (owners->fd >= 0)
-		close(owners->fd);
+	descriptor_close(&owners->file_locks);
 	free(owners);
 }
 
@@ -253,17 +256,17 @@ static uint64_t own_pid_namespace(void)
  * one before him had been given a processor, opened, and let go. */
 static enum be_status lock_opening(struct owners *owners)
 {
-	int rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
+	int rc = lock_wait(owners->file_locks.fd, F_RDLCK, OPENING_BYTE);
 
-	owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+	owners->is_alone = !lock_is_held(owners->file_locks.fd, 0, OWNER_SLOTS);
 	if (rc == 0 && owners->is_alone) {
 		/* Of two that kept their share and waited to be alone with it, neither would get
 		 * it. */
-		lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
-		rc = lock_wait(owners->fd, F_WRLCK, OPENING_BYTE);
-		owners->is_alone = !lock_is_held(owners->fd, 0, OWNER_SLOTS);
+		lock_wait(owners->file_locks.fd, F_UNLCK, OPENING_BYTE);
+		rc = lock_wait(owners->file_locks.fd, F_WRLCK, OPENING_BYTE);
+		owners->is_alone = !lock_is_held(owners->file_locks.fd, 0, OWNER_SLOTS);
 		if (rc == 0 && !owners->is_alone)
-			rc = lock_wait(owners->fd, F_RDLCK, OPENING_BYTE);
+			rc = lock_wait(owners->file_locks.fd, F_RDLCK, OPENING_BYTE);
 	}
 	if (rc < 0)
 		return error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", owners->path);
@@ -306,11 +309,12 @@ static enum be_status refuse_second_copy(struct owners *owners)
 	struct owners_file *file = owners->file;
 	struct flock looking = lock_of(F_WRLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
 	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
-	bool found = fcntl(owners->fd, F_OFD_GETLK, &looking) < 0 || looking.l_type != F_UNLCK;
+	bool found = fcntl(owners->file_locks.fd, F_OFD_GETLK, &looking) < 0 ||
+		     looking.l_type != F_UNLCK;
 
 	for (uint32_t i = 0; i < used && !found; i++)
 		found = file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
-			lock_is_held(owners->fd, i, 1);
+			lock_is_held(owners->file_locks.fd, i, 1);
 	if (!found)
 		return BE_OK;
 	return error_set(
@@ -335,11 +339,11 @@ static enum be_status take_slot(struct owners *owners)
 	for (uint32_t i = 0; i < OWNER_SLOTS; i++) {
 		struct slot *slot = &file->slots[i];
 
-		if (slot->generation != 0 || !lock_try(owners->fd, i))
+		if (slot->generation != 0 || !lock_try(owners->file_locks.fd, i))
 			continue;
 		/* Another may have taken it, and died, since. */
 		if (slot->generation != 0) {
-			lock_wait(owners->fd, F_UNLCK, i);
+			lock_wait(owners->file_locks.fd, F_UNLCK, i);
 			continue;
 		}
 		owners->slot = i;
@@ -361,9 +365,9 @@ static enum be_status take_slot(struct owners *owners)
  * one. */
 static bool is_usable(struct owners *owners, const struct shared_directory *directory)
 {
-	if (!shared_file_is_named(directory, OWNERS_FILE, owners->fd))
+	if (!shared_file_is_named(directory, OWNERS_FILE, owners->file_locks.fd))
 		return false;
-	if (!owners->is_alone || shared_file_begins(owners->fd, OWNERS_MAGIC))
+	if (!owners->is_alone || shared_file_begins(owners->file_locks.fd, OWNERS_MAGIC))
 		return true;
 	unlinkat(directory->fd, OWNERS_FILE, 0);
 	return false;
@@ -434,14 +438,14 @@ enum be_status owners_open_read_only(const struct shared_directory *directory,
 		return BE_OK;
 	}
 	if (status == BE_OK && made->file->pid_namespace != own_pid_namespace() &&
-	    lock_is_held(made->fd, 0, OWNER_SLOTS))
+	    lock_is_held(made->file_locks.fd, 0, OWNER_SLOTS))
 		status = error_set(BE_OTHER_PID_NAMESPACE,
 				   "%s: the environment is in use in another pid namespace "
 				   "(container): run this "
 				   "program there",
 				   made->path);
 	looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)made->pid, 1);
-	if (status == BE_OK && fcntl(made->fd, F_OFD_SETLK, &looking) < 0)
+	if (status == BE_OK && fcntl(made->file_locks.fd, F_OFD_SETLK, &looking) < 0)
 		status = error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", made->path);
 	if (status == BE_OK)
 		status = refuse_second_copy(made);
@@ -471,12 +475,17 @@ bool owners_exist(const struct shared_directory *directory)
 
 bool owners_are_in(const struct owners *owners, const struct shared_directory *directory)
 {
-	return shared_file_is_named(directory, OWNERS_FILE, owners->fd);
+	return shared_file_is_named(directory, OWNERS_FILE, owners->file_locks.fd);
 }
 
 void owners_opened(struct owners *owners)
 {
-	lock_wait(owners->fd, F_UNLCK, OPENING_BYTE);
+	lock_wait(owners->file_locks.fd, F_UNLCK, OPENING_BYTE);
+}
+
+bool owners_are_registered(const struct owners *owners)
+{
+	return owners->registered;
 }
 
 bool owners_were_alone(const struct owners *owners)
@@ -551,7 +560,7 @@ bool owners_alive(struct owners *owners, const struct owner *owner)
 	if (!owners_registered(owners, owner))
 		return false;
 	return (owners->registered && owner->slot == owners->slot) ||
-	       lock_is_held(owners->fd, owner->slot, 1);
+	       lock_is_held(owners->file_locks.fd, owner->slot, 1);
 }
 
 bool owners_alive_named(struct owners *owners, uint32_t slot, uint32_t generation)
@@ -609,13 +618,6 @@ void owners_forget(struct owners *owners, const struct owner *dead)
 }
 
 /* ---- fork */
-
-void owners_disown(struct owners *owners)
-{
-	if (owners->fd >= 0)
-		close(owners->fd);
-	owners->fd = -1;
-}
 
 void owners_abandon(struct owners *owners)
 {

@@ -61,6 +61,9 @@ bool owners_exist(const struct shared_directory *directory);
 /* Is the open file the one in `directory`, or has that been removed or replaced? */
 bool owners_are_in(const struct owners *owners, const struct shared_directory *directory);
 
+/* Did it register, rather than open to look only? */
+bool owners_are_registered(const struct owners *owners);
+
 /* True when no other process had the environment open when this one opened it; those who come wait
  * until it has been opened. */
 bool owners_were_alone(const struct owners *owners);
@@ -106,11 +109,8 @@ void owners_forget(struct owners *owners, const struct owner *dead);
  * registration must then stay. */
 bool owners_close(struct owners *owners);
 
-/* In a fork child: closes the descriptor, which would keep the parent's locks held after its death.
- * May be called in a fork handler. */
-void owners_disown(struct owners *owners);
-
-/* In a fork child, later: frees the rest. */
+/* Frees what is here without ending the registration, as a fork child does, whose copy of the
+ * descriptor was closed when it was forked; without one, it ends all. */
 void owners_abandon(struct owners *owners);
 
 #endif

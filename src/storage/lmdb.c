@@ -35,6 +35,7 @@
 
 #include "base/descriptor.h"
 #include "base/error.h"
+#include "base/shared_file.h"
 #include "storage/preflight.h"
 
 #include <errno.h>
@@ -950,6 +951,18 @@ enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
 {
 	return &storage->interface;
+}
+
+enum be_status lmdb_storage_stat(struct lmdb_storage *storage, struct stat *about)
+{
+	if (fstat(storage->data.fd, about) < 0)
+		return (enum be_status)storage_failed(storage, errno);
+	return BE_OK;
+}
+
+bool lmdb_storage_find(const struct shared_directory *directory, struct stat *about)
+{
+	return fstatat(directory->fd, "data.mdb", about, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage)

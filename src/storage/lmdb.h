@@ -10,6 +10,8 @@
 #include <sys/types.h>
 
 struct lmdb_storage;
+struct shared_directory;
+struct stat;
 
 struct lmdb_settings {
 	const char *path;  /* the directory; exists */
@@ -30,6 +32,10 @@ enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
 
 /* Its functions, valid until it is closed or abandoned. */
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
+
+/* About its data.mdb: the one that is open, and the one in a directory. */
+enum be_status lmdb_storage_stat(struct lmdb_storage *storage, struct stat *about);
+bool lmdb_storage_find(const struct shared_directory *directory, struct stat *about);
 
 /* From now on commits survive the death of processes, but not the loss of power. No write txn may
  * be open. */

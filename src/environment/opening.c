@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening as one protocol. A process comes in one of three roles:
+ *
+ *   looking   it only reads: it registers nowhere, makes nothing and excludes nobody;
+ *   joining   others have the environment open, so all that it needs is there;
+ *   first     nobody has it open: it makes what is missing, decides what must be the same for all,
+ *             and keeps others out from step 2 to the last one.
+ *
+ * Which of the last two it is, step 2 tells. One that returns, whose registration was kept when it
+ * closed the environment before (environment.c), takes that up in step 2, in whatever role.
+ *
+ *   step           looking                joining              first
+ *   1 examine      are there files that can be an environment's, if nobody has used them yet?
+ *   2 register     shows itself to other  takes a slot of be-owners, under its opening lock, which
+ *                  copies of the library  it lets go         | it keeps
+ *   3 meet         -                      maps be-group        makes it anew
+ *   4 open         opens the storage, alone with data.mdb if nobody else has it open (lmdb.c)
+ *   5 settle       -                      makes the header where it is missing, marks or flushes
+ *                                         for durability
+ *   6 count        maps be-counts, without which all goes on
+ *   7 let in       -                      -                    lets the opening lock go
+ *
+ * The way back undoes the steps that were made, from the last to the first: after a failure, and to
+ * close what is open. What is half made must not count as in use, so a registration ends before the
+ * opening lock does.
+ *
+ * Nothing here holds a lock of this process's: other threads go on, and may fork. What they fork
+ * has copies of our descriptors, but closes those that carry locks (base/descriptor.h).
+ */
+#include "environment/opening.h"
+
+#include "base/error.h"
+#include "base/shared_file.h"
+#include "executor/group.h"
+#include "records/ledger.h"
+#include "sharing/boot.h"
+#include "sharing/counts.h"
+#include "storage/lmdb.h"
+
+#include <sys/stat.h>
+
+enum role {
+	LOOKING,
+	JOINING,
+	FIRST,
+};
+
+struct opening {
+	const struct environment_settings *settings;
+	struct environment *environment;
+	enum role role;
+	bool may_create;
+	bool keeps;     /* the registration stays on the way back */
+	bool is_marked; /* be-boot says that something is not flushed */
+};
+
+/* ---- step 1: examine */
+
+static enum be_status another_place(const struct environment *environment)
+{
+	return error_set(
+		BE_NOT_FOUND,
+		"%s: the environment that was open when this process was forked is no "
+		"longer there, and another may have taken its place: close the handle, and "
+		"open what is to be used",
+		environment->directory->path);
+}
+
+/* A fork child is to go on with what its parent had open, and with nothing else. */
+static bool is_expected(const struct environment_settings *settings, const struct stat *data)
+{
+	return settings->data_inode == 0 ||
+	       (data->st_dev == settings->data_device && data->st_ino == settings->data_inode);
+}
+
+/* Before anything is done in another's directory. */
+static enum be_status recognise(const struct opening *opening)
+{
+	struct stat data;
+
+	if (opening->settings->data_inode == 0 ||
+	    (lmdb_storage_find(opening->environment->directory, &data) &&
+	     is_expected(opening->settings, &data)))
+		return BE_OK;
+	return another_place(opening->environment);
+}
+
+/* Before anything is made in a directory that no pool has used yet: is it fit for an environment?
+ * When another process begins at the same moment, its half-made files are not judged: that is left
+ * to the storage, which looks under the opening lock. */
+static enum be_status examine(struct opening *opening)
+{
+	const struct shared_directory *directory = opening->environment->directory;
+	enum be_status status = recognise(opening);
+	bool is_marked;
+
+	if (status != BE_OK || owners_exist(directory))
+		return status;
+	status = boot_check(directory, &is_marked);
+	if (status == BE_OK)
+		status = lmdb_storage_examine(opening->settings->path, opening->may_create);
+	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(directory)) {
+		error_clear();
+		return BE_OK;
+	}
+	return status;
+}
+
+/* ---- step 2: register */
+
+static enum be_status enlist(struct opening *opening)
+{
+	const struct environment_settings *settings = opening->settings;
+	struct environment *environment = opening->environment;
+	struct owners *owners = environment->owners;
+	enum be_status status = BE_OK;
+
+	opening->keeps = owners != NULL;
+	if (opening->role == LOOKING) {
+		if (!owners)
+			status = owners_open_read_only(environment->directory, &owners);
+	} else if (owners) {
+		status = owners_reopen(owners, settings->durability);
+	} else {
+		status = owners_open(environment->directory, settings->mode, settings->durability,
+				     &owners);
+	}
+	if (status != BE_OK)
+		return status;
+	environment->owners = owners;
+	if (opening->role != LOOKING && owners_were_alone(owners))
+		opening->role = FIRST;
+	return BE_OK;
+}
+
+/* Lets the opening lock go, which ends with the registration otherwise. */
+static enum be_status let_in(struct opening *opening)
+{
+	if (opening->role == FIRST)
+		owners_opened(opening->environment->owners);
+	return BE_OK;
+}
+
+static void leave(struct opening *opening)
+{
+	struct environment *environment = opening->environment;
+
+	if (!environment->owners)
+		return;
+	if (!opening->keeps && owners_close(environment->owners))
+		environment->owners = NULL;
+	else
+		let_in(opening);
+}
+
+/* ---- step 3: meet */
+
+static enum be_status open_group(struct opening *opening)
+{
+	struct environment *environment = opening->environment;
+
+	if (opening->role == LOOKING)
+		return BE_OK;
+	return group_open(environment->directory, opening->settings->mode, opening->role == FIRST,
+			  environment->owners, &environment->group);
+}
+
+static void close_group(struct opening *opening)
+{
+	if (opening->environment->group)
+		group_close(opening->environment->group);
+	opening->environment->group = NULL;
+}
+
+/* ---- step 4: open */
+
+static enum be_status open_storage(struct opening *opening)
+{
+	const struct environment_settings *settings = opening->settings;
+	struct environment *environment = opening->environment;
+	struct lmdb_settings lmdb = {
+		.path = settings->path,
+		.create = opening->may_create,
+		.read_only = environment->read_only,
+		.sync = true, /* until the durability is settled */
+		.mode = settings->mode,
+		.map_size = settings->map_size,
+	};
+	struct lmdb_storage *opened;
+	enum be_status status = boot_check(environment->directory, &opening->is_marked);
+
+	if (status == BE_OK)
+		status = lmdb_storage_open(&lmdb, &opened);
+	if (status != BE_OK)
+		return status;
+	environment->lmdb = opened;
+	environment->storage = lmdb_storage_interface(opened);
+	return BE_OK;
+}
+
+static void close_storage(struct opening *opening)
+{
+	lmdb_storage_close(opening->environment->lmdb);
+	opening->environment->lmdb = NULL;
+	opening->environment->storage = NULL;
+}
+
+/* ---- step 5: settle */
+
+static enum be_status make_header(const struct environment_settings *settings,
+				  struct environment *environment)
+{
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, environment->storage, true);
+
+	if (status != BE_OK)
+		return status;
+	status = ledger_header(&ledger);
+	if (status == BE_NOT_AN_ENVIRONMENT)
+		status = ledger_initialise(&ledger, settings->now_ns);
+	if (status != BE_OK) {
+		ledger_abort(&ledger);
+		return status;
+	}
+	error_clear();
+	return ledger_commit(&ledger, 0);
+}
+
+enum be_status opening_settle_header(const struct environment_settings *settings,
+				     struct environment *environment)
+{
+	struct header header;
+	enum be_status status = ledger_read_header(environment->storage, false, &header);
+
+	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
+		return status;
+	error_clear();
+	if (environment->directory)
+		counts_remove(environment->directory);
+	status = group_lock(environment->group, environment->storage);
+	if (status != BE_OK)
+		return status;
+	status = make_header(settings, environment);
+	group_unlock(environment->group, status);
+	return status;
+}
+
+/* The storage was opened flushing; in process durability that ends here. */
+static enum be_status settle_durability(const struct opening *opening)
+{
+	struct environment *environment = opening->environment;
+	enum be_status status = BE_OK;
+
+	if (opening->settings->durability == BE_DURABILITY_PROCESS) {
+		if (!opening->is_marked)
+			status = boot_mark(environment->directory, opening->settings->mode);
+		return status == BE_OK ? lmdb_storage_stop_flushing(environment->lmdb) : status;
+	}
+	if (opening->is_marked)
+		status = lmdb_storage_flush(environment->lmdb);
+	return status == BE_OK && opening->is_marked ? boot_unmark(environment->directory) : status;
+}
+
+static enum be_status settle(struct opening *opening)
+{
+	struct environment *environment = opening->environment;
+	enum be_status status;
+	struct stat data;
+
+	status = lmdb_storage_stat(environment->lmdb, &data);
+	if (status == BE_OK && !is_expected(opening->settings, &data))
+		status = another_place(environment);
+	environment->data_device = data.st_dev;
+	environment->data_inode = data.st_ino;
+	if (status == BE_OK)
+		status = opening_settle_header(opening->settings, environment);
+	if (status == BE_OK && opening->role != LOOKING)
+		status = settle_durability(opening);
+	if (status != BE_OK)
+		error_name_path(opening->settings->path);
+	return status;
+}
+
+/* ---- step 6: count */
+
+static enum be_status open_counts(struct opening *opening)
+{
+	struct environment *environment = opening->environment;
+
+	environment->counts =
+		opening->role == LOOKING
+			? counts_open_read_only(environment->directory)
+			: counts_open(environment->directory, opening->settings->mode);
+	return BE_OK;
+}
+
+static void close_counts(struct opening *opening)
+{
+	counts_close(opening->environment->counts);
+	opening->environment->counts = NULL;
+}
+
+/* ---- there and back */
+
+static const struct step {
+	enum be_status (*make)(struct opening *opening); /* leaves nothing behind when it fails */
+	void (*undo)(struct opening *opening);           /* NULL: nothing to undo */
+} steps[] = {
+	{examine, NULL},
+	{enlist, leave},
+	{open_group, close_group},
+	{open_storage, close_storage},
+	{settle, NULL},
+	{open_counts, close_counts},
+	{let_in, NULL},
+};
+
+enum {
+	STEPS = sizeof steps / sizeof *steps
+};
+
+static void go_back(struct opening *opening, size_t made)
+{
+	while (made-- > 0)
+		if (steps[made].undo)
+			steps[made].undo(opening);
+}
+
+enum be_status opening_run(const struct environment_settings *settings,
+			   struct environment *environment)
+{
+	struct opening opening = {
+		.settings = settings,
+		.environment = environment,
+		.role = settings->flags & BE_OPEN_READ_ONLY ? LOOKING : JOINING,
+		.may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY)),
+	};
+
+	environment->read_only = settings->flags & BE_OPEN_READ_ONLY;
+	environment->direct = settings->flags & BE_OPEN_DIRECT;
+	environment->durability = settings->durability;
+	environment->mode = settings->mode;
+	environment->map_size = settings->map_size;
+	for (size_t i = 0; i < STEPS; i++) {
+		enum be_status status = steps[i].make(&opening);
+
+		if (status != BE_OK) {
+			go_back(&opening, i);
+			return status;
+		}
+	}
+	return BE_OK;
+}
+
+/* Is a commit pending that this process made? Even a detached one asks whether its owner lives. One
+ * that was made before it opened the environment to look only counts, too. */
+static bool holds_commits(struct environment *environment)
+{
+	struct owner self = owners_self(environment->owners);
+	uint64_t first = owners_first_commit(environment->owners, &self);
+	struct commit commit = {.id = first - 1};
+	struct ledger ledger;
+	bool holds = false;
+	int found;
+
+	if (first == 0)
+		return false;
+	if (ledger_begin(&ledger, environment->storage, false) != BE_OK)
+		return true;
+	while (!holds &&
+	       (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
+		holds = found < 0 || (commit.owner.generation == self.generation &&
+				      commit.owner.slot == self.slot);
+	ledger_abort(&ledger);
+	return holds;
+}
+
+void opening_undo(struct environment *environment)
+{
+	struct opening opening = {.environment = environment};
+
+	opening.role = environment->read_only ? LOOKING : JOINING;
+	opening.keeps = environment->owners && owners_are_registered(environment->owners) &&
+			holds_commits(environment);
+	go_back(&opening, STEPS);
+}
