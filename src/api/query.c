@@ -34,6 +34,7 @@ struct cursor {
 
 struct listing {
 	struct environment *environment;
+	struct owners *owners; /* commits: who is asked for the life of theirs */
 	struct be_filter filter;
 	int64_t now_ns;
 	uint64_t shown;
@@ -108,10 +109,13 @@ static bool show_envelope(struct listing *listing, union row *row)
 
 /* ---- commits */
 
-static bool owner_lives(struct environment *environment, const struct commit *commit)
+/* An owner is a slot of this environment's be-owners. Where that is missing, as beside a copy that
+ * was restored, nobody is one, whichever processes of the original live. */
+static bool owner_lives(const struct listing *listing, const struct commit *commit)
 {
-	return commit->owner.generation == 0 || !environment->owners ||
-	       owners_alive(environment->owners, &commit->owner);
+	if (commit->owner.generation == 0 || listing->environment->is_given)
+		return true;
+	return listing->owners && owners_alive(listing->owners, &commit->owner);
 }
 
 /* As what it is due to be reaped, in the order in which reaping looks; else it is pending. */
@@ -146,7 +150,7 @@ static int read_commit(struct listing *listing, struct ledger *ledger, union row
 	info->created_ns = commit.created_ns;
 	info->deadline_ns = commit.deadline_ns;
 	info->detached = commit.detached;
-	info->owner_alive = owner_lives(listing->environment, &commit);
+	info->owner_alive = owner_lives(listing, &commit);
 	info->state = state_of(listing, info);
 	memcpy(info->namespace_name, commit.name.namespace_name, commit.name.namespace_size);
 	memcpy(info->category, commit.name.category, commit.name.category_size);
@@ -313,6 +317,7 @@ enum be_status be_commits_each(struct be_enforcer *handle, const struct be_filte
 		return error_default(status);
 	listing->read = read_commit;
 	listing->show = show_commit;
+	listing->owners = environment_owners(listing->environment);
 	listing->each_commit = each;
 	listing->context = context;
 	return finish(listing);

@@ -30,6 +30,7 @@ enum be_status be_owners_each(struct be_enforcer *handle,
 {
 	struct listing listing = {each, context};
 	struct environment *environment;
+	struct owners *owners;
 	enum be_status status;
 
 	error_clear();
@@ -37,8 +38,8 @@ enum be_status be_owners_each(struct be_enforcer *handle,
 		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
 				 handle ? "callback" : "handle");
 	status = enforcer_environment(handle, &environment);
-	if (status == BE_OK && environment->owners &&
-	    !owners_each(environment->owners, show_owner, &listing))
+	owners = status == BE_OK ? environment_owners(environment) : NULL;
+	if (owners && !owners_each(owners, show_owner, &listing))
 		status = error_set(BE_STOPPED, "the callback ended the listing");
 	return error_default(status);
 }
@@ -106,6 +107,7 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 {
 	struct be_statistics filled = {.format_version = RECORD_FORMAT};
 	struct environment *environment;
+	struct owners *owners;
 	enum be_status status;
 
 	error_clear();
@@ -124,8 +126,9 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 		status = measure(environment->lmdb, &filled);
 	if (status != BE_OK)
 		return error_default(status);
-	if (environment->owners)
-		owners_each(environment->owners, count_owner, &filled.owners);
+	owners = environment_owners(environment);
+	if (owners)
+		owners_each(owners, count_owner, &filled.owners);
 	filled.refused_no_envelope = counts_no_envelope(environment->counts);
 	filled.refusals_known = environment->counts != NULL;
 	sized_write(stats, &filled, sizeof filled);
