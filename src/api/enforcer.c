@@ -183,6 +183,10 @@ enum be_status enforcer_environment(struct be_enforcer *handle, struct environme
 		return BE_OK;
 	status = environment_renew(&handle->settings, &handle->environment);
 	*environment = atomic_load(&handle->environment);
+	/* As be_open() does. What cannot be reaped now is found again before anybody is refused. */
+	if (status == BE_OK && !(handle->settings.flags & BE_OPEN_READ_ONLY) &&
+	    reap_at_opening(handle, (*environment)->owners) != BE_OK)
+		error_clear();
 	return status;
 }
 
