@@ -51,7 +51,7 @@ static enum be_status prepare_new(const struct be_envelope_change *change,
 		return error_set(BE_INVALID_PERIOD, "%d is no period", (int)change->period);
 	if (options->period_start_ns < 0)
 		return error_set(BE_INVALID_PERIOD, "a window cannot begin before 1970");
-	if (options->period_start_ns > operation->now_ns)
+	if (options->period_start_ns != 0 && options->period_start_ns > operation->now_ns)
 		return error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
 	operation->amount = change->limit;
 	operation->period = change->period;

@@ -43,7 +43,9 @@ static bool new_envelope_is_valid(const struct operation *operation)
 {
 	return operation->amount > 0 && period_is_known(operation->period) &&
 	       is_bool(&operation->suspended) && operation->period_start_ns >= 0 &&
-	       operation->period_start_ns <= operation->now_ns && is_name(&operation->parent) &&
+	       (operation->period_start_ns == 0 ||
+		operation->period_start_ns <= operation->now_ns) &&
+	       is_name(&operation->parent) &&
 	       (operation->parent.category_size > 0 || operation->parent.namespace_size == 0);
 }
 

@@ -3,9 +3,9 @@
  * Liveness of owners; owner.h has the model.
  *
  * The file is mapped shared. Its words are changed by atomic operations only, but for those that
- * are written by one who is alone with the opening lock. Generations start from the time of the
- * file's making and ascend, so that a file made anew never gives out one that an old commit
- * carries.
+ * are written by one who is alone with the opening lock. Generations start from a random number and
+ * ascend, so that a file made anew never gives out one that an old commit carries. (Nor does a
+ * clock tell a file from the one before it: it may stand still, or step back.)
  */
 #include "sharing/owner.h"
 
@@ -20,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define OWNERS_FILE "be-owners"
@@ -128,12 +128,28 @@ static void hint_take(struct slot *slot)
 
 /* ---- the file */
 
-static void initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
+/* Neither half can overflow, nor is the lower one 0, in a file's life. */
+static enum be_status first_generation(uint64_t *generation)
+{
+	ssize_t got;
+
+	do
+		got = getrandom(generation, sizeof *generation, 0);
+	while (got < 0 && errno == EINTR);
+	if (got != (ssize_t)sizeof *generation)
+		return error_errno(BE_IO_ERROR, errno, "the system gives no random numbers");
+	*generation = (*generation & UINT64_C(0x7fffffff7fffffff)) + 1;
+	return BE_OK;
+}
+
+static enum be_status initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
 {
 	pthread_mutexattr_t attributes;
-	struct timespec now;
+	uint64_t generation;
+	enum be_status status = first_generation(&generation);
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	if (status != BE_OK)
+		return status;
 	memset(file, 0, sizeof *file);
 	pthread_mutexattr_init(&attributes);
 	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
@@ -141,9 +157,10 @@ static void initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
 	for (size_t i = 0; i < OWNER_SLOTS; i++)
 		pthread_mutex_init(&file->slots[i].alive, &attributes);
 	pthread_mutexattr_destroy(&attributes);
-	file->next_generation = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+	file->next_generation = generation;
 	memcpy(file->boot_id, id, BOOT_ID_SIZE);
 	file->magic = OWNERS_MAGIC;
+	return BE_OK;
 }
 
 static enum be_status damaged(const struct owners *owners)
@@ -153,23 +170,25 @@ static enum be_status damaged(const struct owners *owners)
 }
 
 /* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it
- * was at some moment, and would give out generations that pending commits carry. Whoever shares the
- * opening lock (is not alone) makes nothing. */
+ * was at some moment, and would give out generations that pending commits carry. But while somebody
+ * holds a slot it is of this boot, whatever id it has: that could perhaps not be read when it was
+ * made, or cannot now. Whoever shares the opening lock (is not alone) makes nothing. */
 static enum be_status accept_file(struct owners *owners, bool read_only)
 {
 	struct owners_file *file = owners->file;
+	bool in_use =
+		read_only ? lock_is_held(owners->file_locks.fd, 0, OWNER_SLOTS) : !owners->is_alone;
 	char id[BOOT_ID_SIZE] = "";
+	bool is_of_this_boot;
 
 	if (boot_id(id) != BE_OK)
-		error_clear(); /* then all files count as of one boot */
-	if (file->magic == OWNERS_MAGIC && strncmp(file->boot_id, id, sizeof id) == 0)
+		error_clear();
+	is_of_this_boot = in_use || (*id && strncmp(file->boot_id, id, sizeof id) == 0);
+	if (file->magic == OWNERS_MAGIC && is_of_this_boot)
 		return BE_OK;
-	if (read_only ? lock_is_held(owners->file_locks.fd, 0, OWNER_SLOTS) : !owners->is_alone)
+	if (in_use)
 		return damaged(owners);
-	if (read_only)
-		return BE_NOT_FOUND;
-	initialise(file, id);
-	return BE_OK;
+	return read_only ? BE_NOT_FOUND : initialise(file, id);
 }
 
 /* Maps the file; under the opening lock when it may be written. To a reader, a file that nobody
