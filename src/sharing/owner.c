@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -319,30 +320,6 @@ static enum be_status agree(struct owners *owners, enum be_durability durability
 	return BE_OK;
 }
 
-/* LMDB would lose its locks if this process opened its files once more, to write or to look. Those
- * who write are known by their slots, those who look by a lock on a byte for their pid. Each copy
- * makes itself known before it looks for others, so that of two that open at the same time, one
- * sees the other. */
-static enum be_status refuse_second_copy(struct owners *owners)
-{
-	struct owners_file *file = owners->file;
-	struct flock looking = lock_of(F_WRLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
-	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
-	bool found = fcntl(owners->file_locks.fd, F_OFD_GETLK, &looking) < 0 ||
-		     looking.l_type != F_UNLCK;
-
-	for (uint32_t i = 0; i < used && !found; i++)
-		found = file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
-			lock_is_held(owners->file_locks.fd, i, 1);
-	if (!found)
-		return BE_OK;
-	return error_set(
-		BE_SECOND_COPY,
-		"%s: another copy of this library in this process has the environment open: link "
-		"one copy only",
-		owners->path);
-}
-
 static void raise_used(struct owners_file *file, uint32_t used)
 {
 	uint32_t old = file->used;
@@ -377,6 +354,81 @@ static enum be_status take_slot(struct owners *owners)
 	}
 	return error_set(BE_TOO_MANY_PROCESSES, "%s: all %d slots for processes are taken",
 			 owners->path, OWNER_SLOTS);
+}
+
+/* Ends the registration. False: another thread of this process holds the hint, and all stays. */
+static bool give_slot_back(struct owners *owners)
+{
+	struct slot *slot = &owners->file->slots[owners->slot];
+
+	if (pthread_mutex_unlock(&slot->alive) != 0 && !hint_is_free(slot))
+		return false;
+	slot->generation = 0;
+	lock_wait(owners->file_locks.fd, F_UNLCK, owners->slot);
+	owners->registered = false;
+	return true;
+}
+
+/* Shows this process to other copies of the library in it: those who write are known by their
+ * slots, those who look by a lock on a byte for their pid. */
+static enum be_status show(struct owners *owners, bool read_only)
+{
+	struct flock looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
+
+	if (!read_only)
+		return take_slot(owners);
+	if (fcntl(owners->file_locks.fd, F_OFD_SETLK, &looking) < 0)
+		return error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", owners->path);
+	return BE_OK;
+}
+
+static void hide(struct owners *owners, bool read_only)
+{
+	if (read_only)
+		lock_wait(owners->file_locks.fd, F_UNLCK, PROCESS_BYTES + (off_t)owners->pid);
+	else
+		give_slot_back(owners); /* this thread has just taken it */
+}
+
+static bool sees_second_copy(struct owners *owners)
+{
+	struct owners_file *file = owners->file;
+	struct flock looking = lock_of(F_WRLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
+	uint32_t used;
+
+	if (fcntl(owners->file_locks.fd, F_OFD_GETLK, &looking) < 0 || looking.l_type != F_UNLCK)
+		return true;
+	used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	for (uint32_t i = 0; i < used; i++)
+		if (file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
+		    lock_is_held(owners->file_locks.fd, i, 1))
+			return true;
+	return false;
+}
+
+/* LMDB would lose its locks if two copies of the library in one process opened its files. Each
+ * shows itself before it looks for others, so that of two at least one sees the other. Where both
+ * do, both hide, and try again one after the other, so that the one that is last has it. (flock()
+ * is for those who may only read the file, too, and independent of the other locks.) */
+static enum be_status show_alone(struct owners *owners, bool read_only)
+{
+	enum be_status status = show(owners, read_only);
+
+	if (status != BE_OK || !sees_second_copy(owners))
+		return status;
+	hide(owners, read_only);
+	while (flock(owners->file_locks.fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	status = show(owners, read_only);
+	if (status == BE_OK && sees_second_copy(owners)) {
+		hide(owners, read_only);
+		status = error_set(BE_SECOND_COPY,
+				   "%s: another copy of this library in this process has the "
+				   "environment open: link one copy only",
+				   owners->path);
+	}
+	flock(owners->file_locks.fd, LOCK_UN);
+	return status;
 }
 
 /* Is the file that was locked the one that others find, and one that may be written to? One that
@@ -425,12 +477,10 @@ enum be_status owners_open(const struct shared_directory *directory, mode_t mode
 	if (status == BE_OK)
 		status = agree(made, durability);
 	if (status == BE_OK)
-		status = take_slot(made);
-	if (status == BE_OK)
-		status = refuse_second_copy(made);
+		status = show_alone(made, false);
 	if (status != BE_OK) {
-		owners_close(made); /* cannot fail: this thread holds the hint, if anybody does */
-		return status;      /* NOLINT(clang-analyzer-unix.Malloc): so it has freed it */
+		discard(made);
+		return status;
 	}
 	if (!made->is_alone)
 		owners_opened(made);
@@ -442,7 +492,6 @@ enum be_status owners_open_read_only(const struct shared_directory *directory,
 				     struct owners **owners)
 {
 	struct owners *made;
-	struct flock looking;
 	enum be_status status = open_file(directory, true, 0, &made);
 
 	*owners = NULL;
@@ -463,11 +512,8 @@ enum be_status owners_open_read_only(const struct shared_directory *directory,
 				   "(container): run this "
 				   "program there",
 				   made->path);
-	looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)made->pid, 1);
-	if (status == BE_OK && fcntl(made->file_locks.fd, F_OFD_SETLK, &looking) < 0)
-		status = error_errno(BE_IO_ERROR, errno, "%s: cannot lock it", made->path);
 	if (status == BE_OK)
-		status = refuse_second_copy(made);
+		status = show_alone(made, true);
 	if (status != BE_OK) {
 		discard(made);
 		return status;
@@ -531,13 +577,8 @@ void owners_leave_unknown(struct owners *owners)
 
 bool owners_close(struct owners *owners)
 {
-	if (owners->registered) {
-		struct slot *slot = &owners->file->slots[owners->slot];
-
-		if (pthread_mutex_unlock(&slot->alive) != 0 && !hint_is_free(slot))
-			return false;
-		slot->generation = 0;
-	}
+	if (owners->registered && !give_slot_back(owners))
+		return false;
 	discard(owners);
 	return true;
 }

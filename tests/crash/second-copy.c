@@ -8,14 +8,20 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
 	RACERS = 4,
-	AMOUNTS = 2000 /* that fit into the limit */
+	AMOUNTS = 2000, /* that fit into the limit */
+	ROUNDS = 40
 };
+
+static struct gate opened;
 
 typedef enum be_status open_function(const char *path, const struct be_options *options,
 				     struct be_enforcer **handle);
@@ -191,6 +197,106 @@ static void test_fork_child_may_use_the_other_copy(struct copy *copy)
 	printf("a fork child may use the other copy\n");
 }
 
+/* ---- at the same instant
+ *
+ * This program has its own fcntl(), which is found first. Each of two openers waits for the other
+ * when it has shown itself and is about to look for a second copy, and when it has found one. */
+
+#define PROCESS_BYTES ((off_t)1 << 31)
+
+static _Thread_local int meetings; /* still to come */
+static _Atomic int met[2], over;   /* over: openings that have ended */
+
+static void meet(void)
+{
+	_Atomic int *here = &met[--meetings];
+
+	++*here;
+	while (*here < 2 && over == 0)
+		sched_yield();
+}
+
+int fcntl(int fd, int command, ...)
+{
+	struct flock *lock;
+	va_list rest;
+	int rc;
+
+	va_start(rest, command);
+	lock = va_arg(rest, struct flock *);
+	va_end(rest);
+	if (meetings == 2 && command == F_OFD_GETLK && lock->l_start >= PROCESS_BYTES)
+		meet();
+	rc = (int)syscall(SYS_fcntl, fd, command, lock);
+	if (meetings == 1 && command == F_OFD_GETLK && lock->l_type != F_UNLCK)
+		meet();
+	return rc;
+}
+
+struct opener {
+	open_function *open;
+	close_function *close;
+	const char *path;
+	bool read_only;
+	pthread_barrier_t *barrier;
+	enum be_status status;
+};
+
+static void *open_at_once(void *context)
+{
+	struct opener *opener = context;
+	struct be_options options = options_for(opener->read_only);
+	struct be_enforcer *handle;
+
+	meetings = 2;
+	pthread_barrier_wait(opener->barrier);
+	opener->status = opener->open(opener->path, &options, &handle);
+	over++;
+	pthread_barrier_wait(opener->barrier);
+	if (opener->status == BE_OK)
+		opener->close(handle);
+	return NULL;
+}
+
+static int open_and_stay(int index, void *context)
+{
+	(void)test_open(context, BE_DURABILITY_PROCESS);
+	gate_open(&opened);
+	(void)index;
+	wait_for_death();
+}
+
+/* While another process has it open, so that neither of the two is first, and excludes the other. */
+static void test_one_of_two_at_once_is_granted(const struct copy *copy)
+{
+	struct opener openers[2] = {{.open = be_open, .close = be_close},
+				    {.open = copy->open, .close = copy->close}};
+	pthread_barrier_t *barrier = barrier_make(2);
+	char path[PATH_MAX];
+	pthread_t thread;
+	pid_t other;
+
+	test_path(path, "at-once");
+	opened = gate_make();
+	other = child_start(open_and_stay, 0, path);
+	gate_wait(&opened);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < 2; i++) {
+			openers[i].path = path;
+			openers[i].read_only = round >> i & 1;
+			openers[i].barrier = barrier;
+		}
+		met[0] = met[1] = over = 0;
+		EXPECT(pthread_create(&thread, NULL, open_at_once, &openers[1]) == 0);
+		open_at_once(&openers[0]);
+		EXPECT(pthread_join(thread, NULL) == 0);
+		EXPECT((openers[0].status == BE_OK) != (openers[1].status == BE_OK));
+		EXPECT_EQUAL(openers[openers[0].status == BE_OK].status, BE_SECOND_COPY);
+	}
+	kill_child(other);
+	printf("of two that open at the same instant, one is granted it\n");
+}
+
 int main(void)
 {
 	struct copy copy;
@@ -201,5 +307,6 @@ int main(void)
 	test_second_copy_is_refused(&copy, true);
 	test_writer_is_refused_beside_a_reader(&copy);
 	test_fork_child_may_use_the_other_copy(&copy);
+	test_one_of_two_at_once_is_granted(&copy);
 	return 0;
 }
