@@ -38,9 +38,9 @@ available() {
 
 # wait_until COMMAND...: until it succeeds. A machine under load may take its time.
 wait_until() {
-	local deadline=$((SECONDS + 60))
+	local deadline=$((SECONDS + 1200))
 
 	until "$@"; do
-		[ "$SECONDS" -lt "$deadline" ] || fail "$* is not so after a minute"
+		[ "$SECONDS" -lt "$deadline" ] || fail "$* is not so after twenty minutes"
 	done
 }

@@ -39,7 +39,7 @@ static void remove_directory(void)
 	test_remove(path);
 }
 
-TestSuite(shared_files, .init = make_directory, .fini = remove_directory, .timeout = 60);
+TestSuite(shared_files, .init = make_directory, .fini = remove_directory);
 
 static int make_file(const char *name, mode_t mode)
 {
