@@ -232,7 +232,11 @@ static void take_start(struct declaration *declaration, const struct node *node,
 
 /* ---- finding them again */
 
-static size_t hash(const char *namespace_name, const char *category)
+/* A slot holds the upper half of a hash and, below, 1 + an index; 0 is free. Few names need to be
+ * looked at that are not the one, and none when the tables grow. */
+#define TAG_MASK (UINT64_C(0xffffffff) << 32)
+
+static uint64_t hash(const char *namespace_name, const char *category)
 {
 	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 
@@ -244,20 +248,29 @@ static size_t hash(const char *namespace_name, const char *category)
 	}
 	for (const char *at = category; at && *at; at++)
 		sum = (sum ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-	return (size_t)(sum ^ sum >> 32);
+	/* The finaliser of MurmurHash3 (Appleby), so that each half depends on all of it. */
+	sum = (sum ^ sum >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	sum = (sum ^ sum >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return sum ^ sum >> 33;
+}
+
+static struct declared *declared_of(const struct declaration *declaration, uint64_t slot)
+{
+	return &declaration->envelopes[(uint32_t)slot - 1];
 }
 
 /* The slot of that name, or the free one where it belongs. `category` NULL: of that namespace. */
-static uint32_t *find_slot(const struct declaration *declaration, const char *namespace_name,
-			   const char *category)
+static uint64_t *find_slot(const struct declaration *declaration, uint64_t hashed,
+			   const char *namespace_name, const char *category)
 {
-	uint32_t *table = category ? declaration->by_name : declaration->by_namespace;
-	size_t at = hash(namespace_name, category) & (declaration->room - 1);
+	uint64_t *table = category ? declaration->by_name : declaration->by_namespace;
+	size_t mask = declaration->room - 1, at = (size_t)(hashed >> 32) & mask;
 
-	for (; table[at] != 0; at = (at + 1) & (declaration->room - 1)) {
-		const struct declared *declared = &declaration->envelopes[table[at] - 1];
+	for (; table[at] != 0; at = (at + 1) & mask) {
+		const struct declared *declared = declared_of(declaration, table[at]);
 
-		if (strcmp(declared->namespace_name, namespace_name) == 0 &&
+		if ((table[at] & TAG_MASK) == (hashed & TAG_MASK) &&
+		    strcmp(declared->namespace_name, namespace_name) == 0 &&
 		    (!category || strcmp(declared->category, category) == 0))
 			break;
 	}
@@ -267,10 +280,12 @@ static uint32_t *find_slot(const struct declaration *declaration, const char *na
 static struct declared *find(const struct declaration *declaration, const char *namespace_name,
 			     const char *category)
 {
-	uint32_t number =
-		declaration->room > 0 ? *find_slot(declaration, namespace_name, category) : 0;
+	uint64_t slot = 0;
 
-	return number > 0 ? &declaration->envelopes[number - 1] : NULL;
+	if (declaration->room > 0)
+		slot = *find_slot(declaration, hash(namespace_name, category), namespace_name,
+				  category);
+	return slot != 0 ? declared_of(declaration, slot) : NULL;
 }
 
 struct declared *declaration_find(const struct declaration *declaration, const char *namespace_name,
@@ -285,14 +300,23 @@ struct declared *declaration_find_namespace(const struct declaration *declaratio
 	return find(declaration, namespace_name, NULL);
 }
 
-static void put(struct declaration *declaration, const struct declared *declared)
+static uint64_t *grow_table(uint64_t *table, size_t old_room, size_t room)
 {
-	uint32_t number = (uint32_t)(declared - declaration->envelopes) + 1;
-	uint32_t *of_namespace = find_slot(declaration, declared->namespace_name, NULL);
+	uint64_t *grown = calloc(room, sizeof *grown);
 
-	*find_slot(declaration, declared->namespace_name, declared->category) = number;
-	if (*of_namespace == 0)
-		*of_namespace = number;
+	if (!grown)
+		tool_out_of_memory();
+	for (size_t i = 0; i < old_room; i++) {
+		size_t at = (size_t)(table[i] >> 32) & (room - 1);
+
+		if (table[i] == 0)
+			continue;
+		while (grown[at] != 0)
+			at = (at + 1) & (room - 1);
+		grown[at] = table[i];
+	}
+	free(table);
+	return grown;
 }
 
 /* Room for one more, in the tables too, which are at most half full. */
@@ -304,34 +328,35 @@ static struct declared *make_room(struct declaration *declaration)
 		return &declaration->envelopes[declaration->count];
 	if (room > UINT32_MAX)
 		tool_out_of_memory();
-	free(declaration->by_name);
-	free(declaration->by_namespace);
 	declaration->envelopes =
 		reallocarray(declaration->envelopes, room / 2, sizeof *declaration->envelopes);
-	declaration->by_name = calloc(room, sizeof *declaration->by_name);
-	declaration->by_namespace = calloc(room, sizeof *declaration->by_namespace);
-	if (!declaration->envelopes || !declaration->by_name || !declaration->by_namespace)
+	if (!declaration->envelopes)
 		tool_out_of_memory();
+	declaration->by_name = grow_table(declaration->by_name, declaration->room, room);
+	declaration->by_namespace = grow_table(declaration->by_namespace, declaration->room, room);
 	declaration->room = room;
-	for (size_t i = 0; i < declaration->count; i++)
-		put(declaration, &declaration->envelopes[i]);
 	return &declaration->envelopes[declaration->count];
 }
 
 /* Counts the last one in, unless it is declared before. */
 static void enter(struct declaration *declaration, const struct declared *declared)
 {
-	const struct declared *before =
-		find(declaration, declared->namespace_name, declared->category);
+	uint64_t of_name = hash(declared->namespace_name, declared->category);
+	uint64_t of_namespace = hash(declared->namespace_name, NULL);
+	uint64_t *slot =
+		find_slot(declaration, of_name, declared->namespace_name, declared->category);
 
-	if (before) {
+	if (*slot != 0) {
 		declaration_complain(declaration, declared->at,
 				     "'%s' is declared before, in line %u", declared->category,
-				     before->at.line);
+				     declared_of(declaration, *slot)->at.line);
 		return;
 	}
 	declaration->count++;
-	put(declaration, declared);
+	*slot = (of_name & TAG_MASK) | declaration->count;
+	slot = find_slot(declaration, of_namespace, declared->namespace_name, NULL);
+	if (*slot == 0)
+		*slot = (of_namespace & TAG_MASK) | declaration->count;
 }
 
 /* ---- the envelope as a whole */

@@ -45,8 +45,8 @@ struct declaration {
 	size_t errors;                                           /* complained of so far */
 	struct complaint complaints[DECLARATION_COMPLAINTS_MAX]; /* the first of them */
 	struct texts *texts;
-	uint32_t *by_name;      /* hash tables of 1 + index, 0 is free; */
-	uint32_t *by_namespace; /* the first of each namespace */
+	uint64_t *by_name;      /* hash tables, see declaration.c; */
+	uint64_t *by_namespace; /* the first of each namespace */
 	size_t room;            /* of each, a power of two */
 };
 
