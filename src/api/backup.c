@@ -85,8 +85,9 @@ static enum be_status open_directory_of(const char *path, int *fd)
 	if (!directory)
 		return out_of_memory();
 	*fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* To be flushed it is read. */
 	if (*fd < 0)
-		status = failed(path);
+		status = failed(errno == EACCES ? directory : path);
 	free(directory);
 	return status;
 }
