@@ -10,12 +10,16 @@
 #include "records/ledger.h"
 #include "rules/rules.h"
 #include "sharing/counts.h"
+#include "storage/lmdb.h"
 
 #include <stdlib.h>
 
 #define PAGE 64
 /* Records looked at in one txn, whether or not they pass the filter. */
 #define LOOKS 1024
+/* From so many records on, some megabytes, the pages that they are in are let go. A listing of millions
+ * would otherwise make the process look as large as the data file. */
+#define LET_GO 16384
 
 union row {
 	struct {
@@ -38,6 +42,7 @@ struct listing {
 	struct be_filter filter;
 	int64_t now_ns;
 	uint64_t shown;
+	uint64_t looked; /* at records */
 	struct cursor cursor;
 	struct counts_page counts; /* of refusals, read so far */
 
@@ -217,10 +222,13 @@ static enum be_status read_page(struct listing *listing, size_t *count, bool *mo
 	for (int looks = 0; found == 0 && *count < wanted && looks < LOOKS; looks++) {
 		bool matches = false;
 
+		listing->looked++;
 		found = listing->read(listing, &ledger, &listing->rows[*count], &matches);
 		if (found == 0 && matches)
 			(*count)++;
 	}
+	if (listing->looked >= LET_GO && listing->environment->lmdb)
+		lmdb_storage_let_go(ledger.txn);
 	ledger_abort(&ledger);
 	*more = found == 0;
 	return found < 0 ? (enum be_status)found : BE_OK;

@@ -43,10 +43,12 @@
 #include <limits.h>
 #include <lmdb.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -83,6 +85,9 @@ struct lmdb_txn {
 	bool cursor_renewed; /* the cursor is of this read txn, not of one before */
 	MDB_txn *txn;
 	MDB_cursor *cursor;
+	/* The range of the map that this txn has walked over; NULL: it has not walked. */
+	const char *lowest;
+	const char *highest;
 };
 
 struct lmdb_storage {
@@ -293,6 +298,7 @@ static int begin_read(struct lmdb_storage *storage, void **txn)
 		give_back(reader);
 		return rc;
 	}
+	reader->lowest = reader->highest = NULL;
 	*txn = reader;
 	return 0;
 }
@@ -474,6 +480,14 @@ static bool is_before(struct be_bytes a, struct be_bytes b)
 	return order < 0 || (order == 0 && a.size < b.size);
 }
 
+static void note_walk(struct lmdb_txn *inside, const char *key)
+{
+	if (!inside->lowest || key < inside->lowest)
+		inside->lowest = key;
+	if (key > inside->highest)
+		inside->highest = key;
+}
+
 static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
 		     struct be_bytes *value)
 {
@@ -499,6 +513,7 @@ static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_byte
 		return storage_failed(storage, rc);
 	*key = to_bytes(name);
 	*value = to_bytes(content);
+	note_walk(inside, key->data);
 	return 0;
 }
 
@@ -1016,6 +1031,18 @@ enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *int
 }
 
 /* ----------------------------------------------------------------- figures */
+
+/* Both ends are within the map, which is one mapping, and stays where it is as long as the txn is open.
+ * This process never writes through it, so between them nothing can be lost. */
+void lmdb_storage_let_go(void *txn)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	struct lmdb_txn *inside = txn;
+	uintptr_t first = (uintptr_t)inside->lowest / page * page;
+
+	if (inside->lowest && !inside->write)
+		(void)madvise((void *)first, (uintptr_t)inside->highest - first + 1, MADV_DONTNEED);
+}
 
 /* LMDB keeps the numbers of free pages in a database of its own, number 0: each value is a list
  * that begins with its length. */

@@ -59,6 +59,10 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage);
  * interrupt it; then it has failed and may be begun anew. */
 enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *interrupted);
 
+/* Lets go of the pages that `txn`, a read txn of such a storage, has walked over: they no longer count as
+ * memory of this process. They stay in the system's page cache, where who reads one again finds it. */
+void lmdb_storage_let_go(void *txn);
+
 /* The figures that only LMDB knows; see struct be_statistics, whose names these are. */
 struct lmdb_figures {
 	uint64_t file_size;
