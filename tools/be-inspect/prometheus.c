@@ -104,24 +104,29 @@ static bool is_special(char character)
 	return character == '\n' || character == '"' || character == '\\';
 }
 
-/* In the text form a label's value has these three escapes; all else stands for itself. */
+/* Bytes that a name may take as a label's value. */
+#define LABEL_SIZE (2 * BE_NAME_SIZE)
+
+/* In the text form a label's value has these three escapes; all else stands for itself. Returns the
+ * end of what was written to `to`. */
+static char *write_value(char *to, const char *text)
+{
+	for (; *text; text++) {
+		if (is_special(*text))
+			*to++ = '\\';
+		*to++ = *text == '\n' ? 'n' : *text;
+	}
+	return to;
+}
+
 static void put_label(const char *name, const char *text)
 {
+	char *from;
+
 	text_append(&lines, name);
 	text_append(&lines, "=\"");
-	while (*text) {
-		size_t size = 0;
-
-		while (text[size] && !is_special(text[size]))
-			size++;
-		text_append_bytes(&lines, text, size);
-		text += size;
-		if (*text == '\0')
-			break;
-		text_append(&lines, "\\");
-		text_append_bytes(&lines, *text == '\n' ? "n" : text, 1);
-		text++;
-	}
+	from = text_reserve(&lines, 2 * strlen(text));
+	lines.used += (size_t)(write_value(from, text) - from);
 	text_append(&lines, "\"");
 }
 
@@ -256,18 +261,22 @@ static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
 	}
 }
 
+/* Nearly all lines are made here, so they are made in one go. */
 static void put_series(const struct metrics *metrics, const struct metric *metric,
 		       const struct series *series, int64_t now_ns)
 {
-	put_begin(metrics);
-	put_label(",namespace", series->envelope.namespace_name);
-	put_label(",category", series->envelope.category);
-	text_append(&lines, ",id=\"");
-	put_count(series->envelope.id);
-	text_append(&lines, "\"");
+	char id[COUNT_TEXT_SIZE], *from, *to;
+
+	count_format(series->envelope.id, id);
+	from = text_reserve(&lines, metrics->begin.used + 2 * LABEL_SIZE + 256);
+	to = mempcpy(from, metrics->begin.bytes, metrics->begin.used);
+	to = write_value(stpcpy(to, ",namespace=\""), series->envelope.namespace_name);
+	to = write_value(stpcpy(to, "\",category=\""), series->envelope.category);
+	to = stpcpy(stpcpy(to, "\",id=\""), id);
 	if (metric->reason)
-		put_label(",reason", metric->reason);
-	text_append(&lines, "} ");
+		to = stpcpy(stpcpy(to, "\",reason=\""), metric->reason);
+	to = stpcpy(to, "\"} ");
+	lines.used += (size_t)(to - from);
 	put_number(metric->kind, (const char *)series + metric->offset, now_ns);
 	end_line();
 }

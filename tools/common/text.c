@@ -50,7 +50,7 @@ static bool is_plain(const char *text)
 	return true;
 }
 
-static char *reserve(struct text *to, size_t size)
+char *text_reserve(struct text *to, size_t size)
 {
 	if (to->room - to->used <= size) {
 		to->room = to->room + to->room / 2 + size + 1;
@@ -63,7 +63,7 @@ static char *reserve(struct text *to, size_t size)
 
 void text_append_bytes(struct text *to, const char *bytes, size_t size)
 {
-	memcpy(reserve(to, size), bytes, size);
+	memcpy(text_reserve(to, size), bytes, size);
 	to->used += size;
 }
 

@@ -19,6 +19,9 @@ struct text {
 	size_t room;
 };
 
+/* Makes room for so many bytes more, and returns where they belong; `used` is the caller's to raise. */
+char *text_reserve(struct text *to, size_t size);
+
 /* Adds to it: bytes as they are, escaped as above, and the NUL at the end of one. */
 void text_append(struct text *to, const char *text);
 void text_append_bytes(struct text *to, const char *bytes, size_t size);
