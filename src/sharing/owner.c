@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -40,6 +41,13 @@ struct slot {
 	_Atomic uint64_t first_commit; /* see owners_first_commit() */
 };
 
+/* What was pending when the file was made, for owners that it never knew. */
+enum unknown_owners {
+	UNKNOWN_LEFT = 0,
+	UNKNOWN_CLAIMED = 1, /* one process reaps it */
+	UNKNOWN_REAPED = 2,
+};
+
 struct owners_file {
 	_Atomic uint64_t magic; /* written last */
 	_Atomic uint64_t next_generation;
@@ -47,7 +55,7 @@ struct owners_file {
 	_Atomic uint32_t durability;
 	_Atomic uint32_t used;      /* slots from this one on have never been taken */
 	char boot_id[BOOT_ID_SIZE]; /* when it was made */
-	_Atomic uint32_t claimed;   /* somebody reaps, or has reaped, for unknown owners */
+	_Atomic uint32_t unknown;   /* enum unknown_owners */
 	uint8_t padding[4096 - 36 - BOOT_ID_SIZE];
 	struct slot slots[OWNER_SLOTS];
 };
@@ -102,29 +110,61 @@ static bool lock_is_held(int fd, off_t start, off_t length)
 	return fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
-/* ---- the hint */
+/* ---- the hint
+ *
+ * Only the slot's own process locks the mutex, and makes it anew when it takes the slot. All others
+ * read the word that the kernel marks when the thread that has locked it ends: however many look at
+ * once, they neither disturb each other nor believe anything else that the file holds. */
 
-/* False: a thread of the slot's process holds its mutex, so it lives. True: nobody does, ask the
- * kernel. */
-static bool hint_is_free(struct slot *slot)
+/* Does a live thread of the slot's process hold the mutex? False where that is not known: then the
+ * kernel is asked. */
+static bool hint_is_held(const struct slot *slot)
 {
-	int rc = pthread_mutex_trylock(&slot->alive);
+#ifdef __GLIBC__
+	int word = __atomic_load_n(&slot->alive.__data.__lock, __ATOMIC_ACQUIRE);
 
+	return (word & FUTEX_TID_MASK) != 0 && (word & (int)FUTEX_OWNER_DIED) == 0;
+#else
+	(void)slot; /* another libc may keep the word elsewhere */
+	return false;
+#endif
+}
+
+static void hint_make(struct slot *slot)
+{
+	pthread_mutexattr_t attributes;
+
+	memset(&slot->alive, 0, sizeof slot->alive);
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&slot->alive, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
+/* Of the own slot: held until this thread ends, unless another thread holds it already. */
+static void hint_take(struct slot *slot)
+{
+	if (hint_is_held(slot))
+		return;
+	if (pthread_mutex_trylock(&slot->alive) == EOWNERDEAD)
+		pthread_mutex_consistent(&slot->alive);
+}
+
+/* Of the own slot. False: another thread of this process holds it. */
+static bool hint_give_back(struct slot *slot)
+{
+	int rc;
+
+	if (pthread_mutex_unlock(&slot->alive) == 0)
+		return true;
+	rc = pthread_mutex_trylock(&slot->alive);
 	if (rc == EOWNERDEAD)
 		pthread_mutex_consistent(&slot->alive);
 	else if (rc != 0)
 		return false;
 	pthread_mutex_unlock(&slot->alive);
 	return true;
-}
-
-/* Held until the thread ends. If somebody is just looking at it, it stays free, and only costs
- * system calls.
- * */
-static void hint_take(struct slot *slot)
-{
-	if (pthread_mutex_trylock(&slot->alive) == EOWNERDEAD)
-		pthread_mutex_consistent(&slot->alive);
 }
 
 /* ---- the file */
@@ -145,19 +185,12 @@ static enum be_status first_generation(uint64_t *generation)
 
 static enum be_status initialise(struct owners_file *file, const char id[BOOT_ID_SIZE])
 {
-	pthread_mutexattr_t attributes;
 	uint64_t generation;
 	enum be_status status = first_generation(&generation);
 
 	if (status != BE_OK)
 		return status;
 	memset(file, 0, sizeof *file);
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	for (size_t i = 0; i < OWNER_SLOTS; i++)
-		pthread_mutex_init(&file->slots[i].alive, &attributes);
-	pthread_mutexattr_destroy(&attributes);
 	file->next_generation = generation;
 	memcpy(file->boot_id, id, BOOT_ID_SIZE);
 	file->magic = OWNERS_MAGIC;
@@ -347,6 +380,7 @@ static enum be_status take_slot(struct owners *owners)
 		slot->pid = owners->pid;
 		slot->first_commit = 0;
 		raise_used(file, i + 1);
+		hint_make(slot);
 		hint_take(slot);
 		slot->generation = owners->generation;
 		owners->registered = true;
@@ -361,7 +395,7 @@ static bool give_slot_back(struct owners *owners)
 {
 	struct slot *slot = &owners->file->slots[owners->slot];
 
-	if (pthread_mutex_unlock(&slot->alive) != 0 && !hint_is_free(slot))
+	if (!hint_give_back(slot))
 		return false;
 	slot->generation = 0;
 	lock_wait(owners->file_locks.fd, F_UNLCK, owners->slot);
@@ -560,19 +594,29 @@ bool owners_were_alone(const struct owners *owners)
 
 bool owners_claim_unknown(struct owners *owners)
 {
-	uint32_t no = 0;
+	uint32_t left = UNKNOWN_LEFT;
 
-	if (owners->file->claimed)
+	if (owners->file->unknown != UNKNOWN_LEFT)
 		return false;
 	/* Whoever finds this process dead is to look at all commits. Before the claim, after which
 	 * it may die at once. */
 	owners->file->slots[owners->slot].first_commit = 1;
-	return atomic_compare_exchange_strong(&owners->file->claimed, &no, 1);
+	return atomic_compare_exchange_strong(&owners->file->unknown, &left, UNKNOWN_CLAIMED);
 }
 
 void owners_leave_unknown(struct owners *owners)
 {
-	owners->file->claimed = 0;
+	owners->file->unknown = UNKNOWN_LEFT;
+}
+
+void owners_reaped_unknown(struct owners *owners)
+{
+	owners->file->unknown = UNKNOWN_REAPED;
+}
+
+bool owners_have_unknown(const struct owners *owners)
+{
+	return owners->file->unknown != UNKNOWN_REAPED;
 }
 
 bool owners_close(struct owners *owners)
@@ -587,11 +631,8 @@ bool owners_close(struct owners *owners)
 
 struct owner owners_self(struct owners *owners)
 {
-	struct slot *slot = &owners->file->slots[owners->slot];
-
-	hint_take(
-		/* held already, but for the first commit after the thread that held it ended */
-		slot);
+	/* Held already, but for the first change after the thread that held it has ended. */
+	hint_take(&owners->file->slots[owners->slot]);
 	return (struct owner){owners->generation, owners->slot, owners->pid};
 }
 
@@ -641,10 +682,10 @@ size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 	size_t found = 0;
 
 	for (uint32_t i = 0; i < used && found < count; i++) {
-		struct slot *slot = &file->slots[i];
+		const struct slot *slot = &file->slots[i];
 		struct owner owner = {slot->generation, i, slot->pid};
 
-		if (owner.generation == 0 || i == owners->slot || !hint_is_free(slot))
+		if (owner.generation == 0 || i == owners->slot || hint_is_held(slot))
 			continue;
 		if (!owners_alive(owners, &owner) && owners_registered(owners, &owner))
 			dead[found++] = owner;

@@ -9,9 +9,9 @@
  * another generation, or carries it and nobody holds the lock.
  *
  * Asking the kernel about hundreds of slots would cost more than a refused commit may. So each slot
- * also has a robust mutex that a thread of its process holds: the kernel marks it when that thread
- * ends, and seeing it held costs a few instructions. It is a hint only: an unheld one makes us ask
- * for the lock, which decides.
+ * also has a robust mutex that a thread of its process holds, taken anew by the next that changes
+ * something: the kernel marks it when that thread ends, and reading that it is held costs a few
+ * instructions. It is a hint only: an unheld one makes us ask for the lock, which decides.
  *
  * A slot with a generation is given to nobody else until its owner's commits have been reaped and
  * owners_forget() has cleared it: so "some slot's owner is dead" is all that has to be watched for.
@@ -73,6 +73,11 @@ bool owners_were_alone(const struct owners *owners);
  * is itself a dead owner, and when those are reaped, the unknown ones are, too. */
 bool owners_claim_unknown(struct owners *owners);
 void owners_leave_unknown(struct owners *owners);
+
+/* All of those have been reaped; and may there still be some? Until they have been, whoever is
+ * refused looks for them, too, whether or not another process has claimed them. */
+void owners_reaped_unknown(struct owners *owners);
+bool owners_have_unknown(const struct owners *owners);
 
 /* This process, as it goes into its commits. */
 struct owner owners_self(struct owners *owners);
