@@ -25,6 +25,11 @@
  *   environment or the machine, and one that changes something with BE_READ_ONLY, before it looks
  *   at commits and envelopes.
  *
+ *   BE_EXCEEDS_BUDGET is true. Nobody is told so by be_check(), be_commit() or be_extend() because of
+ *   commits whose owner was dead, or whose deadline had passed, at a moment during the call: they are
+ *   ended first, by this call or another, each by its own policy. A fault that is met meanwhile, such
+ *   as BE_DISK_FULL, is answered instead. Handles opened read-only cannot end anything, and do not.
+ *
  * AMOUNTS AND TIMES
  *
  *   Amounts are int64_t nanos: 10^-9 of your unit (a dollar, say), 0 to 9223372036854775807. Use
@@ -188,8 +193,9 @@ const char *be_status_text(enum be_status status);
 /* True for -1 to -99: the enforcer works, and the answer is no. */
 bool be_status_is_refusal(enum be_status status);
 
-/* What went wrong in this thread's last failed call, for people: the file, the errno and what to do.
- * "" when nothing has. Valid until this thread's next call. */
+/* What went wrong in this thread's last failed call, for people: the file, the errno and what to do;
+ * for a refusal the envelope, the figures and what would help. "" when nothing has. Valid until this
+ * thread's next call. */
 const char *be_last_error(void);
 
 /* ----------------------------------------------------------------- amounts */
@@ -427,9 +433,12 @@ void be_close(struct be_enforcer *handle);
 
 /* --------------------------------------------------------------- spending */
 
-/* Would a commit of `amount` be granted now? Changes nothing, makes no system call and takes no lock;
- * by the time of the answer another process may have taken the money: be_commit() reserves it.
- * `decision` may be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME,
+/* Would a commit of `amount` be granted now? By the time of the answer another process may have taken
+ * the money: be_commit() reserves it. One that is permitted changes nothing, makes no system call and
+ * takes no lock, and so does one that is refused, unless something is due to be reaped that it could be
+ * refused for: that it reaps, as be_commit() does, and asks again. Through a handle opened read-only it
+ * reaps nothing, and what the dead and the expired hold counts until somebody else has. `decision` may
+ * be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME,
  * AMOUNT_NEGATIVE, NO_ENVELOPE; then, from the envelope up its ancestors, SUSPENDED, EXCEEDS_BUDGET. */
 BE_MUST_USE enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
                                     struct be_decision *decision);

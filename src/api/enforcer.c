@@ -7,6 +7,7 @@
  */
 #include "api/enforcer.h"
 
+#include "api/refusal.h"
 #include "api/sized.h"
 #include "base/error.h"
 #include "executor/executor.h"
@@ -124,6 +125,13 @@ static enum be_status reap_at_opening(struct be_enforcer *handle, struct owners 
 	return status;
 }
 
+/* Leaves the error text alone, which may say why. */
+static void discard(struct be_enforcer *handle)
+{
+	environment_close(atomic_load(&handle->environment));
+	free(handle);
+}
+
 enum be_status be_open(const char *path, const struct be_options *given,
 		       struct be_enforcer **handle)
 {
@@ -158,7 +166,7 @@ enum be_status be_open(const char *path, const struct be_options *given,
 	if (!(options.flags & BE_OPEN_READ_ONLY))
 		status = reap_at_opening(made, environment->owners);
 	if (status != BE_OK) {
-		be_close(made);
+		discard(made);
 		return error_default(status);
 	}
 	*handle = made;
@@ -168,10 +176,8 @@ enum be_status be_open(const char *path, const struct be_options *given,
 void be_close(struct be_enforcer *handle)
 {
 	error_clear();
-	if (!handle)
-		return;
-	environment_close(atomic_load(&handle->environment));
-	free(handle);
+	if (handle)
+		discard(handle);
 }
 
 enum be_status enforcer_environment(struct be_enforcer *handle, struct environment **environment)
@@ -281,29 +287,70 @@ enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t
 	return reap_run(environment, enforcer_now(handle), thorough, &listener, reaped);
 }
 
-enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
+enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *refusal,
+			      int64_t *now_ns, bool *again)
+{
+	struct reap_listener listener = {tell_reaped, handle};
+	enum be_status status = BE_OK;
+	bool freed = false;
+
+	*now_ns = enforcer_now(handle);
+	if (refusal_hinges_on_commits(refusal) && !(handle->settings.flags & BE_OPEN_READ_ONLY))
+		status = reap_for_refusal(atomic_load(&handle->environment), *now_ns,
+					  refusal->reaped, &listener, &freed);
+	*again = status == BE_OK &&
+		 (freed || (refusal->window_end_ns != 0 && *now_ns >= refusal->window_end_ns));
+	return status;
+}
+
+static void fail(struct result *result, enum be_status status)
+{
+	memset(result, 0, sizeof *result);
+	result->status = status;
+}
+
+/* Sets the text, but where one says already what went wrong. */
+static void explain(const struct operation *operation, const struct result *result)
+{
+	if (result->refusal.tally != 0)
+		refusal_explain(result->status, result->decision.namespace_name,
+				result->decision.category, operation->amount, &result->refusal);
+	else if (result->status == BE_NO_ENVELOPE && operation->name.category_size > 0)
+		refusal_explain_no_envelope(&operation->name);
+}
+
+enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
 			    struct result *result)
 {
 	bool asks =
 		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
-	uint64_t reaped;
+	int64_t now_ns;
+	bool again;
 
 	if (status == BE_OK && (handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
+	/* The thread that has shown so far that this process lives may have ended. */
+	if (status == BE_OK && environment->owners && !environment->read_only)
+		(void)owners_self(environment->owners);
 	if (status == BE_OK)
 		executor_run(environment, operation, result);
-	else {
-		memset(result, 0, sizeof *result);
-		result->status = status;
+	else
+		fail(result, status);
+	if (result->status == BE_EXCEEDS_BUDGET) {
+		status = enforcer_doubt(handle, &result->refusal, &now_ns, &again);
+		if (status != BE_OK) {
+			fail(result, status);
+		} else if (again) {
+			operation->now_ns = now_ns;
+			executor_run(environment, operation, result);
+		}
 	}
-	if (asks && result->status == BE_EXCEEDS_BUDGET &&
-	    enforcer_reap(handle, false, &reaped) == BE_OK && reaped > 0)
-		executor_run(environment, operation, result);
 	status = result->status;
 	if (asks)
-		enforcer_count(handle, status, result->refuser);
+		enforcer_count(handle, status, result->refusal.tally);
 	enforcer_observe(handle, operation, result);
+	explain(operation, result);
 	return error_default(status);
 }

@@ -43,10 +43,17 @@ void enforcer_prepare_at(struct operation *operation, enum be_operation kind, in
 void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
 		      enum be_operation kind);
 
-/* Runs one operation, tells the observer, and returns the result's status with an error text. A
- * commit that is refused for lack of budget is tried again when reaping freed something. */
-enum be_status enforcer_run(struct be_enforcer *handle, const struct operation *operation,
+/* Runs one operation, tells the observer, and returns the result's status with an error text. What
+ * is refused for lack of budget is run again, at the time that it is then, when that may change. */
+enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
 			    struct result *result);
+
+/* For what an envelope refused for lack of budget: reaps what is due. *again: its window has ended
+ * or something was freed since it was decided, so that it is to be decided again at *now_ns. A
+ * fault of reaping is the answer in place of the refusal. A handle opened read-only reaps nothing.
+ */
+enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *refusal,
+			      int64_t *now_ns, bool *again);
 
 /* Counts a check, commit or extension that ended so, if it was refused: at the envelope that
  * refused. */

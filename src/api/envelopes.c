@@ -3,6 +3,7 @@
 #include "api/envelopes.h"
 
 #include "api/enforcer.h"
+#include "api/refusal.h"
 #include "api/sized.h"
 #include "base/error.h"
 #include "rules/period.h"
@@ -204,6 +205,8 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category,
 		status = enforcer_name(handle, category, &name);
 	if (status == BE_OK)
 		status = look_up(handle, &name, &envelope);
+	if (status == BE_NO_ENVELOPE)
+		refusal_explain_no_envelope(&name);
 	if (status != BE_OK)
 		return error_default(status);
 	rules_describe_envelope(&envelope, &own);

@@ -5,6 +5,7 @@
  * call, a lock or an allocation.
  */
 #include "api/enforcer.h"
+#include "api/refusal.h"
 #include "api/sized.h"
 #include "base/error.h"
 #include "rules/rules.h"
@@ -39,36 +40,26 @@ check_arguments(const struct be_enforcer *handle, const char *category, int64_t 
 	return status == BE_OK ? check_amount(amount) : status;
 }
 
-static void observe_check(struct be_enforcer *handle, const struct name *name, int64_t amount,
-			  int64_t now_ns, struct result *result)
+/* Tells the observer, who is shown the envelope. */
+static __attribute__((noinline)) void observe_check(struct be_enforcer *handle,
+						    const struct rules_question *question,
+						    enum be_status status)
 {
 	struct operation operation;
+	struct result result;
 
 	memset(&operation, 0, offsetof(struct operation, description));
 	operation.kind = BE_OPERATION_CHECK;
-	operation.now_ns = now_ns;
-	operation.amount = amount;
-	name_copy(&operation.name, name);
-	enforcer_observe(handle, &operation, result);
-}
-
-/* For handles with an observer, which is shown the envelope. */
-static __attribute__((noinline)) enum be_status
-check_observed(struct be_enforcer *handle, struct ledger *ledger, const struct record_key *key,
-	       int64_t amount, struct rules_moment *moment, struct be_decision *decision)
-{
-	struct result result;
-	struct name name;
-
-	(void)record_parse_envelope_key(record_key_bytes(key), &name); /* it has been looked at */
+	operation.now_ns = question->moment.now_ns;
+	operation.amount = question->amount;
+	/* It has been looked at. */
+	(void)record_parse_envelope_key(record_key_bytes(question->key), &operation.name);
 	memset(&result, 0, sizeof result);
-	result.envelope.size = sizeof result.envelope;
-	result.status = rules_check(ledger, key, amount, moment, decision, &result.refuser,
-				    &result.envelope, &result.has_envelope);
-	ledger_abort(ledger);
-	enforcer_count(handle, result.status, result.refuser);
-	observe_check(handle, &name, amount, moment->now_ns, &result);
-	return result.status;
+	result.status = status;
+	result.has_envelope = question->has_envelope;
+	if (result.has_envelope)
+		result.envelope = *question->after;
+	enforcer_observe(handle, &operation, &result);
 }
 
 static int64_t read_clock(const void *handle)
@@ -76,36 +67,83 @@ static int64_t read_clock(const void *handle)
 	return enforcer_now_coarse(handle);
 }
 
+/* A check that was refused for lack of budget, as of the coarse clock. */
+static __attribute__((noinline)) enum be_status check_again(struct be_enforcer *handle,
+							    struct environment *environment,
+							    struct rules_question *question)
+{
+	struct ledger ledger;
+	int64_t now_ns;
+	bool again;
+	enum be_status status = enforcer_doubt(handle, &question->refusal, &now_ns, &again);
+
+	if (status == BE_OK && !again)
+		return BE_EXCEEDS_BUDGET;
+	if (status == BE_OK)
+		status = ledger_begin(&ledger, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	(void)sized_clear(question->decision);
+	question->moment = (struct rules_moment){.now_ns = now_ns};
+	status = rules_check(&ledger, question);
+	ledger_abort(&ledger);
+	return status;
+}
+
+/* What is to be done when a check was not simply permitted. */
+static __attribute__((noinline)) enum be_status check_ended(struct be_enforcer *handle,
+							    const struct rules_question *question,
+							    enum be_status status)
+{
+	enforcer_count(handle, status, question->refusal.tally);
+	if (handle->observe)
+		observe_check(handle, question, status);
+	if (status == BE_NO_ENVELOPE)
+		refusal_explain_no_envelope(&question->refuser);
+	else if (be_status_is_refusal(status))
+		refusal_explain(status, question->refuser.namespace_name,
+				question->refuser.category, question->amount, &question->refusal);
+	return status;
+}
+
 static enum be_status check(struct be_enforcer *handle, const char *category,
 			    const struct record_key *key, int64_t amount,
 			    struct be_decision *decision)
 {
 	struct environment *environment;
+	struct rules_question question;
+	struct be_envelope after;
 	struct ledger ledger;
 	enum be_status status = enforcer_environment(handle, &environment);
-	struct rules_moment moment = {.read = read_clock, .context = handle};
-	uint64_t refuser = 0;
 
 	if (status != BE_OK)
 		return status;
+	question.key = key;
+	question.amount = amount;
+	question.decision = decision;
+	question.after = handle->observe ? &after : NULL;
+	question.has_envelope = false;
+	question.refusal.tally = 0;
+	question.moment = (struct rules_moment){.read = read_clock, .context = handle};
 	if (handle->now || handle->observe) /* the caller's clock is no business of a txn's */
-		moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
+		question.moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
+	after.size = sizeof after;
 	status = ledger_begin(&ledger, environment->storage, false);
 	if (status != BE_OK)
 		return status;
-	if (handle->observe)
-		return check_observed(handle, &ledger, key, amount, &moment, decision);
-	status = rules_check(&ledger, key, amount, &moment, decision, &refuser, NULL, NULL);
+	status = rules_check(&ledger, &question);
 	ledger_abort(&ledger);
+	if (status == BE_OK && !handle->observe)
+		return BE_OK;
 	if (status == BE_NO_ENVELOPE) {
 		enum be_status wrong = check_arguments(handle, category, amount);
 
 		if (wrong != BE_OK)
 			return wrong;
 	}
-	if (status != BE_OK)
-		enforcer_count(handle, status, refuser);
-	return status;
+	if (status == BE_EXCEEDS_BUDGET)
+		status = check_again(handle, environment, &question);
+	return check_ended(handle, &question, status);
 }
 
 enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,

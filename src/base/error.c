@@ -14,6 +14,11 @@
 #include <unistd.h>
 
 static _Thread_local char text[ERROR_TEXT_SIZE];
+/* Of a text that was not asked for yet: who puts it together, and of what. */
+static _Thread_local struct {
+	void (*compose)(const void *data); /* NULL: the text is there */
+	_Alignas(8) unsigned char data[ERROR_LATER_SIZE];
+} later;
 /* Apart from the text, and in the memory that every thread has from its start, so that clearing it
  * on the hot path is one store. Programs that load the library late have room for little there: a
  * byte, but not the text. */
@@ -31,6 +36,7 @@ void error_write(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	later.compose = NULL;
 	has_text = true;
 }
 
@@ -43,6 +49,7 @@ void error_write_errno(int code, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	later.compose = NULL;
 	has_text = true;
 	used = strlen(text);
 	snprintf(text + used, sizeof text - used, ": %s",
@@ -53,7 +60,7 @@ void error_name_path(const char *path)
 {
 	char rest[512]; /* texts are shorter, but for their paths */
 
-	if (!has_text || strncmp(text, path, strlen(path)) == 0)
+	if (!has_text || strncmp(be_last_error(), path, strlen(path)) == 0)
 		return;
 	memcpy(rest, text, sizeof rest - 1);
 	rest[sizeof rest - 1] = '\0';
@@ -112,10 +119,20 @@ void error_save(char saved[ERROR_TEXT_SIZE])
 void error_restore(const char *saved)
 {
 	strcpy(text, saved);
+	later.compose = NULL;
 	has_text = text[0] != '\0';
+}
+
+void error_set_later(void (*compose)(const void *data), const void *data, size_t size)
+{
+	memcpy(later.data, data, size);
+	later.compose = compose;
+	has_text = true;
 }
 
 const char *be_last_error(void)
 {
+	if (has_text && later.compose)
+		later.compose(later.data);
 	return has_text ? text : "";
 }

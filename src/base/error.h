@@ -65,6 +65,11 @@ static inline enum be_status error_path(int code, const char *path)
 	return error_from_errno(code);
 }
 
+/* For refusals, which come often and whose text few ask for: `compose` is called with a copy of the
+ * `size` bytes at `data`, to set the text, when be_last_error() is. At most ERROR_LATER_SIZE. */
+#define ERROR_LATER_SIZE 512
+void error_set_later(void (*compose)(const void *data), const void *data, size_t size);
+
 /* Keep the text while the caller's code runs, which may call the library: it is the text of our
  * call. */
 #define ERROR_TEXT_SIZE 640

@@ -6,6 +6,22 @@
  *
  * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the
  * slot for the next one to find, and so does a commit that cannot be ended yet.
+ *
+ * Why a refusal that comes after a look is true. Let it have been decided in a txn that saw C
+ * commits reaped, and let everything that is due at a moment M after that be looked for: first the
+ * owners, then, in one read txn, the deadlines and the header's count of reaped commits.
+ *   - An owner dead at M whose slot is found is reaped here. One whose slot is not found was
+ *     forgotten by a process that had reaped it before, in txns that have ended; so this read txn
+ *     sees them counted, unless the refusing one saw them done.
+ *   - A commit past its deadline at M is either found here, or was ended by a txn that this read
+ *     txn sees, and counted likewise.
+ *   - What a process did that died between the last write of its txn and the word to readers, and
+ *     what it had posted, is made visible, or dropped, before its own commits are looked for; and
+ *     it cannot have forgotten any slot, or ended what we still find past its deadline, so that a
+ *     reader that sees too little only looks at too much: the rules look again in a write txn.
+ * So if the count is still C, nothing that was due at M was committed in the state that refused. If
+ * not, everything that was due at M has ended in whatever txn decides next: one more is enough, and
+ * nobody tries without end while others come and go.
  */
 #include "executor/reap.h"
 
@@ -34,6 +50,7 @@ struct reaper {
 	size_t dead_count;
 	struct owner dead[DEAD_MAX];
 	bool keep[DEAD_MAX]; /* the slots of these: something is still pending for them */
+	bool keep_unknown;   /* likewise for owners that have no slot */
 	struct page page;
 };
 
@@ -60,9 +77,13 @@ static bool same_owner(const struct owner *a, const struct owner *b)
  * its owner's slot is there. */
 static void keep_owner(struct reaper *reaper, const struct operation *operation)
 {
+	bool has_slot = false;
+
 	for (size_t i = 0; i < reaper->dead_count; i++)
 		if (same_owner(&reaper->dead[i], &operation->owner))
-			reaper->keep[i] = true;
+			has_slot = reaper->keep[i] = true;
+	if (!has_slot && operation->reap_as == BE_COMMIT_ORPHANED)
+		reaper->keep_unknown = true;
 }
 
 /* Ends the commits of the page, in one txn. */
@@ -212,31 +233,18 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 	return status;
 }
 
-enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
-			const struct reap_listener *listener, uint64_t *reaped)
+static bool has_owners(const struct environment *environment)
 {
-	struct reaper *reaper;
-	struct owner dead;
-	struct ledger ledger;
-	int64_t deadline_ns = 0;
-	uint64_t id = 0;
+	return environment->owners && !environment->read_only;
+}
+
+/* Ends what is due. */
+static enum be_status sweep(struct environment *environment, int64_t now_ns, bool thorough,
+			    const struct reap_listener *listener, uint64_t *reaped)
+{
+	struct reaper *reaper = malloc(sizeof *reaper);
 	enum be_status status;
-	bool has_owners = environment->owners && !environment->read_only;
-	int found;
 
-	*reaped = 0;
-	status = ledger_begin(&ledger, environment->storage, false);
-	if (status != BE_OK)
-		return status;
-	found = ledger_deadline_next(&ledger, &deadline_ns, &id);
-	ledger_abort(&ledger);
-	if (found < 0)
-		return (enum be_status)found;
-	if (!thorough && (found == LEDGER_NONE || deadline_ns > now_ns) &&
-	    !(has_owners && owners_find_dead(environment->owners, &dead, 1) > 0))
-		return BE_OK;
-
-	reaper = malloc(sizeof *reaper);
 	if (!reaper)
 		return error_set(BE_NO_MEMORY, "out of memory");
 	reaper->environment = environment;
@@ -244,11 +252,79 @@ enum be_status reap_run(struct environment *environment, int64_t now_ns, bool th
 	reaper->listener = listener;
 	reaper->reaped = 0;
 	reaper->dead_count = 0;
+	reaper->keep_unknown = false;
 	reaper->page.count = 0;
 	status = reap_expired(reaper);
-	if (status == BE_OK && has_owners)
+	if (status == BE_OK && has_owners(environment)) {
 		status = reap_dead_owners(reaper, thorough);
+		if (status == BE_OK && thorough && !reaper->keep_unknown)
+			owners_reaped_unknown(environment->owners);
+	}
 	*reaped = reaper->reaped;
 	free(reaper);
+	if (status == BE_OK)
+		error_clear(); /* of what single commits were refused for */
+	return status;
+}
+
+/* Is anything due, and how many commits have been reaped so far? Costs reads only. */
+static enum be_status look(struct environment *environment, int64_t now_ns, bool *due,
+			   uint64_t *reaped_so_far)
+{
+	struct ledger ledger;
+	struct owner dead;
+	int64_t deadline_ns = 0;
+	uint64_t id = 0;
+	enum be_status status;
+	int found;
+
+	*due = has_owners(environment) && owners_find_dead(environment->owners, &dead, 1) > 0;
+	status = ledger_begin(&ledger, environment->storage, false);
+	if (status != BE_OK)
+		return status;
+	found = ledger_deadline_next(&ledger, &deadline_ns, &id);
+	status = found < 0 ? (enum be_status)found : ledger_header(&ledger);
+	ledger_abort(&ledger);
+	if (found == 0 && deadline_ns <= now_ns)
+		*due = true;
+	if (status == BE_OK)
+		*reaped_so_far = header_reaped(&ledger.header);
+	return status;
+}
+
+enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
+			const struct reap_listener *listener, uint64_t *reaped)
+{
+	uint64_t so_far;
+	bool due = true;
+	enum be_status status = BE_OK;
+
+	*reaped = 0;
+	if (!thorough)
+		status = look(environment, now_ns, &due, &so_far);
+	if (status == BE_OK && due)
+		status = sweep(environment, now_ns, thorough, listener, reaped);
+	return status;
+}
+
+enum be_status reap_for_refusal(struct environment *environment, int64_t now_ns, uint64_t reaped,
+				const struct reap_listener *listener, bool *freed)
+{
+	bool unknown = has_owners(environment) && owners_have_unknown(environment->owners);
+	struct header header;
+	uint64_t own, so_far = 0;
+	bool due;
+	enum be_status status = look(environment, now_ns, &due, &so_far);
+
+	*freed = false;
+	if (status == BE_OK && (due || unknown)) {
+		status = sweep(environment, now_ns, unknown, listener, &own);
+		if (status == BE_OK)
+			status = ledger_read_header(environment->storage, false, &header);
+		if (status == BE_OK)
+			so_far = header_reaped(&header);
+	}
+	if (status == BE_OK)
+		*freed = so_far != reaped;
 	return status;
 }

@@ -16,11 +16,21 @@ struct reap_listener {
 /*
  * Reaps what is due at `now_ns`, a few commits per txn. *reaped counts them.
  *
- * Quick (not `thorough`): looks at the first deadline and at the owners' hints, which together cost
- * a few microseconds when there is nothing to do, and goes through the pending commits only when an
- * owner is dead. Thorough: goes through them in any case and asks the kernel about each owner.
+ * Quick (not `thorough`): looks at the owners' hints and at the first deadline, which together cost
+ * less than a microsecond of reading when there is nothing to do, and goes through the pending
+ * commits only when an owner is dead. Thorough: goes through them in any case and asks the kernel
+ * about each owner.
  */
 enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
 			const struct reap_listener *listener, uint64_t *reaped);
+
+/*
+ * For a refusal that hinges on what is committed, and that was decided when `reaped` commits had
+ * been reaped in the environment: reaps what is due at `now_ns`, as above and quickly, and says
+ * whether anything was freed since, by whomever. If so, it is to be decided once more, and is then
+ * true of the moment `now_ns`; if not, it was true.
+ */
+enum be_status reap_for_refusal(struct environment *environment, int64_t now_ns, uint64_t reaped,
+				const struct reap_listener *listener, bool *freed);
 
 #endif

@@ -119,12 +119,19 @@ static bool transaction_is_valid(const struct be_transaction *transaction)
 	       ends(transaction->description, sizeof transaction->description);
 }
 
+/* Its sums are amounts, so that no difference of two leaves their range. */
+static bool refusal_is_valid(const struct refusal *refusal)
+{
+	return refusal->asked >= 0 && refusal->limit >= 0 && refusal->spent >= 0 &&
+	       refusal->committed >= 0;
+}
+
 bool result_is_valid(const struct result *result)
 {
 	const struct be_decision *decision = &result->decision;
 
 	if (result->status > BE_OK || result->status < STATUS_LEAST ||
-	    !is_bool(&result->has_envelope) ||
+	    !is_bool(&result->has_envelope) || !refusal_is_valid(&result->refusal) ||
 	    !ends(decision->namespace_name, sizeof decision->namespace_name) ||
 	    !ends(decision->category, sizeof decision->category))
 		return false;

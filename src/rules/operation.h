@@ -30,12 +30,30 @@ struct operation {
 	char description[BE_DESCRIPTION_SIZE];
 };
 
+/* Why a check, commit or extension was refused as SUSPENDED or EXCEEDS_BUDGET: the envelope that
+ * refused it as it then was. */
+struct refusal {
+	uint64_t tally;  /* its, in be-counts; 0: none refused */
+	uint64_t reaped; /* EXCEEDS_BUDGET: commits reaped before, in the whole environment */
+	int64_t asked;   /* what would have had to be available: for an extension, the difference */
+	int64_t limit;
+	int64_t spent;
+	int64_t committed;
+	int64_t window_end_ns; /* 0: never */
+};
+
+/* Would it be otherwise if less were committed? */
+static inline bool refusal_hinges_on_commits(const struct refusal *refusal)
+{
+	return refusal->asked <= refusal->limit - refusal->spent;
+}
+
 struct result {
 	enum be_status status;
 	bool has_envelope;
-	uint64_t commit_id; /* 0: none */
-	uint64_t refuser;   /* commit, extend: tally of the envelope that refused, if one did */
-	int64_t held;       /* release, reap: what the commit had reserved */
+	uint64_t commit_id;          /* 0: none */
+	struct refusal refusal;      /* commit, extend: when an envelope refused */
+	int64_t held;                /* release, reap: what the commit had reserved */
 	struct be_decision decision; /* commit, extend: filled whenever the envelope was found */
 	struct be_envelope envelope; /* as it is afterwards, if has_envelope */
 	struct be_transaction transaction; /* id 0: none was written */

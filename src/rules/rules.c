@@ -211,10 +211,35 @@ static enum be_status permit(const struct envelope *envelope, int64_t amount)
 	return BE_OK;
 }
 
+/* What may still turn a refusal into a grant is told with it: the window's end, and commits that
+ * are reaped, of which the header, read already by those who write, keeps count. */
+static enum be_status refuse(struct ledger *ledger, enum be_status why,
+			     const struct envelope *envelope, int64_t amount,
+			     struct refusal *refusal)
+{
+	enum be_status status = BE_OK;
+
+	*refusal = (struct refusal){
+		.tally = envelope->tally,
+		.asked = amount,
+		.limit = envelope->limit,
+		.spent = envelope->spent,
+		.committed = envelope->committed,
+		.window_end_ns = period_end(envelope->period, envelope->period_start_ns),
+	};
+	if (why == BE_EXCEEDS_BUDGET && refusal_hinges_on_commits(refusal)) {
+		status = ledger_header(ledger);
+		if (status == BE_OK)
+			refusal->reaped = header_reaped(&ledger->header);
+	}
+	return status == BE_OK ? why : status;
+}
+
 /* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the
  * one named.
  * */
-static enum be_status chain_decide(const struct chain *chain, int64_t amount, struct result *result)
+static enum be_status chain_decide(struct ledger *ledger, const struct chain *chain, int64_t amount,
+				   struct result *result)
 {
 	for (uint32_t i = 0; i < chain->depth; i++) {
 		const struct envelope *envelope = &chain->envelopes[i];
@@ -222,8 +247,7 @@ static enum be_status chain_decide(const struct chain *chain, int64_t amount, st
 
 		if (status != BE_OK) {
 			decide(&result->decision, status, &envelope->name, envelope);
-			result->refuser = envelope->tally;
-			return status;
+			return refuse(ledger, status, envelope, amount, &result->refusal);
 		}
 	}
 	return BE_OK;
@@ -252,47 +276,60 @@ static int find_in_chain(struct ledger *ledger, const struct record_key *key, in
 	return found;
 }
 
-static enum be_status check_no_envelope(const struct record_key *key, struct be_decision *decision)
+static enum be_status check_no_envelope(const struct record_key *key,
+					struct rules_question *question)
 {
-	struct name name;
-
-	if (decision && record_parse_envelope_key(record_key_bytes(key), &name))
-		decide_name(decision, BE_NO_ENVELOPE, &name);
+	if (!record_parse_envelope_key(record_key_bytes(key), &question->refuser))
+		question->refuser.category_size = 0;
+	else if (question->decision)
+		decide_name(question->decision, BE_NO_ENVELOPE, &question->refuser);
 	return BE_NO_ENVELOPE;
+}
+
+static __attribute__((noinline)) enum be_status
+check_refused(struct ledger *ledger, enum be_status why, const struct record_key *key,
+	      const struct envelope *envelope, struct rules_question *question)
+{
+	if (!record_parse_envelope_key(record_key_bytes(key), &question->refuser))
+		return error_set(BE_DAMAGED, "an envelope lies under a key that names none");
+	if (question->decision)
+		decide(question->decision, why, &question->refuser, envelope);
+	return refuse(ledger, why, envelope, question->amount, &question->refusal);
 }
 
 /* The same question for those who only ask: one envelope at a time, no chain is put together, and
  * of names only the keys are handled until somebody wants to be told. */
-enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,
-			   struct rules_moment *moment, struct be_decision *decision,
-			   uint64_t *refuser, struct be_envelope *after, bool *has_envelope)
+enum be_status rules_check(struct ledger *ledger, struct rules_question *question)
 {
-	struct envelope envelope;
+	struct be_decision *decision = question->decision;
+	const struct record_key *key = question->key;
 	struct record_key parent;
+	struct envelope envelope;
 
 	if (decision)
-		decision->requested = amount;
+		decision->requested = question->amount;
 	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
-		int found = find_in_chain(ledger, key, depth, decision || after, &envelope);
+		bool named = depth == 0 && (decision || question->after);
+		int found = find_in_chain(ledger, key, depth, named, &envelope);
 		enum be_status status;
 
 		if (found < 0)
 			return (enum be_status)found;
 		if (found == LEDGER_NONE)
-			return check_no_envelope(key, decision);
+			return check_no_envelope(key, question);
 		if (envelope.period != BE_PERIOD_TOTAL)
-			rules_roll_over(&envelope, now_at(moment), 1);
-		if (after && depth == 0) {
-			rules_describe_envelope(&envelope, after);
-			*has_envelope = true;
+			rules_roll_over(&envelope, now_at(&question->moment), 1);
+		if (question->after && depth == 0) {
+			rules_describe_envelope(&envelope, question->after);
+			question->has_envelope = true;
 		}
-		status = permit(&envelope, amount);
-		if (decision && (status != BE_OK || depth == 0))
-			decide(decision, status, &envelope.name, &envelope);
+		status = permit(&envelope, question->amount);
 		if (status != BE_OK)
-			*refuser = envelope.tally;
-		if (status != BE_OK || envelope.parent.category_size == 0)
-			return status;
+			return check_refused(ledger, status, key, &envelope, question);
+		if (decision && depth == 0)
+			decide(decision, BE_OK, &envelope.name, &envelope);
+		if (envelope.parent.category_size == 0)
+			return BE_OK;
 		record_key_envelope(&parent, &envelope.parent);
 		key = &parent;
 	}
@@ -413,7 +450,7 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 		decide_name(decision, BE_NO_ENVELOPE, &operation->name);
 	if (status != BE_OK)
 		return status;
-	status = chain_decide(&chain, operation->amount, result);
+	status = chain_decide(ledger, &chain, operation->amount, result);
 	if (status == BE_OK)
 		status = ledger_header(ledger);
 	if (status != BE_OK) {
@@ -574,7 +611,7 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	more = operation->amount - commit.amount; /* both are 0 or more */
 	decision->requested = operation->amount;
 	if (more > 0) {
-		status = chain_decide(&chain, more, result);
+		status = chain_decide(ledger, &chain, more, result);
 		if (status != BE_OK) {
 			show_envelope(result, &chain.envelopes[0]);
 			return status;

@@ -26,14 +26,24 @@ struct rules_moment {
 	int64_t now_ns;
 };
 
-/* Would a commit of `amount` be granted in the envelope with this key? For a read txn. `decision`
- * may be NULL; its size is left alone, and on a fault what it holds is undefined. *refuser is the
- * tally of the envelope that refused, if one did. When `after` is not NULL it receives the envelope
- * asked about, if *has_envelope says so. For the key of a name that is not valid the answer is
- * BE_NO_ENVELOPE, and the decision names none. */
-enum be_status rules_check(struct ledger *ledger, const struct record_key *key, int64_t amount,
-			   struct rules_moment *moment, struct be_decision *decision,
-			   uint64_t *refuser, struct be_envelope *after, bool *has_envelope);
+/* A check: what is asked, and what is answered. */
+struct rules_question {
+	const struct record_key *key; /* of the envelope */
+	int64_t amount;
+	struct rules_moment moment;
+
+	struct be_decision *decision; /* may be NULL. Its size is left alone, and on a fault what it
+	                                 holds is undefined */
+	struct be_envelope
+		*after; /* if not NULL, the envelope asked about, if has_envelope says so */
+	bool has_envelope;
+	struct refusal refusal; /* when an envelope refused */
+	struct name refuser;    /* its name; or the name that was asked for, when there is none */
+};
+
+/* Would a commit be granted? For a read txn. For the key of a name that is not valid the answer is
+ * BE_NO_ENVELOPE, the decision names none, and refuser.category_size is 0. */
+enum be_status rules_check(struct ledger *ledger, struct rules_question *question);
 
 /* Brings an envelope to the window that `now_ns` lies in; transactions count for it from
  * `next_transaction_id` on. A clock that stands before the window changes nothing. */

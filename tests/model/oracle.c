@@ -120,6 +120,7 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_ONE_TOO_DEEP] = "a chain may be one envelope longer",
 	[MISTAKE_OVERFLOW_SATURATES] = "an overflow stops at the largest number",
 	[MISTAKE_UTILIZATION_ROUNDS_UP] = "the utilization is rounded up",
+	[MISTAKE_CHECK_REAPS_NOTHING] = "a refused check reaps nothing",
 	[MISTAKE_LAPSES_COUNT_AT_LEAF] = "what was reaped counts in its own envelope only",
 	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
 	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
@@ -631,6 +632,23 @@ static int find_to_spend(const struct oracle *oracle, const struct call *call,
 	return leaf;
 }
 
+/* Reaps for somebody who was refused: true when that freed something, so that he tries again.
+ *
+ * Open: nothing need be reaped when it cannot help: `asked` would not be available, either, if
+ * nothing were committed in the envelope that refused. */
+static bool reap_for(struct oracle *oracle, enum be_status status, int64_t asked,
+		     const struct be_decision *decision)
+{
+	uint64_t reaped;
+
+	if (status != BE_EXCEEDS_BUDGET || makes(oracle, MISTAKE_REFUSED_WITHOUT_REAPING) ||
+	    asked > decision->limit - decision->spent)
+		return false;
+	reaped = reap(oracle, oracle->sees_deaths);
+	oracle->coverage.reaped_on_refusal += reaped;
+	return reaped > 0 && !makes(oracle, MISTAKE_REAPED_NOT_RETRIED);
+}
+
 static enum be_status answer_check(struct oracle *oracle, const struct call *call,
 				   struct answer *answer)
 {
@@ -646,6 +664,13 @@ static enum be_status answer_check(struct oracle *oracle, const struct call *cal
 	if (leaf == NONE)
 		return BE_NO_ENVELOPE;
 	status = ask(oracle, leaf, call->amount, &answer->decision);
+	if (!makes(oracle, MISTAKE_CHECK_REAPS_NOTHING) &&
+	    reap_for(oracle, status, call->amount, &answer->decision)) {
+		answer->decision = (struct be_decision)BE_DECISION_INIT;
+		answer->decision.requested = call->amount;
+		add_up(oracle, oracle->now_ns);
+		status = ask(oracle, leaf, call->amount, &answer->decision);
+	}
 	return count(oracle, status, leaf, &answer->decision);
 }
 
@@ -703,18 +728,6 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 	return BE_OK;
 }
 
-/* Reaps for somebody who was refused: true when that freed something, so that he tries again. */
-static bool reap_for(struct oracle *oracle, enum be_status status)
-{
-	uint64_t reaped;
-
-	if (status != BE_EXCEEDS_BUDGET || makes(oracle, MISTAKE_REFUSED_WITHOUT_REAPING))
-		return false;
-	reaped = reap(oracle, oracle->sees_deaths);
-	oracle->coverage.reaped_on_refusal += reaped;
-	return reaped > 0 && !makes(oracle, MISTAKE_REAPED_NOT_RETRIED);
-}
-
 static enum be_status answer_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
 				    struct answer *answer)
 {
@@ -726,7 +739,7 @@ static enum be_status answer_commit(struct oracle *oracle, const struct call *ca
 	if (status != BE_OK)
 		return status;
 	status = try_commit(oracle, call, owner, deadline_ns, answer);
-	if (reap_for(oracle, status)) {
+	if (reap_for(oracle, status, call->amount, &answer->decision)) {
 		if (makes(oracle, MISTAKE_FIRST_TRY_COUNTS))
 			count(oracle, status, find_named(oracle, call), &answer->decision);
 		answer->decision = (struct be_decision)BE_DECISION_INIT;
@@ -896,7 +909,8 @@ static enum be_status answer_extend(struct oracle *oracle, const struct call *ca
 		return BE_AMOUNT_NEGATIVE;
 	status = try_extend(oracle, call, deadline_ns, answer);
 	/* Reaping may have ended the very commit that is to be extended. */
-	if (reap_for(oracle, status))
+	if (reap_for(oracle, status, call->amount - oracle_held(oracle, call->id),
+		     &answer->decision))
 		status = try_extend(oracle, call, deadline_ns, answer);
 	if (status == BE_NO_COMMIT)
 		return status;

@@ -48,14 +48,6 @@ int answer_exit_status(enum be_status status)
 static const char *advice(const struct request *request, enum be_status status)
 {
 	switch (status) {
-	case BE_EXCEEDS_BUDGET:
-		return "wait until commits end or the window does, or raise the limit with be-ctl "
-		       "set-limit";
-	case BE_NO_ENVELOPE:
-		return "there is no such envelope; be-ctl create makes it, be-inspect lists those "
-		       "there are";
-	case BE_SUSPENDED:
-		return "the envelope is suspended; be-ctl resume lets it grant again";
 	case BE_ENVELOPE_EXISTS:
 		return "the envelope exists; be-ctl ensure accepts that, be-ctl set-limit changes "
 		       "its limit";
@@ -87,40 +79,6 @@ static const char *advice(const struct request *request, enum be_status status)
 	}
 }
 
-static void format_amount(int64_t amount, char text[BE_AMOUNT_TEXT_SIZE])
-{
-	if (be_amount_format(amount, text, BE_AMOUNT_TEXT_SIZE) != BE_OK)
-		strcpy(text, "?");
-}
-
-char *answer_sentence(const struct request *request, enum be_status status,
-		      const struct be_decision *decision)
-{
-	char requested[BE_AMOUNT_TEXT_SIZE], available[BE_AMOUNT_TEXT_SIZE],
-		limit[BE_AMOUNT_TEXT_SIZE], spent[BE_AMOUNT_TEXT_SIZE],
-		committed[BE_AMOUNT_TEXT_SIZE];
-	const char *advised = advice(request, status);
-	char *sentence;
-	int made;
-
-	if (status == BE_EXCEEDS_BUDGET && decision) {
-		format_amount(decision->requested, requested);
-		format_amount(decision->available, available);
-		format_amount(decision->limit, limit);
-		format_amount(decision->spent, spent);
-		format_amount(decision->committed, committed);
-		made = asprintf(
-			&sentence,
-			"%s asked for, but %s available (limit %s, spent %s, committed %s); %s",
-			requested, available, limit, spent, committed, advised);
-	} else {
-		made = asprintf(&sentence, "%s", advised ? advised : be_last_error());
-	}
-	if (made < 0)
-		tool_out_of_memory();
-	return sentence;
-}
-
 char *answer_label(const char *namespace_name, const char *category)
 {
 	char *label;
@@ -129,6 +87,35 @@ char *answer_label(const char *namespace_name, const char *category)
 		     namespace_name && *namespace_name ? "/" : "", category) < 0)
 		tool_out_of_memory();
 	return label;
+}
+
+/* The library's sentence without the envelope that it begins with: that is the subject here. */
+static const char *after_label(const char *text, const char *label)
+{
+	size_t size = strlen(label);
+
+	return strncmp(text, label, size) == 0 && strncmp(text + size, ": ", 2) == 0
+		       ? text + size + 2
+		       : text;
+}
+
+char *answer_sentence(const struct request *request, enum be_status status,
+		      const struct be_decision *decision)
+{
+	const char *advised = advice(request, status);
+	char *label = NULL, *sentence;
+
+	if (decision && decision->category[0] != '\0')
+		label = answer_label(decision->namespace_name, decision->category);
+	else if (request->category)
+		label = answer_label(request->namespace_name, request->category);
+	if (!advised)
+		advised = label ? after_label(be_last_error(), label) : be_last_error();
+	sentence = strdup(advised);
+	if (!sentence)
+		tool_out_of_memory();
+	free(label);
+	return sentence;
 }
 
 /* What the sentence is about: the envelope that refused, the commit, or the environment. */
