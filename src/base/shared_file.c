@@ -227,8 +227,9 @@ enum be_status shared_file_open(const struct shared_directory *directory, const 
 	enum be_status status = LOOK_AGAIN;
 
 	shared_file_path(directory, name, path);
+	error_clear();
 	for (int looks = 0; looks < LOOKS && status == LOOK_AGAIN; looks++) {
-		if (looks > 0)
+		if (*be_last_error()) /* its maker may be about to give it its mode */
 			nanosleep(&pause, NULL);
 		*fd = -1;
 		error_clear();

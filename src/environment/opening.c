@@ -99,7 +99,7 @@ static enum be_status examine(struct opening *opening)
 		return status;
 	status = boot_check(directory, &is_marked);
 	if (status == BE_OK)
-		status = lmdb_storage_examine(opening->settings->path, opening->may_create);
+		status = lmdb_storage_examine(directory, opening->may_create);
 	if (status != BE_OK && status != BE_NOT_FOUND && owners_exist(directory)) {
 		error_clear();
 		return BE_OK;
@@ -180,7 +180,7 @@ static enum be_status open_storage(struct opening *opening)
 	const struct environment_settings *settings = opening->settings;
 	struct environment *environment = opening->environment;
 	struct lmdb_settings lmdb = {
-		.path = settings->path,
+		.directory = environment->directory,
 		.create = opening->may_create,
 		.read_only = environment->read_only,
 		.sync = true, /* until the durability is settled */

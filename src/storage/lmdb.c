@@ -29,6 +29,10 @@
  * lock.mdb is opened by this file only before LMDB opens it: closing any descriptor of it later
  * would drop LMDB's locks.
  *
+ * LMDB opens its files by name, and follows links. Where other users may write the directory, it is
+ * therefore given one of our own that holds two links to the descriptors of what was looked at
+ * (base/shared_file.h), so that it opens these and nothing else, whatever becomes of the names.
+ *
  * LMDB's codes become statuses in failed(), the only place.
  */
 #include "storage/lmdb.h"
@@ -41,6 +45,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <lmdb.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -51,9 +56,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#define DATA_FILE "data.mdb"
+#define LOCK_FILE "lock.mdb"
+#define LINKS_SIZE 32
 #define POOL 64
 /* Slots in the reader table, for all processes. The first opener decides; each takes 64 bytes. */
 #define MAX_READERS 4096
@@ -97,7 +106,8 @@ struct lmdb_storage {
 	struct lmdb_storage *next_abandoned;
 	MDB_env *env;
 	MDB_dbi dbi;
-	struct descriptor data; /* of data.mdb; for the lock on it only */
+	struct descriptor data; /* of data.mdb; for the lock on it, and to be opened by LMDB */
+	int lock;               /* of lock.mdb, while it is opened; O_PATH, and so without locks */
 	bool read_only;
 	atomic_uint writes; /* begun by this process */
 	int stale_readers;  /* cleared when it was opened */
@@ -118,24 +128,25 @@ static bool may(const char *path, int access_mode)
 	return faccessat(AT_FDCWD, path, access_mode, AT_EACCESS) == 0;
 }
 
-/* Says which permission on which file is missing. */
-static enum be_status permission_missing(const char *path, bool read_only)
+/* Says which permission on which file is missing; false when none is. */
+static bool say_missing_permission(const char *path, bool read_only)
 {
 	static const struct {
 		const char *name;
 		int needed;
 		const char *text;
 	} files[] = {
-		{"data.mdb", R_OK, "read permission on it is missing"},
-		{"data.mdb", W_OK, "write permission on it is missing"},
-		{"lock.mdb", R_OK | W_OK,
+		{DATA_FILE, R_OK, "read permission on it is missing"},
+		{DATA_FILE, W_OK, "write permission on it is missing"},
+		{LOCK_FILE, R_OK | W_OK,
 		 "read and write permission on it are needed, even to read only"},
 	};
 	char file[PATH_MAX];
 
-	if (!may(path, X_OK))
-		return error_set(BE_PERMISSION,
-				 "%s: search (x) permission on the directory is missing", path);
+	if (!may(path, X_OK)) {
+		error_write("%s: search (x) permission on the directory is missing", path);
+		return true;
+	}
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		if (read_only && files[i].needed == W_OK)
 			continue;
@@ -143,16 +154,24 @@ static enum be_status permission_missing(const char *path, bool read_only)
 		if (may(file, files[i].needed))
 			continue;
 		if (may(file, F_OK))
-			return error_set(BE_PERMISSION, "%s: %s", file, files[i].text);
-		if (!may(path, W_OK))
-			return error_set(BE_PERMISSION,
-					 "%s: write permission on the directory is missing, and %s "
-					 "has to be made",
-					 path, files[i].name);
+			error_write("%s: %s", file, files[i].text);
+		else if (!may(path, W_OK))
+			error_write("%s: write permission on the directory is missing, and %s has "
+				    "to be made",
+				    path, files[i].name);
+		else
+			continue;
+		return true;
 	}
-	return error_set(BE_PERMISSION,
-			 "%s: the system does not permit this access to data.mdb or lock.mdb",
-			 path);
+	return false;
+}
+
+/* For what shared_file_open() answered: its text, unless a permission is missing. */
+static enum be_status explain(enum be_status status, const char *path, bool read_only)
+{
+	if (status == BE_PERMISSION)
+		(void)say_missing_permission(path, read_only);
+	return status;
 }
 
 /* A failed write: LMDB says EIO for a short one, and that is what a full disk gives. */
@@ -214,7 +233,12 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 			path);
 	case EACCES:
 	case EPERM:
-		return permission_missing(path, read_only);
+		if (say_missing_permission(path, read_only))
+			return BE_PERMISSION;
+		return error_set(BE_PERMISSION,
+				 "%s: the system does not permit this access to data.mdb or "
+				 "lock.mdb",
+				 path);
 	case EIO:
 		return io_failed(path);
 	case ENOMEM:
@@ -530,35 +554,6 @@ static const struct be_storage_ops operations = {
 
 /* ----------------------------------------------------------------- opening */
 
-/* Makes a file with exactly `mode`, whatever the umask. Leaves *fd at -1 when it exists. */
-static int make_file(const char *file, mode_t mode, int *fd)
-{
-	*fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (*fd < 0)
-		return errno == EEXIST ? 0 : errno;
-	return fchmod(*fd, mode) < 0 ? errno : 0;
-}
-
-/* Makes lock.mdb where it is missing, with its blocks: LMDB writes to it through a mapping, and a
- * disk too full to take them is reported here rather than by SIGBUS there. */
-static int make_lock_file(const struct lmdb_settings *settings, const char *file)
-{
-	int fd;
-	int rc = make_file(file, settings->mode, &fd);
-
-	if (rc == 0 && fd >= 0) {
-		rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
-		if (rc == EOPNOTSUPP || rc == EINVAL)
-			rc = 0;
-	}
-	if (fd >= 0) {
-		if (rc)
-			unlink(file);
-		close(fd);
-	}
-	return rc;
-}
-
 /* Holds an open file: shared with others that hold it so, or alone. */
 static int hold(int fd, int how)
 {
@@ -568,62 +563,57 @@ static int hold(int fd, int how)
 	return 0;
 }
 
-/* Opens data.mdb. Without O_NONBLOCK a FIFO of that name would stop us here. */
-static int open_data_file(const char *data, int access_mode, int *fd)
-{
-	*fd = open(data, access_mode | O_CLOEXEC | O_NONBLOCK);
-	return *fd < 0 ? errno : 0;
-}
-
 /* Has any process the files open by way of LMDB? Each holds a lock on the first byte of lock.mdb.
  * This process does not. */
-static bool is_in_use(const char *lock)
+static bool is_in_use(const struct shared_directory *directory)
 {
 	struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-	int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool in_use = fd >= 0 && fcntl(fd, F_GETLK, &held) == 0 && held.l_type != F_UNLCK;
+	bool in_use;
+	int fd;
 
-	if (fd >= 0)
-		close(fd);
+	if (shared_file_open(directory, LOCK_FILE, SHARED_LOOK, 0, &fd) != BE_OK) {
+		error_clear();
+		return false;
+	}
+	in_use = fcntl(fd, F_GETLK, &held) == 0 && held.l_type != F_UNLCK;
+	close(fd);
 	return in_use;
 }
 
 /* Alone if nobody has it open. Of a crowd that waits to be alone, all but the first find that
  * somebody has opened it meanwhile, and go on together. While it is held, nobody closes it. */
-static int hold_to_open(int fd, const char *lock)
+static int hold_to_open(int fd, const struct shared_directory *directory)
 {
-	int rc = hold(fd, is_in_use(lock) ? LOCK_SH : LOCK_EX);
+	int rc = hold(fd, is_in_use(directory) ? LOCK_SH : LOCK_EX);
 
-	if (rc == 0 && is_in_use(lock))
+	if (rc == 0 && is_in_use(directory))
 		rc = hold(fd, LOCK_SH);
-	if (rc == 0 && !is_in_use(lock))
+	if (rc == 0 && !is_in_use(directory))
 		rc = hold(fd, LOCK_EX);
 	return rc;
 }
 
 /* Opens data.mdb, made if need be and asked for. No fork comes before the descriptor is noted. */
-static int open_to_hold(const struct lmdb_settings *settings, const char *data,
-			struct descriptor *descriptor)
+static enum be_status open_to_hold(const struct lmdb_settings *settings,
+				   struct descriptor *descriptor)
 {
-	int rc = 0;
+	enum shared_access access = settings->read_only ? SHARED_LOOK
+				    : settings->create  ? SHARED_MAKE
+							: SHARED_CHANGE;
+	enum be_status status;
 
 	descriptors_hold_forks();
-	if (settings->create && !settings->read_only)
-		rc = make_file(data, settings->mode, &descriptor->fd);
-	if (rc == 0 && descriptor->fd < 0)
-		rc = open_data_file(data, settings->read_only ? O_RDONLY : O_RDWR, &descriptor->fd);
+	status = shared_file_open(settings->directory, DATA_FILE, access, settings->mode,
+				  &descriptor->fd);
 	descriptor_note(descriptor);
 	descriptors_let_forks();
-	return rc;
+	return status;
 }
 
-static enum be_status data_file_failed(const char *path, const char *data, bool read_only, int code)
+static enum be_status is_missing(const struct shared_directory *directory)
 {
-	if (code == ENOENT)
-		return error_set(BE_NOT_FOUND, "%s: is missing; there is no environment yet", data);
-	if (code == EISDIR)
-		return error_set(BE_NOT_AN_ENVIRONMENT, "%s: is a directory", data);
-	return failed(path, read_only, code);
+	return error_set(BE_NOT_FOUND, "%s/" DATA_FILE ": is missing; there is no environment yet",
+			 directory->path);
 }
 
 static enum be_status name_file(const char *path, const char *name, char file[PATH_MAX])
@@ -633,7 +623,7 @@ static enum be_status name_file(const char *path, const char *name, char file[PA
 	return BE_OK;
 }
 
-enum be_status lmdb_storage_examine(const char *path, bool may_be_missing)
+enum be_status lmdb_storage_examine(const struct shared_directory *directory, bool may_be_missing)
 {
 	char data[PATH_MAX];
 	enum be_status status;
@@ -641,26 +631,139 @@ enum be_status lmdb_storage_examine(const char *path, bool may_be_missing)
 	int fd = -1;
 	int rc;
 
-	status = preflight_file_system(path);
+	status = preflight_file_system(directory->path);
 	if (status == BE_OK)
-		status = name_file(path, "data.mdb", data);
-	if (status)
-		return status;
-	rc = open_data_file(data, O_RDONLY, &fd);
-	if (rc == 0)
+		status = name_file(directory->path, DATA_FILE, data);
+	if (status == BE_OK)
+		status = shared_file_open(directory, DATA_FILE, SHARED_LOOK, 0, &fd);
+	if (status == BE_OK) {
 		rc = hold(fd, LOCK_SH);
-	if (rc == 0)
-		status = preflight_data_file(data, fd, &exists);
-	else if (rc != ENOENT)
-		status = data_file_failed(path, data, true, rc);
+		status = rc ? failed(directory->path, true, rc)
+			    : preflight_data_file(data, fd, &exists);
+	}
 	if (fd >= 0)
 		close(fd);
-	if (status == BE_OK && !exists && !may_be_missing)
-		status = data_file_failed(path, data, true, ENOENT);
+	if (status != BE_OK && status != BE_NOT_FOUND)
+		return explain(status, directory->path, true);
+	error_clear();
+	return exists || may_be_missing ? BE_OK : is_missing(directory);
+}
+
+/* ---- lock.mdb, and the names that LMDB is given */
+
+/* LMDB writes anew what it finds alone. It may do so with what it has made. */
+static bool is_lock_file(int fd)
+{
+	uint32_t magic = 0;
+
+	return pread(fd, &magic, sizeof magic, 0) >= 0 && (magic == 0 || magic == LMDB_MAGIC);
+}
+
+/* Opens lock.mdb, making it where missing. With data.mdb held. */
+static enum be_status open_lock_file(const struct lmdb_settings *settings, int *fd)
+{
+	const struct shared_directory *directory = settings->directory;
+	enum be_status status =
+		shared_file_open(directory, LOCK_FILE, SHARED_MAKE, settings->mode, fd);
+
+	if (status != BE_OK || is_lock_file(*fd) || is_in_use(directory))
+		return status;
+	close(*fd);
+	unlinkat(directory->fd, LOCK_FILE, 0);
+	return shared_file_open(directory, LOCK_FILE, SHARED_NEW, settings->mode, fd);
+}
+
+/* Has lock.mdb there with its blocks: LMDB writes to it through a mapping, and a disk too full to
+ * take them is reported here rather than by SIGBUS there. Leaves a descriptor that can only be
+ * named, for closing any other, once LMDB has locked the file, would unlock it. */
+static enum be_status ready_lock_file(const struct lmdb_settings *settings,
+				      struct lmdb_storage *storage)
+{
+	char name[32];
+	int fd;
+	enum be_status status = open_lock_file(settings, &fd);
+
+	if (status != BE_OK)
+		return explain(status, storage->path, settings->read_only);
+	status = shared_file_allocate(settings->directory, LOCK_FILE, fd, LOCK_FILE_BYTES);
+	if (status == BE_OK) {
+		snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+		storage->lock = open(name, O_PATH | O_CLOEXEC);
+		if (storage->lock < 0)
+			status = error_errno(BE_IO_ERROR, errno, "%s", name);
+	} else if (lseek(fd, 0, SEEK_END) == 0) {
+		unlinkat(settings->directory->fd, LOCK_FILE, 0);
+	}
+	close(fd);
 	return status;
 }
 
-static int open_env(const struct lmdb_settings *settings, MDB_env **env)
+/* Reading a hole of a mapped file needs no place on the disk, but for tmpfs, where it is SIGBUS if
+ * there is none. LMDB leaves holes, and so does who copies files. */
+static enum be_status fill_holes(const struct lmdb_settings *settings, int fd)
+{
+	struct statfs system;
+	struct stat about;
+
+	if (settings->read_only || fstatfs(fd, &system) < 0 || system.f_type != TMPFS_MAGIC ||
+	    fstat(fd, &about) < 0)
+		return BE_OK;
+	return shared_file_allocate(settings->directory, DATA_FILE, fd, about.st_size);
+}
+
+/* May somebody else than this process's user and root change the names in the directory? */
+static bool is_shared(const struct shared_directory *directory)
+{
+	struct stat about;
+
+	return fstat(directory->fd, &about) < 0 || (about.st_mode & (S_IWGRP | S_IWOTH)) ||
+	       (about.st_uid != geteuid() && about.st_uid != 0);
+}
+
+static int link_to(const char *directory, const char *name, int fd)
+{
+	char from[64], to[32];
+
+	snprintf(from, sizeof from, "%s/%s", directory, name);
+	snprintf(to, sizeof to, "/proc/self/fd/%d", fd);
+	return symlink(to, from) < 0 ? errno : 0;
+}
+
+static void remove_links(const char *directory)
+{
+	static const char *const names[] = {DATA_FILE, LOCK_FILE};
+	char name[64];
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(name, sizeof name, "%s/%s", directory, names[i]);
+		unlink(name);
+	}
+	rmdir(directory);
+}
+
+/* Makes a directory that only this process's user can change, with LMDB's two names in it. */
+static int make_links(const struct lmdb_storage *storage, char made[LINKS_SIZE])
+{
+	static const char *const places[] = {"/dev/shm/be-open-XXXXXX", "/tmp/be-open-XXXXXX"};
+	int rc = ENOENT;
+
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		strcpy(made, places[i]);
+		if (!mkdtemp(made)) {
+			rc = errno;
+			continue;
+		}
+		rc = link_to(made, DATA_FILE, storage->data.fd);
+		if (rc == 0)
+			rc = link_to(made, LOCK_FILE, storage->lock);
+		if (rc == 0)
+			return 0;
+		remove_links(made);
+	}
+	return rc;
+}
+
+static int open_by_name(const struct lmdb_settings *settings, const char *path, MDB_env **env)
 {
 	unsigned flags = MDB_NOTLS | (settings->sync ? 0 : MDB_NOSYNC) |
 			 (settings->read_only ? MDB_RDONLY : 0);
@@ -674,13 +777,53 @@ static int open_env(const struct lmdb_settings *settings, MDB_env **env)
 		if (rc == 0)
 			rc = mdb_env_set_maxreaders(*env, MAX_READERS);
 		if (rc == 0)
-			rc = mdb_env_open(*env, settings->path, flags, settings->mode);
+			rc = mdb_env_open(*env, path, flags, settings->mode);
 		if (rc)
 			mdb_env_close(*env);
 	} while (rc == EINTR); /* LMDB reports one that it has already dealt with */
 	if (rc)
 		*env = NULL;
 	return rc;
+}
+
+/* Are LMDB's files those that were looked at? */
+static bool is_the_same(const struct lmdb_storage *storage,
+			const struct shared_directory *directory)
+{
+	struct stat ours, theirs;
+	int fd;
+
+	return mdb_env_get_fd(storage->env, &fd) == 0 && fstat(fd, &theirs) == 0 &&
+	       fstat(storage->data.fd, &ours) == 0 && ours.st_dev == theirs.st_dev &&
+	       ours.st_ino == theirs.st_ino &&
+	       shared_file_is_named(directory, LOCK_FILE, storage->lock);
+}
+
+static enum be_status open_env(const struct lmdb_settings *settings, struct lmdb_storage *storage)
+{
+	const struct shared_directory *directory = settings->directory;
+	bool by_links = is_shared(directory);
+	char links[LINKS_SIZE];
+	int rc;
+
+	if (by_links) {
+		rc = make_links(storage, links);
+		if (rc)
+			return error_errno(BE_PERMISSION, rc,
+					   "%s: others may write this directory, and to open it "
+					   "safely one of our own is needed in /dev/shm or /tmp",
+					   directory->path);
+	}
+	rc = open_by_name(settings, by_links ? links : directory->path, &storage->env);
+	if (by_links)
+		remove_links(links);
+	if (rc)
+		return storage_failed(storage, rc);
+	if (!is_the_same(storage, directory))
+		return error_set(BE_NOT_AN_ENVIRONMENT,
+				 "%s: its files were replaced while they were being opened",
+				 directory->path);
+	return BE_OK;
 }
 
 struct reader_list {
@@ -718,19 +861,21 @@ static int note_reader(const char *line, void *context)
  * container starts again. LMDB takes them for ours and would never free them, but on closing it
  * clears every slot of our pid below the highest that it has seen, which it learns in a read
  * txn. */
-static int shed_own_pid(const struct lmdb_settings *settings, struct lmdb_storage *storage)
+static enum be_status shed_own_pid(const struct lmdb_settings *settings,
+				   struct lmdb_storage *storage)
 {
 	MDB_txn *txn;
 	int rc = begin_reader(storage->env, &txn);
 
 	if (rc)
-		return rc;
+		return storage_failed(storage, rc);
 	mdb_txn_abort(txn);
 	rc = hold(storage->data.fd, LOCK_EX);
 	if (rc)
-		return rc;
+		return storage_failed(storage, rc);
 	mdb_env_close(storage->env);
-	return open_env(settings, &storage->env);
+	storage->env = NULL;
+	return open_env(settings, storage);
 }
 
 /* Clears the reader table of the dead as far as it matters now. Who is dead is a question to the
@@ -738,15 +883,16 @@ static int shed_own_pid(const struct lmdb_settings *settings, struct lmdb_storag
  * that opens would spend most of its time on it. So it is asked only when some slot is in a txn,
  * and may pin pages; and now and then, lest the slots of those who died outside a txn become so
  * many that each write txn takes longer to look through them. */
-static int clear_table(const struct lmdb_settings *settings, struct lmdb_storage *storage)
+static enum be_status clear_table(const struct lmdb_settings *settings,
+				  struct lmdb_storage *storage)
 {
 	struct reader_list list = {.own = getpid()};
 
 	if (mdb_reader_list(storage->env, note_reader, &list) < 0)
-		return 0;
+		return BE_OK;
 	if (list.oldest != 0 || list.count % SLOTS_PER_READER_CHECK == SLOTS_PER_READER_CHECK - 1)
 		(void)mdb_reader_check(storage->env, &storage->stale_readers);
-	return list.own_seen ? shed_own_pid(settings, storage) : 0;
+	return list.own_seen ? shed_own_pid(settings, storage) : BE_OK;
 }
 
 /* Begins the first read txn and leaves it in the pool; takes the database's handle in it. */
@@ -767,22 +913,22 @@ static int first_read(struct lmdb_storage *storage)
 	return rc;
 }
 
-static int open_storage(const struct lmdb_settings *settings, struct lmdb_storage *storage)
+static enum be_status open_storage(const struct lmdb_settings *settings,
+				   struct lmdb_storage *storage)
 {
-	int fd;
-	int rc = open_env(settings, &storage->env);
+	enum be_status status = open_env(settings, storage);
+	int fd, rc;
 
-	if (rc)
-		return rc;
-	rc = clear_table(settings, storage);
-	if (rc)
-		return rc;
+	if (status == BE_OK)
+		status = clear_table(settings, storage);
+	if (status != BE_OK)
+		return status;
 	rc = mdb_env_get_fd(storage->env, &fd);
-	if (rc)
-		return rc;
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return errno;
-	return first_read(storage);
+	if (rc == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		rc = errno;
+	if (rc == 0)
+		rc = first_read(storage);
+	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }
 
 /* Are all pages of the newest txn in the file? A writer may overtake us between the two calls. */
@@ -804,22 +950,13 @@ static enum be_status check_pages(struct lmdb_storage *storage, const char *data
 
 /* A file that was made survives the loss of power once its directory has been flushed, and a
  * directory once the one above it has. One that we may not read was there before us. */
-static int sync_directories(const char *path)
+static int sync_directories(const struct shared_directory *directory)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int above;
-	int rc;
+	int rc = shared_flush_names(directory->fd, ".");
 
-	if (fd < 0)
-		return errno;
-	rc = fsync(fd) < 0 ? errno : 0;
-	above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (rc == 0 && (above < 0 ? errno != EACCES : fsync(above) < 0))
-		rc = errno;
-	if (above >= 0)
-		close(above);
-	close(fd);
-	return rc;
+	if (rc == 0)
+		rc = shared_flush_names(directory->fd, "..");
+	return rc == EACCES ? 0 : rc;
 }
 
 /* So that nothing can have been acknowledged; whoever made the file may have died since. */
@@ -832,7 +969,7 @@ static bool nothing_committed(MDB_env *env)
 
 static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 {
-	size_t path_size = strlen(settings->path) + 1;
+	size_t path_size = strlen(settings->directory->path) + 1;
 	size_t size = sizeof(struct lmdb_storage) + path_size;
 	struct lmdb_storage *storage;
 
@@ -847,9 +984,10 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 		storage->readers[i].pooled = true;
 	storage->writer.write = true;
 	storage->data.fd = -1;
+	storage->lock = -1;
 	storage->interface = (struct be_storage){.ops = &operations, .self = storage};
 	storage->read_only = settings->read_only;
-	memcpy(storage->path, settings->path, path_size);
+	memcpy(storage->path, settings->directory->path, path_size);
 	return storage;
 }
 
@@ -875,49 +1013,60 @@ static void discard(struct lmdb_storage *storage)
 /* Without locks, as LMDB reads where it cannot write lock.mdb, nobody may read what somebody may be
  * writing: pages change under the reader. Nor does a file system that cannot be written here tell
  * whether it is written elsewhere. */
-static enum be_status lock_file_failed(const struct lmdb_settings *settings, const char *lock,
-				       int code)
+static enum be_status refuse_read_only_mount(const struct shared_directory *directory)
 {
-	if (code != EROFS)
-		return failed(settings->path, settings->read_only, code);
+	const char *name = shared_file_exists(directory, LOCK_FILE) ? LOCK_FILE : ".";
+
+	if (faccessat(directory->fd, name, W_OK, AT_EACCESS) == 0 || errno != EROFS)
+		return BE_OK;
 	return error_set(BE_PERMISSION,
-			 "%s: has to be written even to read only, and the file system is mounted "
-			 "read-only here: open the environment where it can be written, or restore "
-			 "a backup of it there",
-			 lock);
+			 "%s/" LOCK_FILE ": has to be written even to read only, and the file "
+			 "system is mounted read-only here: open the environment where it can be "
+			 "written, or restore a backup of it there",
+			 directory->path);
 }
 
-static bool is_on_read_only_mount(const char *lock)
+/* The first steps with data.mdb held: neither file may be what LMDB would stumble over. */
+static enum be_status ready_files(const struct lmdb_settings *settings, const char *data,
+				  struct lmdb_storage *storage, bool *exists)
 {
-	return faccessat(AT_FDCWD, lock, W_OK, AT_EACCESS) < 0 && errno == EROFS;
+	int fd = storage->data.fd;
+	enum be_status status = preflight_data_file(data, fd, exists);
+
+	if (status != BE_OK)
+		return status;
+	if (!*exists && (!settings->create || settings->read_only))
+		return is_missing(settings->directory);
+	/* LMDB begins anew only with an empty file. */
+	if (!*exists && lseek(fd, 0, SEEK_END) > 0 && ftruncate(fd, 0) < 0)
+		return error_errno(error_from_errno(errno), errno, "%s", data);
+	status = refuse_read_only_mount(settings->directory);
+	if (status == BE_OK)
+		status = fill_holes(settings, fd);
+	if (status == BE_OK)
+		status = ready_lock_file(settings, storage);
+	return status;
 }
 
 /* What is done while data.mdb is held. */
 static enum be_status open_held(const struct lmdb_settings *settings, const char *data,
-				const char *lock, struct lmdb_storage *storage)
+				struct lmdb_storage *storage)
 {
 	int fd = storage->data.fd;
-	enum be_status status;
 	bool exists;
+	enum be_status status = ready_files(settings, data, storage, &exists);
 	int rc;
 
-	status = preflight_data_file(data, fd, &exists);
-	if (status)
+	if (status != BE_OK)
 		return status;
-	if (!exists && (!settings->create || settings->read_only))
-		return data_file_failed(settings->path, data, true, ENOENT);
-	/* LMDB begins anew only with an empty file. */
-	if (!exists && lseek(fd, 0, SEEK_END) > 0 && ftruncate(fd, 0) < 0)
-		return error_errno(error_from_errno(errno), errno, "%s", data);
-	rc = make_lock_file(settings, lock);
-	if (rc == 0 && is_on_read_only_mount(lock))
-		rc = EROFS;
-	if (rc)
-		return lock_file_failed(settings, lock, rc);
-	rc = open_storage(settings, storage);
-	if (rc == 0 && nothing_committed(storage->env))
-		rc = sync_directories(settings->path);
-	status = rc ? (enum be_status)storage_failed(storage, rc) : check_pages(storage, data, fd);
+	status = open_storage(settings, storage);
+	if (status == BE_OK && nothing_committed(storage->env)) {
+		rc = sync_directories(settings->directory);
+		if (rc)
+			status = (enum be_status)storage_failed(storage, rc);
+	}
+	if (status == BE_OK)
+		status = check_pages(storage, data, fd);
 	if (status == BE_OK)
 		return BE_OK;
 	close_env(storage);
@@ -927,33 +1076,33 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	return status;
 }
 
-enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
-				 struct lmdb_storage **storage)
+static enum be_status open_in(const struct lmdb_settings *settings, struct lmdb_storage **storage)
 {
 	struct lmdb_storage *made;
 	char data[PATH_MAX];
-	char lock[PATH_MAX];
 	enum be_status status;
 	int rc;
 
-	*storage = NULL;
-	status = preflight_file_system(settings->path);
+	status = preflight_file_system(settings->directory->path);
 	if (status == BE_OK)
-		status = name_file(settings->path, "data.mdb", data);
-	if (status == BE_OK)
-		status = name_file(settings->path, "lock.mdb", lock);
+		status = name_file(settings->directory->path, DATA_FILE, data);
 	if (status)
 		return status;
 	made = make_storage(settings);
 	if (!made)
-		return failed(settings->path, settings->read_only, ENOMEM);
-	rc = open_to_hold(settings, data, &made->data);
-	if (rc == 0)
-		rc = hold_to_open(made->data.fd, lock);
-	if (rc)
-		status = data_file_failed(settings->path, data, settings->read_only, rc);
-	else
-		status = open_held(settings, data, lock, made);
+		return failed(settings->directory->path, settings->read_only, ENOMEM);
+	status = open_to_hold(settings, &made->data);
+	if (status == BE_NOT_FOUND)
+		status = is_missing(settings->directory);
+	status = explain(status, settings->directory->path, settings->read_only);
+	if (status == BE_OK) {
+		rc = hold_to_open(made->data.fd, settings->directory);
+		status = rc ? (enum be_status)storage_failed(made, rc)
+			    : open_held(settings, data, made);
+	}
+	if (made->lock >= 0)
+		close(made->lock);
+	made->lock = -1;
 	if (status) {
 		discard(made);
 		return status;
@@ -961,6 +1110,24 @@ enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
 	(void)hold(made->data.fd, LOCK_UN);
 	*storage = made;
 	return BE_OK;
+}
+
+enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
+				 struct lmdb_storage **storage)
+{
+	struct lmdb_settings found = *settings;
+	struct shared_directory *opened = NULL;
+	enum be_status status = BE_OK;
+
+	*storage = NULL;
+	if (!found.directory) {
+		status = shared_directory_open(settings->path, &opened);
+		found.directory = opened;
+	}
+	if (status == BE_OK)
+		status = open_in(&found, storage);
+	shared_directory_close(opened);
+	return status;
 }
 
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
@@ -1123,7 +1290,7 @@ enum be_status lmdb_storage_measure(struct lmdb_storage *storage, struct lmdb_fi
 enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 {
 	char data[PATH_MAX];
-	enum be_status status = name_file(storage->path, "data.mdb", data);
+	enum be_status status = name_file(storage->path, DATA_FILE, data);
 	int damaged = 0;
 	bool outdated;
 	void *txn;

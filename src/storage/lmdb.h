@@ -6,15 +6,17 @@
 #ifndef STORAGE_LMDB_H
 #define STORAGE_LMDB_H
 
+#include "base/shared_file.h"
+
 #include <budget_enforcer_storage.h>
-#include <sys/types.h>
 
 struct lmdb_storage;
 struct shared_directory;
 struct stat;
 
 struct lmdb_settings {
-	const char *path;  /* the directory; exists */
+	const struct shared_directory *directory;
+	const char *path;  /* where none is given: of the directory, which exists */
 	bool create;       /* make the files where missing; nothing is made for a reader */
 	bool read_only;    /* begin(write) answers BE_READ_ONLY */
 	bool sync;         /* flush on commit; false: BE_DURABILITY_PROCESS */
@@ -24,9 +26,9 @@ struct lmdb_settings {
 
 /* Looks at what is there (preflight.h) and changes nothing. That there is nothing yet is
  * BE_NOT_FOUND, or BE_OK if it `may_be_missing`. */
-enum be_status lmdb_storage_examine(const char *path, bool may_be_missing);
+enum be_status lmdb_storage_examine(const struct shared_directory *directory, bool may_be_missing);
 
-/* Looks again, then maps it. The path is copied. */
+/* Looks again, then maps it. */
 enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
 				 struct lmdb_storage **storage);
 

@@ -258,9 +258,14 @@ Test(lmdb, no_descriptor_survives_exec)
 
 static int look(int index, void *context)
 {
+	struct shared_directory *opened;
+
 	(void)index;
 	(void)context;
-	return lmdb_storage_examine(directory, false) == BE_OK ? 0 : 1;
+	return shared_directory_open(directory, &opened) == BE_OK &&
+			       lmdb_storage_examine(opened, false) == BE_OK
+		       ? 0
+		       : 1;
 }
 
 static int open_and_close(int index, void *context)

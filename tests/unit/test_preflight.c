@@ -49,6 +49,17 @@ static void expect_status_is(enum be_status actual, enum be_status expected, con
 	cr_expect((actual == BE_OK) || strlen(be_last_error()) > 0, "%s: no text", what);
 }
 
+static enum be_status examine(bool may_be_missing)
+{
+	struct shared_directory *opened;
+	enum be_status status = shared_directory_open(directory, &opened);
+
+	if (status == BE_OK)
+		status = lmdb_storage_examine(opened, may_be_missing);
+	shared_directory_close(opened);
+	return status;
+}
+
 /* ------------------------------------------------------------- file systems */
 
 Test(preflight, network_and_overlay_file_systems_are_refused_with_advice)
@@ -266,27 +277,26 @@ Test(preflight, nothing_and_an_empty_file_count_as_absent)
 	struct lmdb_storage *storage;
 
 	expect_status_is(try_to_open(), BE_NOT_FOUND, "nothing");
-	expect_status_is(lmdb_storage_examine(directory, true), BE_OK, "nothing");
-	expect_status_is(lmdb_storage_examine(directory, false), BE_NOT_FOUND, "nothing");
+	expect_status_is(examine(true), BE_OK, "nothing");
+	expect_status_is(examine(false), BE_NOT_FOUND, "nothing");
 	write_file("", 0);
 	expect_status_is(try_to_open(), BE_NOT_FOUND, "an empty file");
-	expect_status_is(lmdb_storage_examine(directory, true), BE_OK, "an empty file");
-	expect_status_is(lmdb_storage_examine(directory, false), BE_NOT_FOUND, "an empty file");
+	expect_status_is(examine(true), BE_OK, "an empty file");
+	expect_status_is(examine(false), BE_NOT_FOUND, "an empty file");
 	expect_status_is(lmdb_storage_open(&settings, &storage), BE_OK, "an empty file, create");
 	lmdb_storage_close(storage);
-	expect_status_is(lmdb_storage_examine(directory, false), BE_OK, "a new environment");
+	expect_status_is(examine(false), BE_OK, "a new environment");
 }
 
 Test(preflight, what_is_no_regular_file_is_no_environment)
 {
 	cr_assert_eq(mkdir(data, 0700), 0);
 	expect_status_is(try_to_open(), BE_NOT_AN_ENVIRONMENT, "a directory");
-	expect_status_is(lmdb_storage_examine(directory, true), BE_NOT_AN_ENVIRONMENT,
-			 "a directory");
+	expect_status_is(examine(true), BE_NOT_AN_ENVIRONMENT, "a directory");
 	cr_assert_eq(rmdir(data), 0);
 	cr_assert_eq(mkfifo(data, 0600), 0);
 	expect_status_is(try_to_open(), BE_NOT_AN_ENVIRONMENT, "a FIFO");
-	expect_status_is(lmdb_storage_examine(directory, true), BE_NOT_AN_ENVIRONMENT, "a FIFO");
+	expect_status_is(examine(true), BE_NOT_AN_ENVIRONMENT, "a FIFO");
 }
 
 Test(preflight, a_file_of_something_else_is_left_as_it_is)
@@ -403,7 +413,7 @@ Test(preflight, a_file_whose_maker_died_counts_as_absent)
 	bytes = read_file(&size);
 	write_file(bytes, PAGE);
 	expect_status_is(try_to_open(), BE_NOT_FOUND, "half made");
-	expect_status_is(lmdb_storage_examine(directory, true), BE_OK, "half made");
+	expect_status_is(examine(true), BE_OK, "half made");
 	expect_status_is(lmdb_storage_open(&settings, &storage), BE_OK, "half made, create");
 	lmdb_storage_close(storage);
 	expect_status_is(try_to_open(), BE_OK, "made anew");
