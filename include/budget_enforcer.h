@@ -397,7 +397,9 @@ struct be_options {
 	const char *namespace_name; /* of this handle; copied. NULL is "" */
 	enum be_durability durability; /* the same in all processes that have it open */
 	uint32_t mode;     /* permission bits of files made; 0 is 0600. 0660 shares with the directory's
-	                      group. Directories get the matching execute bits */
+	                      group, which the files get; 0666 with all. Who may read must be able to write:
+	                      readers write to lock.mdb. A directory that is made gets the matching execute
+	                      bits and keeps the setgid bit of the one above; one that is there keeps its mode */
 	uint64_t map_size; /* bytes of address space, the most the environment can grow to; 0 is 64 GiB.
 	                      The file is only as large as what was written */
 	/* The clock: nanoseconds since 1970-01-01 UTC. NULL is the system's. It is called by any thread,

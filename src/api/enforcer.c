@@ -44,6 +44,25 @@ int64_t enforcer_now_coarse(const struct be_enforcer *handle)
 
 /* ---- opening and closing */
 
+/* A reader writes to lock.mdb, too, so of owner, group and others each has both permissions or
+ * none. */
+static enum be_status check_mode(uint32_t mode)
+{
+	if (mode & ~0666U)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.mode may have permission bits of files only: 0660, say");
+	if (mode != 0 && (mode & 0600) != 0600)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.mode must let the owner read and write");
+	if ((mode & 0222) << 1 != (mode & 0444))
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.mode %04o lets some read who may not write, or the other "
+				 "way round: to read an environment is to write to its lock.mdb. "
+				 "Give 0600, 0660 or 0666",
+				 (unsigned)mode);
+	return BE_OK;
+}
+
 static enum be_status read_options(const struct be_options *given, const char *path,
 				   struct be_options *options)
 {
@@ -57,12 +76,9 @@ static enum be_status read_options(const struct be_options *given, const char *p
 	    options->durability != BE_DURABILITY_PROCESS)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "options.durability is neither full nor process");
-	if (options->mode & ~0666U)
-		return error_set(BE_INVALID_ARGUMENT,
-				 "options.mode may have permission bits of files only: 0660, say");
-	if (options->mode != 0 && (options->mode & 0600) != 0600)
-		return error_set(BE_INVALID_ARGUMENT,
-				 "options.mode must let the owner read and write");
+	status = check_mode(options->mode);
+	if (status != BE_OK)
+		return status;
 	if (!path == !options->storage)
 		return error_set(BE_INVALID_ARGUMENT,
 				 path ? "a path and a storage were given: give one"

@@ -29,6 +29,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,10 +127,12 @@ static mode_t directory_mode(mode_t mode)
 	return mode | (mode & 0444) >> 2;
 }
 
-/* Gives the directory that was just made its mode, whatever the umask. It keeps the setgid bit that
- * it has from the one above, so that files in it get its group. */
+/* Gives the directory that was just made its mode, whatever the umask, by way of a descriptor that
+ * needs no permission. It keeps the setgid bit that it has from the one above, so that files in it
+ * get its group. */
 static int set_mode(int fd, mode_t mode)
 {
+	char name[32];
 	struct stat about;
 
 	if (fstat(fd, &about) < 0)
@@ -137,7 +140,10 @@ static int set_mode(int fd, mode_t mode)
 	mode |= about.st_mode & S_ISGID;
 	if ((about.st_mode & 07777) == mode)
 		return 0;
-	return about.st_uid != geteuid() ? EPERM : fchmod(fd, mode) < 0 ? errno : 0;
+	if (about.st_uid != geteuid())
+		return EPERM;
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+	return chmod(name, mode) < 0 ? errno : 0;
 }
 
 /* One that is there already is left as it is. */
@@ -152,7 +158,7 @@ static enum be_status make_directory(const char *path, mode_t mode)
 				       : error_errno(error_from_errno(errno), errno,
 						     "%s: cannot create the directory", path);
 	}
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	rc = fd < 0 ? errno : set_mode(fd, mode);
 	if (fd >= 0)
 		close(fd);

@@ -52,8 +52,11 @@ BEHAVIOUR_TEST(opening, wrong_arguments_are_refused)
 	options.durability = (enum be_durability)2;
 	assert_status(opens(fixture_path(), &options), BE_INVALID_ARGUMENT);
 	options = fixture_options();
-	options.mode = 01600;
-	assert_status(opens(fixture_path(), &options), BE_INVALID_ARGUMENT);
+	for (uint32_t mode = 1; mode <= 01777; mode++) {
+		options.mode = mode;
+		if (mode != 0600 && mode != 0660 && mode != 0606 && mode != 0666)
+			assert_status(opens(fixture_path(), &options), BE_INVALID_ARGUMENT);
+	}
 	options = fixture_options();
 	options.namespace_name = "new\nline";
 	assert_status(opens(fixture_path(), &options), BE_INVALID_NAME);
@@ -324,7 +327,7 @@ LMDB_TEST(opening, files_have_the_mode_asked_for_whatever_the_umask)
 		mode_t files, directory;
 	} rows[] = {
 		{0, 0, 0600, 0700},      {077, 0, 0600, 0700},     {0, 0660, 0660, 0770},
-		{077, 0660, 0660, 0770}, {0777, 0600, 0600, 0700}, {022, 0640, 0640, 0750},
+		{077, 0660, 0660, 0770}, {0777, 0600, 0600, 0700}, {022, 0666, 0666, 0777},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

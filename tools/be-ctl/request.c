@@ -106,10 +106,12 @@ static uint32_t parse_mode(const struct argp_state *state, const char *text)
 	char *end;
 	unsigned long mode = strtoul(text, &end, 8);
 
-	if (*text < '0' || *text > '7' || *end || mode & ~0666UL || (mode & 0600) != 0600)
+	if (*text < '0' || *text > '7' || *end || mode & ~0666UL || (mode & 0600) != 0600 ||
+	    (mode & 0222) << 1 != (mode & 0444))
 		argument_refuse(state, "--mode", text,
-				"octal permissions of files that the owner may read and write are "
-				"needed: 600, 640, 660, 664");
+				"600, 660 (for the directory's group) or 666 is needed: whoever "
+				"may read an environment must be able to write, since readers "
+				"write to lock.mdb, too");
 	return (uint32_t)mode;
 }
 
