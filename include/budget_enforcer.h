@@ -165,7 +165,7 @@ enum be_status {
 	BE_UNBALANCED = -134,          /* be_verify() found balances that differ from the ledger */
 	BE_OTHER_PID_NAMESPACE = -135, /* in use from another pid namespace (container) */
 	BE_OTHER_BOOT = -136,          /* process durability, and the machine went down with it */
-	BE_BAD_FILE_SYSTEM = -137,     /* a network or overlay file system; shared maps are unsafe */
+	BE_BAD_FILE_SYSTEM = -137,     /* a network file system, say; shared maps are unsafe */
 	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it open */
 	BE_OTHER_DURABILITY = -139,    /* the environment is in use with the other durability */
 	BE_ALREADY_THERE = -140,       /* backup, restore: something has that name; nothing is written over */

@@ -12,11 +12,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +32,13 @@ _Static_assert(SHARED_PATH_SIZE > 4096, "a path and a name");
 
 /* ---- directories */
 
+static bool is_overlay(int fd)
+{
+	struct statfs system;
+
+	return fstatfs(fd, &system) == 0 && system.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 enum be_status shared_directory_open(const char *path, struct shared_directory **directory)
 {
 	size_t size = strlen(path) + 1;
@@ -41,6 +50,7 @@ enum be_status shared_directory_open(const char *path, struct shared_directory *
 		return error_set(BE_NO_MEMORY, "out of memory");
 	memcpy(made->path, path, size);
 	made->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	made->is_layered = made->fd >= 0 && is_overlay(made->fd);
 	if (made->fd >= 0) {
 		*directory = made;
 		return BE_OK;
@@ -184,12 +194,38 @@ static enum be_status make(const struct shared_directory *directory, const char 
 	return rc == EPERM ? BE_PERMISSION : error_path(rc, path);
 }
 
+/* Sees to it that a file does not lie in a lower layer of an overlay. */
+static enum be_status copy_up(const struct shared_directory *directory, const char *name,
+			      const char *path)
+{
+	int fd = openat(directory->fd, name,
+			O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd >= 0) {
+		close(fd);
+		return BE_OK;
+	}
+	if (errno != EACCES && errno != EPERM && errno != EROFS)
+		return errno == ENOENT ? LOOK_AGAIN : error_path(errno, path);
+	return error_set(
+		BE_PERMISSION,
+		"%s: is on an overlay file system, as a container's root is, where only "
+		"who may write a file can be sure to read the one that others write: use a "
+		"directory on a volume, or give write permission",
+		path);
+}
+
 static enum be_status open_existing(const struct shared_directory *directory, const char *name,
 				    const char *path, enum shared_access access, int *fd)
 {
 	int flags = (access == SHARED_LOOK ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC |
 		    O_NONBLOCK | O_NOCTTY;
+	enum be_status status = BE_OK;
 
+	if (access == SHARED_LOOK && directory->is_layered)
+		status = copy_up(directory, name, path);
+	if (status != BE_OK)
+		return status;
 	*fd = openat(directory->fd, name, flags);
 	if (*fd >= 0)
 		return judge(directory, path, *fd);

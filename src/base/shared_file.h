@@ -29,8 +29,9 @@
 #include <sys/types.h>
 
 struct shared_directory {
-	int fd;      /* O_PATH: for openat() and the like, and for fstat() */
-	char path[]; /* as it was given, for texts and for LMDB */
+	int fd;          /* O_PATH: for openat() and the like, and for fstat() */
+	bool is_layered; /* on an overlay: see SHARED_LOOK */
+	char path[];     /* as it was given, for texts and for LMDB */
 };
 
 /* Opens a directory that exists; the way to it may have links. Statuses: NOT_AN_ENVIRONMENT when it
@@ -44,6 +45,10 @@ void shared_directory_close(struct shared_directory *directory);
  * there after the loss of power. Returns an errno. */
 int shared_flush_names(int at, const char *path);
 
+/* On an overlay, as a container's root is, a file may still lie in a lower layer. It is copied when
+ * it is first opened for writing, and one who had opened it to read goes on reading the old one. So
+ * a look begins with opening for writing there, and all see one file; PERMISSION for those who may
+ * not. */
 enum shared_access {
 	SHARED_LOOK,   /* to read; it must be there */
 	SHARED_CHANGE, /* to read and write; it must be there */

@@ -30,7 +30,7 @@ enum be_status preflight_file_system_type(const char *directory, unsigned long t
 	static const struct {
 		unsigned long type;
 		const char *name;
-		bool overlay;
+		bool layered;
 	} refused[] = {
 		{0x6969, "NFS", false},       {0x517b, "SMB", false},
 		{0xff534d42, "CIFS", false},  {0xfe534d42, "SMB2", false},
@@ -39,21 +39,19 @@ enum be_status preflight_file_system_type(const char *directory, unsigned long t
 		{0x73757245, "Coda", false},  {0x786f4256, "VirtualBox shared folder", false},
 		{0x65735546, "FUSE", false},  {0x0bd00bd0, "Lustre", false},
 		{0x47504653, "GPFS", false},  {0x01161970, "GFS2", false},
-		{0x7461636f, "OCFS2", false}, {0x794c7630, "overlay", true},
-		{0x61756673, "aufs", true},
+		{0x7461636f, "OCFS2", false}, {0x61756673, "aufs", true},
 	};
 
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
 		if (refused[i].type != type)
 			continue;
-		if (refused[i].overlay)
-			return error_set(BE_BAD_FILE_SYSTEM,
-					 "%s: is on an overlay file system (%s), as a container's "
-					 "root is, where "
-					 "processes may see different files under one name; use a "
-					 "directory on a "
-					 "volume or tmpfs",
-					 directory, refused[i].name);
+		if (refused[i].layered)
+			return error_set(
+				BE_BAD_FILE_SYSTEM,
+				"%s: is on a layered file system (%s), where processes may "
+				"see different files under one name; use a directory on a "
+				"volume or tmpfs",
+				directory, refused[i].name);
 		return error_set(BE_BAD_FILE_SYSTEM,
 				 "%s: is on a network file system (%s), where maps shared between "
 				 "processes are "

@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Is the file system one on which a shared mapping is coherent between processes? Network and
- * overlay file systems are BE_BAD_FILE_SYSTEM with advice in the error text. */
+/* Is the file system one on which a shared mapping is coherent between processes? Network file
+ * systems and aufs are BE_BAD_FILE_SYSTEM with advice in the error text. (On an overlay it is for
+ * files that were opened for writing once: base/shared_file.h.) */
 enum be_status preflight_file_system(const char *directory);
 
 /* The verdict on a file system of that magic number (statfs), for tests. */
