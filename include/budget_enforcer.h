@@ -46,8 +46,10 @@
  *
  *   A handle may be used by any number of threads at once, but be_close() must be the last call on
  *   it. One process may open one environment many times. A program that opens and then forks goes on
- *   using the handle on both sides: the child's first call opens the environment anew, and the child
- *   owns what it commits. (Children made by a raw clone() system call are not seen; use fork(). A
+ *   using the handle on both sides: the child's first call opens the environment anew, in the way in
+ *   which its parent had it open, and reaps what dead owners left, as be_open() does; the child owns
+ *   what it commits. When the environment has been removed or replaced meanwhile, the child's calls
+ *   answer BE_NOT_FOUND. (Children made by a raw clone() system call are not seen; use fork(). A
  *   child that is forked in a callback of the library must not return from it.) Never call the
  *   library from a signal handler. Calls that change an environment block while another process
  *   writes to it, normally for a few microseconds plus the flushes of the disk; one that is stopped
@@ -305,7 +307,8 @@ struct be_commit_info {
 	int64_t created_ns;
 	int64_t deadline_ns; /* 0: none */
 	bool detached;       /* not tied to its owner's life */
-	bool owner_alive;    /* as the kernel says now; true where the storage cannot know */
+	bool owner_alive;    /* as the kernel says now, of this environment: false in a copy until it is
+	                        opened to write; true where the storage cannot know */
 	char namespace_name[BE_NAME_SIZE];
 	char category[BE_NAME_SIZE];
 	char description[BE_DESCRIPTION_SIZE];
@@ -497,7 +500,9 @@ BE_MUST_USE enum be_status be_extend(struct be_enforcer *handle, uint64_t id, in
                                      uint64_t ttl_ms, struct be_decision *decision);
 
 /* Ends the pending commits of dead owners and those past their deadline, each by its own policy, in
- * all namespaces. *reaped (may be NULL) is how many. */
+ * all namespaces. *reaped (may be NULL) is how many. Worth a call by a supervisor that has waited for a
+ * dead worker (waitpid), so that what that one held is shown as free at once; opening, the first call of a
+ * fork child and those who would be refused otherwise do it, too. */
 BE_MUST_USE enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped);
 
 /* -------------------------------------------------------------- envelopes */
