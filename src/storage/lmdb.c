@@ -628,21 +628,24 @@ enum be_status lmdb_storage_examine(const struct shared_directory *directory, bo
 	char data[PATH_MAX];
 	enum be_status status;
 	bool exists = false;
-	int fd = -1;
+	struct descriptor held = {.fd = -1};
 	int rc;
 
 	status = preflight_file_system(directory->path);
 	if (status == BE_OK)
 		status = name_file(directory->path, DATA_FILE, data);
-	if (status == BE_OK)
-		status = shared_file_open(directory, DATA_FILE, SHARED_LOOK, 0, &fd);
+	if (status != BE_OK)
+		return status;
+	descriptors_hold_forks();
+	status = shared_file_open(directory, DATA_FILE, SHARED_LOOK, 0, &held.fd);
+	descriptor_note(&held);
+	descriptors_let_forks();
 	if (status == BE_OK) {
-		rc = hold(fd, LOCK_SH);
+		rc = hold(held.fd, LOCK_SH);
 		status = rc ? failed(directory->path, true, rc)
-			    : preflight_data_file(data, fd, &exists);
+			    : preflight_data_file(data, held.fd, &exists);
 	}
-	if (fd >= 0)
-		close(fd);
+	descriptor_close(&held);
 	if (status != BE_OK && status != BE_NOT_FOUND)
 		return explain(status, directory->path, true);
 	error_clear();

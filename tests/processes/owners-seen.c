@@ -75,7 +75,8 @@ static int open_and_count(int index, void *context)
 	return 0;
 }
 
-static void keep_what_was_committed(const char *path)
+/* Returns a handle that is still open, with 1 committed. */
+static struct be_enforcer *keep_what_was_committed(const char *path)
 {
 	struct be_enforcer *handle = test_open(path, BE_DURABILITY_PROCESS);
 	uint64_t id;
@@ -94,6 +95,7 @@ static void keep_what_was_committed(const char *path)
 	EXPECT_OK(be_settle(handle, id, 0, NULL, NULL));
 	EXPECT_OK(be_commit(handle, "llm", 1, NULL, &id));
 	expect_owners(handle, 1, 0);
+	return handle;
 }
 
 /* Opens it, says so, and stays until a byte comes back. */
@@ -150,12 +152,14 @@ static void copy_and_look(const char *path)
 
 int main(void)
 {
+	struct be_enforcer *handle;
 	char path[PATH_MAX];
 
 	test_begin(60);
 	test_path(path, "environment");
-	keep_what_was_committed(path);
+	handle = keep_what_was_committed(path);
 	copy_and_look(path);
+	be_close(handle);
 	printf("owners are those of be-owners, and of no other file\n");
 	return 0;
 }
