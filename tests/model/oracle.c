@@ -753,9 +753,14 @@ static enum be_status answer_worker_dies(struct oracle *oracle, const struct cal
 					 struct answer *answer)
 {
 	enum be_status status = BE_OK;
+	int64_t deadline_ns;
 
 	oracle->workers++;
 	oracle->worker_lives = true;
+	/* Its first call that has to look at anything opens the environment, which reaps. */
+	if (oracle->sees_deaths && call->count > 0 &&
+	    check_commit(oracle, call, &deadline_ns) == BE_OK)
+		reap(oracle, true);
 	for (unsigned i = 0; i < call->count; i++)
 		status = answer_commit(oracle, call, oracle->workers, answer);
 	oracle->worker_lives = false;
