@@ -379,5 +379,7 @@ enum be_status shared_file_map(const struct shared_directory *directory, const c
 	*map = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 	if (*map == MAP_FAILED)
 		return error_errno(error_from_errno(errno), errno, "%s: cannot map it", path);
+	/* A process that dumps core inside a write holds up the others: let it be soon over. */
+	(void)madvise(*map, size, MADV_DONTDUMP);
 	return BE_OK;
 }
