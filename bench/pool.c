@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WORKERS_MAX 256
+#define WORKERS_MAX 1024
 /* Checks are timed so many at a time: reading the clock takes as long as half a check. */
 #define CHECKS_AT_ONCE 64
 /* Latencies are counted in buckets, 64 to each power of two: they are known to 1.6 percent. */

@@ -115,6 +115,7 @@ struct row {
 struct room {
 	_Alignas(64) _Atomic uint32_t arrived; /* the next ticket */
 	_Atomic uint32_t admitted;
+	_Atomic uint32_t last_free;    /* slot that was let go last: where to look first */
 	_Atomic uint32_t doors[DOORS]; /* change when a ticket that sleeps there is admitted */
 };
 
@@ -199,7 +200,6 @@ static enum be_status map_file(const struct shared_directory *directory, int fd,
 		status = shared_file_map(directory, GROUP_FILE, fd, sizeof **file, true, &map);
 	if (status != BE_OK)
 		return status;
-	(void)madvise(map, sizeof **file, MADV_DONTDUMP); /* a dump by one holds up the others */
 	*file = map;
 	if (reset)
 		initialise(*file);
@@ -373,10 +373,10 @@ static void pass_on(struct group_file *file)
 /* Takes a free slot for this process; false when there is none. A free slot is IDLE. That this is
  * looked at shows ThreadSanitizer, which sees one process only, that a leader of this process has
  * done with the slot, whose last user was perhaps in another one. */
-static bool claim_slot(struct turn *turn)
+static bool claim_slot(struct turn *turn, uint32_t first)
 {
 	for (uint32_t i = 0; i < SLOTS; i++) {
-		uint32_t at = (favourite + i) % SLOTS;
+		uint32_t at = (first + i) % SLOTS;
 		struct mark *mark = &turn->file->marks[at];
 		uint64_t nobody = 0;
 
@@ -397,8 +397,10 @@ static void let_slot_go(struct group_file *file, uint32_t slot)
 	atomic_store(&file->marks[slot].state, IDLE);
 	atomic_store(&file->marks[slot].user, 0);
 	ticket = atomic_load(&room->admitted);
-	if (ticket == atomic_load(&room->arrived) ||
-	    !atomic_compare_exchange_strong(&room->admitted, &ticket, ticket + 1))
+	if (ticket == atomic_load(&room->arrived))
+		return;
+	atomic_store(&room->last_free, slot);
+	if (!atomic_compare_exchange_strong(&room->admitted, &ticket, ticket + 1))
 		return;
 	atomic_fetch_add(&room->doors[ticket % DOORS], 1);
 	futex_wake(&room->doors[ticket % DOORS], wake_bit(ticket / DOORS));
@@ -443,7 +445,7 @@ static bool claim_as_first(struct turn *turn, uint32_t ticket)
 {
 	struct room *room = &turn->file->room;
 
-	if (atomic_load(&room->admitted) != ticket || !claim_slot(turn))
+	if (atomic_load(&room->admitted) != ticket || !claim_slot(turn, room->last_free))
 		return false;
 	atomic_compare_exchange_strong(&room->admitted, &(uint32_t){ticket}, ticket + 1);
 	return true;
@@ -463,12 +465,12 @@ static void wait_for_slot(struct turn *turn)
 			atomic_store(&room->admitted, ticket);
 		if (claim_as_first(turn, ticket))
 			return;
-		if ((int32_t)(admitted - ticket) > 0 && claim_slot(turn))
+		if ((int32_t)(admitted - ticket) > 0 && claim_slot(turn, room->last_free))
 			return;
 		if (futex_sleep(door, seen, wake_bit(ticket / DOORS), look_at(waiting, ticket)) !=
 		    FUTEX_TIMED_OUT)
 			continue;
-		if (claim_slot(turn))
+		if (claim_slot(turn, room->last_free))
 			return;
 		sweep(turn);
 	}
@@ -802,7 +804,8 @@ static enum step post(struct turn *turn)
 	struct room *room = &turn->file->room;
 	struct slot *slot;
 
-	if (atomic_load(&room->arrived) != atomic_load(&room->admitted) || !claim_slot(turn))
+	if (atomic_load(&room->arrived) != atomic_load(&room->admitted) ||
+	    !claim_slot(turn, favourite))
 		wait_for_slot(turn);
 	assert(turn->slot < SLOTS && turn->holds == 0);
 	turn->with_own = false;
