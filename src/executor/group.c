@@ -965,6 +965,25 @@ bool group_run(struct group *group, const struct be_storage *storage,
 
 /* ---- for those who write without the group */
 
+/* Waits for `leader` behind the one that is to lead next, if there is one. That one may have died,
+ * where nobody sleeps that would notice. */
+static void wait_behind_next(struct group *group)
+{
+	struct lock *next = &group->file->next;
+	uint64_t history = lock_history(next);
+
+	if (!lock_is_held(next)) {
+		lock_wait(&group->file->leader, &group->self, LOCK_EAGER);
+		return;
+	}
+	lock_wait(&group->file->leader, &group->self, LOCK_POLITE);
+	if (lock_history(next) == history && lock_inherit(next, &group->self)) {
+		lock_mend(next);
+		lock_drop(next, &group->self);
+		pass_on(group->file);
+	}
+}
+
 enum be_status group_lock(struct group *group, const struct be_storage *storage)
 {
 	struct group_file *file;
@@ -973,8 +992,7 @@ enum be_status group_lock(struct group *group, const struct be_storage *storage)
 	if (!group)
 		return BE_OK;
 	file = group->file;
-	lock_wait(&file->leader, &group->self,
-		  lock_is_held(&file->next) ? LOCK_POLITE : LOCK_EAGER);
+	wait_behind_next(group);
 	status = mend(file, storage);
 	if (status != BE_OK) {
 		note_outcome(group, status);
