@@ -68,9 +68,10 @@
 #define ROWS (SLOTS / 64)
 #define NO_SLOT UINT32_MAX
 #define DOORS 64
-/* Operations in one txn, at most: it bounds how long a batch takes, and with it how long anybody
- * waits. */
-#define BATCH_MAX 128
+/* Operations in one txn, at most: all that can be posted. Carrying out so many takes a few
+ * milliseconds. The kernel looks at every process that maps the file for each page that it flushes,
+ * so that of very many workers few and large batches must come. */
+#define BATCH_MAX SLOTS
 /* How long one sleeper alone trusts that somebody will lead. */
 #define WAIT_NS 5000000
 /* A leader waits for those who were in the last batch to come back, for this part of what the last
