@@ -64,6 +64,20 @@
  *   be-counts has the counts of refusals. Leave these files alone while anybody has the environment
  *   open, and copy it with be_backup() only.
  *
+ * WHOM TO TRUST
+ *
+ *   Who may write the directory, or its files, can spoil balances, stop the pool and fill the disk. It
+ *   cannot lead a process elsewhere: files are found by the directory's descriptor, no link is followed,
+ *   and what is no regular file of one name, or belongs to a user who cannot be expected, is
+ *   NOT_AN_ENVIRONMENT. Expected are this process's user, the directory's owner and root; and anybody, for
+ *   a file with the directory's group that this group may read and write, in a directory that it may write
+ *   (or the same for all users). What is there and does not begin as a file of ours does is not written
+ *   over. The path to the directory itself may have links, and is believed. In be-group any bytes are
+ *   borne. Not promised: LMDB believes the pages that it maps, beyond what be_open() checks, and the reader
+ *   table in lock.mdb; the C library keeps pointers in the mutexes of lock.mdb and in the hints of
+ *   be-owners; a file that is cut short, or given holes on a full disk, is SIGBUS. Who does that to files
+ *   in use can crash the processes that use them, or worse.
+ *
  * DURABILITY
  *
  *   When a call that changes something returns BE_OK, the change survives the death of any process,
