@@ -72,8 +72,8 @@
  *   NOT_AN_ENVIRONMENT. Expected are this process's user, the directory's owner and root; and anybody, for
  *   a file with the directory's group that this group may read and write, in a directory that it may write
  *   (or the same for all users). What is there and does not begin as a file of ours does is not written
- *   over. The path to the directory itself may have links, and is believed. In be-group any bytes are
- *   borne. Not promised: LMDB believes the pages that it maps, beyond what be_open() checks, and the reader
+ *   over. The path to the directory itself may have links, and is believed. In be-group, and in
+ *   be-owners but for its hints, any bytes are borne. Not promised: LMDB believes the pages that it maps, beyond what be_open() checks, and the reader
  *   table in lock.mdb; the C library keeps pointers in the mutexes of lock.mdb and in the hints of
  *   be-owners; a file that is cut short, or given holes on a full disk, is SIGBUS. Who does that to files
  *   in use can crash the processes that use them, or worse.

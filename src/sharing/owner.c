@@ -167,7 +167,18 @@ static bool hint_give_back(struct slot *slot)
 	return true;
 }
 
-/* ---- the file */
+/* ---- the file
+ *
+ * Whoever may write the directory may write any bytes into it, at any moment. Numbers are read once
+ * and looked at before they are used; which slot is ours is never read from it. What it says of who
+ * made which commits is believed, which can spoil balances and nothing else. */
+
+static uint32_t used_slots(const struct owners_file *file)
+{
+	uint32_t used = file->used;
+
+	return used < OWNER_SLOTS ? used : OWNER_SLOTS;
+}
 
 /* Neither half can overflow, nor is the lower one 0, in a file's life. */
 static enum be_status first_generation(uint64_t *generation)
@@ -376,7 +387,9 @@ static enum be_status take_slot(struct owners *owners)
 			continue;
 		}
 		owners->slot = i;
-		owners->generation = file->next_generation++;
+		do
+			owners->generation = file->next_generation++;
+		while (owners->generation == 0);
 		slot->pid = owners->pid;
 		slot->first_commit = 0;
 		raise_used(file, i + 1);
@@ -432,7 +445,7 @@ static bool sees_second_copy(struct owners *owners)
 
 	if (fcntl(owners->file_locks.fd, F_OFD_GETLK, &looking) < 0 || looking.l_type != F_UNLCK)
 		return true;
-	used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	used = used_slots(file);
 	for (uint32_t i = 0; i < used; i++)
 		if (file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
 		    lock_is_held(owners->file_locks.fd, i, 1))
@@ -645,8 +658,11 @@ void owners_commits_from(struct owners *owners, uint64_t id)
 
 uint64_t owners_first_commit(struct owners *owners, const struct owner *owner)
 {
-	uint64_t first = owners->file->slots[owner->slot].first_commit;
+	uint64_t first;
 
+	if (owner->slot >= OWNER_SLOTS)
+		return 0;
+	first = owners->file->slots[owner->slot].first_commit;
 	return owners_registered(owners, owner) ? first : 0;
 }
 
@@ -678,7 +694,7 @@ bool owners_alive_named(struct owners *owners, uint32_t slot, uint32_t generatio
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 {
 	struct owners_file *file = owners->file;
-	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	uint32_t used = used_slots(file);
 	size_t found = 0;
 
 	for (uint32_t i = 0; i < used && found < count; i++) {
@@ -697,7 +713,7 @@ bool owners_each(struct owners *owners,
 		 bool (*each)(void *context, const struct owner *owner, bool alive), void *context)
 {
 	struct owners_file *file = owners->file;
-	uint32_t used = file->used < OWNER_SLOTS ? file->used : OWNER_SLOTS;
+	uint32_t used = used_slots(file);
 	bool more = true;
 
 	for (uint32_t i = 0; more && i < used; i++) {
