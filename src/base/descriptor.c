@@ -37,9 +37,14 @@ static void install_handlers(void)
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-void descriptors_hold_forks(void)
+void descriptors_install(void)
 {
 	pthread_once(&once, install_handlers);
+}
+
+void descriptors_hold_forks(void)
+{
+	descriptors_install();
 	pthread_mutex_lock(&lock);
 }
 

@@ -27,6 +27,10 @@ struct descriptor {
 void descriptors_hold_forks(void);
 void descriptors_let_forks(void);
 
+/* To be called before a fork handler is installed that takes a lock under which descriptors are
+ * noted or closed: handlers run before a fork in the reverse order, and so take that lock first. */
+void descriptors_install(void);
+
 /* Between these two; nothing when fd is -1. */
 void descriptor_note(struct descriptor *descriptor);
 

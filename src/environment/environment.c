@@ -18,6 +18,7 @@
  */
 #include "environment/environment.h"
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "environment/opening.h"
 #include "executor/group.h"
@@ -65,6 +66,7 @@ static void after_fork_in_child(void)
 
 static void install_handlers(void)
 {
+	descriptors_install();
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
