@@ -11,6 +11,8 @@
 #include "sharing/counts.h"
 #include "storage/lmdb.h"
 
+#include <pthread.h>
+
 struct listing {
 	bool (*each)(void *context, const struct be_owner_info *owner);
 	void *context;
@@ -103,12 +105,33 @@ static enum be_status read_durability(const struct shared_directory *directory,
 	return status;
 }
 
+static enum be_status fill(struct be_enforcer *handle, struct be_statistics *stats)
+{
+	struct environment *environment;
+	struct owners *owners;
+	enum be_status status = enforcer_environment(handle, &environment);
+
+	if (status == BE_OK)
+		status = read_header(environment, stats);
+	if (status == BE_OK && environment->lmdb)
+		status = read_durability(environment->directory, stats);
+	if (status == BE_OK && environment->lmdb)
+		status = measure(environment->lmdb, stats);
+	if (status != BE_OK)
+		return status;
+	owners = environment_owners(environment);
+	if (owners)
+		owners_each(owners, count_owner, &stats->owners);
+	stats->refused_no_envelope = counts_no_envelope(environment->counts);
+	stats->refusals_known = environment->counts != NULL;
+	return BE_OK;
+}
+
 enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 {
 	struct be_statistics filled = {.format_version = RECORD_FORMAT};
-	struct environment *environment;
-	struct owners *owners;
 	enum be_status status;
+	int cancel_state;
 
 	error_clear();
 	if (!stats)
@@ -116,21 +139,12 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 	status = sized_clear(stats);
 	if (status == BE_OK && !handle)
 		status = error_set(BE_INVALID_ARGUMENT, "no handle was given");
-	if (status == BE_OK)
-		status = enforcer_environment(handle, &environment);
-	if (status == BE_OK)
-		status = read_header(environment, &filled);
-	if (status == BE_OK && environment->lmdb)
-		status = read_durability(environment->directory, &filled);
-	if (status == BE_OK && environment->lmdb)
-		status = measure(environment->lmdb, &filled);
 	if (status != BE_OK)
-		return error_default(status);
-	owners = environment_owners(environment);
-	if (owners)
-		owners_each(owners, count_owner, &filled.owners);
-	filled.refused_no_envelope = counts_no_envelope(environment->counts);
-	filled.refusals_known = environment->counts != NULL;
-	sized_write(stats, &filled, sizeof filled);
-	return BE_OK;
+		return status;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* files are opened */
+	status = fill(handle, &filled);
+	pthread_setcancelstate(cancel_state, NULL);
+	if (status == BE_OK)
+		sized_write(stats, &filled, sizeof filled);
+	return error_default(status);
 }

@@ -9,6 +9,9 @@
  * rest: envelopes, pending commits, and what was charged from the horizon on. An envelope whose
  * window is the same as at the start has spent both sums; one whose window began meanwhile began it
  * at or after the horizon, and has spent the second sum only.
+ *
+ * Reading pages is a cancellation point, and so may the caller's function be: cancellation is off
+ * from beginning to end, lest a thread that is cancelled leaves its read txn behind.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -18,6 +21,7 @@
 #include "storage/lmdb.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -562,6 +566,7 @@ enum be_status be_verify(struct be_enforcer *handle,
 	struct verifier verifier = {.difference = difference, .context = context};
 	struct environment *environment;
 	enum be_status status;
+	int cancel_state;
 
 	error_clear();
 	status = sized_clear(verification);
@@ -572,10 +577,12 @@ enum be_status be_verify(struct be_enforcer *handle,
 	if (status != BE_OK)
 		return error_default(status);
 	verifier.storage = environment->storage;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = verify(&verifier, environment->lmdb);
 	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)
 		sized_write(verification, &verifier.found, sizeof verifier.found);
 	free(verifier.start.rows);
 	free(verifier.end.rows);
+	pthread_setcancelstate(cancel_state, NULL);
 	return error_default(status);
 }
