@@ -684,7 +684,7 @@ struct be_verification {
  * commits and what was charged meanwhile (all of the ledger, when be_prune() ran at the same time). A
  * read txn holds up nobody, but the data file may grow for as long as it lasts. `difference` (may be
  * NULL) is called with a sentence for each finding; a read txn may be open then, so it must not call the
- * library and should return soon. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED otherwise;
+ * library and should return soon. A thread is cancelled when the call returns, not within. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED otherwise;
  * `verification` (may be NULL) is filled in these three cases. Statuses otherwise: INVALID_ARGUMENT,
  * INVALID_SIZE. */
 BE_MUST_USE enum be_status be_verify(struct be_enforcer *handle,
@@ -701,7 +701,8 @@ struct be_pruning {
 };
 
 /* Removes the transactions charged, and forgets the commits ended, before `before_ns`, in all namespaces,
- * while the pool works: a few records in each of many short txns. Balances stay as they are: what still counts
+ * while the pool works: in many txns, each as large as makes its work last about as long as its flushes, with
+ * pauses ten times as long. On a full disk, or map, it makes room within the file. Balances stay as they are: what still counts
  * for a window is kept in the envelope as a sum. Pruning ends at the first transaction that is younger. A
  * forgotten commit answers NO_COMMIT when it is ended again, and one that was reaped can no longer be settled
  * late. `progress` (may be NULL) is called between the txns; it returns false to stop, which makes the result

@@ -2,15 +2,25 @@
 /*
  * be_prune(): keeps the ledger bounded while the pool works.
  *
- * A step is one write txn over a few records, so that nobody waits long. A transaction that is
- * removed while it still counts for a window is folded: its amount goes over to `folded` of each
- * envelope of its chain whose current window it belongs to, so that spent stays what it was, and
- * what verify adds up with it.
+ * A step gathers some records in a read txn, which holds up nobody, and removes them in a write
+ * txn. A transaction that is removed while it still counts for a window is folded: its amount goes
+ * over to `folded` of each envelope of its chain whose current window it belongs to, so that spent
+ * stays what it was, and what verify adds up with it. The amounts are added up as they are
+ * gathered. Between the two txns an envelope may be removed, and a window may end, which begins the
+ * next one behind all that was gathered: both are seen in the write txn, and nothing is folded
+ * then. When somebody else has pruned meanwhile, the step is done again.
+ *
+ * A txn costs its flushes, whatever it carries: a step is as large as makes its work last as long
+ * as they do, so that pruning keeps ahead of a pool that writes many changes with each flush. Where
+ * the disk, or the map, is full, a txn needs free pages to free some, and steps become smaller
+ * until one fits.
  *
  * A transaction knows its chain by ids. While the envelope it was charged to exists, its ancestors
  * are found by their names. When it was removed, they are looked up in a directory of all
  * envelopes, made at the first such transaction: names and ids never change, and each is compared
  * again in the txn that folds.
+ *
+ * Cancellation is off but for the pauses between steps.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -19,6 +29,7 @@
 #include "executor/group.h"
 #include "records/ledger.h"
 #include "rules/amount.h"
+#include "storage/lmdb.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,12 +38,19 @@
 /* Between two steps, so that a writer who was woken when the first ended is there before the second
  * begins. */
 #define PAUSE_NS 100000
-/* When others write meanwhile, the pause is so many times what the last step took: pruning then
- * takes a fifth of the writer's time at most. */
-#define POLITENESS 4
-/* Records removed in one write txn, and looked at in it. */
-#define STEP 64
-#define LOOKS 1024
+/* When others write meanwhile, the pause is so many times what the last write txn took: pruning
+ * then takes an eleventh of the writer's time at most. */
+#define POLITENESS 10
+/* Records removed in one write txn, at most; at first, and where a flush costs nothing; and how
+ * many times as long as the flush the work may take. */
+#define STEP_MAX 4096
+#define STEP_MIN 64
+#define WORK_PER_FLUSH 1
+/* Records looked at in one read txn. */
+#define LOOKS 4096
+/* Envelopes that one step may fold into, and places to find them by their ids. */
+#define SUMS 256
+#define PLACES (4 * SUMS)
 #define NS_PER_S INT64_C(1000000000)
 
 struct entry {
@@ -49,15 +67,43 @@ struct directory {
 	struct entry *entries; /* ascending by id once sorted */
 };
 
+/* What one step folds into one envelope. */
+struct sum {
+	uint64_t id;
+	bool exists;
+	uint64_t window_first;
+	int64_t amount;
+	struct name name;
+	struct name parent; /* its category is empty: none */
+};
+
+/* What one step removes. */
+struct gathering {
+	uint64_t prunings; /* of the header, then */
+	size_t count;
+	uint64_t ids[STEP_MAX];
+	bool may_change[STEP_MAX]; /* ended commits: one that was reaped can be settled late */
+	size_t sum_count;
+	struct sum sums[SUMS];
+	uint16_t places[PLACES]; /* one more than an index into `sums`; 0: empty */
+};
+
 struct pruner {
 	struct environment *environment;
 	int64_t before_ns;
-	uint64_t next_transaction;
-	uint64_t next_ended;
+	bool (*progress)(void *context, const struct be_pruning *done);
+	void *context;
+	size_t step;      /* records in the next one */
+	uint64_t next_id; /* of a transaction or an ended commit, to be gathered */
 	uint64_t changes; /* of the header, after the last step */
 	bool is_shared;   /* others wrote between the last two steps */
+	bool was_pruned;  /* by somebody else, between the two txns of a step */
 	bool needs_directory;
 	struct directory directory;
+	struct gathering *gathering;
+	int64_t took_ns; /* the last write txn, */
+	int64_t work_ns; /* and what came before its commit */
+	enum be_status status;
 	struct be_pruning done;
 };
 
@@ -111,6 +157,8 @@ static enum be_status make_directory(struct pruner *pruner)
 	struct record_key from = {.size = 1, .bytes = {RECORD_ENVELOPE}};
 	int found = 0;
 
+	directory->is_made = false;
+	directory->next_id = directory->count = 0;
 	while (found == 0) {
 		struct ledger ledger;
 		enum be_status status = ledger_begin(&ledger, pruner->environment->storage, false);
@@ -144,154 +192,209 @@ static const struct name *find_name(const struct directory *directory, uint64_t 
 	return found ? &found->name : NULL;
 }
 
-/* ---- transactions */
+/* ---- sums */
 
-/* Finds the envelope `i` of the transaction's chain: 0, LEDGER_NONE when it was removed, or a
- * fault. The one before it in the chain, if it was found, names it as its parent. Sets
- * needs_directory, and answers LEDGER_NONE, when it cannot be found without the directory. */
-static int find_envelope(struct pruner *pruner, struct ledger *ledger,
-			 const struct transaction *transaction, uint32_t i,
-			 const struct name *parent, struct envelope *envelope)
+/* The sum for the envelope `id`; NULL: there is none yet, and *place is where it would be found. */
+static struct sum *find_sum(struct gathering *gathering, uint64_t id, size_t *place)
 {
-	const struct name *name = i == 0 ? &transaction->name : parent;
-	int found;
+	for (*place = id % PLACES; gathering->places[*place] != 0; *place = (*place + 1) % PLACES) {
+		struct sum *sum = &gathering->sums[gathering->places[*place] - 1];
 
-	if (!name) {
-		if (!pruner->directory.is_made ||
-		    transaction->chain[i] >= pruner->directory.next_id) {
-			pruner->needs_directory = true;
-			return LEDGER_NONE;
-		}
-		name = find_name(&pruner->directory, transaction->chain[i]);
-		if (!name)
-			return LEDGER_NONE;
+		if (sum->id == id)
+			return sum;
 	}
-	found = ledger_envelope_get(ledger, name, envelope);
-	if (found == 0 && envelope->id != transaction->chain[i])
-		return LEDGER_NONE;
-	return found;
+	return NULL;
 }
 
-/* Loads those of the chain that still exist. */
-static enum be_status load_chain(struct pruner *pruner, struct ledger *ledger,
-				 const struct transaction *transaction,
-				 struct envelope envelopes[BE_DEPTH_MAX], bool exists[BE_DEPTH_MAX])
+/* Finds the envelope `id` of a chain: it has that name, or, if that is NULL, the directory knows.
+ * Sets needs_directory when it cannot be found without the directory. */
+static enum be_status fill_sum(struct pruner *pruner, struct ledger *ledger,
+			       const struct name *name, struct sum *sum)
 {
-	const struct name *parent = NULL;
+	struct envelope envelope;
+	int found;
+
+	sum->exists = false;
+	sum->amount = 0;
+	sum->parent.category_size = 0;
+	if (!name) {
+		pruner->needs_directory =
+			!pruner->directory.is_made || sum->id >= pruner->directory.next_id;
+		name = pruner->needs_directory ? NULL : find_name(&pruner->directory, sum->id);
+	}
+	if (!name)
+		return BE_OK;
+	found = ledger_envelope_get(ledger, name, &envelope);
+	if (found < 0)
+		return (enum be_status)found;
+	sum->exists = found == 0 && envelope.id == sum->id;
+	if (sum->exists) {
+		sum->window_first = envelope.window_first;
+		name_copy(&sum->name, &envelope.name);
+		name_copy(&sum->parent, &envelope.parent);
+	}
+	return BE_OK;
+}
+
+/* Adds a transaction to the sums of those of its chain that still exist. */
+static enum be_status add_to_sums(struct pruner *pruner, struct ledger *ledger,
+				  const struct transaction *transaction)
+{
+	struct gathering *gathering = pruner->gathering;
+	struct sum *chain[BE_DEPTH_MAX];
 
 	for (uint32_t i = 0; i < transaction->depth; i++) {
-		int found = find_envelope(pruner, ledger, transaction, i, parent, &envelopes[i]);
+		const struct name *name = i == 0 ? &transaction->name : NULL;
+		enum be_status status;
+		size_t place;
 
-		if (found < 0)
-			return (enum be_status)found;
-		exists[i] = found == 0;
-		parent = exists[i] && envelopes[i].parent.category_size > 0 ? &envelopes[i].parent
-									    : NULL;
+		if (i > 0 && chain[i - 1]->exists && chain[i - 1]->parent.category_size > 0)
+			name = &chain[i - 1]->parent;
+		chain[i] = find_sum(gathering, transaction->chain[i], &place);
+		if (chain[i])
+			continue;
+		chain[i] = &gathering->sums[gathering->sum_count];
+		chain[i]->id = transaction->chain[i];
+		status = fill_sum(pruner, ledger, name, chain[i]);
+		if (status != BE_OK || pruner->needs_directory)
+			return status;
+		gathering->places[place] = (uint16_t)++gathering->sum_count;
 	}
+	for (uint32_t i = 0; i < transaction->depth; i++)
+		if (chain[i]->exists && transaction->id >= chain[i]->window_first &&
+		    !amount_add(chain[i]->amount, transaction->amount, &chain[i]->amount))
+			return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
+					 chain[i]->name.category);
 	return BE_OK;
 }
 
-static enum be_status fold(struct pruner *pruner, struct ledger *ledger,
-			   const struct transaction *transaction)
+static enum be_status fold(struct ledger *ledger, const struct sum *sum)
 {
-	struct envelope envelopes[BE_DEPTH_MAX];
-	bool exists[BE_DEPTH_MAX];
-	enum be_status status = load_chain(pruner, ledger, transaction, envelopes, exists);
+	struct envelope envelope;
+	int found = ledger_envelope_get(ledger, &sum->name, &envelope);
 
-	for (uint32_t i = 0; status == BE_OK && !pruner->needs_directory && i < transaction->depth;
-	     i++) {
-		if (!exists[i] || transaction->id < envelopes[i].window_first)
-			continue;
-		if (!amount_add(envelopes[i].folded, transaction->amount, &envelopes[i].folded))
-			return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
-					 envelopes[i].name.category);
-		status = ledger_envelope_put(ledger, &envelopes[i]);
-	}
-	return status;
+	if (found < 0)
+		return (enum be_status)found;
+	if (found != 0 || envelope.id != sum->id || envelope.window_first != sum->window_first)
+		return BE_OK;
+	if (!amount_add(envelope.folded, sum->amount, &envelope.folded))
+		return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
+				 envelope.name.category);
+	return ledger_envelope_put(ledger, &envelope);
 }
 
-/* Folds and removes transactions. *more is false at the first that is too young, and behind the
- * last. */
-static enum be_status prune_transactions(struct pruner *pruner, struct ledger *ledger, bool *more)
+/* ---- gathering */
+
+/* Each looks at the next record, and moves on: 0, LEDGER_NONE when there is none to be pruned from
+ * here on, or a fault. */
+typedef int gather_function(struct pruner *pruner, struct ledger *ledger);
+
+static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 {
+	struct gathering *gathering = pruner->gathering;
 	struct transaction transaction;
-	enum be_status status = BE_OK;
-	int found;
+	enum be_status status;
+	int found = ledger_transaction_next(ledger, pruner->next_id, &transaction);
 
-	for (int i = 0; i < STEP && *more && status == BE_OK; i++) {
-		found = ledger_transaction_next(ledger, pruner->next_transaction, &transaction);
-		if (found < 0)
-			return (enum be_status)found;
-		*more = found == 0 && transaction.at_ns < pruner->before_ns;
-		if (!*more)
-			break;
-		status = fold(pruner, ledger, &transaction);
-		if (pruner->needs_directory)
-			break;
-		if (status == BE_OK)
-			status = ledger_transaction_del(ledger, transaction.id);
-		pruner->next_transaction = transaction.id + 1;
-		pruner->done.transactions++;
-	}
-	return status;
+	if (found == 0 && transaction.at_ns >= pruner->before_ns)
+		found = LEDGER_NONE;
+	if (found != 0)
+		return found;
+	status = add_to_sums(pruner, ledger, &transaction);
+	if (status != BE_OK || pruner->needs_directory)
+		return (int)status;
+	gathering->ids[gathering->count++] = transaction.id;
+	pruner->next_id = transaction.id + 1;
+	return 0;
 }
-
-/* ---- ended commits */
 
 /* They lie in the order in which they were made, not ended, so all are looked at. */
-static enum be_status prune_ended(struct pruner *pruner, struct ledger *ledger, bool *more)
+static int gather_ended(struct pruner *pruner, struct ledger *ledger)
 {
+	struct gathering *gathering = pruner->gathering;
 	struct commit commit;
-	int removed = 0;
+	int found = ledger_ended_next(ledger, pruner->next_id, &commit);
 
-	for (int i = 0; i < LOOKS && removed < STEP; i++) {
-		int found = ledger_ended_next(ledger, pruner->next_ended, &commit);
-		enum be_status status;
-
-		if (found < 0)
-			return (enum be_status)found;
-		*more = found == 0;
-		if (!*more)
-			break;
-		pruner->next_ended = commit.id + 1;
-		if (commit.ended_ns >= pruner->before_ns)
-			continue;
-		status = ledger_ended_del(ledger, commit.id);
-		if (status != BE_OK)
-			return status;
-		pruner->done.commits++;
-		removed++;
-	}
-	return BE_OK;
+	if (found != 0)
+		return found;
+	pruner->next_id = commit.id + 1;
+	if (commit.ended_ns >= pruner->before_ns)
+		return 0;
+	gathering->may_change[gathering->count] =
+		commit.state == BE_COMMIT_EXPIRED || commit.state == BE_COMMIT_ORPHANED;
+	gathering->ids[gathering->count++] = commit.id;
+	return 0;
 }
 
-/* ---- steps */
-
-typedef enum be_status step_function(struct pruner *pruner, struct ledger *ledger, bool *more);
-
-static enum be_status write_step(struct pruner *pruner, step_function *step, bool *more)
+/* Fills the gathering, in a read txn. *more is false when no record is left behind it. */
+static enum be_status gather(struct pruner *pruner, gather_function *next, bool *more)
 {
-	struct pruner before = *pruner;
+	struct gathering *gathering = pruner->gathering;
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, pruner->environment->storage, true);
+	enum be_status status = ledger_begin(&ledger, pruner->environment->storage, false);
+	int found = 0;
 
 	if (status != BE_OK)
 		return status;
+	ledger.strict = true;
+	gathering->count = gathering->sum_count = 0;
+	memset(gathering->places, 0, sizeof gathering->places);
 	status = ledger_header(&ledger);
-	pruner->is_shared = status == BE_OK && ledger.header.changes != pruner->changes;
-	if (status == BE_OK)
-		status = step(pruner, &ledger, more);
-	if (status != BE_OK) {
-		ledger_abort(&ledger);
-	} else {
-		ledger.header.prunings++;
-		status = ledger_commit(&ledger, 0);
-		pruner->changes = ledger.header.changes;
+	gathering->prunings = ledger.header.prunings;
+	for (int i = 0; status == BE_OK && found == 0 && i < LOOKS; i++) {
+		if (gathering->count >= pruner->step || gathering->sum_count > SUMS - BE_DEPTH_MAX)
+			break;
+		found = next(pruner, &ledger);
+		if (pruner->needs_directory)
+			break;
 	}
-	if (status != BE_OK)
-		pruner->done = before.done;
+	ledger_abort(&ledger);
+	*more = found == 0;
+	return found < 0 ? (enum be_status)found : status;
+}
+
+/* ---- removing: what was gathered, in a write txn */
+
+typedef enum be_status remove_function(struct pruner *pruner, struct ledger *ledger);
+
+static enum be_status remove_transactions(struct pruner *pruner, struct ledger *ledger)
+{
+	const struct gathering *gathering = pruner->gathering;
+	enum be_status status = BE_OK;
+
+	for (size_t i = 0; status == BE_OK && i < gathering->sum_count; i++)
+		if (gathering->sums[i].exists && gathering->sums[i].amount > 0)
+			status = fold(ledger, &gathering->sums[i]);
+	for (size_t i = 0; status == BE_OK && i < gathering->count; i++)
+		status = ledger_transaction_del(ledger, gathering->ids[i]);
+	pruner->done.transactions += gathering->count;
 	return status;
 }
+
+static enum be_status remove_ended(struct pruner *pruner, struct ledger *ledger)
+{
+	const struct gathering *gathering = pruner->gathering;
+	enum be_status status = BE_OK;
+	struct commit commit;
+
+	for (size_t i = 0; status == BE_OK && i < gathering->count; i++) {
+		uint64_t id = gathering->ids[i];
+
+		if (gathering->may_change[i]) {
+			int found = ledger_ended_next(ledger, id, &commit);
+
+			if (found < 0)
+				return (enum be_status)found;
+			if (found != 0 || commit.id != id || commit.ended_ns >= pruner->before_ns)
+				continue;
+		}
+		status = ledger_ended_del(ledger, id);
+		pruner->done.commits++;
+	}
+	return status;
+}
+
+/* ---- steps */
 
 static int64_t monotonic_ns(void)
 {
@@ -301,67 +404,163 @@ static int64_t monotonic_ns(void)
 	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-static void pause_for(int64_t ns)
+static enum be_status write_step(struct pruner *pruner, remove_function *remove)
 {
-	nanosleep(&(struct timespec){ns / NS_PER_S, ns % NS_PER_S}, NULL);
-}
+	struct be_pruning before = pruner->done;
+	int64_t begun_ns = monotonic_ns();
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, pruner->environment->storage, true);
 
-static enum be_status run_step(struct pruner *pruner, step_function *step, bool *more)
-{
-	struct group *group = pruner->environment->group;
-	enum be_status status;
-	int64_t took_ns;
-	int cancel_state;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = group_lock(group, pruner->environment->storage);
-	took_ns = -monotonic_ns();
-	if (status == BE_OK) {
-		status = write_step(pruner, step, more);
-		group_unlock(group, status);
-	}
-	took_ns += monotonic_ns();
-	pthread_setcancelstate(cancel_state, NULL);
 	if (status != BE_OK)
 		return status;
-	if (*more)
-		pause_for(pruner->is_shared ? POLITENESS * took_ns : PAUSE_NS);
+	status = ledger_header(&ledger);
+	pruner->is_shared = status == BE_OK && ledger.header.changes != pruner->changes;
+	pruner->was_pruned =
+		status == BE_OK && ledger.header.prunings != pruner->gathering->prunings;
+	if (status == BE_OK && !pruner->was_pruned)
+		status = remove(pruner, &ledger);
+	if (status != BE_OK || pruner->was_pruned) {
+		ledger_abort(&ledger);
+	} else {
+		ledger.header.prunings++;
+		pruner->work_ns = monotonic_ns() - begun_ns;
+		status = ledger_commit(&ledger, 0);
+		pruner->changes = ledger.header.changes;
+	}
+	pruner->took_ns = monotonic_ns() - begun_ns;
+	if (status != BE_OK)
+		pruner->done = before;
 	return status;
 }
 
-static enum be_status prune(struct pruner *pruner,
-			    bool (*progress)(void *context, const struct be_pruning *done),
-			    void *context)
+/* Sizes the next step by what this one cost. */
+static void adjust_step(struct pruner *pruner)
 {
-	static step_function *const steps[] = {prune_transactions, prune_ended};
+	int64_t flush_ns = pruner->took_ns - pruner->work_ns;
+	int64_t each_ns = pruner->work_ns / (int64_t)pruner->gathering->count + 1;
+	size_t most = 2 * pruner->step;
+	size_t fitting = (size_t)(WORK_PER_FLUSH * flush_ns / each_ns);
 
-	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+	if (fitting < STEP_MIN)
+		fitting = STEP_MIN;
+	pruner->step = fitting < most ? fitting : most;
+	if (pruner->step > STEP_MAX)
+		pruner->step = STEP_MAX;
+}
+
+/* Can a smaller step do what this one could not? What dead readers kept is free afterwards, too. */
+static bool may_fit(struct pruner *pruner, enum be_status status)
+{
+	if ((status != BE_DISK_FULL && status != BE_MAP_FULL) || pruner->step == 1)
+		return false;
+	pruner->step = pruner->step / 4 + (pruner->step < 4);
+	if (pruner->environment->lmdb)
+		(void)lmdb_storage_clear_readers(pruner->environment->lmdb, NULL);
+	error_clear();
+	return true;
+}
+
+struct kind {
+	gather_function *gather;
+	remove_function *remove;
+};
+
+/* *more is false behind the last record. */
+static enum be_status run_step(struct pruner *pruner, const struct kind *kind, bool *more)
+{
+	struct group *group = pruner->environment->group;
+	uint64_t first = pruner->next_id;
+	enum be_status status = gather(pruner, kind->gather, more);
+
+	if (status != BE_OK)
+		return status;
+	pruner->took_ns = 0;
+	pruner->was_pruned = false;
+	if (pruner->gathering->count > 0) {
+		status = group_lock(group, pruner->environment->storage);
+		if (status == BE_OK) {
+			status = write_step(pruner, kind->remove);
+			group_unlock(group, status);
+		}
+		if (status == BE_OK && !pruner->was_pruned)
+			adjust_step(pruner);
+	}
+	if (pruner->was_pruned || may_fit(pruner, status)) {
+		pruner->next_id = first;
+		*more = true;
+		return BE_OK;
+	}
+	if (status == BE_OK && pruner->needs_directory) {
+		pruner->needs_directory = false;
+		*more = true;
+		status = make_directory(pruner);
+	}
+	return status;
+}
+
+/* A thread may be cancelled here. */
+static void pause_after_step(const struct pruner *pruner, int cancel_state)
+{
+	int64_t ns = pruner->is_shared ? POLITENESS * pruner->took_ns : PAUSE_NS;
+
+	if (pruner->took_ns == 0)
+		return;
+	pthread_setcancelstate(cancel_state, NULL);
+	nanosleep(&(struct timespec){ns / NS_PER_S, ns % NS_PER_S}, NULL);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+}
+
+static enum be_status prune(struct pruner *pruner, int cancel_state)
+{
+	static const struct kind kinds[] = {{gather_transaction, remove_transactions},
+					    {gather_ended, remove_ended}};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		bool more = true;
 
+		pruner->next_id = 1;
 		while (more) {
-			enum be_status status = run_step(pruner, steps[i], &more);
+			enum be_status status = run_step(pruner, &kinds[i], &more);
 
-			if (status == BE_OK && pruner->needs_directory) {
-				pruner->needs_directory = false;
-				if (pruner->directory.is_made)
-					/* charged to an envelope younger than this call: left */
-					break;
-				status = make_directory(pruner);
-			}
 			if (status != BE_OK)
 				return status;
-			if (progress && !progress(context, &pruner->done))
+			if (pruner->progress && !pruner->progress(pruner->context, &pruner->done))
 				return error_set(BE_STOPPED, "the callback ended the pruning");
+			if (more)
+				pause_after_step(pruner, cancel_state);
 		}
 	}
 	return BE_OK;
+}
+
+static void give_back(void *context)
+{
+	struct pruner *pruner = context;
+
+	free(pruner->directory.entries);
+	free(pruner->gathering);
+}
+
+/* The memory goes also when the thread is cancelled. */
+static void prune_uncancelled(struct pruner *pruner)
+{
+	int cancel_state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	pruner->gathering = malloc(sizeof *pruner->gathering);
+	pthread_cleanup_push(give_back, pruner);
+	pruner->status = pruner->gathering ? prune(pruner, cancel_state)
+					   : error_set(BE_NO_MEMORY, "out of memory");
+	pthread_cleanup_pop(true);
+	pthread_setcancelstate(cancel_state, NULL);
 }
 
 enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 			bool (*progress)(void *context, const struct be_pruning *done),
 			void *context, struct be_pruning *pruning)
 {
-	struct pruner pruner = {.before_ns = before_ns, .next_transaction = 1, .next_ended = 1};
+	struct pruner pruner = {
+		.before_ns = before_ns, .progress = progress, .context = context, .step = STEP_MIN};
 	enum be_status status;
 
 	error_clear();
@@ -376,9 +575,8 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 	if (status != BE_OK)
 		return error_default(status);
 	pruner.done.size = sizeof pruner.done;
-	status = prune(&pruner, progress, context);
+	prune_uncancelled(&pruner);
 	/* What was removed is removed, even when a later step failed. */
 	sized_write(pruning, &pruner.done, sizeof pruner.done);
-	free(pruner.directory.entries);
-	return error_default(status);
+	return error_default(pruner.status);
 }

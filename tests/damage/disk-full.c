@@ -147,6 +147,54 @@ static void test_filling(enum be_durability durability)
 	       count);
 }
 
+/* Uses up what is free in the file, too: smaller and smaller changes, until none fits. */
+static unsigned fill_wholly(struct be_enforcer *handle)
+{
+	enum be_status status = BE_OK;
+	unsigned count = fill(handle);
+	uint64_t id;
+
+	leave_free(0);
+	count += fill(handle);
+	while ((status = be_record(handle, "llm", 1, "", NULL)) == BE_OK) {
+		++*recorded;
+		EXPECT(count++ < 100000);
+	}
+	EXPECT_STATUS(status, BE_DISK_FULL);
+	while ((status = be_commit(handle, "llm", 1, "", &id)) == BE_OK &&
+	       (status = be_settle(handle, id, 1, NULL, NULL)) == BE_OK) {
+		++*recorded;
+		EXPECT(count++ < 100000);
+	}
+	EXPECT_STATUS(status, BE_DISK_FULL);
+	return count;
+}
+
+/* Removing needs pages, too, and there is no room for more. */
+static void test_pruning(enum be_durability durability)
+{
+	struct be_pruning pruning = BE_PRUNING_INIT;
+	struct be_enforcer *handle = test_open(environment, durability);
+	unsigned count;
+
+	*recorded = 0;
+	EXPECT_OK(be_envelope_create(handle, "llm", 1000000 * BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	leave_free(2 << 20);
+	count = fill_wholly(handle);
+	EXPECT_OK(be_prune(handle, INT64_MAX, NULL, NULL, &pruning));
+	EXPECT_EQUAL(pruning.transactions, count);
+	EXPECT_VERIFIED(handle);
+	for (unsigned i = 0; i < count / 2; i++) {
+		EXPECT_OK(record_much(handle, NULL));
+		++*recorded;
+	}
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+	free_all();
+	test_remove(environment);
+	printf("%u records were pruned on a full disk, and there was room again\n", count);
+}
+
 /* In a process of its own: where space is missing under a mapped file, using it is SIGBUS. */
 static int open_and_work(int unused, void *context)
 {
@@ -200,6 +248,8 @@ int main(void)
 		test_skip("a tmpfs needs root or user namespaces: %s", strerror(errno));
 	test_filling(BE_DURABILITY_FULL);
 	test_filling(BE_DURABILITY_PROCESS);
+	test_pruning(BE_DURABILITY_FULL);
+	test_pruning(BE_DURABILITY_PROCESS);
 	test_making();
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four workers charge and commit, one process prunes all the time, and one verifies all the time:
+ * Four workers charge and commit, two processes prune all the time, and one verifies all the time:
  * every verification must find that all adds up, and in the end nothing is lost.
  */
 #include "support.h"
@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define WORKERS 4
+#define PRUNERS 2
 #define ROUNDS 4000
 
 static char path[PATH_MAX];
@@ -57,7 +58,7 @@ static int work(int index, void *context)
 	(void)context;
 	if (index < WORKERS)
 		charge(handle);
-	else if (index == WORKERS)
+	else if (index < WORKERS + PRUNERS)
 		prune(handle);
 	else
 		verify(handle);
@@ -68,7 +69,7 @@ static int work(int index, void *context)
 int main(void)
 {
 	struct be_enforcer *handle;
-	pid_t children[WORKERS + 2];
+	pid_t children[WORKERS + PRUNERS + 1];
 
 	test_begin(120);
 	progress = shared_make(sizeof *progress);
@@ -79,8 +80,8 @@ int main(void)
 	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT;
 	below.parent_category = "all";
 	EXPECT_OK(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, &below));
-	children_start(children, WORKERS + 2, work, NULL);
-	children_expect_success(children, WORKERS + 2);
+	children_start(children, WORKERS + PRUNERS + 1, work, NULL);
+	children_expect_success(children, WORKERS + PRUNERS + 1);
 	printf("%d prunings removed %lld transactions, and %d verifications found nothing\n",
 	       progress->prunings, progress->pruned, progress->verifications);
 	EXPECT(progress->pruned > 0 && progress->verifications > 0);
