@@ -417,7 +417,8 @@ struct be_options {
 	                      group, which the files get; 0666 with all. Who may read must be able to write:
 	                      readers write to lock.mdb. A directory that is made gets the matching execute
 	                      bits and keeps the setgid bit of the one above; one that is there keeps its mode */
-	uint64_t map_size; /* bytes of address space, the most the environment can grow to; 0 is 64 GiB.
+	uint64_t map_size; /* bytes of address space, the most the environment can grow to; 0 is 64 GiB. A
+	                      process with less takes over the largest that others use, once it is needed.
 	                      The file is only as large as what was written */
 	/* The clock: nanoseconds since 1970-01-01 UTC. NULL is the system's. It is called by any thread,
 	   before a txn begins, and must not call the library. */

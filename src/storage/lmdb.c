@@ -11,10 +11,26 @@
  * taken, a read txn is made for the occasion. There is no cancellation point between begin and
  * abort of a read txn, hence nothing to guard there.
  *
+ * Slots in the reader table are for all processes. As long as half of them were never used, a
+ * process keeps each that it got. From then on it keeps few, one at least, and the rest go back at
+ * the end of the read txn; a thread that gets none waits for one of the process's own, or for one
+ * that somebody gives back. So no process that has one fails for want of another, and there is room
+ * for newcomers as long as there are fewer processes than half of the slots.
+ *
  * Writes. LMDB lets one write txn exist at a time, so one struct per environment suffices; it is
- * filled after mdb_txn_begin() and emptied before the call that lets the next writer in. A thread
- * that ended in a write txn would make LMDB refuse all further work in this process (MDB_PANIC), so
- * callers have cancellation disabled from begin to the end (executor.c).
+ * the thread's that holds `writing`. A thread that ended in a write txn would make LMDB refuse all
+ * further work in this process (MDB_PANIC), so callers have cancellation disabled from begin to the
+ * end (executor.c).
+ *
+ * The map. A process that was opened with a smaller map_size than another takes over the larger
+ * one, when the data has outgrown its own or is about to. LMDB then maps the file anew, and no txn
+ * of this process may be under way. To be alone a thread takes `writing`, then `gate`, and then all
+ * readers of the pool, as any reader takes one: that costs readers nothing. Whoever finds the pool
+ * taken comes to the gate. Read txns beyond the pool are counted under it, and so is a copy, which
+ * LMDB reads by itself. The read txn under which all pages are checked holds a slot for long and
+ * never touches the map: it is left alone, and passes the gate to end. Nobody waits for ever: a
+ * thread that cannot be alone in time lets all go again, and its call fails with BE_MAP_FULL. So
+ * a thread that has a read txn open and begins another one cannot lock up the process.
  *
  * Opening and closing. A flock() on data.mdb, of which LMDB knows nothing, is held over both:
  *
@@ -47,6 +63,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -80,17 +97,30 @@
 /* What begin_reader() answers, beside LMDB's codes, when another holds the lock on our pid. */
 #define PID_IS_TAKEN (-1)
 
+/* How long a thread waits for a slot in the reader table, and to be alone: with a write txn to
+ * begin it holds up all other writers, of all processes, meanwhile. */
+#define SLOT_PATIENCE_NS INT64_C(5000000000)
+#define READ_PATIENCE_NS INT64_C(1000000000)
+#define WRITE_PATIENCE_NS INT64_C(50000000)
+#define NAP_NS 100000
+/* To begin a txn, each with a larger map; and one of so many to get a slot looks for dead
+ * readers. */
+#define ATTEMPTS 3
+#define ATTEMPTS_PER_READER_CHECK 64
+
 #define LOOKS_AT_PAGES 20
 /* What is damaged stays so. A meta page that is read just while it is written can be half old and
  * half new. */
 #define LOOKS_AT_DAMAGE 3
 
-/* A txn as the interface hands it out. Read txns of the pool keep `txn` and `cursor` when they
- * end. */
+/* A txn as the interface hands it out. Read txns of the pool that keep their slot keep `txn` and
+ * `cursor`, too. */
 struct lmdb_txn {
 	_Alignas(64) atomic_bool taken;
 	bool write;
 	bool pooled;
+	bool keeps;          /* its slot in the reader table, when the txn ends */
+	atomic_bool pins;    /* the txn is there for its slot only, and never touches the map */
 	bool cursor_renewed; /* the cursor is of this read txn, not of one before */
 	MDB_txn *txn;
 	MDB_cursor *cursor;
@@ -106,9 +136,16 @@ struct lmdb_storage {
 	struct lmdb_storage *next_abandoned;
 	MDB_env *env;
 	MDB_dbi dbi;
+	uint32_t page_size;
 	struct descriptor data; /* of data.mdb; for the lock on it, and to be opened by LMDB */
 	int lock;               /* of lock.mdb, while it is opened; O_PATH, and so without locks */
 	bool read_only;
+	bool is_lost;            /* the map: under `gate` or `writing` */
+	atomic_bool is_undumped; /* the map is left out of core dumps */
+	atomic_uint kept;        /* readers of the pool that keep their slot */
+	atomic_uint loose;       /* read txns beyond the pool; raised under `gate` */
+	pthread_mutex_t writing;
+	pthread_mutex_t gate;
 	atomic_uint writes; /* begun by this process */
 	int stale_readers;  /* cleared when it was opened */
 	char path[];
@@ -195,13 +232,17 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 				 "larger one in all processes",
 				 path);
 	case MDB_MAP_RESIZED:
-		return error_set(BE_MAP_FULL,
-				 "%s: another process uses a larger map_size, and the data has "
-				 "outgrown ours; open it with that map_size",
-				 path);
+		return error_set(
+			BE_MAP_FULL,
+			"%s: the data has outgrown this process's map_size, and the larger "
+			"one of others cannot be taken over while a backup or a verify "
+			"of this process reads; call again when that is over",
+			path);
 	case MDB_READERS_FULL:
 		return error_set(BE_TOO_MANY_PROCESSES,
-				 "%s: all reader slots are taken by live processes", path);
+				 "%s: all reader slots are kept by live processes, one each at "
+				 "least; run fewer of them",
+				 path);
 	case MDB_PANIC:
 		return error_set(BE_MUST_REOPEN,
 				 "%s: writing a meta page failed, or a thread ended inside a write "
@@ -263,8 +304,6 @@ static int begin_reader(MDB_env *env, MDB_txn **txn)
 {
 	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
 
-	if (rc == MDB_READERS_FULL && mdb_reader_check(env, NULL) == 0)
-		rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
 	return rc == EAGAIN ? PID_IS_TAKEN : rc;
 }
 
@@ -274,64 +313,350 @@ static bool take(struct lmdb_txn *reader)
 	       !atomic_exchange_explicit(&reader->taken, true, memory_order_acquire);
 }
 
-static void give_back(struct lmdb_txn *reader)
+static void give_back(struct lmdb_storage *storage, struct lmdb_txn *reader)
 {
-	if (reader->pooled)
+	if (reader->pooled) {
 		atomic_store_explicit(&reader->taken, false, memory_order_release);
-	else
+	} else {
 		free(reader);
+		atomic_fetch_sub_explicit(&storage->loose, 1, memory_order_release);
+	}
+}
+
+/* Makes a reader beyond the pool. NULL: out of memory. */
+static struct lmdb_txn *make_reader(struct lmdb_storage *storage)
+{
+	struct lmdb_txn *reader = aligned_alloc(_Alignof(struct lmdb_txn), sizeof *reader);
+
+	if (!reader)
+		return NULL;
+	memset(reader, 0, sizeof *reader);
+	pthread_mutex_lock(&storage->gate);
+	atomic_fetch_add_explicit(&storage->loose, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&storage->gate);
+	return reader;
 }
 
 /* This thread's favourite was taken: any other of the pool, or a new one. NULL: out of memory. */
 static __attribute__((noinline)) struct lmdb_txn *take_other(struct lmdb_storage *storage)
 {
-	struct lmdb_txn *reader;
-
 	if (favourite == 0)
 		favourite = 1 + atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed) %
 					POOL;
 	for (unsigned i = 0; i < POOL; i++) {
-		reader = &storage->readers[(favourite - 1 + i) % POOL];
+		struct lmdb_txn *reader = &storage->readers[(favourite - 1 + i) % POOL];
+
 		if (take(reader))
 			return reader;
 	}
-	reader = aligned_alloc(_Alignof(struct lmdb_txn), sizeof *reader);
-	if (reader)
-		memset(reader, 0, sizeof *reader);
-	return reader;
+	return make_reader(storage);
+}
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Sleeps for a moment, and is no cancellation point; false when it is too late for that. */
+static bool nap(int64_t until_ns)
+{
+	int cancel_state;
+
+	if (monotonic_ns() >= until_ns)
+		return false;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+	pthread_setcancelstate(cancel_state, NULL);
+	return true;
+}
+
+/* ---- slots in the reader table */
+
+/* How many slots this process may keep: all, until half of the table was used; then some, as long
+ * as there are others; one in any case. The caller's reader sees to it that the map stays. */
+static unsigned may_keep(struct lmdb_storage *storage)
+{
+	MDB_envinfo about;
+
+	if (mdb_env_info(storage->env, &about) || about.me_numreaders < about.me_maxreaders / 2)
+		return POOL;
+	return 1 + (about.me_maxreaders - about.me_numreaders) / 256;
+}
+
+/* In place of a reader without a slot, one of the pool that keeps its own and is free. */
+static bool exchange(struct lmdb_storage *storage, struct lmdb_txn **reader)
+{
+	for (unsigned i = 0; i < POOL; i++) {
+		struct lmdb_txn *other = &storage->readers[i];
+
+		if (!take(other))
+			continue;
+		if (other->keeps) {
+			give_back(storage, *reader);
+			*reader = other;
+			favourite = i + 1;
+			return true;
+		}
+		give_back(storage, other);
+	}
+	return false;
+}
+
+/* All slots of the table are taken. Slots of the dead are freed, others are given back. */
+static int wait_for_slot(struct lmdb_storage *storage, struct lmdb_txn **reader)
+{
+	int64_t until_ns = monotonic_ns() + SLOT_PATIENCE_NS;
+	int rc = MDB_READERS_FULL;
+
+	for (unsigned i = 0; rc == MDB_READERS_FULL; i++) {
+		if (exchange(storage, reader))
+			return mdb_txn_renew((*reader)->txn);
+		if (i % ATTEMPTS_PER_READER_CHECK == 0)
+			(void)mdb_reader_check(storage->env, NULL);
+		else if (!nap(until_ns))
+			break;
+		rc = begin_reader(storage->env, &(*reader)->txn);
+	}
+	return rc;
+}
+
+/* Begins the txn of a reader that has no slot. */
+static __attribute__((noinline)) int begin_anew(struct lmdb_storage *storage,
+						struct lmdb_txn **reader)
+{
+	bool keeps;
+	int rc;
+
+	if (storage->is_lost)
+		return MDB_PANIC;
+	keeps = (*reader)->pooled && atomic_load(&storage->kept) < may_keep(storage);
+	if ((*reader)->pooled && !keeps && exchange(storage, reader))
+		return mdb_txn_renew((*reader)->txn);
+	rc = begin_reader(storage->env, &(*reader)->txn);
+	if (rc == MDB_READERS_FULL) {
+		keeps = false;
+		rc = wait_for_slot(storage, reader);
+	}
+	if (rc == 0 && keeps) {
+		(*reader)->keeps = true;
+		atomic_fetch_add(&storage->kept, 1);
+	}
+	return rc;
+}
+
+/* Ends a txn whose slot goes back. */
+static __attribute__((noinline)) void end_reader(struct lmdb_txn *reader)
+{
+	mdb_cursor_close(reader->cursor);
+	mdb_txn_abort(reader->txn);
+	reader->cursor = NULL;
+	reader->txn = NULL;
+}
+
+/* ---- being alone, for a new map */
+
+static bool lock_until(pthread_mutex_t *mutex, int64_t until_ns)
+{
+	while (pthread_mutex_trylock(mutex) != 0)
+		if (!nap(until_ns))
+			return false;
+	return true;
+}
+
+static void let_in(struct lmdb_storage *storage, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!storage->readers[i].pins)
+			give_back(storage, &storage->readers[i]);
+	pthread_mutex_unlock(&storage->gate);
+}
+
+/* Sees to it that no other txn of this process is under way, and none begins; the caller holds
+ * `writing`. False: not in time. */
+static bool shut_out(struct lmdb_storage *storage, int64_t until_ns)
+{
+	if (!lock_until(&storage->gate, until_ns))
+		return false;
+	for (unsigned i = 0; i < POOL; i++)
+		while (!take(&storage->readers[i]) && !storage->readers[i].pins)
+			if (!nap(until_ns)) {
+				let_in(storage, i);
+				return false;
+			}
+	while (atomic_load_explicit(&storage->loose, memory_order_acquire) > 0)
+		if (!nap(until_ns)) {
+			let_in(storage, POOL);
+			return false;
+		}
+	return true;
+}
+
+/* The largest map_size of all processes that wrote; 0: it cannot be told. */
+static uint64_t size_of_others(struct lmdb_storage *storage)
+{
+	struct meta_page metas[2];
+	off_t file_size;
+	int fd;
+
+	if (mdb_env_get_fd(storage->env, &fd) ||
+	    preflight_metas(storage->path, fd, metas, &file_size) != BE_OK)
+		return 0;
+	return metas[0].map_size > metas[1].map_size ? metas[0].map_size : metas[1].map_size;
+}
+
+/* LMDB gives up the old map before it asks for the new one, and cannot go on without. */
+static bool may_map(uint64_t size)
+{
+	void *map = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return map != MAP_FAILED && munmap(map, size) == 0;
+}
+
+/* Maps the file anew, with the size that the others use. The caller holds `writing`. */
+static int enlarge_map(struct lmdb_storage *storage, int64_t patience_ns)
+{
+	uint64_t size = size_of_others(storage);
+	MDB_envinfo about;
+	int rc;
+
+	if (storage->is_lost)
+		return MDB_PANIC;
+	rc = mdb_env_info(storage->env, &about);
+	if (rc || (size > 0 && size <= about.me_mapsize))
+		return rc; /* another thread has done it */
+	if (size > 0 && !may_map(size))
+		return errno;
+	if (!shut_out(storage, monotonic_ns() + patience_ns))
+		return MDB_MAP_RESIZED;
+	rc = mdb_env_set_mapsize(storage->env, 0);
+	storage->is_undumped = false;
+	if (rc == 0) {
+		let_in(storage, POOL);
+	} else {
+		storage->is_lost =
+			true; /* and the pool stays taken, so that all come to the gate */
+		pthread_mutex_unlock(&storage->gate);
+	}
+	return rc;
+}
+
+/* Leaves the map out of core dumps: a worker that dumps core in a write txn holds up all others
+ * until that is over. LMDB does not tell where the map is; any record lies in a page of it, which
+ * begins with its number. */
+static __attribute__((noinline)) void leave_out_of_dumps(struct lmdb_storage *storage, MDB_txn *txn)
+{
+	struct page_header header;
+	MDB_val key, value;
+	MDB_cursor *cursor;
+	MDB_envinfo about;
+	MDB_stat stat;
+	char *page;
+
+	if (mdb_env_info(storage->env, &about) || mdb_stat(txn, storage->dbi, &stat) ||
+	    mdb_cursor_open(txn, storage->dbi, &cursor))
+		return;
+	if (mdb_cursor_get(cursor, &key, &value, MDB_FIRST) == 0) {
+		page = (char *)key.mv_data - (uintptr_t)key.mv_data % stat.ms_psize;
+		memcpy(&header, page, sizeof header);
+		page -= header.number * stat.ms_psize;
+		storage->is_undumped = madvise(page, about.me_mapsize, MADV_DONTDUMP) == 0;
+	}
+	mdb_cursor_close(cursor);
+}
+
+/* ---- begin, end */
+
+static int try_read(struct lmdb_storage *storage, struct lmdb_txn **result)
+{
+	struct lmdb_txn *reader = take_other(storage);
+	int rc;
+
+	if (!reader)
+		return ENOMEM;
+	rc = reader->txn ? mdb_txn_renew(reader->txn) : begin_anew(storage, &reader);
+	if (rc)
+		give_back(storage, reader);
+	*result = reader;
+	return rc;
+}
+
+/* When this thread's favourite is not there to be renewed. */
+static __attribute__((noinline)) int begin_read_anyhow(struct lmdb_storage *storage, void **txn)
+{
+	struct lmdb_txn *reader;
+	int rc = try_read(storage, &reader);
+	int cancel_state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* pages are read */
+	for (int i = 0; rc == MDB_MAP_RESIZED && i < ATTEMPTS; i++) {
+		if (!lock_until(&storage->writing, monotonic_ns() + READ_PATIENCE_NS))
+			break;
+		rc = enlarge_map(storage, READ_PATIENCE_NS);
+		pthread_mutex_unlock(&storage->writing);
+		if (rc == 0)
+			rc = try_read(storage, &reader);
+		if (rc == 0)
+			leave_out_of_dumps(storage, reader->txn);
+	}
+	pthread_setcancelstate(cancel_state, NULL);
+	if (rc)
+		return storage_failed(storage, rc);
+	*txn = reader;
+	return 0;
 }
 
 static int begin_read(struct lmdb_storage *storage, void **txn)
 {
 	unsigned own = favourite;
 	struct lmdb_txn *reader;
-	int rc;
 
-	if (own != 0 && take(&storage->readers[own - 1]))
-		reader = &storage->readers[own - 1];
-	else
-		reader = take_other(storage);
-	if (!reader)
-		return storage_failed(storage, ENOMEM);
-	if (reader->txn)
-		rc = mdb_txn_renew(reader->txn);
-	else
-		rc = begin_reader(storage->env, &reader->txn);
-	if (rc) {
-		rc = storage_failed(storage, rc);
-		give_back(reader);
-		return rc;
+	if (own == 0 || !take(&storage->readers[own - 1]))
+		return begin_read_anyhow(storage, txn);
+	reader = &storage->readers[own - 1];
+	if (!reader->txn || mdb_txn_renew(reader->txn) != 0) {
+		give_back(storage, reader);
+		return begin_read_anyhow(storage, txn);
 	}
 	reader->lowest = reader->highest = NULL;
 	*txn = reader;
 	return 0;
 }
 
+/* Is the map so full that the next txn might not fit, while others use a larger one? */
+static bool is_outgrown(struct lmdb_storage *storage)
+{
+	MDB_envinfo about;
+
+	if (mdb_env_info(storage->env, &about) ||
+	    about.me_last_pgno < about.me_mapsize / storage->page_size / 4 * 3)
+		return false;
+	return size_of_others(storage) > about.me_mapsize;
+}
+
+/* The caller holds `writing`. */
+static int try_write(struct lmdb_storage *storage, MDB_txn **txn)
+{
+	int rc = MDB_MAP_RESIZED;
+
+	if (!storage->is_lost && is_outgrown(storage))
+		(void)enlarge_map(storage, WRITE_PATIENCE_NS);
+	if (storage->is_lost)
+		return MDB_PANIC;
+	for (int i = 0; rc == MDB_MAP_RESIZED && i < ATTEMPTS; i++) {
+		rc = i > 0 ? enlarge_map(storage, WRITE_PATIENCE_NS) : 0;
+		if (rc == 0)
+			rc = mdb_txn_begin(storage->env, NULL, 0, txn);
+	}
+	return rc;
+}
+
 static int begin_write(struct lmdb_storage *storage, void **txn)
 {
 	unsigned count = atomic_fetch_add_explicit(&storage->writes, 1, memory_order_relaxed);
 	struct lmdb_txn *writer = &storage->writer;
-	MDB_txn *begun;
 	int rc;
 
 	if (storage->read_only)
@@ -339,10 +664,12 @@ static int begin_write(struct lmdb_storage *storage, void **txn)
 	/* That nothing could be cleared is no reason to refuse the write. */
 	if (count % WRITES_PER_READER_CHECK == WRITES_PER_READER_CHECK - 1)
 		(void)mdb_reader_check(storage->env, NULL);
-	rc = mdb_txn_begin(storage->env, NULL, 0, &begun);
-	if (rc)
+	pthread_mutex_lock(&storage->writing);
+	rc = try_write(storage, &writer->txn);
+	if (rc) {
+		pthread_mutex_unlock(&storage->writing);
 		return storage_failed(storage, rc);
-	writer->txn = begun;
+	}
 	*txn = writer;
 	return 0;
 }
@@ -350,6 +677,19 @@ static int begin_write(struct lmdb_storage *storage, void **txn)
 static int lmdb_begin(void *self, bool write, void **txn)
 {
 	return write ? begin_write(self, txn) : begin_read(self, txn);
+}
+
+static void lmdb_abort(void *self, void *txn);
+
+/* After the first commit to a new file: now there is a record. */
+static __attribute__((cold, noinline)) void undump(struct lmdb_storage *storage)
+{
+	void *txn;
+
+	if (begin_read(storage, &txn) != 0)
+		return;
+	leave_out_of_dumps(storage, ((struct lmdb_txn *)txn)->txn);
+	lmdb_abort(storage, txn);
 }
 
 /* Does LMDB refuse all further work in this process? */
@@ -403,31 +743,36 @@ static int lmdb_commit(void *self, void *txn)
 	uint64_t id = mdb_txn_id(ending);
 	int rc;
 
-	/* The next writer may fill the struct as soon as LMDB is called. */
 	writer->txn = NULL;
 	rc = mdb_txn_commit(ending);
-	return rc ? commit_failed(storage, id, rc) : 0;
+	if (rc)
+		rc = commit_failed(storage, id, rc);
+	pthread_mutex_unlock(&storage->writing);
+	if (__builtin_expect(!storage->is_undumped && rc == 0, 0))
+		undump(storage);
+	return rc;
 }
 
 static void lmdb_abort(void *self, void *txn)
 {
+	struct lmdb_storage *storage = self;
 	struct lmdb_txn *ending = txn;
 	MDB_txn *inner = ending->txn;
 
-	(void)self;
 	if (ending->write) {
 		ending->txn = NULL;
 		mdb_txn_abort(inner);
+		pthread_mutex_unlock(&storage->writing);
 		return;
 	}
 	ending->cursor_renewed = false;
-	if (ending->pooled) {
+	if (ending->keeps) {
 		mdb_txn_reset(inner);
-	} else {
-		mdb_cursor_close(ending->cursor);
-		mdb_txn_abort(inner);
+		atomic_store_explicit(&ending->taken, false, memory_order_release);
+		return;
 	}
-	give_back(ending);
+	end_reader(ending);
+	give_back(storage, ending);
 }
 
 /* ----------------------------------------------------------------- records */
@@ -860,6 +1205,21 @@ static int note_reader(const char *line, void *context)
 	return 0;
 }
 
+/* Begins a read txn in a process that has no slot yet: one that somebody gives back will do. */
+static int begin_first(struct lmdb_storage *storage, MDB_txn **txn)
+{
+	int64_t until_ns = monotonic_ns() + SLOT_PATIENCE_NS;
+	unsigned attempts = 0;
+	int rc;
+
+	while ((rc = begin_reader(storage->env, txn)) == MDB_READERS_FULL)
+		if (attempts++ % ATTEMPTS_PER_READER_CHECK == 0)
+			(void)mdb_reader_check(storage->env, NULL);
+		else if (!nap(until_ns))
+			break;
+	return rc;
+}
+
 /* Frees the slots that a dead process of our own pid left in the reader table, as happens when a
  * container starts again. LMDB takes them for ours and would never free them, but on closing it
  * clears every slot of our pid below the highest that it has seen, which it learns in a read
@@ -868,7 +1228,7 @@ static enum be_status shed_own_pid(const struct lmdb_settings *settings,
 				   struct lmdb_storage *storage)
 {
 	MDB_txn *txn;
-	int rc = begin_reader(storage->env, &txn);
+	int rc = begin_first(storage, &txn);
 
 	if (rc)
 		return storage_failed(storage, rc);
@@ -903,15 +1263,24 @@ static int first_read(struct lmdb_storage *storage)
 {
 	struct lmdb_txn *reader = &storage->readers[0];
 	unsigned flags;
-	int rc = begin_reader(storage->env, &reader->txn);
+	MDB_stat stat;
+	int rc = begin_first(storage, &reader->txn);
 
 	if (rc)
 		return rc;
+	reader->keeps = true;
+	atomic_store(&storage->kept, 1);
 	rc = mdb_dbi_open(reader->txn, NULL, 0, &storage->dbi);
 	if (rc == 0)
 		rc = mdb_dbi_flags(reader->txn, storage->dbi, &flags);
 	if (rc == 0 && flags != 0)
 		rc = MDB_INVALID; /* keys in another order, or several values each: not ours */
+	if (rc == 0)
+		rc = mdb_stat(reader->txn, storage->dbi, &stat);
+	if (rc == 0) {
+		storage->page_size = stat.ms_psize;
+		leave_out_of_dumps(storage, reader->txn);
+	}
 	mdb_txn_reset(reader->txn);
 	return rc;
 }
@@ -986,6 +1355,8 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	for (size_t i = 0; i < POOL; i++)
 		storage->readers[i].pooled = true;
 	storage->writer.write = true;
+	pthread_mutex_init(&storage->writing, NULL);
+	pthread_mutex_init(&storage->gate, NULL);
 	storage->data.fd = -1;
 	storage->lock = -1;
 	storage->interface = (struct be_storage){.ops = &operations, .self = storage};
@@ -1187,10 +1558,37 @@ enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *fre
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
 }
 
+static int copy(struct lmdb_storage *storage, int fd)
+{
+	int rc = MDB_PANIC;
+
+	pthread_mutex_lock(&storage->gate);
+	atomic_fetch_add(&storage->loose, 1);
+	pthread_mutex_unlock(&storage->gate);
+	if (!storage->is_lost)
+		rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
+	atomic_fetch_sub(&storage->loose, 1);
+	return rc;
+}
+
 enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *interrupted)
 {
-	int rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
+	int64_t until_ns = monotonic_ns() + SLOT_PATIENCE_NS;
+	void *txn;
+	int rc;
 
+	*interrupted = false;
+	/* LMDB begins the read txn itself, and writes nothing when it cannot. One of ours sees to
+	 * the map. */
+	while (((rc = copy(storage, fd)) == MDB_MAP_RESIZED || rc == MDB_READERS_FULL) &&
+	       nap(until_ns)) {
+		if (rc == MDB_READERS_FULL)
+			continue;
+		rc = begin_read(storage, &txn);
+		if (rc)
+			return (enum be_status)rc;
+		lmdb_abort(storage, txn);
+	}
 	*interrupted = rc == EINTR;
 	if (rc == EAGAIN) /* of pthread_create() */
 		return error_set(BE_NO_MEMORY,
@@ -1268,13 +1666,12 @@ enum be_status lmdb_storage_measure(struct lmdb_storage *storage, struct lmdb_fi
 	rc = mdb_reader_list(storage->env, note_reader, &list);
 	if (rc < 0)
 		return storage_failed(storage, rc);
-	rc = mdb_env_info(storage->env, &information);
-	if (rc)
-		return storage_failed(storage, rc);
 	rc = begin_read(storage, &txn);
 	if (rc)
 		return (enum be_status)rc;
-	rc = measure_pages(storage, ((struct lmdb_txn *)txn)->txn, figures);
+	rc = mdb_env_info(storage->env, &information);
+	if (rc == 0)
+		rc = measure_pages(storage, ((struct lmdb_txn *)txn)->txn, figures);
 	lmdb_abort(storage, txn);
 	if (rc)
 		return storage_failed(storage, rc);
@@ -1294,6 +1691,7 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 {
 	char data[PATH_MAX];
 	enum be_status status = name_file(storage->path, DATA_FILE, data);
+	struct lmdb_txn *reader;
 	int damaged = 0;
 	bool outdated;
 	void *txn;
@@ -1309,11 +1707,15 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 		rc = begin_read(storage, &txn);
 		if (rc)
 			return (enum be_status)rc;
+		reader = txn;
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference,clang-analyzer-unix.Malloc):
 		 * rc says it */
-		status = preflight_all_pages(data, fd, mdb_txn_id(((struct lmdb_txn *)txn)->txn),
-					     &outdated);
-		lmdb_abort(storage, txn);
+		reader->pins = reader->pooled;
+		status = preflight_all_pages(data, fd, mdb_txn_id(reader->txn), &outdated);
+		pthread_mutex_lock(&storage->gate);
+		reader->pins = false;
+		lmdb_abort(storage, reader);
+		pthread_mutex_unlock(&storage->gate);
 		if (status != BE_DAMAGED || (!outdated && ++damaged == LOOKS_AT_DAMAGE))
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = outdated ? 0 : 1000000}, NULL);
