@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Pages of each tree that pages_readable() reads. */
+#define TOP_PAGES 256
+
 enum tree {
 	FREE_PAGES = 0,
 	RECORDS = 1,
@@ -419,6 +422,46 @@ enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t page
 	enum be_status status = walk_tree(&walk, FREE_PAGES);
 
 	return status == BE_OK ? walk_tree(&walk, RECORDS) : status;
+}
+
+/* Reads the pages of a tree from the top, until so many were read. What is wrong with one that can
+ * be read is left to others to say. */
+static enum be_status read_top(const struct walk *walk, enum tree tree)
+{
+	const struct meta_tree *stored = &walk->meta->trees[tree];
+	uint64_t numbers[TOP_PAGES];
+	uint16_t levels[TOP_PAGES]; /* 1 at a leaf */
+	size_t count = 0;
+
+	if (stored->depth > 0) {
+		numbers[0] = stored->root;
+		levels[count++] = stored->depth;
+	}
+	for (size_t i = 0; i < count; i++) {
+		bool is_leaf = levels[i] == 1;
+		struct page *page = NULL;
+		enum be_status status = read_page(walk, numbers[i], is_leaf, &page);
+		struct node node;
+
+		if (status == BE_IO_ERROR || status == BE_NO_MEMORY)
+			return status;
+		for (size_t at = 0; page && !is_leaf && at < page->count && count < TOP_PAGES; at++)
+			if (read_node(walk, page, at, &node) == BE_OK) {
+				numbers[count] = node.child;
+				levels[count++] = (uint16_t)(levels[i] - 1);
+			}
+		free(page);
+	}
+	return BE_OK;
+}
+
+enum be_status pages_readable(int fd, const struct meta_page *meta, uint64_t pages,
+			      struct pages_fault *fault)
+{
+	struct walk walk = begin_walk(fd, meta, pages, fault);
+	enum be_status status = read_top(&walk, FREE_PAGES);
+
+	return status == BE_OK ? read_top(&walk, RECORDS) : status;
 }
 
 enum be_status pages_check(int fd, const struct meta_page *meta, const struct meta_page *before,

@@ -74,10 +74,10 @@ _Static_assert(sizeof(void *) == 8, "the layout of a 32-bit LMDB is another one"
 /* Reads what there is at `offset`, up to `size` bytes; returns how much, or -1 and errno. */
 ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset);
 
-/* The two below look at the state that `meta`, a meta page that was checked (preflight.h),
+/* The three below look at the state that `meta`, a meta page that was checked (preflight.h),
  * describes, in a file of `pages` whole pages. Their answer is BE_OK, BE_NO_MEMORY, or BE_DAMAGED
- * or BE_IO_ERROR with a sentence in `fault`. The caller sees to it that no writer reuses the pages: by a read txn,
- * or because nobody has it open. */
+ * or BE_IO_ERROR with a sentence in `fault`. The caller sees to it that no writer reuses the pages:
+ * by a read txn, or because nobody has it open. */
 struct pages_fault {
 	char text[120];
 };
@@ -85,6 +85,12 @@ struct pages_fault {
 /* Are all pages in use in the file? The leaves of the records are not read. */
 enum be_status pages_present(int fd, const struct meta_page *meta, uint64_t pages,
 			     struct pages_fault *fault);
+
+/* Can the device read the pages that LMDB touches first? The roots and the pages below them, a
+ * bounded number of each tree, are read: BE_IO_ERROR when one cannot be, which would be SIGBUS in a
+ * map. */
+enum be_status pages_readable(int fd, const struct meta_page *meta, uint64_t pages,
+			      struct pages_fault *fault);
 
 /* Does everything hold together? Each page is what its place says, in bounds, and used once; keys
  * ascend; all counts fit. What is in the records is not judged. `before` is the meta page of the

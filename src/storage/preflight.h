@@ -29,10 +29,11 @@ enum be_status preflight_data_file(const char *path, int fd, bool *exists);
 enum be_status preflight_metas(const char *path, int fd, struct meta_page metas[2],
 			       off_t *file_size);
 
-/* Are all pages in use in the file? BE_DAMAGED when it is cut short, and also when txn `txn` is no
+/* Can the pages that are used first be read (BE_IO_ERROR), and are all pages in use in the file?
+ * BE_DAMAGED when it is cut short, and also when txn `txn` is no
  * longer one of the last two: the caller holds a read txn of that number, which keeps its pages as
- * they are, and tries again with a new one. A few system calls, unless the file is shorter than its
- * last page says. */
+ * they are, and tries again with a new one. Some hundred system calls at most, unless the file is
+ * shorter than its last page says. */
 enum be_status preflight_pages(const char *path, int fd, uint64_t txn);
 
 /* Reads every page: does all hold together that LMDB keeps about records and free pages? *outdated
