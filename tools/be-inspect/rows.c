@@ -107,7 +107,8 @@ static int compare_entries(const void *a, const void *b, void *context)
 
 static void sort_entries(struct rows *rows)
 {
-	qsort_r(rows->entries, rows->count, sizeof *rows->entries, compare_entries, rows);
+	if (rows->count > 1) /* with none, there is no array either */
+		qsort_r(rows->entries, rows->count, sizeof *rows->entries, compare_entries, rows);
 }
 
 static int compare_places(const void *a, const void *b)
