@@ -64,6 +64,7 @@ static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as
 	operation->id = id;
 	operation->reap_as = reap_as;
 	operation->now_ns = reaper->now_ns;
+	operation->description[0] = '\0';
 	if (owner)
 		operation->owner = *owner;
 }
@@ -96,11 +97,12 @@ static enum be_status run_page(struct reaper *reaper)
 		status = executor_direct(reaper->environment, page->operations, page->results,
 					 page->count);
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
-		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): just filled
-		 * in */
-		if (page->results[i].status == BE_OVERFLOW)
+		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): just filled in */
+		enum be_status outcome = page->results[i].status;
+
+		if (outcome == BE_OVERFLOW)
 			keep_owner(reaper, &page->operations[i]);
-		if (page->results[i].status != BE_OK)
+		if (outcome != BE_OK)
 			continue;
 		reaper->reaped++;
 		if (reaper->listener && reaper->listener->reaped)
