@@ -259,13 +259,15 @@ Test(lmdb, no_descriptor_survives_exec)
 static int look(int index, void *context)
 {
 	struct shared_directory *opened;
+	enum be_status status;
 
 	(void)index;
 	(void)context;
-	return shared_directory_open(directory, &opened) == BE_OK &&
-			       lmdb_storage_examine(opened, false) == BE_OK
-		       ? 0
-		       : 1;
+	status = shared_directory_open(directory, &opened);
+	if (status == BE_OK)
+		status = lmdb_storage_examine(opened, false);
+	shared_directory_close(opened);
+	return status == BE_OK ? 0 : 1;
 }
 
 static int open_and_close(int index, void *context)
