@@ -50,7 +50,7 @@
 #define LOOKS 4096
 /* Envelopes that one step may fold into, and places to find them by their ids. */
 #define SUMS 256
-#define PLACES (4 * SUMS)
+#define PLACES ((size_t)4 * SUMS)
 #define NS_PER_S INT64_C(1000000000)
 
 struct entry {

@@ -62,6 +62,7 @@ uint64_t lock_history(const struct lock *lock)
 }
 
 /* Puts `user` in the place of whoever the word was of. On failure *word is the new one. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): a failed exchange writes to it */
 static bool take(struct lock *lock, const struct lock_user *user, uint64_t *word, uint64_t flags)
 {
 	uint64_t mine = user->name | ((*word + COUNT_ONE) & COUNT_MASK) |
@@ -85,6 +86,13 @@ bool lock_inherit(struct lock *lock, const struct lock_user *user)
 	       take(lock, user, &word, LEFT | WAITERS);
 }
 
+/* False: the word has changed. */
+static bool announce_waiter(struct lock *lock, uint64_t word)
+{
+	return (word & WAITERS) ||
+	       atomic_compare_exchange_strong(&lock->word, &word, word | WAITERS);
+}
+
 void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner manner)
 {
 	int64_t patience_ns = LOOK_NS, until_ns = 0;
@@ -99,8 +107,7 @@ void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner
 				return;
 			continue;
 		}
-		if (!(word & WAITERS) &&
-		    !atomic_compare_exchange_strong(&lock->word, &word, word | WAITERS))
+		if (!announce_waiter(lock, word))
 			continue;
 		if (until_ns == 0)
 			until_ns = monotonic_ns() + patience_ns;

@@ -245,6 +245,7 @@ void nodes_forget(struct nodes *nodes)
 	last->used = 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what is remembered is freed */
 static void remember(struct nodes *nodes, char *name, struct node *node)
 {
 	size_t count = nodes->anchor_count;

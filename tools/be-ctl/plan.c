@@ -73,13 +73,19 @@ struct options_block {
 	struct be_envelope_options options[OPTIONS_BLOCK];
 };
 
+static bool are_equal(const struct be_envelope_options *a, const struct be_envelope_options *b)
+{
+	return a->suspended == b->suspended && a->parent_namespace == b->parent_namespace &&
+	       a->parent_category == b->parent_category && a->period_start_ns == b->period_start_ns;
+}
+
 /* The same ones as last time, if they are. */
 static const struct be_envelope_options *keep_options(struct plan *plan,
 						      const struct be_envelope_options *options)
 {
 	struct options_block *block = plan->options;
 
-	if (block && memcmp(&block->options[block->count - 1], options, sizeof *options) == 0)
+	if (block && are_equal(&block->options[block->count - 1], options))
 		return &block->options[block->count - 1];
 	if (!block || block->count == OPTIONS_BLOCK) {
 		block = malloc(sizeof *block);

@@ -105,7 +105,7 @@ static bool is_special(char character)
 }
 
 /* Bytes that a name may take as a label's value. */
-#define LABEL_SIZE (2 * BE_NAME_SIZE)
+#define LABEL_SIZE ((size_t)2 * BE_NAME_SIZE)
 
 /* In the text form a label's value has these three escapes; all else stands for itself. Returns the
  * end of what was written to `to`. */
@@ -114,7 +114,7 @@ static char *write_value(char *to, const char *text)
 	for (; *text; text++) {
 		if (is_special(*text))
 			*to++ = '\\';
-		*to++ = *text == '\n' ? 'n' : *text;
+		*to++ = (char)(*text == '\n' ? 'n' : *text);
 	}
 	return to;
 }
