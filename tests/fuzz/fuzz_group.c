@@ -32,7 +32,7 @@ static void remove_directory(void)
 
 static void open_group(void)
 {
-	struct shared_directory *shared;
+	static struct shared_directory *shared; /* open until the process ends */
 	struct owners *owners;
 
 	if (group)

@@ -29,10 +29,10 @@ static struct shared {
 
 static char path[PATH_MAX];
 static struct lock_user user;
+static struct shared_directory *directory; /* open until the process ends */
 
 static struct owners *open_owners(void)
 {
-	struct shared_directory *directory;
 	struct owners *owners;
 
 	EXPECT_OK(shared_directory_open(path, &directory));
