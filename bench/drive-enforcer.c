@@ -152,7 +152,7 @@ static size_t enforcer_list(void *self, uint64_t *ids, size_t room)
 	struct be_filter filter = BE_FILTER_INIT;
 	struct listing listing = {.ids = ids};
 
-	filter.limit = room;
+	filter.max_count = room;
 	if (room > 0)
 		must(be_commits_each(self, &filter, list_one, &listing));
 	return listing.count;

@@ -601,7 +601,7 @@ struct be_filter {
 	int64_t max_amount;         /* transaction charged, both included; max 0: no bound */
 	uint64_t after_id;          /* commits and transactions: only ids above it; UINT64_MAX is
 	                               INVALID_ARGUMENT */
-	uint64_t limit;             /* at most so many; 0: all. Where more match, the first ones */
+	uint64_t max_count;         /* at most so many; 0: all. Where more match, the first ones */
 };
 
 /* Each calls `each` once per match, in order of namespace and category, or of id. Records are copied

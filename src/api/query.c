@@ -216,8 +216,8 @@ static enum be_status read_page(struct listing *listing, size_t *count, bool *mo
 
 	if (status != BE_OK)
 		return status;
-	if (listing->filter.limit != 0 && listing->filter.limit - listing->shown < wanted)
-		wanted = (size_t)(listing->filter.limit - listing->shown);
+	if (listing->filter.max_count != 0 && listing->filter.max_count - listing->shown < wanted)
+		wanted = (size_t)(listing->filter.max_count - listing->shown);
 	*count = 0;
 	for (int looks = 0; found == 0 && *count < wanted && looks < LOOKS; looks++) {
 		bool matches = false;
@@ -243,7 +243,7 @@ static enum be_status list(struct listing *listing)
 	while (more && status == BE_OK) {
 		size_t count = 0;
 
-		if (listing->filter.limit != 0 && listing->shown == listing->filter.limit)
+		if (listing->filter.max_count != 0 && listing->shown == listing->filter.max_count)
 			break;
 		status = read_page(listing, &count, &more);
 		/* What was read before a damaged record is still shown. */

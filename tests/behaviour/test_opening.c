@@ -130,7 +130,7 @@ BEHAVIOUR_TEST(opening, a_program_built_against_a_smaller_structure_keeps_workin
 	assert_number(envelope.spent, TENTH);
 	assert_number((uint64_t)envelope.committed, UINT64_C(0xaaaaaaaaaaaaaaaa));
 
-	filter.size = offsetof(struct be_filter, limit);
+	filter.size = offsetof(struct be_filter, max_count);
 	filter.namespace_name = "absent";
 	assert_ok(be_envelopes_each(budget, &filter, count_envelope, &envelopes));
 	assert_number(envelopes, 0);

@@ -112,10 +112,10 @@ BEHAVIOUR_TEST(queries, envelopes_are_filtered_by_name_limit_time_and_number)
 		     FILTER(.since_ns = BEGINNING_NS + 3 * SECOND_NS), "/llm a/web ");
 	assert_lists(be_envelopes_each, show_envelope, FILTER(.until_ns = BEGINNING_NS + SECOND_NS),
 		     "b/llm ");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 2), "/llm /web ");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 2, .category = "llm"),
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.max_count = 2), "/llm /web ");
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.max_count = 2, .category = "llm"),
 		     "/llm a/llm ");
-	assert_lists(be_envelopes_each, show_envelope, FILTER(.limit = 9),
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.max_count = 9),
 		     "/llm /web a/llm a/web b/llm ");
 }
 
@@ -149,7 +149,7 @@ BEHAVIOUR_TEST(queries, commits_and_transactions_come_in_order_of_id_and_are_fil
 		{FILTER(.namespace_name = "a"), "2 4 6 "},
 		{FILTER(.category = "web"), "2 4 6 "},
 		{FILTER(.namespace_name = "", .category = "web"), ""},
-		{FILTER(.namespace_name = "a", .category = "web", .limit = 2), "2 4 "},
+		{FILTER(.namespace_name = "a", .category = "web", .max_count = 2), "2 4 "},
 		{FILTER(.min_amount = 5 * TENTH), "5 6 "},
 		{FILTER(.max_amount = 2 * TENTH), "1 2 "},
 		{FILTER(.min_amount = 3 * TENTH, .max_amount = 3 * TENTH), "3 "},
@@ -159,9 +159,9 @@ BEHAVIOUR_TEST(queries, commits_and_transactions_come_in_order_of_id_and_are_fil
 			.until_ns = BEGINNING_NS + 3 * SECOND_NS),
 		 "2 3 "},
 		{FILTER(.after_id = 4), "5 6 "},
-		{FILTER(.after_id = 1, .category = "llm", .limit = 1), "3 "},
+		{FILTER(.after_id = 1, .category = "llm", .max_count = 1), "3 "},
 		{FILTER(.after_id = 6), ""},
-		{FILTER(.limit = 3), "1 2 3 "},
+		{FILTER(.max_count = 3), "1 2 3 "},
 	};
 
 	make_six(budget);
@@ -299,7 +299,7 @@ BEHAVIOUR_TEST(queries, listings_longer_than_a_page_are_complete_and_in_order)
 	assert_ok(be_transactions_each(budget, NULL, ascend_transactions, &seen));
 	assert_number(seen.count, MANY);
 	seen = (struct ascending){0};
-	assert_ok(be_transactions_each(budget, FILTER(.limit = MANY - 1), ascend_transactions,
+	assert_ok(be_transactions_each(budget, FILTER(.max_count = MANY - 1), ascend_transactions,
 				       &seen));
 	assert_number(seen.count, MANY - 1);
 
@@ -307,7 +307,8 @@ BEHAVIOUR_TEST(queries, listings_longer_than_a_page_are_complete_and_in_order)
 	seen = (struct ascending){0};
 	for (uint64_t before = UINT64_MAX; before != seen.count;) {
 		before = seen.count;
-		assert_ok(be_transactions_each(budget, FILTER(.limit = 250, .after_id = seen.last),
+		assert_ok(be_transactions_each(budget,
+					       FILTER(.max_count = 250, .after_id = seen.last),
 					       ascend_transactions, &seen));
 	}
 	assert_number(seen.count, MANY);
@@ -374,7 +375,7 @@ static bool release_it(void *context, const struct be_commit_info *commit)
 
 	assert_ok(be_release(budget, commit->id));
 	/* Listings nest, too, and show what has just been changed. */
-	assert_ok(be_commits_each(budget, FILTER(.after_id = commit->id - 1, .limit = 1),
+	assert_ok(be_commits_each(budget, FILTER(.after_id = commit->id - 1, .max_count = 1),
 				  show_commit, &shown));
 	if (commit->id < 6) {
 		char next[24];

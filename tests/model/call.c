@@ -369,8 +369,8 @@ static void print_filter(FILE *file, const struct call *call)
 			filter->max_amount);
 	if (filter->after_id)
 		fprintf(file, " after=%" PRIu64, filter->after_id);
-	if (filter->limit)
-		fprintf(file, " limit=%" PRIu64, filter->limit);
+	if (filter->max_count)
+		fprintf(file, " max_count=%" PRIu64, filter->max_count);
 	if (call->stop_after)
 		fprintf(file, " stop-after=%u", call->stop_after);
 }

@@ -1108,7 +1108,7 @@ static bool show_row(const struct call *call, struct rows *rows, const void *row
 		*status = BE_STOPPED;
 		return false;
 	}
-	return call->filter.limit == 0 || rows->count < call->filter.limit;
+	return call->filter.max_count == 0 || rows->count < call->filter.max_count;
 }
 
 static bool comes_before(const struct account *a, const struct account *b)

@@ -218,7 +218,7 @@ static void any_filter(struct generator *generator, struct step *step)
 	if (chance(generator, 200))
 		filter->after_id = below(generator, 500);
 	if (chance(generator, 300))
-		filter->limit = 1 + below(generator, 100);
+		filter->max_count = 1 + below(generator, 100);
 	if (chance(generator, 200))
 		step->call.stop_after = 1 + (unsigned)below(generator, 70);
 }

@@ -208,7 +208,7 @@ static void list(struct thread *thread, struct be_enforcer *handle)
 
 	EXPECT_OK(be_envelopes_each(handle, NULL, see_envelope, &seen));
 	EXPECT(seen > CHILDREN);
-	filter.limit = 20;
+	filter.max_count = 20;
 	filter.after_id = pick(thread, 500);
 	EXPECT_OK(be_commits_each(handle, &filter, see_commit, &seen));
 	EXPECT_OK(be_transactions_each(handle, &filter, see_transaction, &seen));

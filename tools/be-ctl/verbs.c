@@ -253,7 +253,7 @@ static enum be_status extend(const struct request *request, struct be_enforcer *
 
 	/* One that is pending no more is not found, and the amount does not matter then. */
 	filter.after_id = request->id - 1;
-	filter.limit = 1;
+	filter.max_count = 1;
 	if (!request->has_amount)
 		status = be_commits_each(handle, &filter, copy_amount, &amount);
 	return status == BE_OK

@@ -33,7 +33,7 @@ struct arguments {
 	bool follow;             /* transactions: wait for more */
 	bool watch;              /* the live view of envelopes */
 	int interval_ms;         /* between its refreshes */
-	struct be_filter filter; /* all but the limit, which counts differently (see listing.c) */
+	struct be_filter filter; /* all but max_count: --limit counts differently (see listing.c) */
 	bool only_free;          /* --max 0, for which struct be_filter has no form */
 	bool filtered;           /* any filter was given */
 	uint64_t limit;          /* 0: all */

@@ -43,7 +43,7 @@ enum be_status opened_refresh(struct opened *opened, struct be_enforcer *handle,
 	if (status == BE_OK && opened->looked_up_to < stats.next_transaction_id - 1)
 		opened->looked_up_to = stats.next_transaction_id - 1;
 	filter.after_id = 0;
-	filter.limit = OPENED_ROWS;
+	filter.max_count = OPENED_ROWS;
 	opened->commit_count = 0;
 	if (status == BE_OK)
 		status = be_commits_each(handle, &filter, add_commit, opened);
