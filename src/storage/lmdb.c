@@ -1610,10 +1610,12 @@ void lmdb_storage_let_go(void *txn)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	struct lmdb_txn *inside = txn;
-	char *first = (char *)inside->lowest - (uintptr_t)inside->lowest % page;
+	char *first;
 
-	if (inside->lowest && !inside->write)
-		(void)madvise(first, (size_t)((char *)inside->highest - first) + 1, MADV_DONTNEED);
+	if (!inside->lowest || inside->write)
+		return;
+	first = (char *)inside->lowest - (uintptr_t)inside->lowest % page;
+	(void)madvise(first, (size_t)((char *)inside->highest - first) + 1, MADV_DONTNEED);
 }
 
 /* LMDB keeps the numbers of free pages in a database of its own, number 0: each value is a list
