@@ -99,7 +99,9 @@
  *
  *   Structures that may grow begin with `size`. Initialise them with their macro, as in
  *   `struct be_options options = BE_OPTIONS_INIT;`, and programs built against this header keep
- *   working with later libraries.
+ *   working with later libraries. A size that is too small or too large for any release is
+ *   BE_INVALID_SIZE, and so is, in what you pass, a member named `reserved` that is not 0. Enums have
+ *   four bytes: do not compile with -fshort-enums.
  */
 #ifndef BUDGET_ENFORCER_H
 #define BUDGET_ENFORCER_H
@@ -272,6 +274,7 @@ struct be_envelope {
 	uint64_t settled_late;      /* commits that were settled after they had been reaped; likewise */
 	bool suspended;
 	bool has_parent;
+	uint8_t reserved[6];
 	char namespace_name[BE_NAME_SIZE];
 	char category[BE_NAME_SIZE];
 	char parent_namespace[BE_NAME_SIZE];
@@ -326,6 +329,7 @@ struct be_commit_info {
 	char namespace_name[BE_NAME_SIZE];
 	char category[BE_NAME_SIZE];
 	char description[BE_DESCRIPTION_SIZE];
+	uint8_t reserved[5];
 };
 
 enum be_transaction_kind {
@@ -351,6 +355,7 @@ struct be_transaction {
 	char namespace_name[BE_NAME_SIZE];
 	char category[BE_NAME_SIZE];
 	char description[BE_DESCRIPTION_SIZE];
+	uint8_t reserved[6];
 };
 
 /* ---------------------------------------------------- opening and closing */
@@ -383,6 +388,7 @@ struct be_event {
 	uint32_t size;
 	enum be_operation operation;
 	enum be_status status;
+	uint32_t reserved;
 	uint64_t commit_id;            /* 0: none */
 	uint64_t transaction_id;       /* 0: none */
 	int64_t amount;                /* nanos asked for or charged; a limit for create, ensure and
@@ -441,7 +447,8 @@ struct be_options {
  * Cheap when this process has the environment open already. On success *handle is the caller's, to
  * be given back with be_close(). Commits of dead owners and expired ones are reaped. Statuses:
  * INVALID_ARGUMENT for no place for the handle; INVALID_SIZE; INVALID_ARGUMENT for the options;
- * NOT_FOUND for a path that is empty or too long; INVALID_NAME; then the environment's and the
+ * NOT_FOUND for a path that is empty or too long; INVALID_SIZE or INVALID_ARGUMENT for the functions of
+ * a storage; INVALID_NAME; then the environment's and the
  * machine's. READ_ONLY or OTHER_DURABILITY: this process has it open so, and all its handles share
  * that; the first one also decides map_size and mode. */
 BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *options,
@@ -469,6 +476,7 @@ struct be_commit_options {
 	enum be_reap_policy reap_policy; /* for an orphan or an expired commit */
 	uint64_t ttl_ms; /* milliseconds from now until it expires; 0: never */
 	bool detached;   /* outlives its owner: another process settles it. Best with a ttl */
+	uint8_t reserved[7];
 };
 
 /* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held until
@@ -525,6 +533,7 @@ BE_MUST_USE enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)
 struct be_envelope_options {
 	uint32_t size;
 	bool suspended;               /* begin suspended */
+	uint8_t reserved[3];
 	const char *parent_namespace; /* NULL: the handle's */
 	const char *parent_category;  /* NULL: no parent */
 	int64_t period_start_ns;      /* a moment at which a window began, to align windows, say, to
@@ -570,6 +579,7 @@ struct be_envelope_change {
 	const char *category;
 	int64_t limit;         /* nanos: create, ensure, set-limit */
 	enum be_period period; /* create, ensure */
+	uint32_t reserved;
 	const struct be_envelope_options *options; /* the same; NULL: the defaults */
 };
 
@@ -593,6 +603,7 @@ BE_MUST_USE enum be_status be_utilization(struct be_enforcer *handle, const char
 /* What a listing shows; fields left at their initial value let everything through. */
 struct be_filter {
 	uint32_t size;
+	uint32_t reserved;
 	const char *namespace_name; /* NULL: all; "" is the default namespace */
 	const char *category;       /* NULL: all */
 	int64_t since_ns;           /* created (or charged) at this time or later; 0: no bound */
@@ -625,6 +636,7 @@ struct be_owner_info {
 	uint32_t size;
 	uint32_t pid;
 	bool alive; /* as the kernel says now */
+	uint8_t reserved[3];
 };
 
 /* Calls `each` once per owner, in no particular order; it returns false to stop (BE_STOPPED) and may call the
@@ -661,9 +673,10 @@ struct be_statistics {
 	uint64_t stale_readers; /* those of dead processes: found and freed now, or when this process opened it */
 	uint64_t reader_lag; /* write txns since the oldest state that is being read now. Pages freed since stay
 	                        out of use: a large lag that lasts is a process stopped while it read */
-	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
 	uint64_t refused_no_envelope; /* checks and commits so far that named no envelope: see COUNTS OF REFUSALS */
+	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
 	bool refusals_known; /* false: be-counts is missing or cannot be used, and all counts of refusals are 0 */
+	uint8_t reserved[3];
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while it
@@ -673,6 +686,7 @@ BE_MUST_USE enum be_status be_stats(struct be_enforcer *handle, struct be_statis
 /* What be_verify() found. */
 struct be_verification {
 	uint32_t size;
+	uint32_t reserved;
 	uint64_t envelopes;    /* looked at, as are the next two */
 	uint64_t commits;
 	uint64_t transactions;
@@ -697,6 +711,7 @@ BE_MUST_USE enum be_status be_verify(struct be_enforcer *handle,
 /* What be_prune() has removed. */
 struct be_pruning {
 	uint32_t size;
+	uint32_t reserved;
 	uint64_t transactions;
 	uint64_t commits; /* ended ones */
 };

@@ -59,8 +59,12 @@ struct be_bytes {
 	size_t size;
 };
 
+/* The functions of a storage. Those of this header are all needed. Later releases add functions at the end
+ * that a storage may do without, and take those that a smaller `size` leaves out as absent: a storage keeps
+ * working with later libraries. be_open() copies the table. */
 struct be_storage_ops {
 	uint32_t size; /* sizeof(struct be_storage_ops) */
+	uint32_t reserved; /* 0 */
 
 	/* Begins a txn and sets *txn, which is passed to the calls below. `write` says which kind. */
 	int (*begin)(void *self, bool write, void **txn);

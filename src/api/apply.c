@@ -37,7 +37,7 @@ static enum be_status make(void *context, size_t i, struct operation *operation)
 	const struct batch *batch = context;
 	const unsigned char *at = (const unsigned char *)batch->changes + i * batch->changes->size;
 	struct be_envelope_change change = BE_ENVELOPE_CHANGE_INIT;
-	enum be_status status = sized_read(at, &change, sizeof change);
+	enum be_status status = sized_read(at, &change);
 
 	if (status == BE_OK && change.size != batch->changes->size)
 		status = sized_refuse();

@@ -66,7 +66,7 @@ static enum be_status check_mode(uint32_t mode)
 static enum be_status read_options(const struct be_options *given, const char *path,
 				   struct be_options *options)
 {
-	enum be_status status = sized_read(given, options, sizeof *options);
+	enum be_status status = sized_read(given, options);
 
 	if (status != BE_OK)
 		return status;
@@ -83,12 +83,28 @@ static enum be_status read_options(const struct be_options *given, const char *p
 		return error_set(BE_INVALID_ARGUMENT,
 				 path ? "a path and a storage were given: give one"
 				      : "neither a path nor a storage was given");
-	if (options->storage &&
-	    (!options->storage->ops || options->storage->ops->size < sizeof(struct be_storage_ops)))
-		return error_set(BE_INVALID_ARGUMENT,
-				 "options.storage has no functions, or too few");
 	if (path && !*path)
 		return error_set(BE_NOT_FOUND, "the path of the environment is empty");
+	return BE_OK;
+}
+
+/* Copies a storage's functions, which may be those of an older or a newer header. */
+static enum be_status read_storage(const struct be_storage *given, struct be_storage_ops *ops)
+{
+	enum be_status status;
+
+	if (!given)
+		return BE_OK;
+	if (!given->ops)
+		return error_set(BE_INVALID_ARGUMENT, "options.storage has no functions");
+	status = sized_take(given->ops, ops);
+	if (status != BE_OK)
+		return status;
+	if (ops->reserved != 0)
+		return sized_refuse_unknown();
+	if (!ops->begin || !ops->commit || !ops->abort || !ops->get || !ops->put || !ops->del ||
+	    !ops->next)
+		return error_set(BE_INVALID_ARGUMENT, "options.storage lacks a function");
 	return BE_OK;
 }
 
@@ -106,6 +122,8 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 	else
 		strcpy(made->path, path ? path : "");
 	if (status == BE_OK)
+		status = read_storage(options->storage, &made->storage_ops);
+	if (status == BE_OK)
 		status = name_set_namespace(&made->name,
 					    options->namespace_name ? options->namespace_name : "");
 	if (status != BE_OK) {
@@ -117,9 +135,11 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 	made->now_context = options->now_context;
 	made->observe = options->observe;
 	made->observe_context = options->observe_context;
+	if (options->storage)
+		made->storage = (struct be_storage){&made->storage_ops, options->storage->self};
 	made->settings = (struct environment_settings){
 		.path = path ? made->path : NULL,
-		.storage = options->storage,
+		.storage = options->storage ? &made->storage : NULL,
 		.flags = options->flags,
 		.durability = options->durability,
 		.mode = options->mode ? options->mode : DEFAULT_MODE,

@@ -16,6 +16,8 @@ struct be_enforcer {
 	struct environment_settings settings; /* to open it again */
 	struct name name;                     /* its namespace; the category is empty */
 	struct record_key prefix;             /* how the keys of its envelopes begin */
+	struct be_storage_ops storage_ops; /* of a storage that was given: what it lacks is NULL */
+	struct be_storage storage;         /* the same with its functions in storage_ops */
 	int64_t (*now)(void *context);
 	void *now_context;
 	void (*observe)(void *context, const struct be_event *event);

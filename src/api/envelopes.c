@@ -70,9 +70,11 @@ enum be_status envelopes_prepare(const struct be_enforcer *handle,
 
 	if (!change->category)
 		return error_set(BE_INVALID_ARGUMENT, "no category was given");
-	status = sized_read(change->options, &options, sizeof options);
+	status = sized_read(change->options, &options);
 	if (status != BE_OK)
 		return status;
+	if (change->reserved != 0 || !sized_is_zero(options.reserved, sizeof options.reserved))
+		return sized_refuse_unknown();
 	enforcer_prepare_at(operation, change->operation, now_ns);
 	status = enforcer_name(handle, change->category, &operation->name);
 	if (status == BE_OK && change->namespace_name)
@@ -212,6 +214,6 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category,
 	rules_describe_envelope(&envelope, &own);
 	counts.number = 0; /* what is behind that is zeroed by whoever reads it, if anybody does */
 	counts_show(atomic_load(&handle->environment)->counts, &counts, envelope.tally, &own);
-	sized_write(shown, &own, sizeof own);
+	sized_write(shown, &own);
 	return BE_OK;
 }

@@ -577,6 +577,6 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 	pruner.done.size = sizeof pruner.done;
 	prune_uncancelled(&pruner);
 	/* What was removed is removed, even when a later step failed. */
-	sized_write(pruning, &pruner.done, sizeof pruner.done);
+	sized_write(pruning, &pruner.done);
 	return error_default(pruner.status);
 }

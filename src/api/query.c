@@ -272,7 +272,9 @@ static enum be_status begin(struct be_enforcer *handle, const struct be_filter *
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
 	memset(made, 0, offsetof(struct listing, rows));
-	status = sized_read(filter, &made->filter, sizeof made->filter);
+	status = sized_read(filter, &made->filter);
+	if (status == BE_OK && made->filter.reserved != 0)
+		status = sized_refuse_unknown();
 	if (status == BE_OK)
 		status = enforcer_environment(handle, &made->environment);
 	if (status == BE_OK && made->filter.after_id == UINT64_MAX)

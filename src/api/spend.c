@@ -170,7 +170,7 @@ enum be_status be_check(struct be_enforcer *handle, const char *category, int64_
 	}
 	status = check(handle, category, &key, amount, filled);
 	if (filled != decision && (status == BE_OK || be_status_is_refusal(status)))
-		sized_write(decision, &own, sizeof own);
+		sized_write(decision, &own);
 	else if (status != BE_OK && !be_status_is_refusal(status))
 		(void)sized_clear(decision);
 	return error_default(status);
@@ -201,10 +201,12 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 					  struct operation *operation)
 {
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
-	enum be_status status = sized_read(given, &options, sizeof options);
+	enum be_status status = sized_read(given, &options);
 
 	if (status != BE_OK)
 		return status;
+	if (!sized_is_zero(options.reserved, sizeof options.reserved))
+		return sized_refuse_unknown();
 	if (options.reap_policy != BE_REAP_RELEASE && options.reap_policy != BE_REAP_CHARGE)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "options.reap_policy is neither release nor charge");
@@ -242,7 +244,7 @@ static enum be_status own(struct be_enforcer *handle, struct operation *operatio
 static void show_decision(struct be_decision *decision, const struct result *result)
 {
 	if (result->status == BE_OK || be_status_is_refusal(result->status))
-		sized_write(decision, &result->decision, sizeof result->decision);
+		sized_write(decision, &result->decision);
 }
 
 enum be_status be_commit_with(struct be_enforcer *handle, const char *category, int64_t amount,
@@ -336,7 +338,7 @@ static enum be_status charge(struct be_enforcer *handle, struct operation *opera
 	enum be_status status = enforcer_run(handle, operation, &result);
 
 	if (status == BE_OK)
-		sized_write(transaction, &result.transaction, sizeof result.transaction);
+		sized_write(transaction, &result.transaction);
 	return status;
 }
 

@@ -145,6 +145,6 @@ enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats)
 	status = fill(handle, &filled);
 	pthread_setcancelstate(cancel_state, NULL);
 	if (status == BE_OK)
-		sized_write(stats, &filled, sizeof filled);
+		sized_write(stats, &filled);
 	return error_default(status);
 }

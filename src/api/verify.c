@@ -580,7 +580,7 @@ enum be_status be_verify(struct be_enforcer *handle,
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = verify(&verifier, environment->lmdb);
 	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)
-		sized_write(verification, &verifier.found, sizeof verifier.found);
+		sized_write(verification, &verifier.found);
 	free(verifier.start.rows);
 	free(verifier.end.rows);
 	pthread_setcancelstate(cancel_state, NULL);

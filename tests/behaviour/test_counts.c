@@ -277,13 +277,10 @@ LMDB_TEST(counts, chunks_are_added_as_ids_ascend)
 	cr_assert_not_null(changes);
 	for (int i = 0; i < ENVELOPES; i++) {
 		snprintf(names[i], sizeof names[i], "e%d", i);
-		changes[i] = (struct be_envelope_change){sizeof changes[i],
-							 BE_OPERATION_CREATE,
-							 NULL,
-							 names[i],
-							 10,
-							 BE_PERIOD_TOTAL,
-							 NULL};
+		changes[i] = (struct be_envelope_change)BE_ENVELOPE_CHANGE_INIT;
+		changes[i].operation = BE_OPERATION_CREATE;
+		changes[i].category = names[i];
+		changes[i].limit = 10;
 	}
 	assert_ok(be_envelopes_apply(budget, changes, ENVELOPES, NULL));
 	free(changes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and closing: options and what is wrong with them, structures of other sizes than ours,
- * handles that share an environment, read-only handles, and what opening leaves in the file system.
+ * Opening and closing: options and what is wrong with them, handles that share an environment,
+ * read-only handles, and what opening leaves in the file system.
  */
 #include "fixture.h"
 
@@ -74,104 +74,6 @@ BEHAVIOUR_TEST(opening, the_namespace_is_copied)
 	memcpy(name, "xxxxxx", 6);
 	fixture_create(task, "llm", BE_UNIT);
 	assert_text(fixture_envelope(task, "llm").namespace_name, "task-1");
-}
-
-/* ------------------------------------------------------- sizes of structures */
-
-static bool count_envelope(void *context, const struct be_envelope *envelope)
-{
-	(void)envelope;
-	++*(int *)context;
-	return true;
-}
-
-BEHAVIOUR_TEST(opening, a_program_built_against_a_smaller_structure_keeps_working)
-{
-	struct be_options options = fixture_options();
-	struct be_commit_options commit_options = BE_COMMIT_OPTIONS_INIT;
-	struct be_envelope_options envelope_options = BE_ENVELOPE_OPTIONS_INIT;
-	struct be_filter filter = BE_FILTER_INIT;
-	struct be_decision decision;
-	struct be_transaction transaction;
-	struct be_envelope envelope;
-	struct be_verification verification;
-	int envelopes = 0;
-	uint64_t id;
-
-	/* What lies behind the size given is somebody else's, and may be anything. */
-	if (fixture.lmdb) {
-		options.size = offsetof(struct be_options, observe);
-		options.observe = (void (*)(void *, const struct be_event *))(uintptr_t)1;
-		options.storage = (struct be_storage *)1;
-	}
-	budget = fixture_open_with(&options);
-	envelope_options.size = offsetof(struct be_envelope_options, period_start_ns);
-	envelope_options.period_start_ns = INT64_MAX;
-	assert_ok(be_envelope_create(budget, "llm", BE_UNIT, BE_PERIOD_TOTAL, &envelope_options));
-	commit_options.size = offsetof(struct be_commit_options, ttl_ms);
-	commit_options.reap_policy = BE_REAP_CHARGE;
-	commit_options.ttl_ms = UINT64_MAX;
-	memset(&decision, 0xaa, sizeof decision);
-	decision.size = offsetof(struct be_decision, spent);
-	assert_ok(be_commit_with(budget, "llm", TENTH, NULL, &commit_options, &id, &decision));
-	assert_number(decision.size, offsetof(struct be_decision, spent));
-	assert_number(decision.limit, BE_UNIT);
-	assert_number((uint64_t)decision.spent, UINT64_C(0xaaaaaaaaaaaaaaaa));
-
-	memset(&transaction, 0xaa, sizeof transaction);
-	transaction.size = offsetof(struct be_transaction, held);
-	assert_ok(be_settle(budget, id, TENTH, NULL, &transaction));
-	assert_number(transaction.amount, TENTH);
-	assert_number((uint64_t)transaction.held, UINT64_C(0xaaaaaaaaaaaaaaaa));
-
-	memset(&envelope, 0xaa, sizeof envelope);
-	envelope.size = offsetof(struct be_envelope, committed);
-	assert_ok(be_utilization(budget, "llm", &envelope));
-	assert_number(envelope.spent, TENTH);
-	assert_number((uint64_t)envelope.committed, UINT64_C(0xaaaaaaaaaaaaaaaa));
-
-	filter.size = offsetof(struct be_filter, max_count);
-	filter.namespace_name = "absent";
-	assert_ok(be_envelopes_each(budget, &filter, count_envelope, &envelopes));
-	assert_number(envelopes, 0);
-	filter.size = offsetof(struct be_filter, namespace_name);
-	assert_ok(be_envelopes_each(budget, &filter, count_envelope, &envelopes));
-	assert_number(envelopes, 1);
-
-	memset(&verification, 0xaa, sizeof verification);
-	verification.size = offsetof(struct be_verification, transactions);
-	assert_ok(be_verify(budget, NULL, NULL, &verification));
-	assert_number(verification.envelopes, 1);
-	assert_number(verification.transactions, UINT64_C(0xaaaaaaaaaaaaaaaa));
-}
-
-BEHAVIOUR_TEST(opening, a_program_built_against_a_larger_structure_works_until_it_sets_what_we_lack)
-{
-	struct {
-		struct be_commit_options known;
-		uint64_t unknown;
-	} options = {.known = BE_COMMIT_OPTIONS_INIT};
-	struct {
-		struct be_envelope known;
-		uint64_t unknown;
-	} envelope = {.known = BE_ENVELOPE_INIT, .unknown = 77};
-	uint64_t id;
-
-	fixture_create(budget, "llm", BE_UNIT);
-	options.known.size = sizeof options;
-	assert_ok(be_commit_with(budget, "llm", TENTH, NULL, &options.known, &id, NULL));
-	options.unknown = 1;
-	assert_refused(be_commit_with(budget, "llm", TENTH, NULL, &options.known, &id, NULL),
-		       BE_INVALID_SIZE);
-	options.known.size = UINT32_MAX;
-	assert_refused(be_commit_with(budget, "llm", TENTH, NULL, &options.known, &id, NULL),
-		       BE_INVALID_SIZE);
-
-	envelope.known.size = sizeof envelope;
-	assert_ok(be_utilization(budget, "llm", &envelope.known));
-	assert_number(envelope.known.size, sizeof envelope);
-	assert_number(envelope.known.committed, TENTH);
-	assert_number(envelope.unknown, 0);
 }
 
 /* -------------------------------------------------------- several handles */

@@ -181,6 +181,7 @@ struct failing {
 	struct be_storage storage; /* over another one */
 	const struct be_storage *whole;
 	bool cannot_write;
+	bool is_full; /* the txn that refuses writes nothing; the one that reaps fails */
 };
 
 static int begin(void *self, bool write, void **txn)
@@ -217,17 +218,9 @@ static int put(void *self, void *txn, struct be_bytes key, struct be_bytes value
 {
 	struct failing *failing = self;
 
+	if (failing->is_full)
+		return BE_DISK_FULL;
 	return failing->whole->ops->put(failing->whole->self, txn, key, value);
-}
-
-/* The txn that refuses writes nothing; the one that reaps fails. */
-static int put_full(void *self, void *txn, struct be_bytes key, struct be_bytes value)
-{
-	(void)self;
-	(void)txn;
-	(void)key;
-	(void)value;
-	return BE_DISK_FULL;
 }
 
 static int del(void *self, void *txn, struct be_bytes key)
@@ -248,7 +241,14 @@ static int next(void *self, void *txn, struct be_bytes from, struct be_bytes *ke
 Test(refusals, a_fault_of_reaping_is_answered)
 {
 	static int64_t now_ns = BEGINNING_NS;
-	struct be_storage_ops ops = {sizeof ops, begin, commit, end, get, put, del, next};
+	struct be_storage_ops ops = {.size = sizeof ops,
+				     .begin = begin,
+				     .commit = commit,
+				     .abort = end,
+				     .get = get,
+				     .put = put,
+				     .del = del,
+				     .next = next};
 	struct failing failing = {.storage = {&ops, &failing}};
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_decision decision = BE_DECISION_INIT;
@@ -267,7 +267,7 @@ Test(refusals, a_fault_of_reaping_is_answered)
 	(void)commit_for(handle, "llm", 8, 10000);
 	now_ns += 10 * SECOND_NS;
 
-	ops.put = put_full;
+	failing.is_full = true;
 	assert_status(be_commit_with(handle, "llm", 3, NULL, NULL, &other, &decision),
 		      BE_DISK_FULL);
 	assert_text(be_last_error(), be_status_text(BE_DISK_FULL));
@@ -283,7 +283,7 @@ Test(refusals, a_fault_of_reaping_is_answered)
 	assert_status(be_check(handle, "llm", 11, NULL), BE_EXCEEDS_BUDGET);
 
 	failing.cannot_write = false;
-	ops.put = put;
+	failing.is_full = false;
 	assert_ok(be_check(handle, "llm", 3, NULL));
 	assert_text(be_last_error(), "");
 	assert_balance(handle, "llm", 0, 2);

@@ -552,6 +552,77 @@ Test(storages, a_record_that_is_gone_is_found_by_verify, .init = begin_watching,
 	assert_ok(verify(fixture.handle));
 }
 
+/* ------------------------------------------------------- tables of functions */
+
+/* The table as it was when it came, written down: it stays as it is when that of the header grows. */
+struct first_ops {
+	uint32_t size;
+	uint32_t reserved;
+	int (*begin)(void *self, bool write, void **txn);
+	int (*commit)(void *self, void *txn);
+	void (*abort)(void *self, void *txn);
+	int (*get)(void *self, void *txn, struct be_bytes key, struct be_bytes *value);
+	int (*put)(void *self, void *txn, struct be_bytes key, struct be_bytes value);
+	int (*del)(void *self, void *txn, struct be_bytes key);
+	int (*next)(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
+		    struct be_bytes *value);
+};
+
+/* A storage that was compiled against the first header goes on working: what its table lacks is taken
+ * as absent, and what lies behind it is not called. The table may go when the handle is there. */
+Test(storages, a_table_of_the_first_release_keeps_working, .init = begin_watching,
+     .fini = fixture_end)
+{
+	struct be_options options = fixture_options();
+	struct be_storage storage = {.self = NULL};
+	struct be_enforcer *handle;
+	struct {
+		struct first_ops ops;
+		void *behind[128];
+	} *table = malloc(sizeof *table);
+
+	cr_assert(table);
+	memset(table, 0x5a, sizeof *table);
+	table->ops = (struct first_ops){
+		.size = sizeof table->ops,
+		.begin = watch_begin,
+		.commit = watch_commit,
+		.abort = watch_abort,
+		.get = watch_get,
+		.put = watch_put,
+		.del = watch_del,
+		.next = watch_next,
+	};
+	storage.ops = (const struct be_storage_ops *)table;
+	options.storage = &storage;
+	assert_ok(be_open(NULL, &options, &handle));
+	memset(table, 0x5a, sizeof *table);
+	free(table);
+	prepare(handle);
+	assert_ok(verify(handle));
+	be_close(handle);
+}
+
+Test(storages, a_table_that_lacks_a_function_is_refused, .init = begin_watching,
+     .fini = fixture_end)
+{
+	struct be_options options = fixture_options();
+	struct be_storage storage = {.self = NULL};
+	struct be_enforcer *handle;
+
+	options.storage = &storage;
+	assert_status(be_open(NULL, &options, &handle), BE_INVALID_ARGUMENT);
+	for (size_t at = offsetof(struct first_ops, begin); at < sizeof(struct first_ops);
+	     at += sizeof(void *)) {
+		struct be_storage_ops table = watching;
+
+		memset((char *)&table + at, 0, sizeof(void *));
+		storage.ops = &table;
+		assert_status(be_open(NULL, &options, &handle), BE_INVALID_ARGUMENT);
+		cr_assert(!handle);
+	}
+}
+
 /* ------------------------------------------------------------ what is kept */
 
 Test(storages, a_memory_storage_outlives_its_handles_and_ends_on_demand, .init = begin_watching,

@@ -39,13 +39,10 @@ static void make(const char *path)
 	EXPECT_OK(be_envelope_create(handle, "below", 100, BE_PERIOD_TOTAL, &below));
 	for (int i = 0; i < ENVELOPES; i++) {
 		snprintf(names[i], sizeof names[i], "e%d", i);
-		changes[i] = (struct be_envelope_change){sizeof changes[i],
-							 BE_OPERATION_CREATE,
-							 NULL,
-							 names[i],
-							 10,
-							 BE_PERIOD_TOTAL,
-							 NULL};
+		changes[i] = (struct be_envelope_change)BE_ENVELOPE_CHANGE_INIT;
+		changes[i].operation = BE_OPERATION_CREATE;
+		changes[i].category = names[i];
+		changes[i].limit = 10;
 	}
 	EXPECT_OK(be_envelopes_apply(handle, changes, ENVELOPES, NULL));
 	EXPECT_OK(be_envelope_create(handle, "suspended", 10, BE_PERIOD_TOTAL, NULL));
