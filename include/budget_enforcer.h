@@ -751,6 +751,25 @@ BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *pat
  * the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
+/* ------------------------------------------------------------ sizes of enums */
+
+#ifdef __cplusplus
+#define BE_ENUM_HAS_4_BYTES(name) \
+	static_assert(sizeof(enum name) == 4, "enums have four bytes: compile without -fshort-enums")
+#else
+#define BE_ENUM_HAS_4_BYTES(name) \
+	_Static_assert(sizeof(enum name) == 4, "enums have four bytes: compile without -fshort-enums")
+#endif
+BE_ENUM_HAS_4_BYTES(be_status);
+BE_ENUM_HAS_4_BYTES(be_period);
+BE_ENUM_HAS_4_BYTES(be_commit_state);
+BE_ENUM_HAS_4_BYTES(be_reap_policy);
+BE_ENUM_HAS_4_BYTES(be_transaction_kind);
+BE_ENUM_HAS_4_BYTES(be_operation);
+BE_ENUM_HAS_4_BYTES(be_durability);
+BE_ENUM_HAS_4_BYTES(be_open_flags);
+#undef BE_ENUM_HAS_4_BYTES
+
 /* ------------------------------------------------------------ initialisers */
 
 #ifdef __cplusplus

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where everything lies in the public structures of 64-bit machines, for the compiler to compare, in C
+ * and in C++. A line is never changed once its member was released: what comes later has its lines at
+ * the end of its structure, and begins where the size was. The size itself grows.
+ */
+#ifndef LAYOUT_H
+#define LAYOUT_H
+
+/* Padding would have no name, and nobody knows what lies in it. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+#include <budget_enforcer_storage.h>
+#pragma GCC diagnostic pop
+
+#include <assert.h>
+
+#define SIZE(name, bytes) static_assert(sizeof(struct name) == (bytes), "its size has changed")
+#define AT(name, member, byte)                                                                     \
+	static_assert(offsetof(struct name, member) == (byte), "it lies elsewhere")
+#define ENUM(name) static_assert(sizeof(enum name) == 4, "its size has changed")
+
+ENUM(be_status);
+ENUM(be_period);
+ENUM(be_commit_state);
+ENUM(be_reap_policy);
+ENUM(be_transaction_kind);
+ENUM(be_operation);
+ENUM(be_durability);
+ENUM(be_open_flags);
+
+static_assert(sizeof(bool) == 1, "bool has one byte in all structures");
+
+#if UINTPTR_MAX == UINT64_MAX
+
+SIZE(be_envelope, 680);
+AT(be_envelope, size, 0);
+AT(be_envelope, period, 4);
+AT(be_envelope, id, 8);
+AT(be_envelope, limit, 16);
+AT(be_envelope, spent, 24);
+AT(be_envelope, committed, 32);
+AT(be_envelope, available, 40);
+AT(be_envelope, utilization_ppm, 48);
+AT(be_envelope, period_start_ns, 56);
+AT(be_envelope, period_end_ns, 64);
+AT(be_envelope, created_ns, 72);
+AT(be_envelope, pending_commits, 80);
+AT(be_envelope, children, 88);
+AT(be_envelope, commits_granted, 96);
+AT(be_envelope, refused_exceeds_budget, 104);
+AT(be_envelope, refused_suspended, 112);
+AT(be_envelope, expired_released, 120);
+AT(be_envelope, expired_charged, 128);
+AT(be_envelope, orphaned_released, 136);
+AT(be_envelope, orphaned_charged, 144);
+AT(be_envelope, settled_late, 152);
+AT(be_envelope, suspended, 160);
+AT(be_envelope, has_parent, 161);
+AT(be_envelope, reserved, 162);
+AT(be_envelope, namespace_name, 168);
+AT(be_envelope, category, 296);
+AT(be_envelope, parent_namespace, 424);
+AT(be_envelope, parent_category, 552);
+
+SIZE(be_decision, 304);
+AT(be_decision, size, 0);
+AT(be_decision, status, 4);
+AT(be_decision, requested, 8);
+AT(be_decision, available, 16);
+AT(be_decision, limit, 24);
+AT(be_decision, spent, 32);
+AT(be_decision, committed, 40);
+AT(be_decision, namespace_name, 48);
+AT(be_decision, category, 176);
+
+SIZE(be_commit_info, 824);
+AT(be_commit_info, size, 0);
+AT(be_commit_info, state, 4);
+AT(be_commit_info, reap_policy, 8);
+AT(be_commit_info, owner_pid, 12);
+AT(be_commit_info, id, 16);
+AT(be_commit_info, amount, 24);
+AT(be_commit_info, created_ns, 32);
+AT(be_commit_info, deadline_ns, 40);
+AT(be_commit_info, detached, 48);
+AT(be_commit_info, owner_alive, 49);
+AT(be_commit_info, namespace_name, 50);
+AT(be_commit_info, category, 178);
+AT(be_commit_info, description, 306);
+AT(be_commit_info, reserved, 819);
+
+SIZE(be_transaction, 824);
+AT(be_transaction, size, 0);
+AT(be_transaction, kind, 4);
+AT(be_transaction, id, 8);
+AT(be_transaction, commit_id, 16);
+AT(be_transaction, amount, 24);
+AT(be_transaction, held, 32);
+AT(be_transaction, at_ns, 40);
+AT(be_transaction, late, 48);
+AT(be_transaction, namespace_name, 49);
+AT(be_transaction, category, 177);
+AT(be_transaction, description, 305);
+AT(be_transaction, reserved, 818);
+
+SIZE(be_event, 72);
+AT(be_event, size, 0);
+AT(be_event, operation, 4);
+AT(be_event, status, 8);
+AT(be_event, reserved, 12);
+AT(be_event, commit_id, 16);
+AT(be_event, transaction_id, 24);
+AT(be_event, amount, 32);
+AT(be_event, at_ns, 40);
+AT(be_event, namespace_name, 48);
+AT(be_event, category, 56);
+AT(be_event, envelope, 64);
+
+SIZE(be_options, 72);
+AT(be_options, size, 0);
+AT(be_options, flags, 4);
+AT(be_options, namespace_name, 8);
+AT(be_options, durability, 16);
+AT(be_options, mode, 20);
+AT(be_options, map_size, 24);
+AT(be_options, now, 32);
+AT(be_options, now_context, 40);
+AT(be_options, observe, 48);
+AT(be_options, observe_context, 56);
+AT(be_options, storage, 64);
+
+SIZE(be_commit_options, 24);
+AT(be_commit_options, size, 0);
+AT(be_commit_options, reap_policy, 4);
+AT(be_commit_options, ttl_ms, 8);
+AT(be_commit_options, detached, 16);
+AT(be_commit_options, reserved, 17);
+
+SIZE(be_envelope_options, 32);
+AT(be_envelope_options, size, 0);
+AT(be_envelope_options, suspended, 4);
+AT(be_envelope_options, reserved, 5);
+AT(be_envelope_options, parent_namespace, 8);
+AT(be_envelope_options, parent_category, 16);
+AT(be_envelope_options, period_start_ns, 24);
+
+SIZE(be_envelope_change, 48);
+AT(be_envelope_change, size, 0);
+AT(be_envelope_change, operation, 4);
+AT(be_envelope_change, namespace_name, 8);
+AT(be_envelope_change, category, 16);
+AT(be_envelope_change, limit, 24);
+AT(be_envelope_change, period, 32);
+AT(be_envelope_change, reserved, 36);
+AT(be_envelope_change, options, 40);
+
+SIZE(be_filter, 72);
+AT(be_filter, size, 0);
+AT(be_filter, reserved, 4);
+AT(be_filter, namespace_name, 8);
+AT(be_filter, category, 16);
+AT(be_filter, since_ns, 24);
+AT(be_filter, until_ns, 32);
+AT(be_filter, min_amount, 40);
+AT(be_filter, max_amount, 48);
+AT(be_filter, after_id, 56);
+AT(be_filter, max_count, 64);
+
+SIZE(be_owner_info, 12);
+AT(be_owner_info, size, 0);
+AT(be_owner_info, pid, 4);
+AT(be_owner_info, alive, 8);
+AT(be_owner_info, reserved, 9);
+
+SIZE(be_statistics, 192);
+AT(be_statistics, size, 0);
+AT(be_statistics, format_version, 4);
+AT(be_statistics, durability, 8);
+AT(be_statistics, owners, 12);
+AT(be_statistics, created_ns, 16);
+AT(be_statistics, changes, 24);
+AT(be_statistics, next_envelope_id, 32);
+AT(be_statistics, next_commit_id, 40);
+AT(be_statistics, next_transaction_id, 48);
+AT(be_statistics, expired_released, 56);
+AT(be_statistics, expired_charged, 64);
+AT(be_statistics, orphaned_released, 72);
+AT(be_statistics, orphaned_charged, 80);
+AT(be_statistics, settled_late, 88);
+AT(be_statistics, file_size, 96);
+AT(be_statistics, map_size, 104);
+AT(be_statistics, page_size, 112);
+AT(be_statistics, pages, 120);
+AT(be_statistics, free_pages, 128);
+AT(be_statistics, records, 136);
+AT(be_statistics, readers, 144);
+AT(be_statistics, readers_max, 152);
+AT(be_statistics, stale_readers, 160);
+AT(be_statistics, reader_lag, 168);
+AT(be_statistics, refused_no_envelope, 176);
+AT(be_statistics, lagging_pid, 184);
+AT(be_statistics, refusals_known, 188);
+AT(be_statistics, reserved, 189);
+
+SIZE(be_verification, 40);
+AT(be_verification, size, 0);
+AT(be_verification, reserved, 4);
+AT(be_verification, envelopes, 8);
+AT(be_verification, commits, 16);
+AT(be_verification, transactions, 24);
+AT(be_verification, differences, 32);
+
+SIZE(be_pruning, 24);
+AT(be_pruning, size, 0);
+AT(be_pruning, reserved, 4);
+AT(be_pruning, transactions, 8);
+AT(be_pruning, commits, 16);
+
+SIZE(be_bytes, 16);
+AT(be_bytes, data, 0);
+AT(be_bytes, size, 8);
+
+SIZE(be_storage_ops, 64);
+AT(be_storage_ops, size, 0);
+AT(be_storage_ops, reserved, 4);
+AT(be_storage_ops, begin, 8);
+AT(be_storage_ops, commit, 16);
+AT(be_storage_ops, abort, 24);
+AT(be_storage_ops, get, 32);
+AT(be_storage_ops, put, 40);
+AT(be_storage_ops, del, 48);
+AT(be_storage_ops, next, 56);
+
+SIZE(be_storage, 16);
+AT(be_storage, ops, 0);
+AT(be_storage, self, 8);
+
+#endif
+
+#endif
