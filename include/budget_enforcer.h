@@ -690,12 +690,13 @@ struct be_verification {
 	uint64_t envelopes;    /* looked at, as are the next two */
 	uint64_t commits;
 	uint64_t transactions;
-	uint64_t differences;  /* balances that do not add up, records that are damaged */
+	uint64_t differences;  /* balances that do not add up, records that are damaged or missing */
 };
 
-/* Recomputes every balance from pending commits and ledger and checks every record's checksum, in all
- * namespaces, while the pool runs. First every page of the data file is read and checked, in one read
- * txn; then the ledger, a few records at a time; then in one read txn the envelopes, the pending
+/* Recomputes every balance from pending commits and ledger, checks every record's checksum, and
+ * compares the digest of all records with that which every change keeps, so that one that has vanished
+ * is noticed, too; in all namespaces, while the pool runs. First every page of the data file is read and checked, in one read
+ * txn; then the ledger, a few records at a time; then in one read txn the envelopes, all
  * commits and what was charged meanwhile (all of the ledger, when be_prune() ran at the same time). A
  * read txn holds up nobody, but the data file may grow for as long as it lasts. `difference` (may be
  * NULL) is called with a sentence for each finding; a read txn may be open then, so it must not call the

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * be_verify(): recomputes every balance from pending commits and ledger.
+ * be_verify(): recomputes every balance from pending commits and ledger, and the digest of all
+ * records.
  *
  * A consistent answer needs one state of everything, but a read txn as long as a large ledger would
  * keep LMDB from reusing pages while the pool writes on. The ledger only grows, so most of it is
  * added up beforehand, a page at a time: transactions below `horizon`, the next id at the start,
  * each for the envelopes whose window it belonged to at the start. One read txn then covers all the
- * rest: envelopes, pending commits, and what was charged from the horizon on. An envelope whose
+ * rest: envelopes, commits, and what was charged from the horizon on. An envelope whose
  * window is the same as at the start has spent both sums; one whose window began meanwhile began it
  * at or after the horizon, and has spent the second sum only.
+ *
+ * Transactions do not change, and only pruning, which is noticed, removes them: so the digest of
+ * those below the horizon and that of the rest make that of the last txn. Ended commits do change,
+ * when they are settled late.
  *
  * Reading pages is a cancellation point, and so may the caller's function be: cancellation is off
  * from beginning to end, lest a thread that is cancelled leaves its read txn behind.
@@ -66,6 +71,8 @@ struct verifier {
 	struct accounts end;   /* as of the last read txn */
 	uint64_t deadlines;
 	uint64_t deadlines_expected;
+	uint64_t digest;          /* of the records walked over so far, */
+	uint64_t digest_expected; /* and of all, as the header of the last txn says */
 };
 
 __attribute__((format(printf, 2, 3))) static void report(struct verifier *verifier,
@@ -150,12 +157,14 @@ static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
 typedef enum be_status visitor(struct verifier *verifier, struct ledger *ledger,
 			       struct be_bytes key, struct be_bytes value);
 
-/* Visits the records of one type from *from on, at most `most` of them. Returns 0 when there are
- * more, LEDGER_NONE behind the last, or a fault. */
+/* Visits the records of one type from *from on (or of all types that are none of ours, if it is one
+ * behind them), at most `most` of them. Returns 0 when there are more, LEDGER_NONE behind the last,
+ * or a fault. */
 static int walk(struct verifier *verifier, struct ledger *ledger, struct record_key *from,
 		size_t most, visitor *visit)
 {
 	uint8_t type = from->bytes[0];
+	uint8_t last = type > RECORD_TRANSACTION ? UINT8_MAX : type;
 
 	for (size_t i = 0; i < most; i++) {
 		struct be_bytes key, value;
@@ -164,7 +173,7 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 
 		if (found != 0)
 			return found;
-		if (((const uint8_t *)key.data)[0] != type)
+		if (((const uint8_t *)key.data)[0] > last)
 			return LEDGER_NONE;
 		if (key.size >= BE_STORAGE_KEY_MAX)
 			return (int)error_set(BE_DAMAGED, "a key is too long");
@@ -178,6 +187,7 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 		status = visit(verifier, ledger, key, value);
 		if (status != BE_OK)
 			return (int)status;
+		verifier->digest += record_part(key, value);
 	}
 	return 0;
 }
@@ -261,17 +271,6 @@ static enum be_status visit_old_transaction(struct verifier *verifier, struct le
 	return BE_OK;
 }
 
-static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledger,
-				  struct be_bytes key, struct be_bytes value)
-{
-	struct commit commit;
-
-	(void)ledger;
-	if (record_decode_commit(key, value, &commit) != BE_OK)
-		report_damage(verifier, key);
-	return BE_OK;
-}
-
 static enum be_status before_last_txn(struct verifier *verifier)
 {
 	struct ledger ledger;
@@ -289,10 +288,9 @@ static enum be_status before_last_txn(struct verifier *verifier)
 		return status;
 	verifier->horizon = ledger.header.next_transaction_id;
 	verifier->prunings = ledger.header.prunings;
+	verifier->digest = 0;
 	accounts_sort(&verifier->start);
-	status = walk_pages(verifier, RECORD_ENDED, visit_ended);
-	if (status == BE_OK)
-		status = walk_pages(verifier, RECORD_TRANSACTION, visit_old_transaction);
+	status = walk_pages(verifier, RECORD_TRANSACTION, visit_old_transaction);
 	return status == BE_STOPPED ? BE_OK : status;
 }
 
@@ -377,6 +375,17 @@ static enum be_status visit_commit(struct verifier *verifier, struct ledger *led
 	return BE_OK;
 }
 
+static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledger,
+				  struct be_bytes key, struct be_bytes value)
+{
+	struct commit commit;
+
+	(void)ledger;
+	if (record_decode_commit(key, value, &commit) != BE_OK)
+		report_damage(verifier, key);
+	return BE_OK;
+}
+
 static enum be_status visit_deadline(struct verifier *verifier, struct ledger *ledger,
 				     struct be_bytes key, struct be_bytes value)
 {
@@ -416,6 +425,28 @@ static enum be_status visit_new_transaction(struct verifier *verifier, struct le
 	return BE_OK;
 }
 
+static enum be_status visit_unknown(struct verifier *verifier, struct ledger *ledger,
+				    struct be_bytes key, struct be_bytes value)
+{
+	(void)ledger;
+	(void)value;
+	report_damage(verifier, key);
+	return BE_OK;
+}
+
+/* What lies under keys that no record of ours has. */
+static enum be_status walk_unknown(struct verifier *verifier, struct ledger *ledger)
+{
+	struct record_key from[] = {{.size = 1, .bytes = {0}},
+				    {.size = 2, .bytes = {RECORD_HEADER, 0}},
+				    {.size = 1, .bytes = {RECORD_TRANSACTION + 1}}};
+	int found = 0;
+
+	for (size_t i = 0; found >= 0 && i < sizeof from / sizeof *from; i++)
+		found = walk(verifier, ledger, &from[i], SIZE_MAX, visit_unknown);
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
 /* Everything but the ledger below the horizon, in one state. */
 static enum be_status read_last_txn(struct verifier *verifier, struct ledger *ledger)
 {
@@ -431,6 +462,10 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 	status = walk_all(verifier, ledger, RECORD_COMMIT, visit_commit);
 	if (status == BE_OK)
 		status = walk_all(verifier, ledger, RECORD_DEADLINE, visit_deadline);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_ENDED, visit_ended);
+	if (status == BE_OK)
+		status = walk_unknown(verifier, ledger);
 	if (status != BE_OK)
 		return status;
 	record_key_id(&from, RECORD_TRANSACTION, verifier->horizon);
@@ -446,6 +481,7 @@ static enum be_status last_txn(struct verifier *verifier)
 	if (status != BE_OK)
 		return status;
 	status = ledger_header(&ledger);
+	verifier->digest_expected = ledger.header.digest;
 	verifier->was_pruned = status == BE_OK && verifier->horizon > 1 &&
 			       ledger.header.prunings != verifier->prunings;
 	if (status == BE_OK && !verifier->was_pruned)
@@ -462,6 +498,7 @@ static enum be_status only_last_txn(struct verifier *verifier)
 	verifier->start = (struct accounts){0};
 	verifier->found.transactions = 0;
 	verifier->horizon = 1;
+	verifier->digest = 0;
 	return last_txn(verifier);
 }
 
@@ -527,6 +564,16 @@ static void compare_balances(struct verifier *verifier)
 		       verifier->deadlines, verifier->deadlines_expected);
 }
 
+/* Where single records are damaged, theirs is the digest that differs. */
+static void compare_digest(struct verifier *verifier)
+{
+	if (verifier->damaged || verifier->digest == verifier->digest_expected)
+		return;
+	verifier->damaged = true;
+	report(verifier, "records have vanished, were added, or are old ones: each by itself is "
+			 "sound, but the digest of all is not the header's");
+}
+
 /* LMDB would stumble over a damaged page, so that nothing is read through it then. */
 static enum be_status check_pages(struct verifier *verifier, struct lmdb_storage *lmdb)
 {
@@ -550,8 +597,9 @@ static enum be_status verify(struct verifier *verifier, struct lmdb_storage *lmd
 	if (status != BE_OK)
 		return status;
 	compare_balances(verifier);
+	compare_digest(verifier);
 	if (verifier->damaged)
-		return error_set(BE_DAMAGED, "records are damaged: restore a backup");
+		return error_set(BE_DAMAGED, "records are damaged or missing: restore a backup");
 	if (verifier->found.differences > 0)
 		return error_set(BE_UNBALANCED,
 				 "%" PRIu64 " balances differ from commits and ledger",

@@ -7,6 +7,7 @@
 #include "records/ledger.h"
 
 #include "base/error.h"
+#include "storage/lmdb.h"
 
 #include <string.h>
 
@@ -57,8 +58,8 @@ static int find(struct ledger *ledger, const struct record_key *key, struct be_b
 		storage->ops->get(storage->self, ledger->txn, record_key_bytes(key), value));
 }
 
-static enum be_status put(struct ledger *ledger, const struct record_key *key,
-			  const struct record_value *value)
+static enum be_status write(struct ledger *ledger, const struct record_key *key,
+			    const struct record_value *value)
 {
 	const struct be_storage *storage = ledger->storage;
 
@@ -67,13 +68,24 @@ static enum be_status put(struct ledger *ledger, const struct record_key *key,
 					      (struct be_bytes){value->bytes, value->size}));
 }
 
-static enum be_status del(struct ledger *ledger, const struct record_key *key)
+/* *part is what the digest counts for what lies there, and then for what is put there. */
+static enum be_status put(struct ledger *ledger, const struct record_key *key,
+			  const struct record_value *value, uint64_t *part)
+{
+	ledger->digest -= *part;
+	*part = record_part(record_key_bytes(key), (struct be_bytes){value->bytes, value->size});
+	ledger->digest += *part;
+	return write(ledger, key, value);
+}
+
+static enum be_status del(struct ledger *ledger, const struct record_key *key, uint64_t part)
 {
 	const struct be_storage *storage = ledger->storage;
 	int answer = storage_answer(
 		storage->ops->del(storage->self, ledger->txn, record_key_bytes(key)));
 
 	ledger->changes++;
+	ledger->digest -= part;
 	if (answer == LEDGER_NONE)
 		return damaged("a record that must be there to be removed", BE_DAMAGED);
 	return (enum be_status)answer;
@@ -93,6 +105,7 @@ enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *stor
 	ledger->strict = write;
 	ledger->has_header = false;
 	ledger->changes = 0;
+	ledger->digest = 0;
 	return storage_done(storage->ops->begin(storage->self, write, &ledger->txn));
 }
 
@@ -111,9 +124,11 @@ enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 		ledger->header.changes++;
 		if (batch != 0)
 			ledger->header.batch = batch;
+		ledger->header.digest += ledger->digest;
+		ledger->header.txn = lmdb_storage_txn_number(ledger->storage, ledger->txn);
 		record_key_header(&key);
 		record_encode_header(&value, &ledger->header);
-		status = put(ledger, &key, &value);
+		status = write(ledger, &key, &value);
 	}
 	if (status != BE_OK) {
 		ledger_abort(ledger);
@@ -263,22 +278,22 @@ int ledger_envelope_get(struct ledger *ledger, const struct name *name, struct e
 	return found;
 }
 
-enum be_status ledger_envelope_put(struct ledger *ledger, const struct envelope *envelope)
+enum be_status ledger_envelope_put(struct ledger *ledger, struct envelope *envelope)
 {
 	struct record_value value;
 	struct record_key key;
 
 	record_key_envelope(&key, &envelope->name);
 	record_encode_envelope(&value, &key, envelope);
-	return put(ledger, &key, &value);
+	return put(ledger, &key, &value, &envelope->checksum);
 }
 
-enum be_status ledger_envelope_del(struct ledger *ledger, const struct name *name)
+enum be_status ledger_envelope_del(struct ledger *ledger, const struct envelope *envelope)
 {
 	struct record_key key;
 
-	record_key_envelope(&key, name);
-	return del(ledger, &key);
+	record_key_envelope(&key, &envelope->name);
+	return del(ledger, &key, envelope->checksum);
 }
 
 /* ---- commits */
@@ -312,12 +327,13 @@ static enum be_status put_deadline(struct ledger *ledger, int64_t deadline_ns, u
 {
 	struct record_value nothing;
 	struct record_key key;
+	uint64_t part = 0;
 
 	if (deadline_ns == 0)
 		return BE_OK;
 	nothing.size = 0;
 	record_key_deadline(&key, deadline_ns, id);
-	return put(ledger, &key, &nothing);
+	return put(ledger, &key, &nothing, &part);
 }
 
 static enum be_status del_deadline(struct ledger *ledger, int64_t deadline_ns, uint64_t id)
@@ -327,10 +343,10 @@ static enum be_status del_deadline(struct ledger *ledger, int64_t deadline_ns, u
 	if (deadline_ns == 0)
 		return BE_OK;
 	record_key_deadline(&key, deadline_ns, id);
-	return del(ledger, &key);
+	return del(ledger, &key, record_part(record_key_bytes(&key), (struct be_bytes){"", 0}));
 }
 
-static enum be_status put_commit(struct ledger *ledger, const struct commit *commit)
+static enum be_status put_commit(struct ledger *ledger, struct commit *commit)
 {
 	struct record_value value;
 	struct record_key key;
@@ -338,10 +354,10 @@ static enum be_status put_commit(struct ledger *ledger, const struct commit *com
 	record_key_id(&key, commit->state == BE_COMMIT_PENDING ? RECORD_COMMIT : RECORD_ENDED,
 		      commit->id);
 	record_encode_commit(&value, &key, commit);
-	return put(ledger, &key, &value);
+	return put(ledger, &key, &value, &commit->checksum);
 }
 
-enum be_status ledger_commit_put(struct ledger *ledger, const struct commit *commit)
+enum be_status ledger_commit_put(struct ledger *ledger, struct commit *commit)
 {
 	enum be_status status = put_commit(ledger, commit);
 
@@ -350,13 +366,14 @@ enum be_status ledger_commit_put(struct ledger *ledger, const struct commit *com
 	return status;
 }
 
-enum be_status ledger_commit_end(struct ledger *ledger, const struct commit *commit)
+enum be_status ledger_commit_end(struct ledger *ledger, struct commit *commit)
 {
 	struct record_key key;
 	enum be_status status;
 
 	record_key_id(&key, RECORD_COMMIT, commit->id);
-	status = del(ledger, &key);
+	status = del(ledger, &key, commit->checksum);
+	commit->checksum = 0; /* there is none yet among the ended ones */
 	if (status == BE_OK)
 		status = del_deadline(ledger, commit->deadline_ns, commit->id);
 	if (status == BE_OK)
@@ -364,7 +381,7 @@ enum be_status ledger_commit_end(struct ledger *ledger, const struct commit *com
 	return status;
 }
 
-enum be_status ledger_commit_replace(struct ledger *ledger, const struct commit *commit,
+enum be_status ledger_commit_replace(struct ledger *ledger, struct commit *commit,
 				     int64_t old_deadline_ns)
 {
 	enum be_status status = del_deadline(ledger, old_deadline_ns, commit->id);
@@ -378,18 +395,27 @@ enum be_status ledger_transaction_put(struct ledger *ledger, const struct transa
 {
 	struct record_value value;
 	struct record_key key;
+	uint64_t part = 0;
 
 	record_key_id(&key, RECORD_TRANSACTION, transaction->id);
 	record_encode_transaction(&value, &key, transaction);
-	return put(ledger, &key, &value);
+	return put(ledger, &key, &value, &part);
 }
 
 static enum be_status del_id(struct ledger *ledger, enum record_type type, uint64_t id)
 {
 	struct record_key key;
+	struct be_bytes value;
+	uint64_t part = 0;
+	int found;
 
 	record_key_id(&key, type, id);
-	return del(ledger, &key);
+	found = find(ledger, &key, &value);
+	if (found < 0)
+		return (enum be_status)found;
+	if (found == 0)
+		part = record_part(record_key_bytes(&key), value);
+	return del(ledger, &key, part);
 }
 
 enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id)

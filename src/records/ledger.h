@@ -7,6 +7,10 @@
  * negative enum be_status (with an error text) when it cannot be told. In a write txn every record
  * read has its checksum compared; a read txn is left to the checks of form, which is what keeps
  * be_check() cheap.
+ *
+ * Functions that write keep the digest of all records (record.h). What they replace or remove is
+ * told to them by the structure's `checksum`: that of the record as it was read in this txn, or 0
+ * when nothing lies there yet. They leave what they wrote in it.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -22,6 +26,7 @@ struct ledger {
 	bool strict; /* compare checksums */
 	bool has_header;
 	uint32_t changes; /* records written so far in this txn */
+	uint64_t digest;  /* by what they have changed that of all records */
 	struct header
 		header; /* valid once ledger_header() returned BE_OK; written by ledger_commit() */
 };
@@ -52,18 +57,19 @@ enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns);
 int ledger_envelope_find(struct ledger *ledger, const struct record_key *key,
 			 struct envelope *envelope);
 int ledger_envelope_get(struct ledger *ledger, const struct name *name, struct envelope *envelope);
-enum be_status ledger_envelope_put(struct ledger *ledger, const struct envelope *envelope);
-enum be_status ledger_envelope_del(struct ledger *ledger, const struct name *name);
+enum be_status ledger_envelope_put(struct ledger *ledger, struct envelope *envelope);
+enum be_status ledger_envelope_del(struct ledger *ledger, const struct envelope *envelope);
 
 /* Pending or ended; commit->state tells. */
 int ledger_commit_get(struct ledger *ledger, uint64_t id, struct commit *commit);
-enum be_status ledger_commit_put(struct ledger *ledger, const struct commit *commit);
+enum be_status ledger_commit_put(struct ledger *ledger, struct commit *commit);
 /* Moves a pending commit, whose state now says how it ended, to the ended ones. */
-enum be_status ledger_commit_end(struct ledger *ledger, const struct commit *commit);
+enum be_status ledger_commit_end(struct ledger *ledger, struct commit *commit);
 /* Replaces a pending commit whose deadline was `old_deadline_ns`. */
-enum be_status ledger_commit_replace(struct ledger *ledger, const struct commit *commit,
+enum be_status ledger_commit_replace(struct ledger *ledger, struct commit *commit,
 				     int64_t old_deadline_ns);
 
+/* A new one. */
 enum be_status ledger_transaction_put(struct ledger *ledger, const struct transaction *transaction);
 
 /* For pruning. */

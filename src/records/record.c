@@ -6,15 +6,17 @@
  */
 #include "records/record.h"
 
+#include <stddef.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format on disk is little-endian");
 
 struct head {
-	uint32_t checksum;
+	uint32_t reserved;
 	uint8_t type;
 	uint8_t format;
 	uint16_t size; /* of the whole value */
+	uint64_t checksum;
 };
 
 static const uint8_t magic[8] = {'b', 'u', 'd', 'g', 'e', 't', '-', 'e'};
@@ -31,6 +33,8 @@ struct header_record {
 	int64_t created_ns;
 	uint64_t lapses[LAPSES];
 	uint64_t leapt;
+	uint64_t digest;
+	uint64_t txn;
 };
 
 /* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
@@ -93,10 +97,11 @@ struct transaction_record {
 	uint16_t description_size;
 };
 
-_Static_assert(sizeof(struct header_record) == 120, "header record");
-_Static_assert(sizeof(struct envelope_record) == 152, "envelope record");
-_Static_assert(sizeof(struct commit_record) == 88, "commit record");
-_Static_assert(sizeof(struct transaction_record) == 56, "transaction record");
+_Static_assert(sizeof(struct head) == 16 && offsetof(struct head, checksum) == 8, "head");
+_Static_assert(sizeof(struct header_record) == 144, "header record");
+_Static_assert(sizeof(struct envelope_record) == 160, "envelope record");
+_Static_assert(sizeof(struct commit_record) == 96, "commit record");
+_Static_assert(sizeof(struct transaction_record) == 64, "transaction record");
 _Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
 			       sizeof(char[2][BE_NAME_SIZE]) + BE_DESCRIPTION_SIZE <=
 		       BE_STORAGE_VALUE_MAX,
@@ -106,46 +111,74 @@ _Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]
 
 /*
  * FNV-1a (Fowler, Noll, Vo; 64-bit offset basis and prime) taken over 8-byte words in place of
- * bytes, ended by the finaliser of MurmurHash3 (Appleby) so that the low half depends on all of it.
- * Every step before the last cut is a bijection, so a change within one word always changes the
- * 64-bit sum.
+ * bytes, ended by the finaliser of MurmurHash3 (Appleby) so that every bit depends on all of it.
+ * Every step is a bijection, so a change within one word always changes the sum.
  */
+static uint64_t checksum_word(uint64_t sum, uint64_t word)
+{
+	sum = (sum ^ word) * UINT64_C(0x100000001b3);
+	return sum ^ sum >> 32;
+}
+
 static uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t size)
 {
 	uint64_t word;
 
 	for (; size >= 8; size -= 8, bytes += 8) {
 		memcpy(&word, bytes, 8);
-		sum = (sum ^ word) * UINT64_C(0x100000001b3);
-		sum ^= sum >> 32;
+		sum = checksum_word(sum, word);
 	}
 	word = 0;
 	memcpy(&word, bytes, size);
 	return (sum ^ word ^ (uint64_t)size << 56) * UINT64_C(0x100000001b3);
 }
 
-static uint32_t checksum(struct be_bytes key, const uint8_t *value, size_t size)
+/* Over all but the checksum itself, where there is one. */
+static uint64_t checksum(struct be_bytes key, const uint8_t *value, size_t size)
 {
 	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	uint64_t word;
 
 	sum = checksum_add(sum, key.data, key.size);
-	sum = checksum_add(sum, value + sizeof(uint32_t), size - sizeof(uint32_t));
+	if (size >= sizeof(struct head)) {
+		memcpy(&word, value, sizeof word);
+		sum = checksum_word(sum, word);
+		value += sizeof(struct head);
+		size -= sizeof(struct head);
+	}
+	sum = checksum_add(sum, value, size);
 	sum ^= sum >> 33;
 	sum *= UINT64_C(0xff51afd7ed558ccd);
 	sum ^= sum >> 33;
 	sum *= UINT64_C(0xc4ceb9fe1a85ec53);
-	sum ^= sum >> 33;
-	return (uint32_t)sum;
+	return sum ^ sum >> 33;
+}
+
+static uint64_t stored_checksum(const void *value)
+{
+	uint64_t stored;
+
+	memcpy(&stored, (const uint8_t *)value + offsetof(struct head, checksum), sizeof stored);
+	return stored;
 }
 
 bool record_checksum_fits(struct be_bytes key, struct be_bytes value)
 {
-	uint32_t stored;
+	return value.size >= sizeof(struct head) &&
+	       stored_checksum(value.data) == checksum(key, value.data, value.size);
+}
 
-	if (value.size < sizeof(struct head))
-		return false;
-	memcpy(&stored, value.data, sizeof stored);
-	return stored == checksum(key, value.data, value.size);
+uint64_t record_part(struct be_bytes key, struct be_bytes value)
+{
+	return value.size >= sizeof(struct head) ? stored_checksum(value.data)
+						 : checksum(key, value.data, value.size);
+}
+
+uint64_t record_digest(struct be_bytes key, struct be_bytes value)
+{
+	uint64_t sum = checksum(key, value.data, value.size);
+
+	return sum == record_part(key, value) ? sum : ~sum;
 }
 
 /* ---- keys */
@@ -267,7 +300,7 @@ static void seal(struct record_value *value, struct be_bytes key, enum record_ty
 	head.size = value->size;
 	memcpy(value->bytes, &head, sizeof head);
 	head.checksum = checksum(key, value->bytes, value->size);
-	memcpy(value->bytes, &head.checksum, sizeof head.checksum);
+	memcpy(value->bytes, &head, sizeof head);
 }
 
 void record_encode_header(struct record_value *value, const struct header *header)
@@ -281,6 +314,8 @@ void record_encode_header(struct record_value *value, const struct header *heade
 		.prunings = header->prunings,
 		.created_ns = header->created_ns,
 		.leapt = header->leapt,
+		.digest = header->digest,
+		.txn = header->txn,
 	};
 	struct record_key key;
 
@@ -480,9 +515,28 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.prunings = record.prunings,
 		.created_ns = record.created_ns,
 		.leapt = record.leapt,
+		.digest = record.digest,
+		.txn = record.txn,
 	};
 	memcpy(header->lapses, record.lapses, sizeof header->lapses);
 	return BE_OK;
+}
+
+bool record_is_header(struct be_bytes key)
+{
+	return key.size == 1 && ((const uint8_t *)key.data)[0] == RECORD_HEADER;
+}
+
+bool record_read_header(struct be_bytes key, struct be_bytes value, uint64_t *txn, uint64_t *digest)
+{
+	struct header header;
+
+	if (!record_is_header(key) || !record_checksum_fits(key, value) ||
+	    record_decode_header(value, &header) != BE_OK)
+		return false;
+	*txn = header.txn;
+	*digest = header.digest;
+	return true;
 }
 
 enum be_status record_decode_envelope(struct be_bytes value, struct envelope *envelope)
@@ -511,6 +565,7 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 		envelope->parent.namespace_size = envelope->parent.category_size = 0;
 		envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
 	}
+	envelope->checksum = record->head.checksum;
 	envelope->id = record->id;
 	envelope->tally = record->id - record->leapt;
 	envelope->period = (enum be_period)record->period;
@@ -560,6 +615,7 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 	if (!take_name(&at, &commit->name, record.namespace_size, record.category_size) ||
 	    !take_description(at, commit->description, record.description_size))
 		return BE_DAMAGED;
+	commit->checksum = record.head.checksum;
 	commit->id = record.id;
 	commit->state = (enum be_commit_state)record.state;
 	commit->reap_policy = (enum be_reap_policy)record.reap_policy;

@@ -14,10 +14,17 @@
  *                                             truly
  *   6 transaction id (8)                      a transaction
  *
- * Every value begins with a checksum over its key and the rest of it, its type, its format version
- * and its size. Numbers are little-endian and of fixed width; ids in keys are big-endian, so that
- * they ascend. Decoding believes nothing: sizes, ranges and combinations are checked before a
- * structure is filled.
+ * Every value but a deadline's begins with its type, its format version, its size, and a checksum
+ * over its key and the rest of it. Type, format and size lie where they lay in all formats so far.
+ * Numbers are little-endian and of fixed width; ids in keys are big-endian, so that they ascend.
+ * Decoding believes nothing: sizes, ranges and combinations are checked before a structure is
+ * filled.
+ *
+ * What a checksum of its own cannot show is that a whole record has vanished, or is there too much,
+ * or is an old one. For that the header vouches for all others with a digest: the sum, modulo 2^64,
+ * of their checksums. It depends on no order, so that a txn changes it by what the txn writes, and
+ * the checksums are not linear, so that changes do not cancel each other. A deadline, which has no
+ * value, counts with a checksum over its key.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -27,7 +34,7 @@
 
 #include <budget_enforcer_storage.h>
 
-#define RECORD_FORMAT 2
+#define RECORD_FORMAT 3
 
 enum record_type {
 	RECORD_DEADLINE = 1,
@@ -66,6 +73,8 @@ struct header {
 	uint64_t changes;  /* write txns so far: a version of the whole environment */
 	uint64_t batch;    /* the last one that group commit carried out (group.h); 0: none */
 	uint64_t prunings; /* steps of be_prune() so far */
+	uint64_t digest;   /* of all other records */
+	uint64_t txn;      /* the storage's number of the txn that wrote it; 0: it tells none */
 	uint64_t lapses[LAPSES];
 	int64_t created_ns;
 };
@@ -97,6 +106,7 @@ struct envelope {
 	uint64_t children;       /* envelopes that name this one as their parent */
 	uint64_t granted;        /* commits granted so far, here and in all descendants */
 	uint64_t lapses[LAPSES]; /* likewise */
+	uint64_t checksum;       /* of its record in the storage; 0: there is none */
 };
 
 struct commit {
@@ -112,6 +122,7 @@ struct commit {
 	int64_t deadline_ns;     /* 0: none */
 	int64_t ended_ns;        /* 0 while pending */
 	uint64_t transaction_id; /* 0: nothing was charged */
+	uint64_t checksum;       /* of its record in the storage; 0: there is none */
 	uint16_t description_size;
 	char description[BE_DESCRIPTION_SIZE];
 };
@@ -169,5 +180,18 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 
 /* Does the value's checksum fit its key and contents? */
 bool record_checksum_fits(struct be_bytes key, struct be_bytes value);
+
+/* What a record counts for in the digest: its checksum. `part` takes a sound record's from where it
+ * stands; `digest` computes it from whatever bytes, and answers another number for a record that
+ * holds a checksum which does not fit. */
+uint64_t record_part(struct be_bytes key, struct be_bytes value);
+uint64_t record_digest(struct be_bytes key, struct be_bytes value);
+
+bool record_is_header(struct be_bytes key);
+
+/* What the header's record says of the txn that wrote it. False when it is not one, or when its own
+ * checksum does not fit. */
+bool record_read_header(struct be_bytes key, struct be_bytes value, uint64_t *txn,
+			uint64_t *digest);
 
 #endif

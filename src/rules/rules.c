@@ -130,7 +130,7 @@ static enum be_status chain_load(struct ledger *ledger, const struct name *name,
 	return status;
 }
 
-static enum be_status chain_store(struct ledger *ledger, const struct chain *chain)
+static enum be_status chain_store(struct ledger *ledger, struct chain *chain)
 {
 	enum be_status status = BE_OK;
 
@@ -478,6 +478,7 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	commit.deadline_ns = operation->deadline_ns;
 	commit.ended_ns = 0;
 	commit.transaction_id = 0;
+	commit.checksum = 0;
 	take_description(commit.description, &commit.description_size, operation->description,
 			 operation->description_size);
 	result->commit_id = commit.id;
@@ -739,6 +740,7 @@ static enum be_status apply_create(struct ledger *ledger, const struct operation
 			operation->period, operation->period_start_ns, operation->now_ns);
 	envelope.created_ns = operation->now_ns;
 	envelope.pending = envelope.children = envelope.granted = 0;
+	envelope.checksum = 0;
 	memset(envelope.lapses, 0, sizeof envelope.lapses);
 	show_envelope(result, &envelope);
 	if (parents.depth > 0) {
@@ -772,7 +774,7 @@ static enum be_status apply_remove(struct ledger *ledger, const struct operation
 		chain.envelopes[1].children--;
 		status = ledger_envelope_put(ledger, &chain.envelopes[1]);
 	}
-	return status == BE_OK ? ledger_envelope_del(ledger, &envelope->name) : status;
+	return status == BE_OK ? ledger_envelope_del(ledger, envelope) : status;
 }
 
 /* Set-limit, suspend, resume, reset: one envelope, and nobody else's business. */

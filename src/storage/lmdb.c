@@ -1513,6 +1513,11 @@ struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
 	return &storage->interface;
 }
 
+uint64_t lmdb_storage_txn_number(const struct be_storage *storage, const void *txn)
+{
+	return storage->ops == &operations ? mdb_txn_id(((const struct lmdb_txn *)txn)->txn) : 0;
+}
+
 enum be_status lmdb_storage_stat(struct lmdb_storage *storage, struct stat *about)
 {
 	if (fstat(storage->data.fd, about) < 0)

@@ -35,6 +35,9 @@ enum be_status lmdb_storage_open(const struct lmdb_settings *settings,
 /* Its functions, valid until it is closed or abandoned. */
 struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
 
+/* LMDB's number of a write txn; 0 for one of a storage that is not of this kind. */
+uint64_t lmdb_storage_txn_number(const struct be_storage *storage, const void *txn);
+
 /* About its data.mdb: the one that is open, and the one in a directory. */
 enum be_status lmdb_storage_stat(struct lmdb_storage *storage, struct stat *about);
 bool lmdb_storage_find(const struct shared_directory *directory, struct stat *about);

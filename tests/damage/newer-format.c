@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT_AT 5 /* of every value: behind the checksum and the type */
+#define FORMAT_AT 5 /* of every value: behind what is reserved, and the type */
 #define SIZE_AT 6
 
 static char environment[PATH_MAX];

@@ -31,7 +31,7 @@ int main(int argc, char **argv)
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
 	EXPECT_EQUAL(json_object_size(stats), 26);
-	EXPECT_JSON(stats, "format_version", "2");
+	EXPECT_JSON(stats, "format_version", "3");
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
 	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "file_bytes")), about.st_size);
