@@ -6,6 +6,7 @@
  */
 #include "answer.h"
 
+#include "complain.h"
 #include "fields.h"
 #include "moment.h"
 #include "tool.h"
@@ -225,7 +226,7 @@ int answer_finish(struct answer *answer, enum be_status status)
 		char *subject = make_subject(answer, status);
 
 		sentence = answer_sentence(answer->request, status, &answer->decision);
-		tool_complain(subject, sentence);
+		complain(subject, sentence);
 		free(subject);
 	}
 	if (answer->request->json)

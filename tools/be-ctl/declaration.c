@@ -8,6 +8,7 @@
  */
 #include "declaration.h"
 
+#include "complain.h"
 #include "moment.h"
 #include "texts.h"
 #include "tool.h"
@@ -31,7 +32,7 @@ void declaration_complain(struct declaration *declaration, struct mark at, const
 	    vasprintf(&sentence, format, list) < 0)
 		tool_out_of_memory();
 	va_end(list);
-	tool_complain(subject, sentence);
+	complain(subject, sentence);
 	free(subject);
 	declaration->complaints[declaration->errors - 1] = (struct complaint){at, sentence};
 }
@@ -492,7 +493,7 @@ int declaration_read(struct declaration *declaration, const char *file)
 	}
 	if (result != 0) {
 		errno = code;
-		tool_complain_of_file(declaration->file, false);
+		complain_of_file(declaration->file, false);
 	}
 	if (stream && !is_input)
 		fclose(stream);

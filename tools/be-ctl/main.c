@@ -13,6 +13,7 @@
  *   plan.c         and finds what has to be done
  */
 #include "answer.h"
+#include "complain.h"
 #include "run.h"
 #include "text.h"
 #include "tool.h"
@@ -101,7 +102,7 @@ static int act(const struct request *request)
 	fflush(stdout);
 	if (!tool_output_is_sound() && answer.commit_id != 0 &&
 	    be_release(handle, answer.commit_id) != BE_OK)
-		tool_complain(request->environment, be_last_error());
+		complain(request->environment, be_last_error());
 	be_close(handle);
 	return result;
 }

@@ -19,6 +19,7 @@
 
 #include "answer.h"
 #include "charge.h"
+#include "complain.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -75,9 +76,9 @@ static int open_cost(const struct request *request)
 	else
 		return -1;
 	if (fd < 0 && request->cost_file)
-		tool_complain_of_file(request->cost_file, true);
+		complain_of_file(request->cost_file, true);
 	else if (fd < 0)
-		tool_complain("--cost-fd", strerror(errno));
+		complain("--cost-fd", strerror(errno));
 	return fd;
 }
 
@@ -93,14 +94,14 @@ static bool read_cost(const struct request *request, int cost, struct charge *ch
 	*charge = (struct charge){0};
 	is_read = fd >= 0 && charge_read(fd, charge);
 	if (!is_read)
-		tool_complain_of_file(where, false);
+		complain_of_file(where, false);
 	if (charge->bad > 0) {
 		char *sentence;
 
 		if (asprintf(&sentence, "line %zu: '%s': %s%s", charge->bad_line, charge->text,
 			     charge->why, charge->bad > 1 ? "; others are like that, too" : "") < 0)
 			tool_out_of_memory();
-		tool_complain(where, sentence);
+		complain(where, sentence);
 		free(sentence);
 	}
 	if (fd >= 0 && fd != cost)
@@ -246,7 +247,7 @@ static int give_up(const struct request *request, enum be_status status,
 			      ? answer_label(decision->namespace_name, decision->category)
 			      : answer_label(request->namespace_name, request->category);
 
-	tool_complain(be_status_is_refusal(status) ? label : request->environment, sentence);
+	complain(be_status_is_refusal(status) ? label : request->environment, sentence);
 	free(sentence);
 	free(label);
 	return be_status_is_refusal(status) ? RUN_EXIT_REFUSED : RUN_EXIT_FAILED;
@@ -345,15 +346,14 @@ static int say_uncharged(const struct request *request, uint64_t id, enum be_sta
 
 	if (asprintf(&subject, "commit %" PRIu64, id) < 0)
 		tool_out_of_memory();
-	tool_complain(be_status_is_refusal(status) ? subject : request->environment,
-		      be_last_error());
+	complain(be_status_is_refusal(status) ? subject : request->environment, be_last_error());
 	stream = open_memstream(&sentence, &size);
 	if (!stream)
 		tool_out_of_memory();
 	put_remedy(stream, request, id, status, amount);
 	if (fclose(stream) != 0)
 		tool_out_of_memory();
-	tool_complain(subject, sentence);
+	complain(subject, sentence);
 	free(sentence);
 	free(subject);
 	return RUN_EXIT_UNCHARGED;
@@ -388,7 +388,7 @@ static int end_commit(const struct request *request, struct be_enforcer *handle,
 	status = be_release(handle, id);
 	/* Nothing is owed; what is still held is freed when this process has ended. */
 	if (status != BE_OK && !be_status_is_refusal(status))
-		tool_complain(request->environment, be_last_error());
+		complain(request->environment, be_last_error());
 	return result;
 }
 
@@ -424,11 +424,11 @@ static int run_command(const struct request *request, struct be_enforcer *handle
 		result = end_commit(request, handle, id, cost, attend(child, &blocked));
 	} else {
 		if (code > 0) {
-			tool_complain(request->command[0], strerror(code));
+			complain(request->command[0], strerror(code));
 			result = code == ENOENT ? RUN_EXIT_NOT_FOUND : RUN_EXIT_NOT_RUN;
 		}
 		if (be_release(handle, id) != BE_OK)
-			tool_complain(request->environment, be_last_error());
+			complain(request->environment, be_last_error());
 	}
 	if (cost >= 0)
 		close(cost);

@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "apply.h"
+#include "complain.h"
 #include "run.h"
 #include "tool.h"
 #include "upkeep.h"
@@ -114,7 +115,7 @@ static void complain_of_differences(const struct request *request, const json_t 
 		     "be-ctl set-limit changes a limit",
 		     names) < 0)
 		tool_out_of_memory();
-	tool_complain(label, sentence);
+	complain(label, sentence);
 	free(sentence);
 	free(names);
 	free(label);

@@ -7,6 +7,7 @@
 #include "verify.h"
 
 #include "answer.h"
+#include "complain.h"
 #include "text.h"
 #include "tool.h"
 
@@ -113,8 +114,8 @@ int verify_run(const struct request *request)
 		return WEXITSTATUS(how);
 	/* The child of a reader who went away ends quietly; anything else is told. */
 	if (WTERMSIG(how) != SIGPIPE) {
-		tool_complain(request->environment,
-			      "the data file is damaged: reading it crashed; restore a backup");
+		complain(request->environment,
+			 "the data file is damaged: reading it crashed; restore a backup");
 		return EXIT_REFUSED;
 	}
 	return TOOL_EXIT_FAULT;

@@ -6,6 +6,7 @@
  */
 #include "held.h"
 
+#include "complain.h"
 #include "tool.h"
 
 #include <search.h>
@@ -176,7 +177,7 @@ void held_tell(const struct held *held, const char *environment)
 		 "of what is committed, %s is held by dead owners and %s by commits past their "
 		 "deadline, until somebody needs the money, or be-ctl reap ends them",
 		 orphaned, expired);
-	tool_complain(environment, sentence);
+	complain(environment, sentence);
 }
 
 void held_free(struct held *held)

@@ -9,6 +9,7 @@
  */
 #include "listing.h"
 
+#include "complain.h"
 #include "follow.h"
 #include "held.h"
 #include "output.h"
@@ -198,7 +199,7 @@ static bool is_listed(const struct arguments *arguments, enum be_status status)
 {
 	if (status == BE_OK || status == BE_STOPPED)
 		return true;
-	tool_complain(arguments->environment, be_last_error());
+	complain(arguments->environment, be_last_error());
 	return false;
 }
 
@@ -264,7 +265,7 @@ int listing_run(const struct arguments *arguments)
 	options.flags = BE_OPEN_READ_ONLY;
 	status = be_open(arguments->environment, &options, &handle);
 	if (status != BE_OK) {
-		tool_complain(arguments->environment, be_last_error());
+		complain(arguments->environment, be_last_error());
 		return TOOL_EXIT_FAULT;
 	}
 	if (arguments->sort) {
@@ -277,7 +278,7 @@ int listing_run(const struct arguments *arguments)
 	}
 	if (listed && output_count(listing.output) == 0 && arguments->view == VIEW_ENVELOPES &&
 	    arguments->form <= FORM_RAW && !arguments->filtered)
-		tool_complain(arguments->environment, "no envelopes");
+		complain(arguments->environment, "no envelopes");
 	output_end(listing.output, listed);
 	if (tells_held(arguments))
 		held_tell(listing.held, arguments->environment);

@@ -3,8 +3,8 @@
  * be-inspect: shows what is in an environment, and never changes it.
  *
  *   arguments.c  the command line
- *   fields.c     one table of fields per view, for columns, JSON and help
  *   listing.c    envelopes, commits, transactions, owners; gathered by owners.c, sorted by rows.c
+ *                and order.c; their fields, for columns, JSON and help, are in ../common/fields.c
  *   follow.c     waiting for more
  *   output.c     shows records, as table.c, csv.c or json.c do
  *   stats.c      the environment from outside

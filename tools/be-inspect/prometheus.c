@@ -10,6 +10,7 @@
  */
 #include "prometheus.h"
 
+#include "complain.h"
 #include "fields.h"
 #include "gathering.h"
 #include "text.h"
@@ -65,7 +66,7 @@ static enum be_status gather(const char *environment, struct metrics *metrics)
 	options.flags = BE_OPEN_READ_ONLY;
 	status = be_open(environment, &options, &handle);
 	if (status != BE_OK) {
-		tool_complain(environment, be_last_error());
+		complain(environment, be_last_error());
 		return status;
 	}
 	status = gathering_fill(&metrics->envelopes, handle, NULL);
@@ -74,7 +75,7 @@ static enum be_status gather(const char *environment, struct metrics *metrics)
 	if (status == BE_OK)
 		status = be_stats(handle, &metrics->stats);
 	if (status != BE_OK)
-		tool_complain(environment, be_last_error());
+		complain(environment, be_last_error());
 	be_close(handle);
 	return status;
 }

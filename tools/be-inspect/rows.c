@@ -12,6 +12,7 @@
  */
 #include "rows.h"
 
+#include "order.h"
 #include "pack.h"
 #include "tool.h"
 
@@ -94,11 +95,11 @@ static int compare_entries(const void *a, const void *b, void *context)
 
 	if (first->key != second->key)
 		return first->key < second->key ? -1 : 1;
-	if (sort && !field_key_is_whole(sort, descending ? ~first->key : first->key)) {
+	if (sort && !order_key_is_whole(sort, descending ? ~first->key : first->key)) {
 		pack_read(&rows->pack, first->place, rows->record);
 		pack_read(&rows->pack, second->place, rows->other);
 		difference =
-			field_compare(sort, rows->record, rows->other, rows->arguments->now_ns);
+			order_compare(sort, rows->record, rows->other, rows->arguments->now_ns);
 	}
 	if (difference != 0)
 		return descending ? -difference : difference;
@@ -147,7 +148,7 @@ void rows_add(struct rows *rows, const void *record)
 			tool_out_of_memory();
 	}
 	if (arguments->sort)
-		key = field_key(arguments->sort, record, arguments->now_ns);
+		key = order_key(arguments->sort, record, arguments->now_ns);
 	if (rows->kept) {
 		for (size_t i = 0; i < rows->pack.record_size; i++)
 			rows->record[i] = bytes[i] & rows->kept[i];

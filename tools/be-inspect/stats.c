@@ -2,6 +2,7 @@
 /* The view of an environment from outside: one record, so its fields stand below each other. */
 #include "stats.h"
 
+#include "complain.h"
 #include "csv.h"
 #include "json.h"
 #include "tool.h"
@@ -33,7 +34,7 @@ int stats_run(const struct arguments *arguments)
 	if (status == BE_OK)
 		status = be_stats(handle, &stats);
 	if (status != BE_OK) {
-		tool_complain(arguments->environment, be_last_error());
+		complain(arguments->environment, be_last_error());
 		be_close(handle);
 		return TOOL_EXIT_FAULT;
 	}

@@ -9,6 +9,7 @@
  */
 #include "verify.h"
 
+#include "complain.h"
 #include "json.h"
 #include "text.h"
 #include "tool.h"
@@ -219,7 +220,7 @@ int verify_run(const struct arguments *arguments)
 		judge_end(how, &outcome);
 	if (outcome.status != BE_OK && outcome.status != BE_UNBALANCED &&
 	    outcome.status != BE_DAMAGED) {
-		tool_complain(arguments->environment, outcome.error);
+		complain(arguments->environment, outcome.error);
 		return TOOL_EXIT_FAULT;
 	}
 	/* Damage that ended it, rather than a record found damaged on the way, has no sentence

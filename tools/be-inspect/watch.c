@@ -6,6 +6,7 @@
  */
 #include "watch.h"
 
+#include "complain.h"
 #include "follow.h"
 #include "listing.h"
 #include "screen.h"
@@ -292,7 +293,7 @@ int watch_run(const struct arguments *arguments)
 	if (status == BE_OK)
 		status = take(&watch);
 	if (status != BE_OK) {
-		tool_complain(arguments->environment, be_last_error());
+		complain(arguments->environment, be_last_error());
 		goto out;
 	}
 	follow_begin();

@@ -8,6 +8,7 @@
  */
 #include "argument.h"
 #include "clock.h"
+#include "complain.h"
 #include "cost.h"
 #include "pool.h"
 #include "report.h"
@@ -195,7 +196,7 @@ static bool trace_fault(const struct settings *settings, size_t line, const char
 		snprintf(subject, sizeof subject, "%s:%zu", trace_name(settings), line);
 	else
 		snprintf(subject, sizeof subject, "%s", trace_name(settings));
-	tool_complain(subject, sentence);
+	complain(subject, sentence);
 	return false;
 }
 
@@ -231,7 +232,7 @@ static bool fault(const char *directory, enum be_status status)
 {
 	const char *details = be_last_error();
 
-	tool_complain(directory, *details ? details : be_status_text(status));
+	complain(directory, *details ? details : be_status_text(status));
 	return false;
 }
 
@@ -261,7 +262,7 @@ static bool prepare_envelope(const struct settings *settings, struct be_enforcer
 		 "out --limit and --period to use it as it is, or name another DIR, --category or "
 		 "--namespace",
 		 settings->category, text, be_period_name(envelope->period));
-	tool_complain(settings->directory, sentence);
+	complain(settings->directory, sentence);
 	return false;
 }
 

@@ -10,8 +10,6 @@
  */
 #include "tool.h"
 
-#include "text.h"
-
 #include <argp.h>
 #include <err.h>
 #include <errno.h>
@@ -103,37 +101,6 @@ void tool_close_output(void)
 	if (errno != 0)
 		err(TOOL_EXIT_FAULT, "cannot write");
 	errx(TOOL_EXIT_FAULT, "cannot write all of the output");
-}
-
-void tool_complain(const char *subject, const char *sentence)
-{
-	char *safe_subject = text_escape(subject);
-	char *safe_sentence = text_escape(sentence);
-
-	if (strncmp(sentence, subject, strlen(subject)) == 0)
-		warnx("%s", safe_sentence);
-	else
-		warnx("%s: %s", safe_subject, safe_sentence);
-	free(safe_subject);
-	free(safe_sentence);
-}
-
-void tool_complain_of_file(const char *path, bool for_writing)
-{
-	const char *sentence = strerror(errno);
-
-	if (errno == EACCES) {
-		if (access(path, F_OK) == 0)
-			sentence = for_writing ? "write permission on it is missing"
-					       : "read permission on it is missing";
-		else
-			sentence = errno == ENOENT ? "it has to be made, and write permission on "
-						     "the directory "
-						     "above it is missing"
-						   : "search (x) permission on a directory above "
-						     "it is missing";
-	}
-	tool_complain(path, sentence);
 }
 
 void tool_out_of_memory(void)

@@ -32,14 +32,6 @@ bool tool_output_is_sound(void);
  * standard error and ends the process with TOOL_EXIT_FAULT. */
 void tool_close_output(void);
 
-/* Prints "PROGRAM: SUBJECT: SENTENCE" on standard error, both escaped (see text.h). The subject is
- * left out when the sentence begins with it. */
-void tool_complain(const char *subject, const char *sentence);
-
-/* The same of a file that could not be opened, by errno; of a lack of permission it says which
- * one. */
-void tool_complain_of_file(const char *path, bool for_writing);
-
 /* What puts the terminal right before the sentence of a crash, or of no memory; NULL for nothing.
  * It is called in a signal handler, and may do only what one may. */
 void tool_restore_with(void (*function)(void));

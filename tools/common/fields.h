@@ -69,8 +69,7 @@ extern const struct fields envelope_row_fields, envelope_fields;
 extern const struct fields commit_fields, transaction_fields, owner_fields, stats_fields;
 
 /* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there
- * is none.
- * */
+ * is none. */
 const struct field *fields_find(const struct fields *fields, const char *name, size_t size);
 
 /* The field of a record as text for a column, not escaped; "-" where there is nothing. */
@@ -91,11 +90,8 @@ enum field_value field_value(const struct field *field, const void *record, int6
 /* The same as a JSON value, a new reference. */
 json_t *field_json(const struct field *field, const void *record, int64_t now_ns);
 
-/* Records are in ascending order of this number; what has no end comes after all that has one. Where
- * two numbers are equal, but are not the whole of what is compared, field_compare() decides. */
-uint64_t field_key(const struct field *field, const void *record, int64_t now_ns);
-bool field_key_is_whole(const struct field *field, uint64_t key);
-int field_compare(const struct field *field, const void *a, const void *b, int64_t now_ns);
+/* For all reasons. */
+uint64_t field_refusals(const struct be_envelope *envelope);
 
 /* Adds an amount to a sum over many envelopes. More than there can be is shown as the most there
  * is. */

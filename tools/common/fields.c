@@ -230,7 +230,7 @@ static void parent_text(const struct be_envelope *envelope, char text[FIELD_TEXT
 			 envelope->parent_namespace[0] ? "/" : "", envelope->parent_category);
 }
 
-static uint64_t refusals(const struct be_envelope *envelope)
+uint64_t field_refusals(const struct be_envelope *envelope)
 {
 	return envelope->refused_exceeds_budget + envelope->refused_suspended;
 }
@@ -312,7 +312,7 @@ void field_text(const struct field *field, const void *record, int64_t now_ns,
 		parent_text(record, text);
 		break;
 	case FIELD_REFUSED:
-		count_format(refusals(record), text);
+		count_format(field_refusals(record), text);
 		break;
 	case FIELD_COMMIT_STATE:
 		strcpy(text, state_name(*(const enum be_commit_state *)value));
@@ -441,93 +441,6 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 	default:
 		return json_string(text);
 	}
-}
-
-/* ---- order */
-
-/* None is stored as 0: what has no end ends last. */
-static uint64_t key_of_time(int64_t at_ns)
-{
-	return at_ns == 0 ? UINT64_MAX : (uint64_t)at_ns ^ INT64_MIN;
-}
-
-/* What is shown as a word, or is put together, comes in the order of what is shown. */
-static void order_text(const struct field *field, const void *record, int64_t now_ns,
-		       char text[FIELD_TEXT_SIZE])
-{
-	if (field->kind == FIELD_TEXT)
-		strcpy(text, (const char *)record + field->offset);
-	else
-		field_text(field, record, now_ns, text);
-}
-
-static uint64_t key_of_text(const char *text)
-{
-	uint64_t key = 0;
-
-	for (size_t i = 0; i < sizeof key; i++) {
-		key = key << 8 | (unsigned char)*text;
-		text += *text != '\0';
-	}
-	return key;
-}
-
-uint64_t field_key(const struct field *field, const void *record, int64_t now_ns)
-{
-	const void *value = (const char *)record + field->offset;
-	char text[FIELD_TEXT_SIZE];
-
-	switch (field->kind) {
-	case FIELD_AMOUNT:
-	case FIELD_PERCENT:
-	case FIELD_TIME:
-		return (uint64_t) * (const int64_t *)value ^ INT64_MIN;
-	case FIELD_AGE:
-		/* What was never made has the least age. */
-		return ~key_of_time(*(const int64_t *)value);
-	case FIELD_TIME_LEFT:
-		return key_of_time(*(const int64_t *)value);
-	case FIELD_COUNT:
-	case FIELD_ID:
-		return *(const uint64_t *)value;
-	case FIELD_PID:
-	case FIELD_SMALL_COUNT:
-		return *(const uint32_t *)value;
-	case FIELD_PERIOD:
-		return *(const enum be_period *)value;
-	case FIELD_YES:
-	case FIELD_SUSPENDED:
-		return *(const bool *)value;
-	case FIELD_REFUSED:
-		return refusals(record);
-	default:
-		order_text(field, record, now_ns, text);
-		return key_of_text(text);
-	}
-}
-
-bool field_key_is_whole(const struct field *field, uint64_t key)
-{
-	switch (field->kind) {
-	case FIELD_TEXT:
-	case FIELD_PARENT:
-	case FIELD_COMMIT_STATE:
-	case FIELD_REAP_POLICY:
-	case FIELD_KIND:
-	case FIELD_DURABILITY:
-		return (key & 0xff) == 0;
-	default:
-		return true;
-	}
-}
-
-int field_compare(const struct field *field, const void *a, const void *b, int64_t now_ns)
-{
-	char texts[2][FIELD_TEXT_SIZE];
-
-	order_text(field, a, now_ns, texts[0]);
-	order_text(field, b, now_ns, texts[1]);
-	return strcmp(texts[0], texts[1]);
 }
 
 void field_add_amount(int64_t *sum, int64_t amount)
