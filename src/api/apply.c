@@ -82,11 +82,11 @@ static enum be_status run(struct batch *batch)
 	enum be_status status = enforcer_environment(batch->handle, &environment);
 
 	if (status == BE_OK &&
-	    (environment->read_only || batch->handle->settings.flags & BE_OPEN_READ_ONLY))
+	    (environment->executor.read_only || batch->handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status != BE_OK)
 		return status;
-	return executor_together(environment, &source, batch->count, &batch->done);
+	return executor_together(&environment->executor, &source, batch->count, &batch->done);
 }
 
 static void observe_one(struct batch *batch, size_t i, enum be_status status,

@@ -200,7 +200,7 @@ enum be_status be_open(const char *path, const struct be_options *given,
 		free(absolute);
 	}
 	if (!(options.flags & BE_OPEN_READ_ONLY))
-		status = reap_at_opening(made, environment->owners);
+		status = reap_at_opening(made, environment->executor.owners);
 	if (status != BE_OK) {
 		discard(made);
 		return error_default(status);
@@ -227,7 +227,7 @@ enum be_status enforcer_environment(struct be_enforcer *handle, struct environme
 	*environment = atomic_load(&handle->environment);
 	/* As be_open() does. What cannot be reaped now is found again before anybody is refused. */
 	if (status == BE_OK && !(handle->settings.flags & BE_OPEN_READ_ONLY) &&
-	    reap_at_opening(handle, (*environment)->owners) != BE_OK)
+	    reap_at_opening(handle, (*environment)->executor.owners) != BE_OK)
 		error_clear();
 	return status;
 }
@@ -320,7 +320,7 @@ enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t
 	/* The environment itself may be open to write, by another handle of this process. */
 	if (handle->settings.flags & BE_OPEN_READ_ONLY)
 		return error_set(BE_READ_ONLY, "the handle was opened read-only");
-	return reap_run(environment, enforcer_now(handle), thorough, &listener, reaped);
+	return reap_run(&environment->executor, enforcer_now(handle), thorough, &listener, reaped);
 }
 
 enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *refusal,
@@ -332,7 +332,7 @@ enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *
 
 	*now_ns = enforcer_now(handle);
 	if (refusal_hinges_on_commits(refusal) && !(handle->settings.flags & BE_OPEN_READ_ONLY))
-		status = reap_for_refusal(atomic_load(&handle->environment), *now_ns,
+		status = reap_for_refusal(&atomic_load(&handle->environment)->executor, *now_ns,
 					  refusal->reaped, &listener, &freed);
 	*again = status == BE_OK &&
 		 (freed || (refusal->window_end_ns != 0 && *now_ns >= refusal->window_end_ns));
@@ -368,10 +368,10 @@ enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operat
 	if (status == BE_OK && (handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	/* The thread that has shown so far that this process lives may have ended. */
-	if (status == BE_OK && environment->owners && !environment->read_only)
-		(void)owners_self(environment->owners);
+	if (status == BE_OK && environment->executor.owners && !environment->executor.read_only)
+		(void)owners_self(environment->executor.owners);
 	if (status == BE_OK)
-		executor_run(environment, operation, result);
+		executor_run(&environment->executor, operation, result);
 	else
 		fail(result, status);
 	if (result->status == BE_EXCEEDS_BUDGET) {
@@ -380,7 +380,7 @@ enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operat
 			fail(result, status);
 		} else if (again) {
 			operation->now_ns = now_ns;
-			executor_run(environment, operation, result);
+			executor_run(&environment->executor, operation, result);
 		}
 	}
 	status = result->status;

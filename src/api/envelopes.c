@@ -176,7 +176,7 @@ static enum be_status look_up(struct be_enforcer *handle, const struct name *nam
 	int found;
 
 	if (status == BE_OK)
-		status = ledger_begin(&ledger, environment->storage, false);
+		status = ledger_begin(&ledger, environment->executor.storage, false);
 	if (status != BE_OK)
 		return status;
 	found = ledger_envelope_get(&ledger, name, envelope);

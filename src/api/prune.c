@@ -161,7 +161,8 @@ static enum be_status make_directory(struct pruner *pruner)
 	directory->next_id = directory->count = 0;
 	while (found == 0) {
 		struct ledger ledger;
-		enum be_status status = ledger_begin(&ledger, pruner->environment->storage, false);
+		enum be_status status =
+			ledger_begin(&ledger, pruner->environment->executor.storage, false);
 
 		if (status != BE_OK)
 			return status;
@@ -331,7 +332,7 @@ static enum be_status gather(struct pruner *pruner, gather_function *next, bool 
 {
 	struct gathering *gathering = pruner->gathering;
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, pruner->environment->storage, false);
+	enum be_status status = ledger_begin(&ledger, pruner->environment->executor.storage, false);
 	int found = 0;
 
 	if (status != BE_OK)
@@ -409,7 +410,7 @@ static enum be_status write_step(struct pruner *pruner, remove_function *remove)
 	struct be_pruning before = pruner->done;
 	int64_t begun_ns = monotonic_ns();
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, pruner->environment->storage, true);
+	enum be_status status = ledger_begin(&ledger, pruner->environment->executor.storage, true);
 
 	if (status != BE_OK)
 		return status;
@@ -468,7 +469,7 @@ struct kind {
 /* *more is false behind the last record. */
 static enum be_status run_step(struct pruner *pruner, const struct kind *kind, bool *more)
 {
-	struct group *group = pruner->environment->group;
+	struct group *group = pruner->environment->executor.group;
 	uint64_t first = pruner->next_id;
 	enum be_status status = gather(pruner, kind->gather, more);
 
@@ -477,7 +478,7 @@ static enum be_status run_step(struct pruner *pruner, const struct kind *kind, b
 	pruner->took_ns = 0;
 	pruner->was_pruned = false;
 	if (pruner->gathering->count > 0) {
-		status = group_lock(group, pruner->environment->storage);
+		status = group_lock(group, pruner->environment->executor.storage);
 		if (status == BE_OK) {
 			status = write_step(pruner, kind->remove);
 			group_unlock(group, status);
@@ -570,7 +571,7 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 	if (status == BE_OK)
 		status = enforcer_environment(handle, &pruner.environment);
 	if (status == BE_OK &&
-	    (pruner.environment->read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
+	    (pruner.environment->executor.read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
 		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status != BE_OK)
 		return error_default(status);

@@ -210,7 +210,8 @@ static bool show_transaction(struct listing *listing, union row *row)
 static enum be_status read_page(struct listing *listing, size_t *count, bool *more)
 {
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, listing->environment->storage, false);
+	enum be_status status =
+		ledger_begin(&ledger, listing->environment->executor.storage, false);
 	size_t wanted = PAGE;
 	int found = 0;
 

@@ -80,7 +80,7 @@ static __attribute__((noinline)) enum be_status check_again(struct be_enforcer *
 	if (status == BE_OK && !again)
 		return BE_EXCEEDS_BUDGET;
 	if (status == BE_OK)
-		status = ledger_begin(&ledger, environment->storage, false);
+		status = ledger_begin(&ledger, environment->executor.storage, false);
 	if (status != BE_OK)
 		return status;
 	(void)sized_clear(question->decision);
@@ -128,7 +128,7 @@ static enum be_status check(struct be_enforcer *handle, const char *category,
 	if (handle->now || handle->observe) /* the caller's clock is no business of a txn's */
 		question.moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
 	after.size = sizeof after;
-	status = ledger_begin(&ledger, environment->storage, false);
+	status = ledger_begin(&ledger, environment->executor.storage, false);
 	if (status != BE_OK)
 		return status;
 	status = rules_check(&ledger, &question);
@@ -220,10 +220,10 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 static enum be_status announce(struct environment *environment)
 {
 	struct header header;
-	enum be_status status = ledger_read_header(environment->storage, false, &header);
+	enum be_status status = ledger_read_header(environment->executor.storage, false, &header);
 
 	if (status == BE_OK)
-		owners_commits_from(environment->owners, header.next_commit_id);
+		owners_commits_from(environment->executor.owners, header.next_commit_id);
 	return status;
 }
 
@@ -233,10 +233,10 @@ static enum be_status own(struct be_enforcer *handle, struct operation *operatio
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
 
-	if (status != BE_OK || !environment->owners || environment->read_only)
+	if (status != BE_OK || !environment->executor.owners || environment->executor.read_only)
 		return status;
-	operation->owner = owners_self(environment->owners);
-	if (owners_first_commit(environment->owners, &operation->owner) == 0)
+	operation->owner = owners_self(environment->executor.owners);
+	if (owners_first_commit(environment->executor.owners, &operation->owner) == 0)
 		status = announce(environment);
 	return status;
 }

@@ -56,7 +56,7 @@ static bool count_owner(void *context, const struct owner *owner, bool alive)
 static enum be_status read_header(struct environment *environment, struct be_statistics *stats)
 {
 	struct header header;
-	enum be_status status = ledger_read_header(environment->storage, false, &header);
+	enum be_status status = ledger_read_header(environment->executor.storage, false, &header);
 
 	if (status != BE_OK)
 		return status;

@@ -624,7 +624,7 @@ enum be_status be_verify(struct be_enforcer *handle,
 		status = enforcer_environment(handle, &environment);
 	if (status != BE_OK)
 		return error_default(status);
-	verifier.storage = environment->storage;
+	verifier.storage = environment->executor.storage;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = verify(&verifier, environment->lmdb);
 	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)

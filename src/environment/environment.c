@@ -86,10 +86,10 @@ static void unlink_environment(struct environment *environment)
  * still look whose it is. */
 static void release_inherited(struct environment *environment)
 {
-	if (environment->owners)
-		owners_abandon(environment->owners);
-	if (environment->group)
-		group_close(environment->group);
+	if (environment->executor.owners)
+		owners_abandon(environment->executor.owners);
+	if (environment->executor.group)
+		group_close(environment->executor.group);
 	counts_close(environment->counts);
 	if (environment->lmdb)
 		lmdb_storage_abandon(environment->lmdb);
@@ -115,7 +115,7 @@ static struct environment *find_environment(const struct stat *about)
 static struct environment *find_usable(const struct shared_directory *directory,
 				       struct environment *found)
 {
-	if (!found || found->references > 0 || owners_are_in(found->owners, directory))
+	if (!found || found->references > 0 || owners_are_in(found->executor.owners, directory))
 		return found;
 	found->device = 0;
 	found->inode = 0;
@@ -186,7 +186,7 @@ static enum be_status share(const struct environment_settings *settings,
 {
 	bool read_only = settings->flags & BE_OPEN_READ_ONLY;
 
-	if (environment->read_only && !read_only)
+	if (environment->executor.read_only && !read_only)
 		return error_set(BE_READ_ONLY,
 				 "%s: this process has it open read-only; close those handles "
 				 "before opening "
@@ -248,7 +248,7 @@ static enum be_status open_entry(const struct environment_settings *settings,
 	pthread_cond_broadcast(&changed);
 	if (status == BE_OK)
 		environment->references = 1;
-	else if (!environment->owners)
+	else if (!environment->executor.owners)
 		free_environment(environment);
 	return status;
 }
@@ -262,7 +262,7 @@ static void close_entry(struct environment *environment)
 	pthread_mutex_lock(&table_lock);
 	environment->busy = false;
 	pthread_cond_broadcast(&changed);
-	if (!environment->owners)
+	if (!environment->executor.owners)
 		free_environment(environment);
 }
 
@@ -303,8 +303,8 @@ static enum be_status open_given(const struct environment_settings *settings,
 
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	made->storage = settings->storage;
-	made->read_only = settings->flags & BE_OPEN_READ_ONLY;
+	made->executor.storage = settings->storage;
+	made->executor.read_only = settings->flags & BE_OPEN_READ_ONLY;
 	made->is_given = true;
 	made->references = 1;
 	status = opening_settle_header(settings, made);
@@ -367,8 +367,8 @@ static struct environment_settings as_inherited(const struct environment_setting
 {
 	struct environment_settings same = *settings;
 
-	same.flags = BE_OPEN_EXISTING | (inherited->read_only ? BE_OPEN_READ_ONLY : 0) |
-		     (inherited->direct ? BE_OPEN_DIRECT : 0);
+	same.flags = BE_OPEN_EXISTING | (inherited->executor.read_only ? BE_OPEN_READ_ONLY : 0) |
+		     (inherited->executor.direct ? BE_OPEN_DIRECT : 0);
 	same.durability = inherited->durability;
 	same.mode = inherited->mode;
 	same.map_size = inherited->map_size;
@@ -386,7 +386,7 @@ static enum be_status open_inherited(const struct environment_settings *settings
 
 	/* One that has given up its rights since it was forked can still look. */
 	if (status == BE_PERMISSION && settings->flags & BE_OPEN_READ_ONLY &&
-	    !inherited->read_only) {
+	    !inherited->executor.read_only) {
 		error_clear();
 		same.flags |= BE_OPEN_READ_ONLY;
 		status = open_path(&same, opened);
@@ -427,13 +427,13 @@ enum be_status environment_renew(const struct environment_settings *settings,
 
 struct owners *environment_owners(struct environment *environment)
 {
-	struct owners *found = environment->owners, *none = NULL;
+	struct owners *found = environment->executor.owners, *none = NULL;
 
 	if (found || !environment->directory)
 		return found;
 	if (owners_open_read_only(environment->directory, &found) != BE_OK)
 		error_clear();
-	if (found && !atomic_compare_exchange_strong(&environment->owners, &none, found)) {
+	if (found && !atomic_compare_exchange_strong(&environment->executor.owners, &none, found)) {
 		owners_abandon(found);
 		found = none;
 	}

@@ -10,24 +10,19 @@
 #ifndef ENVIRONMENT_H
 #define ENVIRONMENT_H
 
-#include "sharing/owner.h"
+#include "executor/executor.h"
 
 #include <budget_enforcer_storage.h>
 #include <stdatomic.h>
 
 struct counts;
-struct group;
 struct lmdb_storage;
 
 struct environment {
-	const struct be_storage *storage;
+	struct executor executor;           /* its owners, of a reader: see environment_owners() */
 	struct shared_directory *directory; /* NULL: the storage is the caller's */
 	struct lmdb_storage *lmdb;          /* NULL likewise */
-	_Atomic(struct owners *) owners;    /* NULL likewise; readers: see environment_owners() */
-	struct group *group;                /* NULL with owners, and when read-only */
 	struct counts *counts;              /* NULL with lmdb, and when its file cannot be used */
-	bool direct;                        /* do without group commit */
-	bool read_only;
 	enum be_durability durability;
 	mode_t mode;
 	uint64_t map_size;

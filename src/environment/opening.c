@@ -113,7 +113,7 @@ static enum be_status enlist(struct opening *opening)
 {
 	const struct environment_settings *settings = opening->settings;
 	struct environment *environment = opening->environment;
-	struct owners *owners = environment->owners;
+	struct owners *owners = environment->executor.owners;
 	enum be_status status = BE_OK;
 
 	opening->keeps = owners != NULL;
@@ -128,7 +128,7 @@ static enum be_status enlist(struct opening *opening)
 	}
 	if (status != BE_OK)
 		return status;
-	environment->owners = owners;
+	environment->executor.owners = owners;
 	if (opening->role != LOOKING && owners_were_alone(owners))
 		opening->role = FIRST;
 	return BE_OK;
@@ -138,7 +138,7 @@ static enum be_status enlist(struct opening *opening)
 static enum be_status let_in(struct opening *opening)
 {
 	if (opening->role == FIRST)
-		owners_opened(opening->environment->owners);
+		owners_opened(opening->environment->executor.owners);
 	return BE_OK;
 }
 
@@ -146,10 +146,10 @@ static void leave(struct opening *opening)
 {
 	struct environment *environment = opening->environment;
 
-	if (!environment->owners)
+	if (!environment->executor.owners)
 		return;
-	if (!opening->keeps && owners_close(environment->owners))
-		environment->owners = NULL;
+	if (!opening->keeps && owners_close(environment->executor.owners))
+		environment->executor.owners = NULL;
 	else
 		let_in(opening);
 }
@@ -163,14 +163,14 @@ static enum be_status open_group(struct opening *opening)
 	if (opening->role == LOOKING)
 		return BE_OK;
 	return group_open(environment->directory, opening->settings->mode, opening->role == FIRST,
-			  environment->owners, &environment->group);
+			  environment->executor.owners, &environment->executor.group);
 }
 
 static void close_group(struct opening *opening)
 {
-	if (opening->environment->group)
-		group_close(opening->environment->group);
-	opening->environment->group = NULL;
+	if (opening->environment->executor.group)
+		group_close(opening->environment->executor.group);
+	opening->environment->executor.group = NULL;
 }
 
 /* ---- step 4: open */
@@ -182,7 +182,7 @@ static enum be_status open_storage(struct opening *opening)
 	struct lmdb_settings lmdb = {
 		.directory = environment->directory,
 		.create = opening->may_create,
-		.read_only = environment->read_only,
+		.read_only = environment->executor.read_only,
 		.sync = true, /* until the durability is settled */
 		.mode = settings->mode,
 		.map_size = settings->map_size,
@@ -195,7 +195,7 @@ static enum be_status open_storage(struct opening *opening)
 	if (status != BE_OK)
 		return status;
 	environment->lmdb = opened;
-	environment->storage = lmdb_storage_interface(opened);
+	environment->executor.storage = lmdb_storage_interface(opened);
 	return BE_OK;
 }
 
@@ -203,7 +203,7 @@ static void close_storage(struct opening *opening)
 {
 	lmdb_storage_close(opening->environment->lmdb);
 	opening->environment->lmdb = NULL;
-	opening->environment->storage = NULL;
+	opening->environment->executor.storage = NULL;
 }
 
 /* ---- step 5: settle */
@@ -212,7 +212,7 @@ static enum be_status make_header(const struct environment_settings *settings,
 				  struct environment *environment)
 {
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, environment->storage, true);
+	enum be_status status = ledger_begin(&ledger, environment->executor.storage, true);
 
 	if (status != BE_OK)
 		return status;
@@ -231,18 +231,18 @@ enum be_status opening_settle_header(const struct environment_settings *settings
 				     struct environment *environment)
 {
 	struct header header;
-	enum be_status status = ledger_read_header(environment->storage, false, &header);
+	enum be_status status = ledger_read_header(environment->executor.storage, false, &header);
 
-	if (status != BE_NOT_AN_ENVIRONMENT || environment->read_only)
+	if (status != BE_NOT_AN_ENVIRONMENT || environment->executor.read_only)
 		return status;
 	error_clear();
 	if (environment->directory)
 		counts_remove(environment->directory);
-	status = group_lock(environment->group, environment->storage);
+	status = group_lock(environment->executor.group, environment->executor.storage);
 	if (status != BE_OK)
 		return status;
 	status = make_header(settings, environment);
-	group_unlock(environment->group, status);
+	group_unlock(environment->executor.group, status);
 	return status;
 }
 
@@ -337,8 +337,8 @@ enum be_status opening_run(const struct environment_settings *settings,
 		.may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY)),
 	};
 
-	environment->read_only = settings->flags & BE_OPEN_READ_ONLY;
-	environment->direct = settings->flags & BE_OPEN_DIRECT;
+	environment->executor.read_only = settings->flags & BE_OPEN_READ_ONLY;
+	environment->executor.direct = settings->flags & BE_OPEN_DIRECT;
 	environment->durability = settings->durability;
 	environment->mode = settings->mode;
 	environment->map_size = settings->map_size;
@@ -357,8 +357,8 @@ enum be_status opening_run(const struct environment_settings *settings,
  * that was made before it opened the environment to look only counts, too. */
 static bool holds_commits(struct environment *environment)
 {
-	struct owner self = owners_self(environment->owners);
-	uint64_t first = owners_first_commit(environment->owners, &self);
+	struct owner self = owners_self(environment->executor.owners);
+	uint64_t first = owners_first_commit(environment->executor.owners, &self);
 	struct commit commit = {.id = first - 1};
 	struct ledger ledger;
 	bool holds = false;
@@ -366,7 +366,7 @@ static bool holds_commits(struct environment *environment)
 
 	if (first == 0)
 		return false;
-	if (ledger_begin(&ledger, environment->storage, false) != BE_OK)
+	if (ledger_begin(&ledger, environment->executor.storage, false) != BE_OK)
 		return true;
 	while (!holds &&
 	       (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
@@ -380,8 +380,9 @@ void opening_undo(struct environment *environment)
 {
 	struct opening opening = {.environment = environment};
 
-	opening.role = environment->read_only ? LOOKING : JOINING;
-	opening.keeps = environment->owners && owners_are_registered(environment->owners) &&
+	opening.role = environment->executor.read_only ? LOOKING : JOINING;
+	opening.keeps = environment->executor.owners &&
+			owners_are_registered(environment->executor.owners) &&
 			holds_commits(environment);
 	go_back(&opening, STEPS);
 }

@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <pthread.h>
 
-enum be_status executor_direct(struct environment *environment, const struct operation *operations,
+enum be_status executor_direct(struct executor *executor, const struct operation *operations,
 			       struct result *results, size_t count)
 {
 	enum be_status status;
@@ -23,10 +23,10 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 
 	assert(count <= EXECUTOR_DIRECT_MAX);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = group_lock(environment->group, environment->storage);
+	status = group_lock(executor->group, executor->storage);
 	if (status == BE_OK) {
-		status = batch_run(environment->storage, operations, results, count);
-		group_unlock(environment->group, status);
+		status = batch_run(executor->storage, operations, results, count);
+		group_unlock(executor->group, status);
 	} else {
 		for (size_t i = 0; i < count; i++)
 			batch_fail(&results[i], status);
@@ -35,7 +35,7 @@ enum be_status executor_direct(struct environment *environment, const struct ope
 	return status;
 }
 
-enum be_status executor_together(struct environment *environment, const struct batch_source *source,
+enum be_status executor_together(struct executor *executor, const struct batch_source *source,
 				 size_t count, size_t *done)
 {
 	enum be_status status;
@@ -43,33 +43,33 @@ enum be_status executor_together(struct environment *environment, const struct b
 
 	*done = count;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = group_lock(environment->group, environment->storage);
+	status = group_lock(executor->group, executor->storage);
 	if (status == BE_OK) {
-		status = batch_run_together(environment->storage, source, count, done);
-		group_unlock(environment->group, status);
+		status = batch_run_together(executor->storage, source, count, done);
+		group_unlock(executor->group, status);
 	}
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
 }
 
-enum be_status executor_run(struct environment *environment, const struct operation *operation,
+enum be_status executor_run(struct executor *executor, const struct operation *operation,
 			    struct result *result)
 {
 	enum be_status status;
 	int cancel_state;
 	bool answered = false;
 
-	if (environment->read_only) {
+	if (executor->read_only) {
 		status = error_set(BE_READ_ONLY, "the environment was opened read-only");
 		batch_fail(result, status);
 		return status;
 	}
-	if (environment->group && !environment->direct) {
+	if (executor->group && !executor->direct) {
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-		answered = group_run(environment->group, environment->storage, operation, result);
+		answered = group_run(executor->group, executor->storage, operation, result);
 		pthread_setcancelstate(cancel_state, NULL);
 	}
 	if (!answered)
-		return executor_direct(environment, operation, result, 1);
+		return executor_direct(executor, operation, result, 1);
 	return batch_is_fault(result->status) ? result->status : BE_OK;
 }

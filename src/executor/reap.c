@@ -43,7 +43,7 @@ struct page {
 };
 
 struct reaper {
-	struct environment *environment;
+	struct executor *executor;
 	int64_t now_ns;
 	const struct reap_listener *listener;
 	uint64_t reaped;
@@ -94,7 +94,7 @@ static enum be_status run_page(struct reaper *reaper)
 	enum be_status status = BE_OK;
 
 	if (page->count > 0)
-		status = executor_direct(reaper->environment, page->operations, page->results,
+		status = executor_direct(reaper->executor, page->operations, page->results,
 					 page->count);
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
 		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): just filled in */
@@ -124,7 +124,7 @@ static enum be_status reap_expired(struct reaper *reaper)
 		struct ledger ledger;
 		int found = 0;
 
-		status = ledger_begin(&ledger, reaper->environment->storage, false);
+		status = ledger_begin(&ledger, reaper->executor->storage, false);
 		if (status != BE_OK)
 			return status;
 		while (reaper->page.count < PAGE) {
@@ -142,7 +142,7 @@ static enum be_status reap_expired(struct reaper *reaper)
 
 static bool is_dead(struct reaper *reaper, const struct owner *owner, bool thorough)
 {
-	struct owners *owners = reaper->environment->owners;
+	struct owners *owners = reaper->executor->owners;
 
 	if (thorough)
 		return !owners_alive(owners, owner);
@@ -158,7 +158,7 @@ static uint64_t first_commit(struct reaper *reaper)
 	uint64_t first = 0;
 
 	for (size_t i = 0; i < reaper->dead_count; i++) {
-		uint64_t own = owners_first_commit(reaper->environment->owners, &reaper->dead[i]);
+		uint64_t own = owners_first_commit(reaper->executor->owners, &reaper->dead[i]);
 
 		if (own != 0 && (first == 0 || own < first))
 			first = own;
@@ -177,7 +177,7 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 		struct ledger ledger;
 		int looked_at = 0;
 
-		status = ledger_begin(&ledger, reaper->environment->storage, false);
+		status = ledger_begin(&ledger, reaper->executor->storage, false);
 		if (status != BE_OK)
 			return status;
 		/* A page is bounded by what it looks at, too: a read txn must be short. */
@@ -199,24 +199,23 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
  * but a reader does not see it until a writer has come. */
 static enum be_status come_as_writer(struct reaper *reaper)
 {
-	return executor_direct(reaper->environment, NULL, NULL, 0);
+	return executor_direct(reaper->executor, NULL, NULL, 0);
 }
 
 static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 {
-	struct environment *environment = reaper->environment;
+	struct executor *executor = reaper->executor;
 	enum be_status status = BE_OK;
 	uint64_t first;
 	size_t forgotten;
 
 	do {
 		forgotten = 0;
-		reaper->dead_count = owners_find_dead(environment->owners, reaper->dead, DEAD_MAX);
+		reaper->dead_count = owners_find_dead(executor->owners, reaper->dead, DEAD_MAX);
 		memset(reaper->keep, 0, sizeof reaper->keep);
-		for (size_t i = 0; i < reaper->dead_count && environment->group && status == BE_OK;
+		for (size_t i = 0; i < reaper->dead_count && executor->group && status == BE_OK;
 		     i++)
-			status = group_purge(environment->group, environment->storage,
-					     &reaper->dead[i]);
+			status = group_purge(executor->group, executor->storage, &reaper->dead[i]);
 		if (status != BE_OK)
 			return status;
 		first = thorough ? 1 : first_commit(reaper);
@@ -227,7 +226,7 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 		for (size_t i = 0; i < reaper->dead_count && status == BE_OK; i++) {
 			if (reaper->keep[i])
 				continue;
-			owners_forget(environment->owners, &reaper->dead[i]);
+			owners_forget(executor->owners, &reaper->dead[i]);
 			forgotten++;
 		}
 		thorough = false;
@@ -235,13 +234,13 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 	return status;
 }
 
-static bool has_owners(const struct environment *environment)
+static bool has_owners(const struct executor *executor)
 {
-	return environment->owners && !environment->read_only;
+	return executor->owners && !executor->read_only;
 }
 
 /* Ends what is due. */
-static enum be_status sweep(struct environment *environment, int64_t now_ns, bool thorough,
+static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thorough,
 			    const struct reap_listener *listener, uint64_t *reaped)
 {
 	struct reaper *reaper = malloc(sizeof *reaper);
@@ -249,7 +248,7 @@ static enum be_status sweep(struct environment *environment, int64_t now_ns, boo
 
 	if (!reaper)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	reaper->environment = environment;
+	reaper->executor = executor;
 	reaper->now_ns = now_ns;
 	reaper->listener = listener;
 	reaper->reaped = 0;
@@ -257,10 +256,10 @@ static enum be_status sweep(struct environment *environment, int64_t now_ns, boo
 	reaper->keep_unknown = false;
 	reaper->page.count = 0;
 	status = reap_expired(reaper);
-	if (status == BE_OK && has_owners(environment)) {
+	if (status == BE_OK && has_owners(executor)) {
 		status = reap_dead_owners(reaper, thorough);
 		if (status == BE_OK && thorough && !reaper->keep_unknown)
-			owners_reaped_unknown(environment->owners);
+			owners_reaped_unknown(executor->owners);
 	}
 	*reaped = reaper->reaped;
 	free(reaper);
@@ -270,7 +269,7 @@ static enum be_status sweep(struct environment *environment, int64_t now_ns, boo
 }
 
 /* Is anything due, and how many commits have been reaped so far? Costs reads only. */
-static enum be_status look(struct environment *environment, int64_t now_ns, bool *due,
+static enum be_status look(struct executor *executor, int64_t now_ns, bool *due,
 			   uint64_t *reaped_so_far)
 {
 	struct ledger ledger;
@@ -280,8 +279,8 @@ static enum be_status look(struct environment *environment, int64_t now_ns, bool
 	enum be_status status;
 	int found;
 
-	*due = has_owners(environment) && owners_find_dead(environment->owners, &dead, 1) > 0;
-	status = ledger_begin(&ledger, environment->storage, false);
+	*due = has_owners(executor) && owners_find_dead(executor->owners, &dead, 1) > 0;
+	status = ledger_begin(&ledger, executor->storage, false);
 	if (status != BE_OK)
 		return status;
 	found = ledger_deadline_next(&ledger, &deadline_ns, &id);
@@ -294,7 +293,7 @@ static enum be_status look(struct environment *environment, int64_t now_ns, bool
 	return status;
 }
 
-enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
+enum be_status reap_run(struct executor *executor, int64_t now_ns, bool thorough,
 			const struct reap_listener *listener, uint64_t *reaped)
 {
 	uint64_t so_far;
@@ -303,26 +302,26 @@ enum be_status reap_run(struct environment *environment, int64_t now_ns, bool th
 
 	*reaped = 0;
 	if (!thorough)
-		status = look(environment, now_ns, &due, &so_far);
+		status = look(executor, now_ns, &due, &so_far);
 	if (status == BE_OK && due)
-		status = sweep(environment, now_ns, thorough, listener, reaped);
+		status = sweep(executor, now_ns, thorough, listener, reaped);
 	return status;
 }
 
-enum be_status reap_for_refusal(struct environment *environment, int64_t now_ns, uint64_t reaped,
+enum be_status reap_for_refusal(struct executor *executor, int64_t now_ns, uint64_t reaped,
 				const struct reap_listener *listener, bool *freed)
 {
-	bool unknown = has_owners(environment) && owners_have_unknown(environment->owners);
+	bool unknown = has_owners(executor) && owners_have_unknown(executor->owners);
 	struct header header;
 	uint64_t own, so_far = 0;
 	bool due;
-	enum be_status status = look(environment, now_ns, &due, &so_far);
+	enum be_status status = look(executor, now_ns, &due, &so_far);
 
 	*freed = false;
 	if (status == BE_OK && (due || unknown)) {
-		status = sweep(environment, now_ns, unknown, listener, &own);
+		status = sweep(executor, now_ns, unknown, listener, &own);
 		if (status == BE_OK)
-			status = ledger_read_header(environment->storage, false, &header);
+			status = ledger_read_header(executor->storage, false, &header);
 		if (status == BE_OK)
 			so_far = header_reaped(&header);
 	}

@@ -3,8 +3,9 @@
 #ifndef REAP_H
 #define REAP_H
 
-#include "environment/environment.h"
 #include "rules/operation.h"
+
+struct executor;
 
 /* Told of each commit that was reaped. May be NULL. */
 struct reap_listener {
@@ -21,7 +22,7 @@ struct reap_listener {
  * commits only when an owner is dead. Thorough: goes through them in any case and asks the kernel
  * about each owner.
  */
-enum be_status reap_run(struct environment *environment, int64_t now_ns, bool thorough,
+enum be_status reap_run(struct executor *executor, int64_t now_ns, bool thorough,
 			const struct reap_listener *listener, uint64_t *reaped);
 
 /*
@@ -30,7 +31,7 @@ enum be_status reap_run(struct environment *environment, int64_t now_ns, bool th
  * whether anything was freed since, by whomever. If so, it is to be decided once more, and is then
  * true of the moment `now_ns`; if not, it was true.
  */
-enum be_status reap_for_refusal(struct environment *environment, int64_t now_ns, uint64_t reaped,
+enum be_status reap_for_refusal(struct executor *executor, int64_t now_ns, uint64_t reaped,
 				const struct reap_listener *listener, bool *freed);
 
 #endif

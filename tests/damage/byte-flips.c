@@ -134,7 +134,7 @@ static uint64_t read_everything(struct be_enforcer *handle)
 	int found;
 
 	EXPECT_OK(enforcer_environment(handle, &opened));
-	EXPECT_OK(ledger_begin(&ledger, opened->storage, false));
+	EXPECT_OK(ledger_begin(&ledger, opened->executor.storage, false));
 	while ((found = ledger_next(&ledger, record_key_bytes(&from), &key, &value)) == 0) {
 		for (size_t i = 0; i < key.size; i++)
 			sum = (sum ^ ((const uint8_t *)key.data)[i]) * UINT64_C(0x100000001b3);

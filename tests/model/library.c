@@ -202,7 +202,7 @@ static enum be_status reap_orphans(struct library *library, uint64_t *reaped)
 		enforcer_prepare(library->handles[0], &operation, BE_OPERATION_REAP);
 		operation.id = library->orphans[i];
 		operation.reap_as = BE_COMMIT_ORPHANED;
-		status = executor_run(environment, &operation, &result);
+		status = executor_run(&environment->executor, &operation, &result);
 		*reaped += result.status == BE_OK;
 	}
 	return status;
