@@ -1,220 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Reading LMDB's pages without LMDB; pages.h says what for. A page is copied before it is looked
- * at, so that nothing changes between a check and its use.
- */
+/* Walking the trees of an LMDB data file without LMDB; pages.h says what for. */
 #include "storage/pages.h"
 
-#include <errno.h>
+#include "storage/page.h"
+
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Pages of each tree that pages_readable() reads. */
 #define TOP_PAGES 256
 
-enum tree {
-	FREE_PAGES = 0,
-	RECORDS = 1,
-};
-
-struct page {
-	uint64_t number;
-	bool is_leaf;
-	size_t count; /* of nodes */
-	size_t upper;
-	unsigned char bytes[];
-};
-
-struct node {
-	struct be_bytes key;
-	uint64_t child; /* branch */
-	uint64_t size;  /* leaf: of the value */
-	bool is_overflow;
-	size_t offset; /* of the node in its page, */
-	size_t stored; /* what it takes there, and */
-	struct be_bytes
-		rest; /* what lies behind the key: the value, or the number of its first page */
-};
-
 struct walk {
-	int fd;
+	struct page_reader reader;
 	const struct meta_page *meta;
-	uint32_t page_size;
-	uint64_t pages;      /* that the file has */
 	bool thorough;       /* read the leaves of the records, and compare all counts */
 	unsigned char *used; /* thorough: a bit for each page */
 	uint64_t
 		freed_root; /* a page that this txn freed, to be found in its list; 0 once it was */
 	uint64_t seen;      /* pages so far: each is in use once, so that loops end */
 	struct meta_tree counts; /* of the tree being walked */
-	struct pages_fault *fault;
 };
-
-__attribute__((format(printf, 2, 3))) static void note_damage(const struct walk *walk,
-							      const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(walk->fault->text, sizeof walk->fault->text, format, arguments);
-	va_end(arguments);
-}
-
-/* Notes what is damaged, and is BE_DAMAGED; a macro as in error.h. */
-#define damaged(...) (note_damage(__VA_ARGS__), BE_DAMAGED)
-
-ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset)
-{
-	size_t used = 0;
-
-	while (used < size) {
-		ssize_t got = pread(fd, (char *)bytes + used, size - used, offset + (off_t)used);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			break;
-		used += (size_t)got;
-	}
-	return (ssize_t)used;
-}
-
-/* Reads exactly so many bytes, which are of page `number`. */
-static enum be_status read_bytes(const struct walk *walk, uint64_t number, void *bytes, size_t size,
-				 off_t offset)
-{
-	ssize_t got = pages_read(walk->fd, bytes, size, offset);
-	char meaning[64];
-
-	if (got == (ssize_t)size)
-		return BE_OK;
-	if (got >= 0)
-		return damaged(walk, "page %" PRIu64 " is cut short", number);
-	note_damage(walk, "page %" PRIu64 " cannot be read: %s", number,
-		    strerror_r(errno, meaning, sizeof meaning));
-	return BE_IO_ERROR;
-}
-
-/* ---- one page */
-
-/* The node of that number, wholly inside its page. */
-static enum be_status read_node(const struct walk *walk, const struct page *page, size_t number,
-				struct node *node)
-{
-	struct node_header header;
-	size_t space;
-	uint16_t start;
-
-	memcpy(&start, page->bytes + sizeof(struct page_header) + number * sizeof start,
-	       sizeof start);
-	if (start < page->upper || start > walk->page_size - sizeof header)
-		return damaged(walk, "page %" PRIu64 ": node %zu lies outside", page->number,
-			       number);
-	memcpy(&header, page->bytes + start, sizeof header);
-	space = walk->page_size - start - sizeof header;
-	*node = (struct node){.offset = start, .size = header.low | (uint64_t)header.high << 16};
-	node->key = (struct be_bytes){page->bytes + start + sizeof header, header.key_size};
-	node->rest.data = page->bytes + start + sizeof header + header.key_size;
-	if (page->is_leaf) {
-		if (header.flags & ~LMDB_OVERFLOW_NODE)
-			return damaged(walk, "page %" PRIu64 ": node %zu has unknown flags",
-				       page->number, number);
-		node->is_overflow = header.flags & LMDB_OVERFLOW_NODE;
-		node->rest.size = node->is_overflow ? sizeof(uint64_t) : node->size;
-	} else {
-		node->child = node->size | (uint64_t)header.flags << 32;
-	}
-	if (header.key_size > space || node->rest.size > space - header.key_size)
-		return damaged(walk, "page %" PRIu64 ": node %zu is larger than its page",
-			       page->number, number);
-	node->stored = (sizeof header + header.key_size + node->rest.size + 1) / 2 * 2;
-	return BE_OK;
-}
-
-/* The nodes fill the page from `upper` to its end. */
-static enum be_status check_layout(const struct walk *walk, const struct page *page)
-{
-	size_t stored = 0;
-	struct node node;
-
-	for (size_t i = 0; i < page->count; i++) {
-		enum be_status status = read_node(walk, page, i, &node);
-
-		if (status != BE_OK)
-			return status;
-		stored += node.stored;
-	}
-	if (stored != walk->page_size - page->upper)
-		return damaged(walk, "page %" PRIu64 ": its nodes do not fill it", page->number);
-	return BE_OK;
-}
-
-static enum be_status read_page(const struct walk *walk, uint64_t number, bool is_leaf,
-				struct page **result)
-{
-	struct page_header header;
-	struct page *page;
-	enum be_status status;
-
-	if (number < 2 || number > walk->meta->last_page)
-		return damaged(walk, "page %" PRIu64 " is named, which there cannot be", number);
-	if (number >= walk->pages)
-		return damaged(walk,
-			       "page %" PRIu64 " is in use and lies behind the end of the file",
-			       number);
-	page = malloc(sizeof *page + walk->page_size);
-	if (!page)
-		return BE_NO_MEMORY;
-	status = read_bytes(walk, number, page->bytes, walk->page_size,
-			    (off_t)(number * walk->page_size));
-	if (status != BE_OK) {
-		free(page);
-		return status;
-	}
-	memcpy(&header, page->bytes, sizeof header);
-	page->number = number;
-	page->is_leaf = is_leaf;
-	page->upper = header.upper;
-	if (header.number != number ||
-	    header.flags != (is_leaf ? LMDB_LEAF_FLAG : LMDB_BRANCH_FLAG))
-		status = damaged(walk, "page %" PRIu64 " is not what it should be", number);
-	else if (header.lower < sizeof header || header.lower > header.upper ||
-		 header.upper > walk->page_size || header.lower % sizeof(uint16_t) != 0)
-		status = damaged(walk, "page %" PRIu64 ": its bounds are impossible", number);
-	else {
-		page->count = (header.lower - sizeof header) / sizeof(uint16_t);
-		status = check_layout(walk, page);
-	}
-	if (status == BE_OK && page->count < (is_leaf ? 1 : 2))
-		status = damaged(walk, "page %" PRIu64 " has too few nodes", number);
-	if (status != BE_OK) {
-		free(page);
-		return status;
-	}
-	*result = page;
-	return BE_OK;
-}
-
-static int compare(enum tree tree, struct be_bytes a, struct be_bytes b)
-{
-	size_t common = a.size < b.size ? a.size : b.size;
-	uint64_t left = 0, right = 0;
-	int order;
-
-	if (tree == FREE_PAGES) {
-		memcpy(&left, a.data, a.size < sizeof left ? a.size : sizeof left);
-		memcpy(&right, b.data, b.size < sizeof right ? b.size : sizeof right);
-		return (left > right) - (left < right);
-	}
-	order = memcmp(a.data, b.data, common);
-	return order ? order : (a.size > b.size) - (a.size < b.size);
-}
 
 /* ---- walking */
 
@@ -224,15 +30,17 @@ static enum be_status use(struct walk *walk, uint64_t first, uint64_t count)
 	uint64_t last = walk->meta->last_page;
 
 	if (first < 2 || first > last || count > last - first + 1)
-		return damaged(walk, "page %" PRIu64 " is named, which there cannot be", first);
+		return page_damaged(&walk->reader,
+				    "page %" PRIu64 " is named, which there cannot be", first);
 	walk->seen += count;
 	if (!walk->used)
-		return walk->seen <= last ? BE_OK : damaged(walk, "pages are used twice");
+		return walk->seen <= last ? BE_OK
+					  : page_damaged(&walk->reader, "pages are used twice");
 	for (uint64_t page = first; page < first + count; page++) {
 		unsigned char bit = (unsigned char)(1 << page % 8);
 
 		if (walk->used[page / 8] & bit)
-			return damaged(walk, "page %" PRIu64 " is used twice", page);
+			return page_damaged(&walk->reader, "page %" PRIu64 " is used twice", page);
 		walk->used[page / 8] |= bit;
 	}
 	return BE_OK;
@@ -242,50 +50,36 @@ static enum be_status use(struct walk *walk, uint64_t first, uint64_t count)
  * are. */
 static enum be_status check_overflow(struct walk *walk, const struct node *node, uint64_t *first)
 {
-	uint64_t count = (sizeof(struct page_header) - 1 + node->size) / walk->page_size + 1;
-	struct page_header header;
-	uint32_t counted;
-	enum be_status status;
+	uint64_t count;
+	enum be_status status = page_chain(&walk->reader, node, first, &count);
 
-	memcpy(first, node->rest.data, sizeof *first);
-	status = use(walk, *first, count);
 	if (status != BE_OK)
 		return status;
-	if (*first + count > walk->pages)
-		return damaged(walk,
-			       "page %" PRIu64 " is in use and lies behind the end of the file",
-			       *first + count - 1);
 	walk->counts.overflow_pages += count;
-	status =
-		read_bytes(walk, *first, &header, sizeof header, (off_t)(*first * walk->page_size));
-	if (status != BE_OK)
-		return status;
-	memcpy(&counted, &header.lower, sizeof counted);
-	if (header.number != *first || header.flags != LMDB_OVERFLOW_FLAG || counted != count)
-		return damaged(walk, "page %" PRIu64 " is not what it should be", *first);
-	return BE_OK;
+	return use(walk, *first, count);
 }
 
 /* The pages that a txn freed: how many, and their numbers. `overflow` is where they are, or 0. */
 static enum be_status check_free_list(struct walk *walk, const struct node *node, uint64_t overflow)
 {
-	off_t offset = (off_t)(overflow * walk->page_size + sizeof(struct page_header));
+	off_t offset = (off_t)(overflow * walk->reader.page_size + sizeof(struct page_header));
 	uint64_t *list;
 	uint64_t txn;
 	enum be_status status = BE_OK;
 
 	if (node->key.size != sizeof(uint64_t) || node->size % sizeof *list != 0 ||
 	    node->size < sizeof *list)
-		return damaged(walk, "a list of free pages has an impossible size");
+		return page_damaged(&walk->reader, "a list of free pages has an impossible size");
 	list = malloc(node->size);
 	if (!list)
 		return BE_NO_MEMORY;
 	if (overflow == 0)
 		memcpy(list, node->rest.data, node->size);
 	else
-		status = read_bytes(walk, overflow, list, node->size, offset);
+		status = page_read_bytes(&walk->reader, overflow, list, node->size, offset);
 	if (status == BE_OK && list[0] > node->size / sizeof *list - 1)
-		status = damaged(walk, "a list of free pages is longer than its record");
+		status = page_damaged(&walk->reader,
+				      "a list of free pages is longer than its record");
 	memcpy(&txn, node->key.data, sizeof txn);
 	for (uint64_t i = 1; status == BE_OK && i <= list[0]; i++) {
 		status = use(walk, list[i], 1);
@@ -306,37 +100,13 @@ static enum be_status check_leaf(struct walk *walk, enum tree tree, const struct
 	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
 		uint64_t overflow = 0;
 
-		status = read_node(walk, page, i, &node);
+		status = page_node(&walk->reader, page, i, &node);
 		if (status == BE_OK && node.is_overflow)
 			status = check_overflow(walk, &node, &overflow);
 		if (status == BE_OK && tree == FREE_PAGES && walk->thorough)
 			status = check_free_list(walk, &node, overflow);
 	}
 	return status;
-}
-
-/* Do the keys of a page ascend, between `low`, which may be the first, and `high`? Data that is
- * NULL is no bound. The first key of a branch page is not used. */
-static enum be_status check_keys(const struct walk *walk, enum tree tree, const struct page *page,
-				 struct be_bytes low, struct be_bytes high)
-{
-	struct be_bytes last = low;
-
-	for (size_t i = page->is_leaf ? 0 : 1; i < page->count; i++) {
-		struct node node;
-		enum be_status status = read_node(walk, page, i, &node);
-		int order;
-
-		if (status != BE_OK)
-			return status;
-		order = last.data ? compare(tree, last, node.key) : -1;
-		if (node.key.size == 0 || order > 0 || (order == 0 && i > 0) ||
-		    (high.data && compare(tree, node.key, high) >= 0))
-			return damaged(walk, "page %" PRIu64 ": its keys are out of order",
-				       page->number);
-		last = node.key;
-	}
-	return BE_OK;
 }
 
 /* Checks page `number` and all below it; `levels` is 1 at a leaf. */
@@ -349,15 +119,15 @@ static enum be_status walk_page(struct walk *walk, enum tree tree, uint64_t numb
 	if (status != BE_OK)
 		return status;
 	if (levels == 1 && tree == RECORDS && !walk->thorough)
-		return number < walk->pages
+		return number < walk->reader.pages
 			       ? BE_OK
-			       : damaged(walk,
-					 "page %" PRIu64
-					 " is in use and lies behind the end of the file",
-					 number);
-	status = read_page(walk, number, levels == 1, &page);
+			       : page_damaged(&walk->reader,
+					      "page %" PRIu64
+					      " is in use and lies behind the end of the file",
+					      number);
+	status = page_read(&walk->reader, number, levels == 1, &page);
 	if (status == BE_OK)
-		status = check_keys(walk, tree, page, low, high);
+		status = page_check_keys(&walk->reader, tree, page, low, high);
 	if (status == BE_OK && levels == 1)
 		status = check_leaf(walk, tree, page);
 	if (levels > 1)
@@ -365,9 +135,9 @@ static enum be_status walk_page(struct walk *walk, enum tree tree, uint64_t numb
 	for (size_t i = 0; levels > 1 && status == BE_OK && i < page->count; i++) {
 		struct node node, next;
 
-		status = read_node(walk, page, i, &node);
+		status = page_node(&walk->reader, page, i, &node);
 		if (status == BE_OK && i + 1 < page->count)
-			status = read_node(walk, page, i + 1, &next);
+			status = page_node(&walk->reader, page, i + 1, &next);
 		if (status == BE_OK)
 			status = walk_page(walk, tree, node.child, levels - 1,
 					   i > 0 ? node.key : low,
@@ -391,13 +161,14 @@ static enum be_status walk_tree(struct walk *walk, enum tree tree)
 	if (walk->counts.branch_pages != stored->branch_pages ||
 	    walk->counts.leaf_pages != stored->leaf_pages ||
 	    walk->counts.overflow_pages != stored->overflow_pages)
-		return damaged(walk, "the tree of %s has another number of pages than is noted",
-			       tree == RECORDS ? "records" : "free pages");
+		return page_damaged(&walk->reader,
+				    "the tree of %s has another number of pages than is noted",
+				    tree == RECORDS ? "records" : "free pages");
 	if (walk->counts.entries != stored->entries)
-		return damaged(walk, "there are %" PRIu64 " %s, and %" PRIu64 " are noted",
-			       walk->counts.entries,
-			       tree == RECORDS ? "records" : "lists of free pages",
-			       stored->entries);
+		return page_damaged(
+			&walk->reader, "there are %" PRIu64 " %s, and %" PRIu64 " are noted",
+			walk->counts.entries, tree == RECORDS ? "records" : "lists of free pages",
+			stored->entries);
 	return BE_OK;
 }
 
@@ -406,12 +177,13 @@ static struct walk begin_walk(int fd, const struct meta_page *meta, uint64_t pag
 {
 	fault->text[0] = '\0';
 	return (struct walk){
-		.fd = fd,
+		.reader = {.fd = fd,
+			   .page_size = meta->trees[FREE_PAGES].pad,
+			   .last_page = meta->last_page,
+			   .pages = pages,
+			   .fault = fault},
 		.meta = meta,
-		.page_size = meta->trees[FREE_PAGES].pad,
-		.pages = pages,
 		.seen = 1, /* the two meta pages, less one, so that it can be compared with the last one */
-		.fault = fault,
 	};
 }
 
@@ -440,13 +212,13 @@ static enum be_status read_top(const struct walk *walk, enum tree tree)
 	for (size_t i = 0; i < count; i++) {
 		bool is_leaf = levels[i] == 1;
 		struct page *page = NULL;
-		enum be_status status = read_page(walk, numbers[i], is_leaf, &page);
+		enum be_status status = page_read(&walk->reader, numbers[i], is_leaf, &page);
 		struct node node;
 
 		if (status == BE_IO_ERROR || status == BE_NO_MEMORY)
 			return status;
 		for (size_t at = 0; page && !is_leaf && at < page->count && count < TOP_PAGES; at++)
-			if (read_node(walk, page, at, &node) == BE_OK) {
+			if (page_node(&walk->reader, page, at, &node) == BE_OK) {
 				numbers[count] = node.child;
 				levels[count++] = (uint16_t)(levels[i] - 1);
 			}
@@ -477,9 +249,10 @@ enum be_status pages_check(int fd, const struct meta_page *meta, const struct me
 		walk.freed_root = before->trees[RECORDS].root;
 	/* Pages that the file does not have are free ones, and the lists of those are in the
 	 * file. */
-	if (meta->last_page / (walk.page_size / sizeof(uint64_t)) >= pages)
-		return damaged(&walk, "page %" PRIu64 " is noted as the last, which it cannot be",
-			       meta->last_page);
+	if (meta->last_page / (walk.reader.page_size / sizeof(uint64_t)) >= pages)
+		return page_damaged(&walk.reader,
+				    "page %" PRIu64 " is noted as the last, which it cannot be",
+				    meta->last_page);
 	walk.used = calloc(meta->last_page / 8 + 1, 1);
 	if (!walk.used)
 		return BE_NO_MEMORY;
@@ -487,10 +260,11 @@ enum be_status pages_check(int fd, const struct meta_page *meta, const struct me
 	if (status == BE_OK)
 		status = walk_tree(&walk, RECORDS);
 	if (status == BE_OK && walk.seen != meta->last_page)
-		status = damaged(&walk, "%" PRIu64 " pages are neither in use nor free",
-				 meta->last_page - walk.seen);
+		status = page_damaged(&walk.reader, "%" PRIu64 " pages are neither in use nor free",
+				      meta->last_page - walk.seen);
 	if (status == BE_OK && walk.freed_root != 0)
-		status = damaged(&walk, "a meta page is older, or newer, than its txn's number");
+		status = page_damaged(&walk.reader,
+				      "a meta page is older, or newer, than its txn's number");
 	free(walk.used);
 	return status;
 }
