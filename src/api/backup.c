@@ -13,6 +13,7 @@
 #include "api/enforcer.h"
 #include "base/error.h"
 #include "records/ledger.h"
+#include "storage/backend.h"
 #include "storage/lmdb.h"
 #include "storage/preflight.h"
 
@@ -168,7 +169,8 @@ static void part_close(struct part *part)
 }
 
 /* LMDB ends the copy when a signal interrupts its writing, as it may on network file systems. */
-static enum be_status copy_out(struct lmdb_storage *lmdb, const struct part *part, const char *path)
+static enum be_status copy_out(const struct be_storage *storage, const struct part *part,
+			       const char *path)
 {
 	bool interrupted = true;
 	enum be_status status = BE_OK;
@@ -176,7 +178,7 @@ static enum be_status copy_out(struct lmdb_storage *lmdb, const struct part *par
 	for (int i = 0; interrupted && i < INTERRUPTIONS_MAX; i++) {
 		if (ftruncate(part->fd, 0) < 0 || lseek(part->fd, 0, SEEK_SET) < 0)
 			return failed(path);
-		status = lmdb_storage_copy(lmdb, part->fd, &interrupted);
+		status = backend_of(storage)->copy(storage->self, part->fd, &interrupted);
 	}
 	if (status == BE_OK && flush(part->fd) < 0)
 		status = failed(path);
@@ -185,11 +187,12 @@ static enum be_status copy_out(struct lmdb_storage *lmdb, const struct part *par
 
 static enum be_status backup(struct environment *environment, const char *path)
 {
+	const struct be_storage *storage = environment->executor.storage;
 	struct part *part;
 	struct stat about;
 	enum be_status status;
 
-	if (!environment->lmdb)
+	if (!backend_of(storage)->copy)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "only an environment in a directory can be backed up");
 	if (lstat(path, &about) == 0) {
@@ -203,7 +206,7 @@ static enum be_status backup(struct environment *environment, const char *path)
 	part->is_named = false;
 	status = part_make(part, path);
 	if (status == BE_OK)
-		status = copy_out(environment->lmdb, part, path);
+		status = copy_out(storage, part, path);
 	if (status == BE_OK)
 		status = part_publish(part, path);
 	part_close(part);

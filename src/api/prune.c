@@ -29,7 +29,7 @@
 #include "executor/group.h"
 #include "records/ledger.h"
 #include "rules/amount.h"
-#include "storage/lmdb.h"
+#include "storage/backend.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -452,11 +452,13 @@ static void adjust_step(struct pruner *pruner)
 /* Can a smaller step do what this one could not? What dead readers kept is free afterwards, too. */
 static bool may_fit(struct pruner *pruner, enum be_status status)
 {
+	const struct be_storage *storage = pruner->environment->executor.storage;
+
 	if ((status != BE_DISK_FULL && status != BE_MAP_FULL) || pruner->step == 1)
 		return false;
 	pruner->step = pruner->step / 4 + (pruner->step < 4);
-	if (pruner->environment->lmdb)
-		(void)lmdb_storage_clear_readers(pruner->environment->lmdb, NULL);
+	if (backend_of(storage)->clear_readers)
+		(void)backend_of(storage)->clear_readers(storage->self, NULL);
 	error_clear();
 	return true;
 }

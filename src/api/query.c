@@ -10,7 +10,7 @@
 #include "records/ledger.h"
 #include "rules/rules.h"
 #include "sharing/counts.h"
-#include "storage/lmdb.h"
+#include "storage/backend.h"
 
 #include <stdlib.h>
 
@@ -209,9 +209,9 @@ static bool show_transaction(struct listing *listing, union row *row)
 
 static enum be_status read_page(struct listing *listing, size_t *count, bool *more)
 {
+	const struct be_storage *storage = listing->environment->executor.storage;
 	struct ledger ledger;
-	enum be_status status =
-		ledger_begin(&ledger, listing->environment->executor.storage, false);
+	enum be_status status = ledger_begin(&ledger, storage, false);
 	size_t wanted = PAGE;
 	int found = 0;
 
@@ -228,8 +228,8 @@ static enum be_status read_page(struct listing *listing, size_t *count, bool *mo
 		if (found == 0 && matches)
 			(*count)++;
 	}
-	if (listing->looked >= LET_GO && listing->environment->lmdb)
-		lmdb_storage_let_go(ledger.txn);
+	if (listing->looked >= LET_GO && backend_of(storage)->let_go)
+		backend_of(storage)->let_go(ledger.txn);
 	ledger_abort(&ledger);
 	*more = found == 0;
 	return found < 0 ? (enum be_status)found : BE_OK;

@@ -9,7 +9,7 @@
 #include "records/ledger.h"
 #include "sharing/boot.h"
 #include "sharing/counts.h"
-#include "storage/lmdb.h"
+#include "storage/backend.h"
 
 #include <pthread.h>
 
@@ -73,10 +73,12 @@ static enum be_status read_header(struct environment *environment, struct be_sta
 	return BE_OK;
 }
 
-static enum be_status measure(struct lmdb_storage *storage, struct be_statistics *stats)
+static enum be_status measure(const struct be_storage *storage, struct be_statistics *stats)
 {
-	struct lmdb_figures figures;
-	enum be_status status = lmdb_storage_measure(storage, &figures);
+	const struct backend *backend = backend_of(storage);
+	struct backend_figures figures = {0};
+	enum be_status status =
+		backend->measure ? backend->measure(storage->self, &figures) : BE_OK;
 
 	if (status != BE_OK)
 		return status;
@@ -113,10 +115,10 @@ static enum be_status fill(struct be_enforcer *handle, struct be_statistics *sta
 
 	if (status == BE_OK)
 		status = read_header(environment, stats);
-	if (status == BE_OK && environment->lmdb)
+	if (status == BE_OK && environment->directory)
 		status = read_durability(environment->directory, stats);
-	if (status == BE_OK && environment->lmdb)
-		status = measure(environment->lmdb, stats);
+	if (status == BE_OK)
+		status = measure(environment->executor.storage, stats);
 	if (status != BE_OK)
 		return status;
 	owners = environment_owners(environment);

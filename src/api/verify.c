@@ -23,7 +23,7 @@
 #include "base/error.h"
 #include "records/ledger.h"
 #include "rules/amount.h"
-#include "storage/lmdb.h"
+#include "storage/backend.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -575,18 +575,19 @@ static void compare_digest(struct verifier *verifier)
 }
 
 /* LMDB would stumble over a damaged page, so that nothing is read through it then. */
-static enum be_status check_pages(struct verifier *verifier, struct lmdb_storage *lmdb)
+static enum be_status check_pages(struct verifier *verifier)
 {
-	enum be_status status = lmdb_storage_check(lmdb);
+	const struct backend *backend = backend_of(verifier->storage);
+	enum be_status status = backend->check ? backend->check(verifier->storage->self) : BE_OK;
 
 	if (status == BE_DAMAGED)
 		report(verifier, "%s", be_last_error());
 	return status;
 }
 
-static enum be_status verify(struct verifier *verifier, struct lmdb_storage *lmdb)
+static enum be_status verify(struct verifier *verifier)
 {
-	enum be_status status = lmdb ? check_pages(verifier, lmdb) : BE_OK;
+	enum be_status status = check_pages(verifier);
 
 	if (status == BE_OK)
 		status = before_last_txn(verifier);
@@ -626,7 +627,7 @@ enum be_status be_verify(struct be_enforcer *handle,
 		return error_default(status);
 	verifier.storage = environment->executor.storage;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = verify(&verifier, environment->lmdb);
+	status = verify(&verifier);
 	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)
 		sized_write(verification, &verifier.found);
 	free(verifier.start.rows);

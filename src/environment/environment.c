@@ -23,7 +23,7 @@
 #include "environment/opening.h"
 #include "executor/group.h"
 #include "sharing/counts.h"
-#include "storage/lmdb.h"
+#include "storage/backend.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,8 +91,9 @@ static void release_inherited(struct environment *environment)
 	if (environment->executor.group)
 		group_close(environment->executor.group);
 	counts_close(environment->counts);
-	if (environment->lmdb)
-		lmdb_storage_abandon(environment->lmdb);
+	if (environment->executor.storage)
+		backend_of(environment->executor.storage)
+			->abandon(environment->executor.storage->self);
 	shared_directory_close(environment->directory);
 	environment->directory = NULL;
 	unlink_environment(environment);

@@ -16,13 +16,11 @@
 #include <stdatomic.h>
 
 struct counts;
-struct lmdb_storage;
 
 struct environment {
 	struct executor executor;           /* its owners, of a reader: see environment_owners() */
 	struct shared_directory *directory; /* NULL: the storage is the caller's */
-	struct lmdb_storage *lmdb;          /* NULL likewise */
-	struct counts *counts;              /* NULL with lmdb, and when its file cannot be used */
+	struct counts *counts;              /* NULL likewise, and when its file cannot be used */
 	enum be_durability durability;
 	mode_t mode;
 	uint64_t map_size;

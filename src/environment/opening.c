@@ -36,6 +36,7 @@
 #include "records/ledger.h"
 #include "sharing/boot.h"
 #include "sharing/counts.h"
+#include "storage/backend.h"
 #include "storage/lmdb.h"
 
 #include <sys/stat.h>
@@ -50,6 +51,7 @@ struct opening {
 	const struct environment_settings *settings;
 	struct environment *environment;
 	enum role role;
+	struct lmdb_storage *lmdb; /* from step 4 on */
 	bool may_create;
 	bool keeps;     /* the registration stays on the way back */
 	bool is_marked; /* be-boot says that something is not flushed */
@@ -194,15 +196,18 @@ static enum be_status open_storage(struct opening *opening)
 		status = lmdb_storage_open(&lmdb, &opened);
 	if (status != BE_OK)
 		return status;
-	environment->lmdb = opened;
+	opening->lmdb = opened;
 	environment->executor.storage = lmdb_storage_interface(opened);
 	return BE_OK;
 }
 
 static void close_storage(struct opening *opening)
 {
-	lmdb_storage_close(opening->environment->lmdb);
-	opening->environment->lmdb = NULL;
+	const struct be_storage *storage = opening->environment->executor.storage;
+
+	/* An environment that closed before, and kept its registration, has none. */
+	if (storage)
+		backend_of(storage)->close(storage->self);
 	opening->environment->executor.storage = NULL;
 }
 
@@ -255,10 +260,10 @@ static enum be_status settle_durability(const struct opening *opening)
 	if (opening->settings->durability == BE_DURABILITY_PROCESS) {
 		if (!opening->is_marked)
 			status = boot_mark(environment->directory, opening->settings->mode);
-		return status == BE_OK ? lmdb_storage_stop_flushing(environment->lmdb) : status;
+		return status == BE_OK ? lmdb_storage_stop_flushing(opening->lmdb) : status;
 	}
 	if (opening->is_marked)
-		status = lmdb_storage_flush(environment->lmdb);
+		status = lmdb_storage_flush(opening->lmdb);
 	return status == BE_OK && opening->is_marked ? boot_unmark(environment->directory) : status;
 }
 
@@ -268,7 +273,7 @@ static enum be_status settle(struct opening *opening)
 	enum be_status status;
 	struct stat data;
 
-	status = lmdb_storage_stat(environment->lmdb, &data);
+	status = lmdb_storage_stat(opening->lmdb, &data);
 	if (status == BE_OK && !is_expected(opening->settings, &data))
 		status = another_place(environment);
 	environment->data_device = data.st_dev;

@@ -7,7 +7,7 @@
 #include "records/ledger.h"
 
 #include "base/error.h"
-#include "storage/lmdb.h"
+#include "storage/backend.h"
 
 #include <string.h>
 
@@ -109,6 +109,14 @@ enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *stor
 	return storage_done(storage->ops->begin(storage->self, write, &ledger->txn));
 }
 
+/* 0 when the storage has no numbers. */
+static uint64_t txn_number(const struct ledger *ledger)
+{
+	const struct backend *backend = backend_of(ledger->storage);
+
+	return backend->txn_number ? backend->txn_number(ledger->txn) : 0;
+}
+
 enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 {
 	struct record_value value;
@@ -125,7 +133,7 @@ enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 		if (batch != 0)
 			ledger->header.batch = batch;
 		ledger->header.digest += ledger->digest;
-		ledger->header.txn = lmdb_storage_txn_number(ledger->storage, ledger->txn);
+		ledger->header.txn = txn_number(ledger);
 		record_key_header(&key);
 		record_encode_header(&value, &ledger->header);
 		status = write(ledger, &key, &value);

@@ -56,6 +56,7 @@
 #include "base/descriptor.h"
 #include "base/error.h"
 #include "base/shared_file.h"
+#include "storage/backend.h"
 #include "storage/preflight.h"
 
 #include <errno.h>
@@ -890,16 +891,7 @@ static int lmdb_next(void *self, void *txn, struct be_bytes from, struct be_byte
 	return 0;
 }
 
-static const struct be_storage_ops operations = {
-	.size = sizeof operations,
-	.begin = lmdb_begin,
-	.commit = lmdb_commit,
-	.abort = lmdb_abort,
-	.get = lmdb_get,
-	.put = lmdb_put,
-	.del = lmdb_del,
-	.next = lmdb_next,
-};
+static const struct backend operations; /* see the end */
 
 /* ----------------------------------------------------------------- opening */
 
@@ -1363,7 +1355,7 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	pthread_mutex_init(&storage->gate, NULL);
 	storage->data.fd = -1;
 	storage->lock = -1;
-	storage->interface = (struct be_storage){.ops = &operations, .self = storage};
+	storage->interface = (struct be_storage){.ops = &operations.every, .self = storage};
 	storage->read_only = settings->read_only;
 	memcpy(storage->path, settings->directory->path, path_size);
 	return storage;
@@ -1513,9 +1505,9 @@ struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage)
 	return &storage->interface;
 }
 
-uint64_t lmdb_storage_txn_number(const struct be_storage *storage, const void *txn)
+static uint64_t lmdb_txn_number(const void *txn)
 {
-	return storage->ops == &operations ? mdb_txn_id(((const struct lmdb_txn *)txn)->txn) : 0;
+	return mdb_txn_id(((const struct lmdb_txn *)txn)->txn);
 }
 
 enum be_status lmdb_storage_stat(struct lmdb_storage *storage, struct stat *about)
@@ -1550,15 +1542,24 @@ void lmdb_storage_close(struct lmdb_storage *storage)
 	discard(storage);
 }
 
-void lmdb_storage_abandon(struct lmdb_storage *storage)
+static void lmdb_close(void *self)
 {
+	lmdb_storage_close(self);
+}
+
+/* Frees nothing: closing LMDB's descriptors would disturb the parent's locks. */
+static void lmdb_abandon(void *self)
+{
+	struct lmdb_storage *storage = self;
+
 	storage->next_abandoned = atomic_load(&abandoned);
 	while (!atomic_compare_exchange_weak(&abandoned, &storage->next_abandoned, storage))
 		;
 }
 
-enum be_status lmdb_storage_clear_readers(struct lmdb_storage *storage, int *freed)
+static enum be_status lmdb_clear_readers(void *self, int *freed)
 {
+	struct lmdb_storage *storage = self;
 	int count = 0;
 	int rc = mdb_reader_check(storage->env, &count);
 
@@ -1580,8 +1581,9 @@ static int copy(struct lmdb_storage *storage, int fd)
 	return rc;
 }
 
-enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *interrupted)
+static enum be_status lmdb_copy(void *self, int fd, bool *interrupted)
 {
+	struct lmdb_storage *storage = self;
 	int64_t until_ns = monotonic_ns() + SLOT_PATIENCE_NS;
 	void *txn;
 	int rc;
@@ -1611,7 +1613,7 @@ enum be_status lmdb_storage_copy(struct lmdb_storage *storage, int fd, bool *int
 
 /* Both ends are within the map, which is one mapping, and stays where it is as long as the txn is open.
  * This process never writes through it, so between them nothing can be lost. */
-void lmdb_storage_let_go(void *txn)
+static void lmdb_let_go(void *txn)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	struct lmdb_txn *inside = txn;
@@ -1642,7 +1644,8 @@ static int count_free_pages(MDB_txn *txn, uint64_t *count)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int measure_pages(struct lmdb_storage *storage, MDB_txn *txn, struct lmdb_figures *figures)
+static int measure_pages(struct lmdb_storage *storage, MDB_txn *txn,
+			 struct backend_figures *figures)
 {
 	MDB_stat about;
 	struct stat file;
@@ -1663,8 +1666,9 @@ static int measure_pages(struct lmdb_storage *storage, MDB_txn *txn, struct lmdb
 	return 0;
 }
 
-enum be_status lmdb_storage_measure(struct lmdb_storage *storage, struct lmdb_figures *figures)
+static enum be_status lmdb_measure(void *self, struct backend_figures *figures)
 {
+	struct lmdb_storage *storage = self;
 	struct reader_list list = {0};
 	MDB_envinfo information;
 	int stale = 0;
@@ -1698,8 +1702,9 @@ enum be_status lmdb_storage_measure(struct lmdb_storage *storage, struct lmdb_fi
 	return BE_OK;
 }
 
-enum be_status lmdb_storage_check(struct lmdb_storage *storage)
+static enum be_status lmdb_check(void *self)
 {
+	struct lmdb_storage *storage = self;
 	char data[PATH_MAX];
 	enum be_status status = name_file(storage->path, DATA_FILE, data);
 	struct lmdb_txn *reader;
@@ -1732,3 +1737,26 @@ enum be_status lmdb_storage_check(struct lmdb_storage *storage)
 	}
 	return status;
 }
+
+static const struct backend operations = {
+	.every =
+		{
+			.size = sizeof(struct be_storage_ops),
+			.reserved = BACKEND_MARK,
+			.begin = lmdb_begin,
+			.commit = lmdb_commit,
+			.abort = lmdb_abort,
+			.get = lmdb_get,
+			.put = lmdb_put,
+			.del = lmdb_del,
+			.next = lmdb_next,
+		},
+	.txn_number = lmdb_txn_number,
+	.check = lmdb_check,
+	.copy = lmdb_copy,
+	.measure = lmdb_measure,
+	.clear_readers = lmdb_clear_readers,
+	.let_go = lmdb_let_go,
+	.close = lmdb_close,
+	.abandon = lmdb_abandon,
+};

@@ -4,6 +4,7 @@
  * maps, readers that died, many threads, fork. Children report by exit status, and by a pipe when
  * they are ready.
  */
+#include "storage/backend.h"
 #include "storage/lmdb.h"
 #include "support.h"
 
@@ -59,6 +60,11 @@ static struct lmdb_storage *open_storage(void)
 
 	cr_assert_eq(lmdb_storage_open(&usual, &storage), BE_OK, "%s", be_last_error());
 	return storage;
+}
+
+static const struct backend *backend(struct lmdb_storage *storage)
+{
+	return backend_of(lmdb_storage_interface(storage));
 }
 
 static struct be_bytes text(const char *string)
@@ -614,13 +620,13 @@ Test(lmdb, slots_of_dead_readers_are_freed_on_request)
 	struct lmdb_storage *storage = open_storage();
 	int freed = -1;
 
-	cr_assert_eq(lmdb_storage_clear_readers(storage, &freed), BE_OK);
+	cr_assert_eq(backend(storage)->clear_readers(storage, &freed), BE_OK);
 	cr_assert_eq(freed, 0);
 	leave_dead_reader();
-	cr_assert_eq(lmdb_storage_clear_readers(storage, &freed), BE_OK);
+	cr_assert_eq(backend(storage)->clear_readers(storage, &freed), BE_OK);
 	cr_assert_geq(freed, 1);
-	cr_assert_eq(lmdb_storage_clear_readers(storage, NULL), BE_OK);
-	cr_assert_eq(lmdb_storage_clear_readers(storage, &freed), BE_OK);
+	cr_assert_eq(backend(storage)->clear_readers(storage, NULL), BE_OK);
+	cr_assert_eq(backend(storage)->clear_readers(storage, &freed), BE_OK);
 	cr_assert_eq(freed, 0);
 	lmdb_storage_close(storage);
 }
@@ -743,11 +749,11 @@ static int open_and_end(int index, void *context)
 Test(lmdb, slots_of_those_who_ended_outside_a_txn_stay_few)
 {
 	struct lmdb_storage *storage = open_storage();
-	struct lmdb_figures figures;
+	struct backend_figures figures;
 
 	for (int i = 0; i < 200; i++)
 		cr_assert_eq(child_wait(child_start(open_and_end, 0, NULL)), 0);
-	cr_assert_eq(lmdb_storage_measure(storage, &figures), BE_OK);
+	cr_assert_eq(backend(storage)->measure(storage, &figures), BE_OK);
 	printf("%d slots of 200 were left\n", (int)figures.stale_readers);
 	cr_assert_lt(figures.stale_readers, 64);
 	lmdb_storage_close(storage);
@@ -863,7 +869,7 @@ static int use_in_child(int index, void *context)
 	struct lmdb_storage *own;
 	char value[16];
 
-	lmdb_storage_abandon(context);
+	backend(context)->abandon(context);
 	if (lmdb_storage_open(&usual, &own) != BE_OK)
 		return 1;
 	for (int i = 0; i < 100; i++) {
@@ -909,7 +915,7 @@ static int read_after_abandoning(int index, void *context)
 	(void)index;
 	if (lmdb_storage_open(&usual, &own) != BE_OK || begin(own, false, &txn) != 0)
 		return 1;
-	lmdb_storage_abandon(both->inherited);
+	backend(both->inherited)->abandon(both->inherited);
 	if (write(both->ends[1], "r", 1) != 1 || read(both->ends[2], &done, 1) != 1)
 		return 2;
 	end(own, txn);
@@ -931,7 +937,7 @@ Test(lmdb, a_childs_own_locks_survive_abandoning)
 	cr_assert_eq(pipe(both.ends + 2), 0);
 	child = child_start(read_after_abandoning, 0, &both);
 	cr_assert_eq(read(both.ends[0], &ready, 1), 1);
-	cr_assert_eq(lmdb_storage_clear_readers(both.inherited, &freed), BE_OK);
+	cr_assert_eq(backend(both.inherited)->clear_readers(both.inherited, &freed), BE_OK);
 	cr_assert_eq(freed, 0, "the child counts as dead");
 	cr_assert_eq(write(both.ends[3], "d", 1), 1);
 	cr_assert_eq(child_wait(child), 0);
