@@ -6,6 +6,8 @@
  */
 #include "records/record.h"
 
+#include "storage/newest.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -538,6 +540,12 @@ bool record_read_header(struct be_bytes key, struct be_bytes value, uint64_t *tx
 	*digest = header.digest;
 	return true;
 }
+
+const struct vouching record_vouching = {
+	.digest = record_digest,
+	.is_header = record_is_header,
+	.read_header = record_read_header,
+};
 
 enum be_status record_decode_envelope(struct be_bytes value, struct envelope *envelope)
 {
