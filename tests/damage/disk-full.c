@@ -3,11 +3,13 @@
  * A disk of a few MiB that fills up. The call that meets it says BE_DISK_FULL and changes nothing,
  * reading goes on, and once there is space the same call works, in this process and in others, with
  * exact balances. An environment that cannot be made for lack of space says so too, wherever the
- * space ends, and is made later.
+ * space ends, and is made later. So does one whose files have holes, as some programs copy them: a
+ * mapped hole that finds no space would kill the process.
  */
 #include "support.h"
 #include "tmpfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -237,6 +239,92 @@ static void test_making(void)
 	       refused);
 }
 
+/* Gives back what lies under a file's blocks of zeros. Returns how many blocks those were. */
+static unsigned punch_file(int directory, const char *name)
+{
+	static const char zeros[4096];
+	int fd = openat(directory, name, O_RDWR | O_CLOEXEC);
+	char block[sizeof zeros];
+	unsigned count = 0;
+
+	EXPECT(fd >= 0);
+	for (off_t at = 0; pread(fd, block, sizeof block, at) == (ssize_t)sizeof block;
+	     at += (off_t)sizeof block) {
+		if (memcmp(block, zeros, sizeof block) != 0)
+			continue;
+		EXPECT(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
+				 (off_t)sizeof block) == 0);
+		count++;
+	}
+	close(fd);
+	return count;
+}
+
+/* As a copy is that leaves holes where there are zeros. */
+static unsigned punch_environment(void)
+{
+	DIR *directory = opendir(environment);
+	struct dirent *entry;
+	unsigned count = 0;
+
+	EXPECT(directory);
+	while ((entry = readdir(directory)))
+		if (*entry->d_name != '.')
+			count += punch_file(dirfd(directory), entry->d_name);
+	closedir(directory);
+	return count;
+}
+
+static int make(int unused, void *context)
+{
+	struct be_enforcer *handle = test_open(environment, BE_DURABILITY_FULL);
+
+	(void)unused;
+	(void)context;
+	EXPECT_OK(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	EXPECT_OK(be_record(handle, "llm", 5, "before", NULL));
+	be_close(handle);
+	return 0;
+}
+
+static int find_as_it_was(int unused, void *context)
+{
+	struct be_enforcer *handle = test_open(environment, BE_DURABILITY_FULL);
+
+	(void)unused;
+	(void)context;
+	EXPECT_BALANCE(handle, "llm", 5, 0);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+	return 0;
+}
+
+/* Whatever space is left for the holes, none to enough. */
+static void test_holes(void)
+{
+	unsigned refused = 0, opened = 0, holes = 0;
+
+	for (size_t bytes = 0; opened < 3; bytes += (size_t)4 * STEP) {
+		int status;
+
+		EXPECT_EQUAL(child_wait(child_start(make, 0, NULL)), 0);
+		holes = punch_environment();
+		EXPECT(holes > 0);
+		leave_free(bytes);
+		status = child_wait(child_start(open_and_work, 0, NULL));
+		if (status != 0)
+			EXPECT_EQUAL(status, 10);
+		refused += status == 10;
+		opened += status == 0;
+		free_all();
+		EXPECT_EQUAL(child_wait(child_start(find_as_it_was, 0, NULL)), 0);
+		test_remove(environment);
+	}
+	EXPECT(refused > 0);
+	printf("%u holes were refused with %u amounts of space, and filled once there was more\n",
+	       holes, refused);
+}
+
 int main(void)
 {
 	test_begin(60);
@@ -251,5 +339,6 @@ int main(void)
 	test_pruning(BE_DURABILITY_FULL);
 	test_pruning(BE_DURABILITY_PROCESS);
 	test_making();
+	test_holes();
 	return 0;
 }
