@@ -318,6 +318,41 @@ static void check_sizes(void)
 	AWAIT("q quit\n");
 }
 
+/* Is killed while it holds half of a unit below llm. */
+static int die_holding(int index, void *context)
+{
+	int64_t now_ns = INSPECTED_NS;
+	struct be_enforcer *task = inspected_open("task", &now_ns, NULL);
+	uint64_t id;
+
+	(void)index;
+	(void)context;
+	EXPECT_OK(be_commit(task, "\u65e5\u672c\u8a9e", BE_UNIT / 2, "dies", &id));
+	raise(SIGKILL);
+	return 0;
+}
+
+/* What waits to be reaped is told apart from what is in use, below an envelope, too, until it is
+ * reaped. */
+static void check_held(struct be_enforcer *handle, int64_t *now_ns)
+{
+	struct be_commit_options brief = BE_COMMIT_OPTIONS_INIT;
+	uint64_t id, reaped;
+
+	keys("Home");
+	AWAIT("  committed 5  available ");
+	EXPECT_EQUAL(child_wait(child_start(die_holding, 0, NULL)), 128 + SIGKILL);
+	AWAIT("  committed 5.5 (0.5 orphaned)  available ");
+	/* By the test's clock; by the program's it ended long ago. */
+	brief.ttl_ms = 1000;
+	EXPECT_OK(be_commit_with(handle, "llm", BE_UNIT / 4, "expires", &brief, &id, NULL));
+	AWAIT("  committed 5.75 (0.25 expired, 0.5 orphaned)  ");
+	*now_ns += 2 * SECOND_NS;
+	EXPECT_OK(be_reap(handle, &reaped));
+	EXPECT_EQUAL(reaped, 2);
+	AWAIT("  committed 5  available ");
+}
+
 static void check_without_terminal(void)
 {
 	char *table = inspect_text(environment, NULL),
@@ -348,6 +383,7 @@ int main(int argc, char **argv)
 	check_changes(handle);
 	check_opened(handle);
 	check_sizes();
+	check_held(handle, &now_ns);
 	keys("q");
 	end_session("status 0");
 	watch("--namespace task --sort -limit");
