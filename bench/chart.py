@@ -22,7 +22,8 @@ def text(x, y, words, size=12, anchor="start", weight="normal", colour="#222"):
 
 
 def line(x1, y1, x2, y2, colour="#ddd", width=1.0):
-    return f"<line x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}' stroke='{colour}' stroke-width='{width}'/>"
+    return (f"<line x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}' "
+            f"stroke='{colour}' stroke-width='{width}'/>")
 
 
 def panel(title, unit, axis, xs, series, left, top):
@@ -44,9 +45,11 @@ def panel(title, unit, axis, xs, series, left, top):
     parts = [text(left + 14, top + 22, title, 15, weight="600")]
     for power in range(low, high + 1):
         parts.append(line(x0, y_of(10 ** power), x1, y_of(10 ** power), "#ccc"))
-        parts.append(text(x0 - 8, y_of(10 ** power) + 4, short(10 ** power), anchor="end", colour="#555"))
+        parts.append(
+            text(x0 - 8, y_of(10 ** power) + 4, short(10 ** power), anchor="end", colour="#555"))
         for step in range(2, 10) if power < high else ():
-            parts.append(line(x0, y_of(step * 10 ** power), x1, y_of(step * 10 ** power), "#f0f0f0"))
+            parts.append(
+                line(x0, y_of(step * 10 ** power), x1, y_of(step * 10 ** power), "#f0f0f0"))
     for x in xs:
         parts.append(text(x_of(x), y0 + 18, short(x), anchor="middle", colour="#555"))
     parts.append(text((x0 + x1) / 2, y0 + 36, axis, anchor="middle", colour="#555"))
@@ -72,7 +75,8 @@ def panel(title, unit, axis, xs, series, left, top):
             entry[0] -= below - (y0 + 8)
     for y, (end_x, end_y), label, colour, first in last:
         parts.append(line(end_x + 5, end_y, end_x + 16, y, colour, 0.8))
-        parts.append(text(end_x + 20, y + 4, label, 12, weight="600" if first else "normal", colour=colour))
+        parts.append(
+            text(end_x + 20, y + 4, label, 12, weight="600" if first else "normal", colour=colour))
     return parts
 
 

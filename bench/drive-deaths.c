@@ -194,7 +194,8 @@ static pid_t start_holder(const struct bench *bench, const char *name,
 	return child;
 }
 
-/* The first commit after the death of the one who held the budget, and the next, which finds it free. */
+/* The first commit after the death of the one who held the budget, and the next, which finds it
+ * free. */
 static void time_deaths(const struct bench *bench, const char *mode, enum be_durability durability)
 {
 	struct be_enforcer *handle = open_one(bench, mode, durability);
@@ -227,7 +228,8 @@ static void time_deaths(const struct bench *bench, const char *mode, enum be_dur
 	be_close(handle);
 }
 
-/* From the kill on somebody tries again and again, without waiting until the kernel has ended the process. */
+/* From the kill on somebody tries again and again, without waiting until the kernel has ended the
+ * process. */
 static void time_kills(const struct bench *bench)
 {
 	struct be_enforcer *handle = open_one(bench, "kills", BE_DURABILITY_PROCESS);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs of bench/ share: packages, the build, a directory that goes away, servers that go
-down with it, drivers, progress, and a description of the machine.
+"""What the programs of bench/ share: packages, the build, a directory that goes away, servers that
+go down with it, drivers, progress, and a description of the machine.
 """
 import json
 import os
@@ -49,9 +49,11 @@ def is_installed(package):
 
 
 def install_packages(packages, say):
-    """Installs the Debian packages that are missing. The servers among them are not to start by themselves."""
+    """Installs the Debian packages that are missing. The servers among them are not to start by
+    themselves."""
     if not shutil.which("apt-get"):
-        say("This is no Debian-like system. What these Debian packages hold must be there: " + " ".join(packages))
+        say("This is no Debian-like system. What these Debian packages hold must be there: "
+            + " ".join(packages))
         return
     missing = [package for package in packages if not is_installed(package)]
     if not missing:
@@ -75,11 +77,13 @@ def install_packages(packages, say):
 
 
 def build(directory, say, tools=()):
-    """Builds the drivers, and the tools named, for speed; returns a function from a name to its program."""
+    """Builds the drivers, and the tools named, for speed; returns a function from a name to its
+    program."""
     say(f"Building in {os.path.relpath(directory)}")
     again = ["--reconfigure"] if os.path.exists(os.path.join(directory, "build.ninja")) else []
     enabled = "enabled" if tools else "disabled"
-    run_quietly(["meson", "setup", *again, "-Dbuildtype=release", "-Dbench=enabled", "-Dtests=disabled",
+    run_quietly(["meson", "setup", *again, "-Dbuildtype=release", "-Dbench=enabled",
+                 "-Dtests=disabled",
                  f"-Dinspect={enabled}", f"-Dctl={enabled}", "-Dfuzz=disabled", directory, TOP])
     targets = {name: os.path.join("bench", "drive-" + name) for name in DRIVERS}
     targets.update((name, os.path.join("tools", name, name)) for name in tools)
@@ -117,7 +121,8 @@ def describe_machine(directory):
 # ---- what goes away at the end
 
 class Work:
-    """A temporary directory and the servers that run in it. With it, both go, however the program ends."""
+    """A temporary directory and the servers that run in it. With it, both go, however the program
+    ends."""
 
     def __init__(self, parent):
         self.parent = parent
@@ -146,17 +151,20 @@ class Work:
 
 
 class Server:
-    """A running server. It dies with this program, and is not sent the terminal's Ctrl-C: it is stopped."""
+    """A running server. It dies with this program, and is not sent the terminal's Ctrl-C: it is
+    stopped."""
 
     def __init__(self, work, arguments, log, user=None, stop_by=signal.SIGTERM):
         prefix = ["setpriv", "--pdeathsig", "KILL"]
         if user and os.geteuid() == 0:
-            prefix = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "INT"]
+            prefix = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig",
+                      "INT"]
         self.work = work
         self.log = log
         self.stop_by = stop_by
         with open(log, "ab") as file:
-            self.process = subprocess.Popen(prefix + arguments, stdin=subprocess.DEVNULL, stdout=file,
+            self.process = subprocess.Popen(prefix + arguments, stdin=subprocess.DEVNULL,
+                                            stdout=file,
                                             stderr=file, start_new_session=True, cwd="/")
         work.servers.append(self)
 
@@ -195,7 +203,9 @@ def answers(path, question, answer):
 
 def start_redis(work, place, mode):
     path = os.path.join(place, "redis.sock")
-    server = Server(work, ["redis-server", "--port", "0", "--unixsocket", path, "--dir", place, "--save", "",
+    server = Server(work,
+                    ["redis-server", "--port", "0", "--unixsocket", path, "--dir", place, "--save",
+                     "",
                            "--appendonly", "yes", "--appendfsync", mode,
                            "--auto-aof-rewrite-percentage", "0"], os.path.join(place, "log"))
     return server.wait_for(lambda: answers(path, b"PING\r\n", b"+PONG\r\n"))
@@ -221,14 +231,18 @@ class Postgres:
         as_user = []
         if os.geteuid() == 0:
             as_user = ["setpriv", "--reuid", self.user, "--regid", self.user, "--clear-groups"]
-        run_quietly(as_user + [self.program("initdb"), "-D", os.path.join(self.place, "data"), "-U", "postgres",
+        run_quietly(as_user
+                    + [self.program("initdb"), "-D", os.path.join(self.place, "data"), "-U",
+                       "postgres",
                                "--auth=trust", "--locale=C", "--encoding=UTF8"], cwd="/")
 
     def start(self):
         if not self.place:
             self.make()
-        server = Server(self.work, [self.program("postgres"), "-D", os.path.join(self.place, "data"),
-                                    "-c", "listen_addresses=", "-c", f"unix_socket_directories={self.place}",
+        server = Server(self.work,
+                        [self.program("postgres"), "-D", os.path.join(self.place, "data"),
+                                    "-c", "listen_addresses=", "-c",
+                                    f"unix_socket_directories={self.place}",
                                     "-c", "max_connections=200"],
                         os.path.join(self.work.path, "postgres.log"), self.user, signal.SIGINT)
         ready = [self.program("pg_isready"), "-q", "-h", self.place]
@@ -241,7 +255,8 @@ def start_driver(program, operation, place, mode, **options):
     arguments = [program, operation, "--place", place, "--mode", mode]
     for name, value in options.items():
         arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE,
                             text=True)
 
 
@@ -277,7 +292,8 @@ def summarize(rounds):
         "max_ns": max(one["max_ns"] for one in rounds),
         "slowest_to_median": statistics.median(slowest_to_median(one) for one in rounds),
         "private_kib": statistics.median(statistics.median(one["private_kib"]) for one in rounds),
-        "anonymous_kib": statistics.median(statistics.median(one["anonymous_kib"]) for one in rounds),
+        "anonymous_kib": statistics.median(statistics.median(one["anonymous_kib"])
+                                           for one in rounds),
     }
 
 
@@ -289,7 +305,8 @@ def slowest_to_median(one):
 # ---- talking
 
 class Progress:
-    """Tells on stderr what is being done and how long it will take: one line on a terminal, else one per step."""
+    """Tells on stderr what is being done and how long it will take: one line on a terminal, else
+    one per step."""
 
     def __init__(self, steps):
         self.steps = steps
@@ -341,7 +358,8 @@ def print_table(title, heads, rows):
 
 def print_verdicts(verdicts):
     """Each is (what, measured, bound as text, met)."""
-    rows = [(what, measured, bound, "met" if met else "NOT MET") for what, measured, bound, met in verdicts]
+    rows = [(what, measured, bound, "met" if met else "NOT MET")
+            for what, measured, bound, met in verdicts]
     print_table("What must be true", ("", "measured", "bound", ""), rows)
 
 

@@ -2,9 +2,9 @@
 /*
  * Does pruning keep ahead of a pool that is as busy as it can be, and what does the pool lose by
  * it? Workers, each a process, charge as fast as they can with flushes, so that each operation adds
- * to the ledger: alone, while another process prunes an old ledger, and alone again. What is printed
- * for each round, and as the medians in the end: how much is pruned to how much is charged meanwhile,
- * and what the pool does then to what it does alone.
+ * to the ledger: alone, while another process prunes an old ledger, and alone again. What is
+ * printed for each round, and as the medians in the end: how much is pruned to how much is charged
+ * meanwhile, and what the pool does then to what it does alone.
  *
  *     pruning [DIRECTORY [WORKERS [ROUNDS]]]
  *

@@ -25,10 +25,11 @@
  *   environment or the machine, and one that changes something with BE_READ_ONLY, before it looks
  *   at commits and envelopes.
  *
- *   BE_EXCEEDS_BUDGET is true. Nobody is told so by be_check(), be_commit() or be_extend() because of
- *   commits whose owner was dead, or whose deadline had passed, at a moment during the call: they are
- *   ended first, by this call or another, each by its own policy. A fault that is met meanwhile, such
- *   as BE_DISK_FULL, is answered instead. Handles opened read-only cannot end anything, and do not.
+ *   BE_EXCEEDS_BUDGET is true. Nobody is told so by be_check(), be_commit() or be_extend() because
+ *   of commits whose owner was dead, or whose deadline had passed, at a moment during the call:
+ *   they are ended first, by this call or another, each by its own policy. A fault that is met
+ *   meanwhile, such as BE_DISK_FULL, is answered instead. Handles opened read-only cannot end
+ *   anything, and do not.
  *
  * AMOUNTS AND TIMES
  *
@@ -45,16 +46,16 @@
  * THREADS, PROCESSES, FORK
  *
  *   A handle may be used by any number of threads at once, but be_close() must be the last call on
- *   it. One process may open one environment many times. A program that opens and then forks goes on
- *   using the handle on both sides: the child's first call opens the environment anew, in the way in
- *   which its parent had it open, and reaps what dead owners left, as be_open() does; the child owns
- *   what it commits. When the environment has been removed or replaced meanwhile, the child's calls
- *   answer BE_NOT_FOUND. (Children made by a raw clone() system call are not seen; use fork(). A
- *   child that is forked in a callback of the library must not return from it.) Never call the
- *   library from a signal handler. Calls that change an environment block while another process
- *   writes to it, normally for a few microseconds plus the flushes of the disk; one that is stopped
- *   or dumps core just then is waited for. A call needs at most 48 KiB of stack. A thread may be
- *   cancelled at any time: be_backup() and be_restore(), which take long, end first.
+ *   it. One process may open one environment many times. A program that opens and then forks goes
+ *   on using the handle on both sides: the child's first call opens the environment anew, in the
+ *   way in which its parent had it open, and reaps what dead owners left, as be_open() does; the
+ *   child owns what it commits. When the environment has been removed or replaced meanwhile, the
+ *   child's calls answer BE_NOT_FOUND. (Children made by a raw clone() system call are not seen;
+ *   use fork(). A child that is forked in a callback of the library must not return from it.) Never
+ *   call the library from a signal handler. Calls that change an environment block while another
+ *   process writes to it, normally for a few microseconds plus the flushes of the disk; one that is
+ *   stopped or dumps core just then is waited for. A call needs at most 48 KiB of stack. A thread
+ *   may be cancelled at any time: be_backup() and be_restore(), which take long, end first.
  *
  *   In the directory of an environment, data.mdb and lock.mdb are LMDB's. In be-owners each process
  *   holds a lock for as long as it lives; it ceases to be the owner of its commits when it ends or
@@ -66,17 +67,18 @@
  *
  * WHOM TO TRUST
  *
- *   Who may write the directory, or its files, can spoil balances, stop the pool and fill the disk. It
- *   cannot lead a process elsewhere: files are found by the directory's descriptor, no link is followed,
- *   and what is no regular file of one name, or belongs to a user who cannot be expected, is
- *   NOT_AN_ENVIRONMENT. Expected are this process's user, the directory's owner and root; and anybody, for
- *   a file with the directory's group that this group may read and write, in a directory that it may write
- *   (or the same for all users). What is there and does not begin as a file of ours does is not written
- *   over. The path to the directory itself may have links, and is believed. In be-group, and in
- *   be-owners but for its hints, any bytes are borne. Not promised: LMDB believes the pages that it maps, beyond what be_open() checks, and the reader
- *   table in lock.mdb; the C library keeps pointers in the mutexes of lock.mdb and in the hints of
- *   be-owners; a file that is cut short, or given holes on a full disk, is SIGBUS. Who does that to files
- *   in use can crash the processes that use them, or worse.
+ *   Who may write the directory, or its files, can spoil balances, stop the pool and fill the disk.
+ *   It cannot lead a process elsewhere: files are found by the directory's descriptor, no link is
+ *   followed, and what is no regular file of one name, or belongs to a user who cannot be expected,
+ *   is NOT_AN_ENVIRONMENT. Expected are this process's user, the directory's owner and root; and
+ *   anybody, for a file with the directory's group that this group may read and write, in a
+ *   directory that it may write (or the same for all users). What is there and does not begin as a
+ *   file of ours does is not written over. The path to the directory itself may have links, and is
+ *   believed. In be-group, and in be-owners but for its hints, any bytes are borne. Not promised:
+ *   LMDB believes the pages that it maps, beyond what be_open() checks, and the reader table in
+ *   lock.mdb; the C library keeps pointers in the mutexes of lock.mdb and in the hints of
+ *   be-owners; a file that is cut short, or given holes on a full disk, is SIGBUS. Who does that to
+ *   files in use can crash the processes that use them, or worse.
  *
  * DURABILITY
  *
@@ -86,12 +88,13 @@
  * COUNTS OF REFUSALS
  *
  *   Each be_check(), be_commit() and be_extend() that ends in BE_EXCEEDS_BUDGET or BE_SUSPENDED is
- *   counted once, in the envelope that refused, which may be an ancestor of the one asked for; one that
- *   ends in BE_NO_ENVELOPE is counted for the environment. A call through a handle opened read-only
- *   changes nothing, not even these counts. They are statistics, not money: they survive the death of
- *   any process, but are never flushed and may fall back when power is lost; a backup does not hold
- *   them; and where be-counts cannot be used nothing is counted, the figures are 0, and all else goes on.
- *   An envelope that is removed takes its counts with it. A storage given as a value has none.
+ *   counted once, in the envelope that refused, which may be an ancestor of the one asked for; one
+ *   that ends in BE_NO_ENVELOPE is counted for the environment. A call through a handle opened
+ *   read-only changes nothing, not even these counts. They are statistics, not money: they survive
+ *   the death of any process, but are never flushed and may fall back when power is lost; a backup
+ *   does not hold them; and where be-counts cannot be used nothing is counted, the figures are 0,
+ *   and all else goes on. An envelope that is removed takes its counts with it. A storage given as
+ *   a value has none.
  *
  * GROWTH
  *
@@ -100,8 +103,8 @@
  *   Structures that may grow begin with `size`. Initialise them with their macro, as in
  *   `struct be_options options = BE_OPTIONS_INIT;`, and programs built against this header keep
  *   working with later libraries. A size that is too small or too large for any release is
- *   BE_INVALID_SIZE, and so is, in what you pass, a member named `reserved` that is not 0. Enums have
- *   four bytes: do not compile with -fshort-enums.
+ *   BE_INVALID_SIZE, and so is, in what you pass, a member named `reserved` that is not 0. Enums
+ *   have four bytes: do not compile with -fshort-enums.
  */
 #ifndef BUDGET_ENFORCER_H
 #define BUDGET_ENFORCER_H
@@ -150,17 +153,23 @@ enum be_status {
 	BE_HAS_COMMITS = -6,       /* remove: commits are pending against it */
 	BE_NO_PARENT = -7,         /* create, ensure: the parent named does not exist */
 	BE_PARENT_CYCLE = -8,      /* create, ensure: the envelope would be its own ancestor */
-	BE_TOO_DEEP = -9,          /* create, ensure: more than BE_DEPTH_MAX envelopes in the chain */
-	BE_NO_COMMIT = -10,        /* no commit of that id was ever made, or it was pruned long ago */
+	BE_TOO_DEEP = -9,          /* create, ensure: more than BE_DEPTH_MAX envelopes in the
+	                              chain */
+	BE_NO_COMMIT = -10,        /* no commit of that id was ever made, or it was pruned long
+	                              ago */
 	BE_ALREADY_RELEASED = -11, /* the commit was released before */
 	BE_ALREADY_SETTLED = -12,  /* the commit was settled before */
-	BE_ALREADY_REAPED = -13,   /* the commit expired or was orphaned, and its amount was freed */
+	BE_ALREADY_REAPED = -13,   /* the commit expired or was orphaned, and its amount was
+	                              freed */
 	BE_ALREADY_CHARGED = -14,  /* the same, and by its policy its held amount was charged */
 
 	/* Faults of the call, -100 to -129. */
-	BE_INVALID_ARGUMENT = -100,    /* NULL where not allowed, an unknown option or combination */
-	BE_INVALID_SIZE = -101,        /* a structure without its initialiser, or of an unknown size */
-	BE_INVALID_NAME = -102,        /* a namespace or category: length, UTF-8 or control characters */
+	BE_INVALID_ARGUMENT = -100,    /* NULL where not allowed, an unknown option or
+	                                  combination */
+	BE_INVALID_SIZE = -101,        /* a structure without its initialiser, or of an unknown
+	                                  size */
+	BE_INVALID_NAME = -102,        /* a namespace or category: length, UTF-8 or control
+	                                  characters */
 	BE_INVALID_DESCRIPTION = -103, /* the same of a description */
 	BE_INVALID_LIMIT = -104,       /* a limit of 0 or less */
 	BE_INVALID_PERIOD = -105,      /* no such period, or its start lies in the future */
@@ -184,10 +193,13 @@ enum be_status {
 	BE_OTHER_PID_NAMESPACE = -135, /* in use from another pid namespace (container) */
 	BE_OTHER_BOOT = -136,          /* process durability, and the machine went down with it */
 	BE_BAD_FILE_SYSTEM = -137,     /* a network file system, say; shared maps are unsafe */
-	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it open */
+	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it
+	                                  open */
 	BE_OTHER_DURABILITY = -139,    /* the environment is in use with the other durability */
-	BE_ALREADY_THERE = -140,       /* backup, restore: something has that name; nothing is written over */
-	BE_OLDER_FORMAT = -141,        /* written by an earlier version, which this one cannot read */
+	BE_ALREADY_THERE = -140,       /* backup, restore: something has that name; nothing is
+	                                  written over */
+	BE_OLDER_FORMAT = -141,        /* written by an earlier version, which this one cannot
+	                                  read */
 
 	/* Faults of the machine, -160 to -199. */
 	BE_PERMISSION = -160,       /* be_last_error() names the file and the permission */
@@ -197,8 +209,9 @@ enum be_status {
 	BE_NO_MEMORY = -164,        /* out of memory */
 	BE_TOO_MANY_PROCESSES = -165, /* all reader or owner slots of the environment are taken */
 	BE_STORAGE_FAILED = -166,   /* a storage supplied by the caller broke its contract */
-	BE_MUST_REOPEN = -167,      /* LMDB could not end a write in this process, which must close all its
-	                               handles on the environment and open it again. The files are sound */
+	BE_MUST_REOPEN = -167,      /* LMDB could not end a write in this process, which must close
+	                               all its handles on the environment and open it again. The
+	                               files are sound */
 };
 
 /* The constant's name without BE_, in lower case: "exceeds_budget". Never NULL; "unknown" for a
@@ -211,19 +224,20 @@ const char *be_status_text(enum be_status status);
 /* True for -1 to -99: the enforcer works, and the answer is no. */
 bool be_status_is_refusal(enum be_status status);
 
-/* What went wrong in this thread's last failed call, for people: the file, the errno and what to do;
- * for a refusal the envelope, the figures and what would help. "" when nothing has. Valid until this
- * thread's next call. */
+/* What went wrong in this thread's last failed call, for people: the file, the errno and what to
+ * do; for a refusal the envelope, the figures and what would help. "" when nothing has. Valid until
+ * this thread's next call. */
 const char *be_last_error(void);
 
 /* ----------------------------------------------------------------- amounts */
 
 /* Parses decimal digits with at most one point and nine decimals, as in "0.40", into nanos. Never
- * rounds. Statuses: the BE_AMOUNT_ ones, each naming what is wrong; BE_INVALID_ARGUMENT for NULL. */
+ * rounds. Statuses: the BE_AMOUNT_ ones, each naming what is wrong; BE_INVALID_ARGUMENT for
+ * NULL. */
 BE_MUST_USE enum be_status be_amount_parse(const char *text, int64_t *amount);
 
-/* Writes an amount as the shortest exact decimal text: 400000000 is "0.4". `size` is that of `text`;
- * BE_AMOUNT_TEXT_SIZE always suffices, less may be BE_INVALID_ARGUMENT. */
+/* Writes an amount as the shortest exact decimal text: 400000000 is "0.4". `size` is that of
+ * `text`; BE_AMOUNT_TEXT_SIZE always suffices, less may be BE_INVALID_ARGUMENT. */
 BE_MUST_USE enum be_status be_amount_format(int64_t amount, char *text, size_t size);
 
 /* ----------------------------------------------------------------- periods */
@@ -254,24 +268,30 @@ struct be_envelope {
 	uint64_t id;              /* never reused in an environment */
 	int64_t limit;            /* nanos, as are the next three */
 	int64_t spent;            /* in the current window */
-	int64_t committed;        /* sum of the pending commits; those that are expired or orphaned are
-	                             among them until they are reaped: be_commits_each() tells */
+	int64_t committed;        /* sum of the pending commits; those that are expired or orphaned
+	                             are among them until they are reaped: be_commits_each()
+	                             tells */
 	int64_t available;        /* max(0, limit - spent - committed) */
-	int64_t utilization_ppm;  /* (spent + committed) / limit in millionths, rounded down; INT64_MAX
-	                             when it would be more */
+	int64_t utilization_ppm;  /* (spent + committed) / limit in millionths, rounded down;
+	                             INT64_MAX when it would be more */
 	int64_t period_start_ns;  /* when the current window began */
 	int64_t period_end_ns;    /* when it ends; 0 for total, INT64_MAX when that is after 2262 */
 	int64_t created_ns;
 	uint64_t pending_commits; /* how many, its descendants' included */
 	uint64_t children;        /* envelopes naming this one as parent */
-	uint64_t commits_granted; /* since it was created, its descendants' included; never goes back */
-	uint64_t refused_exceeds_budget; /* checks, commits and extensions that this envelope refused since */
+	uint64_t commits_granted; /* since it was created, its descendants' included; never goes
+	                             back */
+	uint64_t refused_exceeds_budget; /* checks, commits and extensions that this envelope
+	                                    refused since */
 	uint64_t refused_suspended;      /* it was created, by reason: see COUNTS OF REFUSALS */
-	uint64_t expired_released;  /* commits that were reaped since it was created, its descendants' */
-	uint64_t expired_charged;   /* included: because their deadline had passed, and their amount */
+	uint64_t expired_released;  /* commits that were reaped since it was created, its
+	                               descendants' */
+	uint64_t expired_charged;   /* included: because their deadline had passed, and their
+	                               amount */
 	uint64_t orphaned_released; /* was freed or charged; and because their owner had died */
 	uint64_t orphaned_charged;
-	uint64_t settled_late;      /* commits that were settled after they had been reaped; likewise */
+	uint64_t settled_late;      /* commits that were settled after they had been reaped;
+	                               likewise */
 	bool suspended;
 	bool has_parent;
 	uint8_t reserved[6];
@@ -308,15 +328,15 @@ enum be_commit_state {
 /* What becomes of a commit's amount when it expires or its owner dies. */
 enum be_reap_policy {
 	BE_REAP_RELEASE = 0, /* freed */
-	BE_REAP_CHARGE = 1,  /* charged: a transaction of the held amount is written. Where that would be
-	                        BE_OVERFLOW, the commit stays pending */
+	BE_REAP_CHARGE = 1,  /* charged: a transaction of the held amount is written. Where that
+	                        would be BE_OVERFLOW, the commit stays pending */
 };
 
 /* A commit that holds money, as be_commits_each() lists them. */
 struct be_commit_info {
 	uint32_t size;
-	enum be_commit_state state; /* pending; or expired or orphaned: it will be reaped as that by the
-	                               first who needs the money, and holds it until then */
+	enum be_commit_state state; /* pending; or expired or orphaned: it will be reaped as that by
+	                               the first who needs the money, and holds it until then */
 	enum be_reap_policy reap_policy;
 	uint32_t owner_pid;
 	uint64_t id;
@@ -324,8 +344,8 @@ struct be_commit_info {
 	int64_t created_ns;
 	int64_t deadline_ns; /* 0: none */
 	bool detached;       /* not tied to its owner's life */
-	bool owner_alive;    /* as the kernel says now, of this environment: false in a copy until it is
-	                        opened to write; true where the storage cannot know */
+	bool owner_alive;    /* as the kernel says now, of this environment: false in a copy until
+	                        it is opened to write; true where the storage cannot know */
 	char namespace_name[BE_NAME_SIZE];
 	char category[BE_NAME_SIZE];
 	char description[BE_DESCRIPTION_SIZE];
@@ -394,10 +414,11 @@ struct be_event {
 	int64_t amount;                /* nanos asked for or charged; a limit for create, ensure and
 	                                  set-limit; what was held for release and reap */
 	int64_t at_ns;
-	const char *namespace_name;    /* "" where a commit id was unknown, or the commit had ended */
+	const char *namespace_name;    /* "" where a commit id was unknown, or the commit had
+	                                  ended */
 	const char *category;          /* "" likewise */
-	const struct be_envelope *envelope; /* as it is afterwards, without its counts of refusals, which
-	                                       are 0; NULL when there is none */
+	const struct be_envelope *envelope; /* as it is afterwards, without its counts of refusals,
+	                                       which are 0; NULL when there is none */
 };
 
 enum be_durability {
@@ -408,10 +429,11 @@ enum be_durability {
 /* For be_options.flags. */
 enum be_open_flags {
 	BE_OPEN_EXISTING = 1,  /* create nothing; BE_NOT_FOUND when it is not there */
-	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change. Readers take locks, too: lock.mdb must
-	                          be writable, else BE_PERMISSION */
-	BE_OPEN_DIRECT = 4,    /* no group commit: each change flushes by itself. The first handle that
-	                          a process opens on an environment decides for all of its own */
+	BE_OPEN_READ_ONLY = 2, /* the same, and refuse every change. Readers take locks, too:
+	                          lock.mdb must be writable, else BE_PERMISSION */
+	BE_OPEN_DIRECT = 4,    /* no group commit: each change flushes by itself. The first handle
+	                          that a process opens on an environment decides for all of its
+	                          own */
 };
 
 struct be_options {
@@ -419,56 +441,60 @@ struct be_options {
 	uint32_t flags;             /* enum be_open_flags */
 	const char *namespace_name; /* of this handle; copied. NULL is "" */
 	enum be_durability durability; /* the same in all processes that have it open */
-	uint32_t mode;     /* permission bits of files made; 0 is 0600. 0660 shares with the directory's
-	                      group, which the files get; 0666 with all. Who may read must be able to write:
-	                      readers write to lock.mdb. A directory that is made gets the matching execute
-	                      bits and keeps the setgid bit of the one above; one that is there keeps its mode */
-	uint64_t map_size; /* bytes of address space, the most the environment can grow to; 0 is 64 GiB. A
-	                      process with less takes over the largest that others use, once it is needed.
-	                      The file is only as large as what was written */
-	/* The clock: nanoseconds since 1970-01-01 UTC. NULL is the system's. It is called by any thread,
-	   before a txn begins, and must not call the library. */
+	uint32_t mode;     /* permission bits of files made; 0 is 0600. 0660 shares with the
+	                      directory's group, which the files get; 0666 with all. Who may read
+	                      must be able to write: readers write to lock.mdb. A directory that is
+	                      made gets the matching execute bits and keeps the setgid bit of the
+	                      one above; one that is there keeps its mode */
+	uint64_t map_size; /* bytes of address space, the most the environment can grow to; 0 is 64
+	                      GiB. A process with less takes over the largest that others use, once
+	                      it is needed. The file is only as large as what was written */
+	/* The clock: nanoseconds since 1970-01-01 UTC. NULL is the system's. It is called by any
+	   thread, before a txn begins, and must not call the library. */
 	int64_t (*now)(void *context);
 	void *now_context;
-	/* The observer: called after each operation on this handle, and for each commit that one reaped,
-	   in the thread that called, outside every lock and txn; `event` is valid during the call. It may
-	   call the library. be_open() calls it, too, for what it reaps. It is not called when arguments are
-	   refused (-100 to -113), nor when a check could not begin to read, nor for queries and upkeep. */
+	/* The observer: called after each operation on this handle, and for each commit that one
+	   reaped, in the thread that called, outside every lock and txn; `event` is valid during
+	   the call. It may call the library. be_open() calls it, too, for what it reaps. It is not
+	   called when arguments are refused (-100 to -113), nor when a check could not begin to
+	   read, nor for queries and upkeep. */
 	void (*observe)(void *context, const struct be_event *event);
 	void *observe_context;
-	/* A storage in place of a path. It belongs to the caller and must outlive the handle. An empty one is
-	   made an environment even with BE_OPEN_EXISTING; with BE_OPEN_READ_ONLY it is NOT_AN_ENVIRONMENT.
-	   BE_OPEN_DIRECT, durability, mode and map_size mean nothing to it, and its commits have no owners. */
+	/* A storage in place of a path. It belongs to the caller and must outlive the handle. An
+	   empty one is made an environment even with BE_OPEN_EXISTING; with BE_OPEN_READ_ONLY it is
+	   NOT_AN_ENVIRONMENT. BE_OPEN_DIRECT, durability, mode and map_size mean nothing to it, and
+	   its commits have no owners. */
 	struct be_storage *storage;
 };
 
-/* Opens the environment in the directory `path`, creating directory and files where missing (not its
- * parent directories). NULL options are the defaults. With options->storage, `path` must be NULL.
- * Cheap when this process has the environment open already. On success *handle is the caller's, to
- * be given back with be_close(). Commits of dead owners and expired ones are reaped. Statuses:
- * INVALID_ARGUMENT for no place for the handle; INVALID_SIZE; INVALID_ARGUMENT for the options;
- * NOT_FOUND for a path that is empty or too long; INVALID_SIZE or INVALID_ARGUMENT for the functions of
- * a storage; INVALID_NAME; then the environment's and the
- * machine's. READ_ONLY or OTHER_DURABILITY: this process has it open so, and all its handles share
- * that; the first one also decides map_size and mode. */
+/* Opens the environment in the directory `path`, creating directory and files where missing (not
+ * its parent directories). NULL options are the defaults. With options->storage, `path` must be
+ * NULL. Cheap when this process has the environment open already. On success *handle is the
+ * caller's, to be given back with be_close(). Commits of dead owners and expired ones are reaped.
+ * Statuses: INVALID_ARGUMENT for no place for the handle; INVALID_SIZE; INVALID_ARGUMENT for the
+ * options; NOT_FOUND for a path that is empty or too long; INVALID_SIZE or INVALID_ARGUMENT for the
+ * functions of a storage; INVALID_NAME; then the environment's and the machine's. READ_ONLY or
+ * OTHER_DURABILITY: this process has it open so, and all its handles share that; the first one also
+ * decides map_size and mode. */
 BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *options,
                                    struct be_enforcer **handle);
 
-/* Gives a handle back. NULL is allowed. Pending commits stay as they are: they belong to the process
- * for as long as it lives. */
+/* Gives a handle back. NULL is allowed. Pending commits stay as they are: they belong to the
+ * process for as long as it lives. */
 void be_close(struct be_enforcer *handle);
 
 /* --------------------------------------------------------------- spending */
 
-/* Would a commit of `amount` be granted now? By the time of the answer another process may have taken
- * the money: be_commit() reserves it. One that is permitted changes nothing, makes no system call and
- * takes no lock, and so does one that is refused, unless something is due to be reaped that it could be
- * refused for: that it reaps, as be_commit() does, and asks again. Through a handle opened read-only it
- * reaps nothing, and what the dead and the expired hold counts until somebody else has. `decision` may
- * be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME,
- * AMOUNT_NEGATIVE, NO_ENVELOPE; then, from the envelope up its ancestors, SUSPENDED, EXCEEDS_BUDGET. */
-BE_MUST_USE enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
-                                    struct be_decision *decision);
+/* Would a commit of `amount` be granted now? By the time of the answer another process may have
+ * taken the money: be_commit() reserves it. One that is permitted changes nothing, makes no system
+ * call and takes no lock, and so does one that is refused, unless something is due to be reaped
+ * that it could be refused for: that it reaps, as be_commit() does, and asks again. Through a
+ * handle opened read-only it reaps nothing, and what the dead and the expired hold counts until
+ * somebody else has. `decision` may be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE,
+ * INVALID_NAME, AMOUNT_NEGATIVE, NO_ENVELOPE; then, from the envelope up its ancestors, SUSPENDED,
+ * EXCEEDS_BUDGET. */
+BE_MUST_USE enum be_status be_check(struct be_enforcer *handle, const char *category,
+                                    int64_t amount, struct be_decision *decision);
 
 /* How long a commit is held, and what becomes of it when nobody ends it. */
 struct be_commit_options {
@@ -479,13 +505,13 @@ struct be_commit_options {
 	uint8_t reserved[7];
 };
 
-/* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held until
- * it is released, settled or reaped: one past its deadline can still be ended, or extended, as long as
- * nobody has reaped it. Durable on return. When it would be refused for lack of budget, orphans and
- * expired commits are reaped and it is tried again. Statuses as be_check(), with INVALID_DESCRIPTION
- * after AMOUNT_NEGATIVE; a ttl that ends after 2262 is INVALID_ARGUMENT. */
-BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category, int64_t amount,
-                                     const char *description, uint64_t *id);
+/* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held
+ * until it is released, settled or reaped: one past its deadline can still be ended, or extended,
+ * as long as nobody has reaped it. Durable on return. When it would be refused for lack of budget,
+ * orphans and expired commits are reaped and it is tried again. Statuses as be_check(), with
+ * INVALID_DESCRIPTION after AMOUNT_NEGATIVE; a ttl that ends after 2262 is INVALID_ARGUMENT. */
+BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category,
+                                     int64_t amount, const char *description, uint64_t *id);
 
 /* The same with options (NULL: the defaults) and the figures behind the answer (may be NULL). */
 BE_MUST_USE enum be_status be_commit_with(struct be_enforcer *handle, const char *category,
@@ -493,16 +519,17 @@ BE_MUST_USE enum be_status be_commit_with(struct be_enforcer *handle, const char
                                           const struct be_commit_options *options, uint64_t *id,
                                           struct be_decision *decision);
 
-/* Gives a pending commit back. Any process may end any commit, in any namespace. Harmless when it was
- * ended before: ALREADY_RELEASED, ALREADY_SETTLED, ALREADY_REAPED or ALREADY_CHARGED say how.
+/* Gives a pending commit back. Any process may end any commit, in any namespace. Harmless when it
+ * was ended before: ALREADY_RELEASED, ALREADY_SETTLED, ALREADY_REAPED or ALREADY_CHARGED say how.
  * NO_COMMIT for an id that was never given. Durable on return. */
 BE_MUST_USE enum be_status be_release(struct be_enforcer *handle, uint64_t id);
 
 /* Charges an actual cost. Never refused for lack of budget and never for suspension: the money is
  * gone. `transaction` may be NULL. Durable on return. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
  * INVALID_NAME, AMOUNT_NEGATIVE, INVALID_DESCRIPTION, NO_ENVELOPE, OVERFLOW. */
-BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *category, int64_t amount,
-                                     const char *description, struct be_transaction *transaction);
+BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *category,
+                                     int64_t amount, const char *description,
+                                     struct be_transaction *transaction);
 
 /* Ends a commit and charges the actual cost, which may be less or more than what was held, in one
  * txn. A NULL description keeps the commit's. A commit reaped before is still charged, and the
@@ -523,9 +550,9 @@ BE_MUST_USE enum be_status be_extend(struct be_enforcer *handle, uint64_t id, in
                                      uint64_t ttl_ms, struct be_decision *decision);
 
 /* Ends the pending commits of dead owners and those past their deadline, each by its own policy, in
- * all namespaces. *reaped (may be NULL) is how many. Worth a call by a supervisor that has waited for a
- * dead worker (waitpid), so that what that one held is shown as free at once; opening, the first call of a
- * fork child and those who would be refused otherwise do it, too. */
+ * all namespaces. *reaped (may be NULL) is how many. Worth a call by a supervisor that has waited
+ * for a dead worker (waitpid), so that what that one held is shown as free at once; opening, the
+ * first call of a fork child and those who would be refused otherwise do it, too. */
 BE_MUST_USE enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped);
 
 /* -------------------------------------------------------------- envelopes */
@@ -548,14 +575,14 @@ BE_MUST_USE enum be_status be_envelope_create(struct be_enforcer *handle, const 
                                               int64_t limit, enum be_period period,
                                               const struct be_envelope_options *options);
 
-/* The same, but an envelope that exists is left wholly as it is, and that is BE_OK: what every worker
- * may call at its start. */
+/* The same, but an envelope that exists is left wholly as it is, and that is BE_OK: what every
+ * worker may call at its start. */
 BE_MUST_USE enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *category,
                                               int64_t limit, enum be_period period,
                                               const struct be_envelope_options *options);
 
-/* Changes the limit, keeping what is spent and committed; nothing may then be available. Statuses of this
- * and the three below: INVALID_ARGUMENT, INVALID_NAME, INVALID_LIMIT, NO_ENVELOPE. */
+/* Changes the limit, keeping what is spent and committed; nothing may then be available. Statuses
+ * of this and the three below: INVALID_ARGUMENT, INVALID_NAME, INVALID_LIMIT, NO_ENVELOPE. */
 BE_MUST_USE enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category,
                                                  int64_t limit);
 
@@ -574,7 +601,8 @@ BE_MUST_USE enum be_status be_envelope_remove(struct be_enforcer *handle, const 
 /* One of the changes that be_envelopes_apply() makes together. */
 struct be_envelope_change {
 	uint32_t size;
-	enum be_operation operation; /* create, ensure, set-limit, suspend, resume, reset or remove */
+	enum be_operation operation; /* create, ensure, set-limit, suspend, resume, reset or
+	                                remove */
 	const char *namespace_name;  /* NULL: the handle's */
 	const char *category;
 	int64_t limit;         /* nanos: create, ensure, set-limit */
@@ -583,20 +611,21 @@ struct be_envelope_change {
 	const struct be_envelope_options *options; /* the same; NULL: the defaults */
 };
 
-/* Makes `count` changes in their order, all in one txn, or none of them. Each sees those before it, so a
- * parent may be created just before its children; a parent without a namespace is in the child's. All
- * changes have the same `size`. Statuses: INVALID_ARGUMENT, INVALID_SIZE, then what the call for the single
- * change would answer. *failed (may be NULL) is the index of the change that could not be made, or `count`
- * when it was none of them. The observer is told of all, or of that one. Durable on return. */
+/* Makes `count` changes in their order, all in one txn, or none of them. Each sees those before it,
+ * so a parent may be created just before its children; a parent without a namespace is in the
+ * child's. All changes have the same `size`. Statuses: INVALID_ARGUMENT, INVALID_SIZE, then what
+ * the call for the single change would answer. *failed (may be NULL) is the index of the change
+ * that could not be made, or `count` when it was none of them. The observer is told of all, or of
+ * that one. Durable on return. */
 BE_MUST_USE enum be_status be_envelopes_apply(struct be_enforcer *handle,
-                                              const struct be_envelope_change *changes, size_t count,
-                                              size_t *failed);
+                                              const struct be_envelope_change *changes,
+                                              size_t count, size_t *failed);
 
 /* ---------------------------------------------------------------- queries */
 
-/* One envelope of the handle's namespace as it stands now. No lock, and no system call but one where its
- * refusals must be read from the file: through handles opened read-only, and for ids from 2048 on of which
- * this process has counted none. */
+/* One envelope of the handle's namespace as it stands now. No lock, and no system call but one
+ * where its refusals must be read from the file: through handles opened read-only, and for ids from
+ * 2048 on of which this process has counted none. */
 BE_MUST_USE enum be_status be_utilization(struct be_enforcer *handle, const char *category,
                                           struct be_envelope *envelope);
 
@@ -608,30 +637,37 @@ struct be_filter {
 	const char *category;       /* NULL: all */
 	int64_t since_ns;           /* created (or charged) at this time or later; 0: no bound */
 	int64_t until_ns;           /* before this time; 0: no bound */
-	int64_t min_amount;         /* nanos: the limit of an envelope, what a commit holds, what a */
+	int64_t min_amount;         /* nanos: the limit of an envelope, what a commit holds, what
+	                               a */
 	int64_t max_amount;         /* transaction charged, both included; max 0: no bound */
 	uint64_t after_id;          /* commits and transactions: only ids above it; UINT64_MAX is
 	                               INVALID_ARGUMENT */
 	uint64_t max_count;         /* at most so many; 0: all. Where more match, the first ones */
 };
 
-/* Each calls `each` once per match, in order of namespace and category, or of id. Records are copied
- * a page at a time, so that no txn is open while `each` runs: it may take its time and may call the
- * library, but for be_close() on this handle. A long listing therefore sees changes made meanwhile.
- * `each` returns false to stop, which makes the result BE_STOPPED. NULL filter: all, in every
- * namespace. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
-BE_MUST_USE enum be_status be_envelopes_each(struct be_enforcer *handle, const struct be_filter *filter,
-                                             bool (*each)(void *context, const struct be_envelope *envelope),
+/* Each calls `each` once per match, in order of namespace and category, or of id. Records are
+ * copied a page at a time, so that no txn is open while `each` runs: it may take its time and may
+ * call the library, but for be_close() on this handle. A long listing therefore sees changes made
+ * meanwhile. `each` returns false to stop, which makes the result BE_STOPPED. NULL filter: all, in
+ * every namespace. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
+BE_MUST_USE enum be_status be_envelopes_each(struct be_enforcer *handle,
+                                             const struct be_filter *filter,
+                                             bool (*each)(void *context,
+                                                          const struct be_envelope *envelope),
                                              void *context);
-BE_MUST_USE enum be_status be_commits_each(struct be_enforcer *handle, const struct be_filter *filter,
-                                           bool (*each)(void *context, const struct be_commit_info *commit),
+BE_MUST_USE enum be_status be_commits_each(struct be_enforcer *handle,
+                                           const struct be_filter *filter,
+                                           bool (*each)(void *context,
+                                                        const struct be_commit_info *commit),
                                            void *context);
-BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle, const struct be_filter *filter,
+BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle,
+                                                const struct be_filter *filter,
                                                 bool (*each)(void *context,
-                                                             const struct be_transaction *transaction),
+                                                             const struct be_transaction *one),
                                                 void *context);
 
-/* A process that has the environment open to change it, or one that died so, until what it held was reaped. */
+/* A process that has the environment open to change it, or one that died so, until what it held was
+ * reaped. */
 struct be_owner_info {
 	uint32_t size;
 	uint32_t pid;
@@ -639,14 +675,15 @@ struct be_owner_info {
 	uint8_t reserved[3];
 };
 
-/* Calls `each` once per owner, in no particular order; it returns false to stop (BE_STOPPED) and may call the
- * library. Nobody is an owner in a storage that was given as a value. */
+/* Calls `each` once per owner, in no particular order; it returns false to stop (BE_STOPPED) and
+ * may call the library. Nobody is an owner in a storage that was given as a value. */
 BE_MUST_USE enum be_status be_owners_each(struct be_enforcer *handle,
-                                          bool (*each)(void *context, const struct be_owner_info *owner),
+                                          bool (*each)(void *context,
+                                                       const struct be_owner_info *owner),
                                           void *context);
 
-/* An environment from outside. What is about files, pages and readers is 0 for a storage that was given as a
- * value. */
+/* An environment from outside. What is about files, pages and readers is 0 for a storage that was
+ * given as a value. */
 struct be_statistics {
 	uint32_t size;
 	uint32_t format_version; /* of the records */
@@ -657,7 +694,8 @@ struct be_statistics {
 	uint64_t next_envelope_id; /* one more than the last id given out, as are the next two */
 	uint64_t next_commit_id;
 	uint64_t next_transaction_id;
-	uint64_t expired_released;  /* commits that were reaped so far, or settled late, in all envelopes */
+	uint64_t expired_released;  /* commits that were reaped so far, or settled late, in all
+	                               envelopes */
 	uint64_t expired_charged;   /* that there ever were: see struct be_envelope */
 	uint64_t orphaned_released;
 	uint64_t orphaned_charged;
@@ -668,19 +706,24 @@ struct be_statistics {
 	uint64_t pages;     /* in use so far, the free ones included */
 	uint64_t free_pages;
 	uint64_t records; /* of all kinds */
-	uint64_t readers; /* slots of the reader table that are taken, one for each thread that reads */
+	uint64_t readers; /* slots of the reader table that are taken, one for each thread that
+	                     reads */
 	uint64_t readers_max;
-	uint64_t stale_readers; /* those of dead processes: found and freed now, or when this process opened it */
-	uint64_t reader_lag; /* write txns since the oldest state that is being read now. Pages freed since stay
-	                        out of use: a large lag that lasts is a process stopped while it read */
-	uint64_t refused_no_envelope; /* checks and commits so far that named no envelope: see COUNTS OF REFUSALS */
+	uint64_t stale_readers; /* those of dead processes: found and freed now, or when this
+	                           process opened it */
+	uint64_t reader_lag; /* write txns since the oldest state that is being read now. Pages
+	                        freed since stay out of use: a large lag that lasts is a process
+	                        stopped while it read */
+	uint64_t refused_no_envelope; /* checks and commits so far that named no envelope: see
+	                                 COUNTS OF REFUSALS */
 	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
-	bool refusals_known; /* false: be-counts is missing or cannot be used, and all counts of refusals are 0 */
+	bool refusals_known; /* false: be-counts is missing or cannot be used, and all counts of
+	                        refusals are 0 */
 	uint8_t reserved[3];
 };
 
-/* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while it
- * reads. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
+/* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while
+ * it reads. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
 BE_MUST_USE enum be_status be_stats(struct be_enforcer *handle, struct be_statistics *stats);
 
 /* What be_verify() found. */
@@ -690,19 +733,21 @@ struct be_verification {
 	uint64_t envelopes;    /* looked at, as are the next two */
 	uint64_t commits;
 	uint64_t transactions;
-	uint64_t differences;  /* balances that do not add up, records that are damaged or missing */
+	uint64_t differences;  /* balances that do not add up, records that are damaged or
+	                          missing */
 };
 
 /* Recomputes every balance from pending commits and ledger, checks every record's checksum, and
- * compares the digest of all records with that which every change keeps, so that one that has vanished
- * is noticed, too; in all namespaces, while the pool runs. First every page of the data file is read and checked, in one read
- * txn; then the ledger, a few records at a time; then in one read txn the envelopes, all
- * commits and what was charged meanwhile (all of the ledger, when be_prune() ran at the same time). A
- * read txn holds up nobody, but the data file may grow for as long as it lasts. `difference` (may be
- * NULL) is called with a sentence for each finding; a read txn may be open then, so it must not call the
- * library and should return soon. A thread is cancelled when the call returns, not within. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED otherwise;
- * `verification` (may be NULL) is filled in these three cases. Statuses otherwise: INVALID_ARGUMENT,
- * INVALID_SIZE. */
+ * compares the digest of all records with that which every change keeps, so that one that has
+ * vanished is noticed, too; in all namespaces, while the pool runs. First every page of the data
+ * file is read and checked, in one read txn; then the ledger, a few records at a time; then in one
+ * read txn the envelopes, all commits and what was charged meanwhile (all of the ledger, when
+ * be_prune() ran at the same time). A read txn holds up nobody, but the data file may grow for as
+ * long as it lasts. `difference` (may be NULL) is called with a sentence for each finding; a read
+ * txn may be open then, so it must not call the library and should return soon. A thread is
+ * cancelled when the call returns, not within. BE_OK when all adds up, BE_UNBALANCED or BE_DAMAGED
+ * otherwise; `verification` (may be NULL) is filled in these three cases. Statuses otherwise:
+ * INVALID_ARGUMENT, INVALID_SIZE. */
 BE_MUST_USE enum be_status be_verify(struct be_enforcer *handle,
                                      void (*difference)(void *context, const char *sentence),
                                      void *context, struct be_verification *verification);
@@ -717,49 +762,53 @@ struct be_pruning {
 	uint64_t commits; /* ended ones */
 };
 
-/* Removes the transactions charged, and forgets the commits ended, before `before_ns`, in all namespaces,
- * while the pool works: in many txns, each as large as makes its work last about as long as its flushes, with
- * pauses ten times as long. On a full disk, or map, it makes room within the file. Balances stay as they are: what still counts
- * for a window is kept in the envelope as a sum. Pruning ends at the first transaction that is younger. A
- * forgotten commit answers NO_COMMIT when it is ended again, and one that was reaped can no longer be settled
- * late. `progress` (may be NULL) is called between the txns; it returns false to stop, which makes the result
- * BE_STOPPED. `pruning` (may be NULL) is filled on failure, too: what was removed is removed. */
+/* Removes the transactions charged, and forgets the commits ended, before `before_ns`, in all
+ * namespaces, while the pool works: in many txns, each as large as makes its work last about as
+ * long as its flushes, with pauses ten times as long. On a full disk, or map, it makes room within
+ * the file. Balances stay as they are: what still counts for a window is kept in the envelope as a
+ * sum. Pruning ends at the first transaction that is younger. A forgotten commit answers NO_COMMIT
+ * when it is ended again, and one that was reaped can no longer be settled late. `progress` (may be
+ * NULL) is called between the txns; it returns false to stop, which makes the result BE_STOPPED.
+ * `pruning` (may be NULL) is filled on failure, too: what was removed is removed. */
 BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
                                     bool (*progress)(void *context, const struct be_pruning *done),
                                     void *context, struct be_pruning *pruning);
 
-/* Copies the whole environment, as it is at one moment, to the file `path`, while the pool works. The file must
- * not exist (ALREADY_THERE), appears under its name only when it is whole, and is flushed. A read txn is open
- * for as long as that takes, so the data file may grow meanwhile. Pending commits are copied, too; where the
- * copy is restored their owners count as dead. The file has mode 0600. Until it is whole it has no name, so that
- * a process that is killed meanwhile leaves nothing; only on file systems that have no such files does it leave
- * one named `path`, a point and six characters more, which is of no use. When the call fails the name is not
- * there. INVALID_ARGUMENT for a storage that was given as a value. */
+/* Copies the whole environment, as it is at one moment, to the file `path`, while the pool works.
+ * The file must not exist (ALREADY_THERE), appears under its name only when it is whole, and is
+ * flushed. A read txn is open for as long as that takes, so the data file may grow meanwhile.
+ * Pending commits are copied, too; where the copy is restored their owners count as dead. The file
+ * has mode 0600. Until it is whole it has no name, so that a process that is killed meanwhile
+ * leaves nothing; only on file systems that have no such files does it leave one named `path`, a
+ * point and six characters more, which is of no use. When the call fails the name is not there.
+ * INVALID_ARGUMENT for a storage that was given as a value. */
 BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *path);
 
-/* Makes an environment of a backup in `directory`, which must not exist or be empty (ALREADY_THERE): nothing is
- * written over, and a live environment least of all. It appears when it is whole, and flushed; the directory
- * has mode 0700, its file 0600. When the call fails it is not there. A process that is killed meanwhile leaves a
- * directory named `directory`, a point and six characters more, which is of no use and may be removed.
+/* Makes an environment of a backup in `directory`, which must not exist or be empty
+ * (ALREADY_THERE): nothing is written over, and a live environment least of all. It appears when it
+ * is whole, and flushed; the directory has mode 0700, its file 0600. When the call fails it is not
+ * there. A process that is killed meanwhile leaves a directory named `directory`, a point and six
+ * characters more, which is of no use and may be removed.
  *
- * The ids of commits, transactions and envelopes leap: those that the original gives out after the backup are
- * never given out here, nor those of another copy that was restored before (in an earlier second), so that
- * nobody who comes back with an id of theirs ends a stranger's commit; NO_COMMIT is the answer. Ids still
- * ascend, so that `after_id` of an exporter skips nothing. They go on from the seconds since 1970 times 2^21,
- * and at least 2^32 further on; they stay below 2^53 until 2106.
+ * The ids of commits, transactions and envelopes leap: those that the original gives out after the
+ * backup are never given out here, nor those of another copy that was restored before (in an
+ * earlier second), so that nobody who comes back with an id of theirs ends a stranger's commit;
+ * NO_COMMIT is the answer. Ids still ascend, so that `after_id` of an exporter skips nothing. They
+ * go on from the seconds since 1970 times 2^21, and at least 2^32 further on; they stay below 2^53
+ * until 2106.
  *
- * Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED, NEWER_FORMAT or OLDER_FORMAT say what is wrong with
- * the backup. */
+ * Needs no handle. NOT_FOUND, NOT_AN_ENVIRONMENT, DAMAGED, NEWER_FORMAT or OLDER_FORMAT say what is
+ * wrong with the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
 /* ------------------------------------------------------------ sizes of enums */
 
 #ifdef __cplusplus
 #define BE_ENUM_HAS_4_BYTES(name) \
-	static_assert(sizeof(enum name) == 4, "enums have four bytes: compile without -fshort-enums")
+	static_assert(sizeof(enum name) == 4, "enums have 4 bytes: compile without -fshort-enums")
 #else
 #define BE_ENUM_HAS_4_BYTES(name) \
-	_Static_assert(sizeof(enum name) == 4, "enums have four bytes: compile without -fshort-enums")
+	_Static_assert(sizeof(enum name) == 4, "enums have 4 bytes: compile without -fshort-enums")
 #endif
 BE_ENUM_HAS_4_BYTES(be_status);
 BE_ENUM_HAS_4_BYTES(be_period);

@@ -9,8 +9,8 @@
  *   into keys and values, checks them when it reads them, and never asks what they mean. To avoid
  *   confusion with the ledger's transactions, those of a storage are called txns.
  *
- *   Keys are 1 to 300 bytes and values 0 to 1500; both may hold any byte. Keys are ordered as memcmp()
- *   orders them, and a key that is a prefix of another comes first.
+ *   Keys are 1 to 300 bytes and values 0 to 1500; both may hold any byte. Keys are ordered as
+ *   memcmp() orders them, and a key that is a prefix of another comes first.
  *
  * WHAT MUST HOLD
  *
@@ -35,7 +35,8 @@
  *
  * A COMPLETE EXAMPLE
  *
- *   The program custom-storage in the source's tests/patterns keeps its records in a file of its own.
+ *   The program custom-storage in the source's tests/patterns keeps its records in a file of its
+ *   own.
  */
 #ifndef BUDGET_ENFORCER_STORAGE_H
 #define BUDGET_ENFORCER_STORAGE_H
@@ -59,14 +60,15 @@ struct be_bytes {
 	size_t size;
 };
 
-/* The functions of a storage. Those of this header are all needed. Later releases add functions at the end
- * that a storage may do without, and take those that a smaller `size` leaves out as absent: a storage keeps
- * working with later libraries. be_open() copies the table. */
+/* The functions of a storage. Those of this header are all needed. Later releases add functions at
+ * the end that a storage may do without, and take those that a smaller `size` leaves out as absent:
+ * a storage keeps working with later libraries. be_open() copies the table. */
 struct be_storage_ops {
 	uint32_t size; /* sizeof(struct be_storage_ops) */
 	uint32_t reserved; /* 0 */
 
-	/* Begins a txn and sets *txn, which is passed to the calls below. `write` says which kind. */
+	/* Begins a txn and sets *txn, which is passed to the calls below. `write` says which
+	 * kind. */
 	int (*begin)(void *self, bool write, void **txn);
 
 	/* Ends a write txn and keeps its changes. The txn is gone whatever is returned. */
@@ -75,8 +77,8 @@ struct be_storage_ops {
 	/* Ends a txn of either kind and drops its changes. Cannot fail. */
 	void (*abort)(void *self, void *txn);
 
-	/* Finds the value of `key`. *value stays valid until the next put, del, commit or abort of this
-	 * txn; it is never written to. */
+	/* Finds the value of `key`. *value stays valid until the next put, del, commit or abort of
+	 * this txn; it is never written to. */
 	int (*get)(void *self, void *txn, struct be_bytes key, struct be_bytes *value);
 
 	/* Stores `value` under `key`, in place of what was there. Copies both. */
@@ -85,8 +87,9 @@ struct be_storage_ops {
 	/* Removes `key`. */
 	int (*del)(void *self, void *txn, struct be_bytes key);
 
-	/* Finds the first record whose key is `from` or comes after it. *key and *value are valid as
-	 * in get. `from` may be *key of the call before with a zero byte appended: the way to walk. */
+	/* Finds the first record whose key is `from` or comes after it. *key and *value are valid
+	 * as in get. `from` may be *key of the call before with a zero byte appended: the way to
+	 * walk. */
 	int (*next)(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
 	            struct be_bytes *value);
 };
@@ -98,9 +101,9 @@ struct be_storage {
 };
 
 /* Makes a storage in this process's memory: for tests, and for single processes that need nothing
- * kept. All threads of the process may use it; it excludes writers while somebody reads. After a fork
- * each side has a copy of its own. Give it back with be_storage_memory_destroy() once every handle on
- * it is closed. */
+ * kept. All threads of the process may use it; it excludes writers while somebody reads. After a
+ * fork each side has a copy of its own. Give it back with be_storage_memory_destroy() once every
+ * handle on it is closed. */
 BE_MUST_USE enum be_status be_storage_memory_create(struct be_storage **storage);
 void be_storage_memory_destroy(struct be_storage *storage);
 

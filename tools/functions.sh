@@ -4,9 +4,9 @@
 # What quickstart and check share. Sourced by them; sets `top`, the top of the source tree.
 top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 
-# The Debian packages that are needed, in one place. By dpkg-dev, meson knows where libraries are installed.
-# One with a question mark is left out where the release does not have it, and what needs it is skipped.
-# shellcheck disable=SC2034 # Used by those who source this.
+# The Debian packages that are needed, in one place. By dpkg-dev, meson knows where libraries are
+# installed. One with a question mark is left out where the release does not have it, and what needs
+# it is skipped. shellcheck disable=SC2034 # Used by those who source this.
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
 	libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
@@ -79,8 +79,9 @@ has_room() {
 	[ "$(df -Pk "$1" | awk 'NR == 2 {print $4}')" -ge 2000000 ]
 }
 
-# Sets `work` to a new directory, which is removed when the script ends, however it ends. It lies in $TMPDIR if that
-# is set, and else in the first of the usual places with room: a container's /dev/shm has none.
+# Sets `work` to a new directory, which is removed when the script ends, however it ends. It lies in
+# $TMPDIR if that is set, and else in the first of the usual places with room: a container's
+# /dev/shm has none.
 make_work_directory() {
 	local parent
 

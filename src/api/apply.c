@@ -2,10 +2,10 @@
 /*
  * Several changes of envelopes in one txn: all of them or none.
  *
- * All are checked before the txn begins, so that what a caller got wrong holds up nobody. In the txn
- * each is made into an operation again when it is its turn: that is cheaper than to fill memory with
- * a million of them, and with their results, while everybody waits. Only for an observer the envelopes
- * are kept, in memory that is touched before.
+ * All are checked before the txn begins, so that what a caller got wrong holds up nobody. In the
+ * txn each is made into an operation again when it is its turn: that is cheaper than to fill memory
+ * with a million of them, and with their results, while everybody waits. Only for an observer the
+ * envelopes are kept, in memory that is touched before.
  */
 #include "api/enforcer.h"
 #include "api/envelopes.h"

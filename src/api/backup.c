@@ -4,8 +4,8 @@
  *
  * Both give what they make its name when it is whole and flushed: a file that has none until then,
  * or a directory under another name. A process that is killed in the middle leaves nothing that
- * looks finished, and nothing that exists is written over. Once the name is there the call succeeds,
- * or it takes the name back.
+ * looks finished, and nothing that exists is written over. Once the name is there the call
+ * succeeds, or it takes the name back.
  *
  * Cancellation is off throughout: LMDB would be left with a txn that pins its pages. Paths and
  * buffers lie on the heap, so that small stacks suffice.

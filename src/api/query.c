@@ -17,8 +17,8 @@
 #define PAGE 64
 /* Records looked at in one txn, whether or not they pass the filter. */
 #define LOOKS 1024
-/* From so many records on, some megabytes, the pages that they are in are let go. A listing of millions
- * would otherwise make the process look as large as the data file. */
+/* From so many records on, some megabytes, the pages that they are in are let go. A listing of
+ * millions would otherwise make the process look as large as the data file. */
 #define LET_GO 16384
 
 union row {

@@ -17,7 +17,8 @@ enum futex_end {
 /* Nanoseconds of a clock that never steps back; moments to wake up at are given in it. */
 int64_t monotonic_ns(void);
 
-/* Sleeps while *word is `expected`, until a wake-up that names one of `bits`, or until `until_ns`. */
+/* Sleeps while *word is `expected`, until a wake-up that names one of `bits`, or until
+ * `until_ns`. */
 enum futex_end futex_sleep(const _Atomic uint32_t *word, uint32_t expected, uint32_t bits,
 			   int64_t until_ns);
 

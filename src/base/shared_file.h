@@ -41,8 +41,8 @@ enum be_status shared_directory_open(const char *path, struct shared_directory *
 /* NULL is allowed. */
 void shared_directory_close(struct shared_directory *directory);
 
-/* Flushes the directory `path`, seen from the directory `at` (AT_FDCWD), so that the names in it are
- * there after the loss of power. Returns an errno. */
+/* Flushes the directory `path`, seen from the directory `at` (AT_FDCWD), so that the names in it
+ * are there after the loss of power. Returns an errno. */
 int shared_flush_names(int at, const char *path);
 
 /* On an overlay, as a container's root is, a file may still lie in a lower layer. It is copied when
@@ -80,7 +80,8 @@ enum be_status shared_file_map(const struct shared_directory *directory, const c
 
 /* May it be written to, as one that begins with this magic? So it may when it begins with that, in
  * whichever version (the last of its eight characters), or with zeros, or is empty: made, and not
- * yet written. Anything else is not ours, however it came here: it is replaced, not written over. */
+ * yet written. Anything else is not ours, however it came here: it is replaced, not written
+ * over. */
 bool shared_file_begins(int fd, uint64_t magic);
 
 /* The path of a file, for texts. */

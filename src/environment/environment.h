@@ -45,7 +45,8 @@ struct environment_settings {
 	mode_t mode;
 	uint64_t map_size;
 	int64_t now_ns;
-	dev_t data_device; /* inode 0: whatever there is. Else BE_NOT_FOUND unless data.mdb is this one */
+	dev_t data_device; /* inode 0: whatever there is. Else BE_NOT_FOUND unless data.mdb is this
+	                      one */
 	ino_t data_inode;
 };
 
@@ -65,8 +66,8 @@ enum be_status environment_renew(const struct environment_settings *settings,
 
 /* The owners as the environment's own file be-owners has them; NULL for a storage of the caller's,
  * and while nobody has had the environment open to write since it was made or restored, or since
- * the machine went down: then nobody who is named in a commit lives. One that looks from before that
- * looks for the file again with each call. */
+ * the machine went down: then nobody who is named in a commit lives. One that looks from before
+ * that looks for the file again with each call. */
 struct owners *environment_owners(struct environment *environment);
 
 /* Raised in every fork child. */

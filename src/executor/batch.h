@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations carried out in a write txn of a storage. Whoever calls holds the lock of group.h, where
- * there is one, and has cancellation off.
+ * Operations carried out in a write txn of a storage. Whoever calls holds the lock of group.h,
+ * where there is one, and has cancellation off.
  */
 #ifndef BATCH_H
 #define BATCH_H
@@ -29,7 +29,8 @@ enum be_status batch_run(const struct be_storage *storage, const struct operatio
 struct batch_source {
 	/* Makes the `i`th operation. Anything but BE_OK ends all as if that had been refused. */
 	enum be_status (*make)(void *context, size_t i, struct operation *operation);
-	/* Is shown its result when that is BE_OK. It holds only if all end well. NULL: nobody looks. */
+	/* Is shown its result when that is BE_OK. It holds only if all end well. NULL: nobody
+	 * looks. */
 	void (*look)(void *context, size_t i, const struct result *result);
 	void *context;
 };

@@ -259,8 +259,8 @@ void group_close(struct group *group)
  * txns alone. After one that met a fault it carries out its next operations alone, in txns of their
  * own: one after the first fault, twice as many after each further one, so that a process whose
  * trouble lasts hinders the others ever more seldom. Each that ends well brings it nearer to the
- * group, and each batch that it leads well makes it forget a fault. Where all have the same trouble,
- * as on a full disk, each gets its own fault for its own operation.
+ * group, and each batch that it leads well makes it forget a fault. Where all have the same
+ * trouble, as on a full disk, each gets its own fault for its own operation.
  */
 
 static bool is_alone(struct group *group)
@@ -293,9 +293,9 @@ static void note_led(struct group *group)
 /* ---- sleeping and waking
  *
  * A sleeper is woken when its slot is answered, or to lead. It also looks for itself, since the one
- * that was to wake it may be dead. With one sleeper that is every WAIT_NS; of many, each waits for a
- * random part of so many times that, so that somebody looks every WAIT_NS or so, however many they
- * are.
+ * that was to wake it may be dead. With one sleeper that is every WAIT_NS; of many, each waits for
+ * a random part of so many times that, so that somebody looks every WAIT_NS or so, however many
+ * they are.
  */
 
 static uint32_t count_posted(struct group_file *file)

@@ -18,25 +18,25 @@
  * was committed, and the results in the slots are true; if not, nothing of it was, and the
  * operations are posted still.
  *
- * One process's trouble stays its own. A leader whose txn meets a fault (a limit of its process, its
- * map, its memory, a damaged record that one of the operations needs) hands the others' operations
- * back: each is then carried out alone by its own process, which gets its own answer. Where the
- * leader cannot tell whether its txn was committed, it leaves the lock as a dead leader does. A
- * process that met a fault goes without group commit for a while, longer each time, so that it
- * neither leads nor has its own operations led; see "trouble" in group.c.
+ * One process's trouble stays its own. A leader whose txn meets a fault (a limit of its process,
+ * its map, its memory, a damaged record that one of the operations needs) hands the others'
+ * operations back: each is then carried out alone by its own process, which gets its own answer.
+ * Where the leader cannot tell whether its txn was committed, it leaves the lock as a dead leader
+ * does. A process that met a fault goes without group commit for a while, longer each time, so that
+ * it neither leads nor has its own operations led; see "trouble" in group.c.
  *
  * Every write txn is one of a leader's, or is made holding `leader`: see group_lock().
  *
  * What may die or stop. A dead leader is noticed by the next one, and a dead next one by a sleeper,
  * within a few milliseconds. A process stopped while it is to lead next delays the others by a few
  * milliseconds for each batch, no more: a sleeper that wakes unserved leads itself if `leader` is
- * free. One stopped, or dumping core, while it leads holds up all, as any holder of a lock does. The
- * slots of a dead process are cleared by group_purge() before its commits are reaped, so that no
- * operation of it is carried out after that.
+ * free. One stopped, or dumping core, while it leads holds up all, as any holder of a lock does.
+ * The slots of a dead process are cleared by group_purge() before its commits are reaped, so that
+ * no operation of it is carried out after that.
  *
  * Crowds. The more threads sleep, the more seldom each looks for itself, so that all together look
- * some hundred times a second; there are 512 slots, and those who find none free wait in a queue for
- * one. See "sleeping" and "the room" in group.c.
+ * some hundred times a second; there are 512 slots, and those who find none free wait in a queue
+ * for one. See "sleeping" and "the room" in group.c.
  *
  * Trust. Who may write the file can spoil what others do through it: hold them up, or give them
  * false answers. It cannot make them crash or run on wild bytes: operations and results are copied

@@ -217,9 +217,10 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
 /*
  * Ids go on from the seconds since 1970, times 2^21. The copied ledger cannot have come so far by
  * itself, unless it has given out two million ids in every second of its life; nor can another copy
- * that was restored in an earlier second. Such ids stay below 2^53, which is what JSON's readers and
- * scripts can take, until the year 2106. A clock that says less than the ids at hand, or a later
- * year, is passed over by 2^32 ids, which more than a million restored copies in a row can afford.
+ * that was restored in an earlier second. Such ids stay below 2^53, which is what JSON's readers
+ * and scripts can take, until the year 2106. A clock that says less than the ids at hand, or a
+ * later year, is passed over by 2^32 ids, which more than a million restored copies in a row can
+ * afford.
  */
 #define LEAP_BITS 21
 #define LEAP_LEAST (UINT64_C(1) << 32)

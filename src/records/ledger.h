@@ -49,8 +49,8 @@ enum be_status ledger_read_header(const struct be_storage *storage, bool write,
  * something. */
 enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns);
 
-/* Leaps far ahead with all ids to be given out, for a ledger that was restored: the one that it is a
- * copy of may have given out more since, and nobody who was given those may meet others here. */
+/* Leaps far ahead with all ids to be given out, for a ledger that was restored: the one that it is
+ * a copy of may have given out more since, and nobody who was given those may meet others here. */
 enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns);
 
 /* `find` leaves envelope->name alone, for those who have the key and are in a hurry. */

@@ -90,8 +90,8 @@ struct envelope {
 	struct name name;
 	struct name parent; /* parent.category_size is 0: none */
 	uint64_t id;
-	uint64_t
-		tally; /* its place in be-counts: like its id, but without what leaps have skipped */
+	uint64_t tally; /* its place in be-counts: like its id, but without what leaps have
+		          skipped */
 	enum be_period period;
 	bool suspended;
 	int64_t limit;

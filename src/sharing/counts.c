@@ -3,9 +3,9 @@
  * The file be-counts; counts.h says what for. It is an array of tallies. Tally 0 belongs to the
  * environment, and tally N to the envelope that was given the number N when it was made: numbers
  * ascend and are never used again, so that a tally has one owner for ever, and one that was never
- * written is 0. They are ids, less what those have leapt over when the environment was restored: this
- * file is as long as it has tallies. Words are in the
- * machine's own order and only ever added to.
+ * written is 0. They are ids, less what those have leapt over when the environment was restored:
+ * this file is as long as it has tallies. Words are in the machine's own order and only ever added
+ * to.
  *
  * The map is as long as the file can become, far beyond its end. A page behind the end, or one for
  * which the disk has no room, would be SIGBUS; so before this process first touches a chunk of the

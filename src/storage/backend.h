@@ -58,8 +58,8 @@ struct backend {
 	/* No txn may be open, and no thread inside. */
 	void (*close)(void *self);
 
-	/* In a fork child, of a storage that the parent opened: frees what is the child's, and leaves
-	 * alone what it shares with the parent, whose locks it would disturb. */
+	/* In a fork child, of a storage that the parent opened: frees what is the child's, and
+	 * leaves alone what it shares with the parent, whose locks it would disturb. */
 	void (*abandon)(void *self);
 };
 

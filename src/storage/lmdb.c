@@ -39,8 +39,8 @@
  *           data.mdb and lock.mdb, and when that fails destroys the mutexes in lock.mdb, for which
  *           others would be waiting;
  *   alone   by one who closes: LMDB 0.9.26 to 0.9.31 destroys those mutexes when it finds itself
- *           alone with lock.mdb, and then nobody may be waiting for them. (It is a lock on data.mdb,
- *           since each opener can take it alone, those who may only read it among them.)
+ *           alone with lock.mdb, and then nobody may be waiting for them. (It is a lock on
+ *           data.mdb, since each opener can take it alone, those who may only read it among them.)
  *
  * lock.mdb is opened by this file only before LMDB opens it: closing any descriptor of it later
  * would drop LMDB's locks.
@@ -1611,8 +1611,8 @@ static enum be_status lmdb_copy(void *self, int fd, bool *interrupted)
 
 /* ----------------------------------------------------------------- figures */
 
-/* Both ends are within the map, which is one mapping, and stays where it is as long as the txn is open.
- * This process never writes through it, so between them nothing can be lost. */
+/* Both ends are within the map, which is one mapping, and stays where it is as long as the txn is
+ * open. This process never writes through it, so between them nothing can be lost. */
 static void lmdb_let_go(void *txn)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);

@@ -2,16 +2,19 @@
 /*
  * The proof of the newest txn; newest.h says what for. The trees of both txns are walked from the
  * top, level by level, counted from the leaves. A page that both name on the same level is shared:
- * it belongs to the txn before, is whole, and neither enters it. What is left are the pages that the
- * newest txn wrote, and those of the one before that they replace. Then
+ * it belongs to the txn before, is whole, and neither enters it. What is left are the pages that
+ * the newest txn wrote, and those of the one before that they replace. Then
  *
- * - each page entered is what its place says, and its keys ascend within the bounds that the branches
- *   above give it. So do those of a shared page whose bounds have become tighter: its outermost keys
- *   are looked at;
+ * - each page entered is what its place says, and its keys ascend within the bounds that the
+ * branches
+ *   above give it. So do those of a shared page whose bounds have become tighter: its outermost
+ *   keys are looked at;
  * - the meta pages' counts differ by what the pages entered hold and the replaced ones held;
- * - the header's digest differs by the same records, it is the header of this txn, and it is intact;
- * - each page is accounted for: entered pages were free, free for longer than the txn before, or are
- *   new ones behind the end; what was replaced is free now; and what was free and not entered still is.
+ * - the header's digest differs by the same records, it is the header of this txn, and it is
+ * intact; - each page is accounted for: entered pages were free, free for longer than the txn
+ * before, or are
+ *   new ones behind the end; what was replaced is free now; and what was free and not entered still
+ *   is.
  *
  * Each of these was, in simulated losses of power, the only one that noticed some of them.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One page of an LMDB data file, read and checked: what pages.c and newest.c share. A page is copied
- * before it is looked at, so that nothing changes between a check and its use. */
+/* One page of an LMDB data file, read and checked: what pages.c and newest.c share. A page is
+ * copied before it is looked at, so that nothing changes between a check and its use. */
 #ifndef STORAGE_PAGE_H
 #define STORAGE_PAGE_H
 
@@ -50,8 +50,8 @@ __attribute__((format(printf, 2, 3))) void page_note_damage(const struct page_re
 enum be_status page_read_bytes(const struct page_reader *reader, uint64_t number, void *bytes,
 			       size_t size, off_t offset);
 
-/* Reads page `number`, which must be a leaf, or a branch page, whose nodes fill it; the caller frees
- * it. */
+/* Reads page `number`, which must be a leaf, or a branch page, whose nodes fill it; the caller
+ * frees it. */
 enum be_status page_read(const struct page_reader *reader, uint64_t number, bool is_leaf,
 			 struct page **result);
 

@@ -183,7 +183,8 @@ static struct walk begin_walk(int fd, const struct meta_page *meta, uint64_t pag
 			   .pages = pages,
 			   .fault = fault},
 		.meta = meta,
-		.seen = 1, /* the two meta pages, less one, so that it can be compared with the last one */
+		.seen = 1, /* the two meta pages, less one, so that it can be compared with the last
+		              one */
 	};
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where everything lies in the public structures of 64-bit machines, for the compiler to compare, in C
- * and in C++. A line is never changed once its member was released: what comes later has its lines at
- * the end of its structure, and begins where the size was. The size itself grows.
+ * Where everything lies in the public structures of 64-bit machines, for the compiler to compare,
+ * in C and in C++. A line is never changed once its member was released: what comes later has its
+ * lines at the end of its structure, and begins where the size was. The size itself grows.
  */
 #ifndef LAYOUT_H
 #define LAYOUT_H

@@ -60,8 +60,8 @@ LMDB_TEST(backup, a_copy_is_an_environment_of_its_own)
 #define LEAP (UINT64_C(1) << 32)
 #define EXACT (UINT64_C(1) << 53) /* in all readers of JSON */
 
-/* What the original gives out after the backup, its copy never does; what it gave out before is known
- * in both. */
+/* What the original gives out after the backup, its copy never does; what it gave out before is
+ * known in both. */
 LMDB_TEST(backup, ids_of_a_copy_leap_over_those_of_the_original)
 {
 	char copy[128], directory[128], again[128];

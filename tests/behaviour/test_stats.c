@@ -83,7 +83,8 @@ BEHAVIOUR_TEST(stats, what_was_reaped_and_came_late_is_counted)
 	assert_status(be_settle(budget, charged, 1, NULL, NULL), BE_ALREADY_CHARGED);
 	assert_lapses(budget, "llm", (uint64_t[]){2, 1, 0, 0, 1});
 	assert_lapses(budget, "team", (uint64_t[]){2, 1, 0, 0, 1});
-	/* An envelope takes its own counts along; those above it and the environment keep theirs. */
+	/* An envelope takes its own counts along; those above it and the environment keep
+	 * theirs. */
 	assert_ok(be_envelope_remove(budget, "llm"));
 	assert_lapses(budget, "team", (uint64_t[]){2, 1, 0, 0, 1});
 }

@@ -594,7 +594,8 @@ Test(storages, a_record_too_much_is_found_by_verify, .init = begin_watching, .fi
 
 /* ------------------------------------------------------- tables of functions */
 
-/* The table as it was when it came, written down: it stays as it is when that of the header grows. */
+/* The table as it was when it came, written down: it stays as it is when that of the header
+ * grows. */
 struct first_ops {
 	uint32_t size;
 	uint32_t reserved;
@@ -608,8 +609,9 @@ struct first_ops {
 		    struct be_bytes *value);
 };
 
-/* A storage that was compiled against the first header goes on working: what its table lacks is taken
- * as absent, and what lies behind it is not called. The table may go when the handle is there. */
+/* A storage that was compiled against the first header goes on working: what its table lacks is
+ * taken as absent, and what lies behind it is not called. The table may go when the handle is
+ * there. */
 Test(storages, a_table_of_the_first_release_keeps_working, .init = begin_watching,
      .fini = fixture_end)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * 500 processes open one environment at once: one that none has made before, and one in use. None
- * fails, and all have it open at the same time. The processes are let go when all have been made. How
- * long each waits is told; bench/deaths compares it.
+ * fails, and all have it open at the same time. The processes are let go when all have been made.
+ * How long each waits is told; bench/deaths compares it.
  */
 #include "crash.h"
 

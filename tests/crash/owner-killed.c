@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kill -9 of a worker that holds 0.9 of a budget of 1.0. By the default policy, the very next commit
- * of 0.5 by another worker is granted; with the policy "charge" it is refused, 0.9 are spent, and the
- * ledger says why. What has ended, however it ended, answers a second ending
- * with its own status.
+ * kill -9 of a worker that holds 0.9 of a budget of 1.0. By the default policy, the very next
+ * commit of 0.5 by another worker is granted; with the policy "charge" it is refused, 0.9 are
+ * spent, and the ledger says why. What has ended, however it ended, answers a second ending with
+ * its own status.
  */
 #include "crash.h"
 

@@ -266,7 +266,8 @@ static int open_and_stay(int index, void *context)
 	wait_for_death();
 }
 
-/* While another process has it open, so that neither of the two is first, and excludes the other. */
+/* While another process has it open, so that neither of the two is first, and excludes the
+ * other. */
 static void test_one_of_two_at_once_is_granted(const struct copy *copy)
 {
 	struct opener openers[2] = {{.open = be_open, .close = be_close},

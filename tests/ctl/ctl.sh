@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# What the scripts that run be-ctl share. Sourced with the path of be-ctl as $1; sets `ctl`, `work`, a directory
-# that is removed at the end, and `budget`, where an environment may be made.
+# What the scripts that run be-ctl share. Sourced with the path of be-ctl as $1; sets `ctl`, `work`,
+# a directory that is removed at the end, and `budget`, where an environment may be made.
 set -euo pipefail
 ctl=$1
 # shellcheck source=tools/functions.sh

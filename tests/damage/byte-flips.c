@@ -2,9 +2,9 @@
 /*
  * One bit of the data file flips, 4000 times in turn (40 000 in the long mode), anywhere in the
  * file. be_verify() in a child process reports every one in a record and every one in LMDB's own
- * structure, and none in bytes that nobody reads; a flip that goes unreported leaves every record as
- * it was. Of the children none crashes and none hangs; nor does be-inspect, which is given as the
- * argument, on a sample of the flips.
+ * structure, and none in bytes that nobody reads; a flip that goes unreported leaves every record
+ * as it was. Of the children none crashes and none hangs; nor does be-inspect, which is given as
+ * the argument, on a sample of the flips.
  */
 #include "page-map.h"
 #include "support.h"

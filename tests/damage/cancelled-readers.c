@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that look at an environment or tend it are cancelled, wherever they are: none leaves a read
- * txn behind, which would keep LMDB from reusing pages for as long as the process lives, none a
- * descriptor, and none a lock that somebody else would wait for.
+ * Threads that look at an environment or tend it are cancelled, wherever they are: none leaves a
+ * read txn behind, which would keep LMDB from reusing pages for as long as the process lives, none
+ * a descriptor, and none a lock that somebody else would wait for.
  */
 #include "support.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What may happen to be_backup() and be_restore() on their way: calls of the system that are
- * interrupted by signals or fail, one after the other, and cancellation of the thread. Each is as if
- * it had not been, or nothing is left of the copy: no file, no directory, no descriptor, no thread
- * that reads.
+ * interrupted by signals or fail, one after the other, and cancellation of the thread. Each is as
+ * if it had not been, or nothing is left of the copy: no file, no directory, no descriptor, no
+ * thread that reads.
  */
 #include "support.h"
 

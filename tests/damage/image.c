@@ -53,7 +53,8 @@ static struct {
 	bool name_made, name_flushed, above_made, above_flushed;
 	size_t name_at, above_at; /* events that made them */
 	size_t marks
-		[MARKS_MAX]; /* events that may be the last to have changed be-boot; the first is flushed
+		[MARKS_MAX]; /* events that may be the last to have changed be-boot; the first is
+                              * flushed
 				   */
 	size_t mark_count;
 } disk;

@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define RECORDS 20
-/* What LMDB writes of a meta page: all but magic, version and address. No other write is so small. */
+/* What LMDB writes of a meta page: all but magic, version and address. No other write is so
+ * small. */
 #define META_BYTES 120
 
 static char environment[PATH_MAX];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ways for a newest txn not to be whole that only one check of the proof notices each, and ways to be
- * whole that look wrong. Each function here turns red when the check that it names is taken out of
- * newest.c.
+ * Ways for a newest txn not to be whole that only one check of the proof notices each, and ways to
+ * be whole that look wrong. Each function here turns red when the check that it names is taken out
+ * of newest.c.
  */
 #include "support.h"
 #include "vouched.h"
@@ -370,8 +370,8 @@ static unsigned char *longest_list(const struct bytes *file, uint64_t number, un
 	return found;
 }
 
-/* A page of the list is missing, near the end, where there is room for it to be another one: which is
- * listed twice, or in use. */
+/* A page of the list is missing, near the end, where there is room for it to be another one: which
+ * is listed twice, or in use. */
 static void spoil_list(unsigned char *list, uint64_t count)
 {
 	uint64_t page, next;
@@ -612,7 +612,8 @@ static void went_back(void)
 	vouched_close(&env);
 }
 
-/* The first txn of a new file goes back to nothing; one that has more than its header may be a copy. */
+/* The first txn of a new file goes back to nothing; one that has more than its header may be a
+ * copy. */
 static void first_txn(void)
 {
 	struct pages_fault fault;

@@ -2,9 +2,9 @@
 /*
  * The proof of the newest txn over real files of LMDB's: every txn that is whole is accepted, of
  * whatever kind; of the images that a loss of power can leave, with the meta page arrived and any
- * part of the changed sectors not, exactly those are accepted whose bytes in use are those of the txn.
- * (Rarely others, which are sound all the same and hold the same records: a separator that is an
- * older one and still separates.)
+ * part of the changed sectors not, exactly those are accepted whose bytes in use are those of the
+ * txn. (Rarely others, which are sound all the same and hold the same records: a separator that is
+ * an older one and still separates.)
  */
 #include "support.h"
 #include "vouched.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Environments on an overlay, as a container's root is. One that was made there lies in the upper
- * layer, and is like any other. One that came with a lower layer is copied up by the first who opens
- * it for writing; that is also the first who looks, so that it sees what others write afterwards.
+ * layer, and is like any other. One that came with a lower layer is copied up by the first who
+ * opens it for writing; that is also the first who looks, so that it sees what others write
+ * afterwards.
  */
 #include "support.h"
 #include "tmpfs.h"

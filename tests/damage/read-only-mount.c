@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An environment that is in use is looked at through a mount that cannot be written. LMDB would read
- * it without locks, and pages would change under it; so opening is refused, with a text that says
- * what to do, and whether somebody has it open or not, since that cannot be known there.
+ * An environment that is in use is looked at through a mount that cannot be written. LMDB would
+ * read it without locks, and pages would change under it; so opening is refused, with a text that
+ * says what to do, and whether somebody has it open or not, since that cannot be known there.
  */
 #include "support.h"
 #include "tmpfs.h"

@@ -60,8 +60,8 @@ const struct meta_page *bytes_meta(const struct bytes *file, int slot);
 const struct meta_page *bytes_newest(const struct bytes *file);
 
 /* The bytes of a sound file that its newest txn has a use for, a flag for each; and in *records a
- * digest of all records in their order. Free lists' ends, gaps, padding and what LMDB ignores are no
- * use. */
+ * digest of all records in their order. Free lists' ends, gaps, padding and what LMDB ignores are
+ * no use. */
 unsigned char *bytes_used(const struct bytes *file, uint64_t *records);
 
 #endif

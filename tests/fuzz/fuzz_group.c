@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file be-group, as another program may have written it. A leader works through it, and the
- * users of slots read their results: none of them crashes or waits for ever, and what is handed to a
- * caller has texts that end, and a status that there is.
+ * users of slots read their results: none of them crashes or waits for ever, and what is handed to
+ * a caller has texts that end, and a status that there is.
  *
  * The input is a row of changes to a file in which every kind of operation is posted: one byte says
  * what is changed, one which, two where, one how many bytes follow.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The proof of the newest txn over any bytes: it answers, reads only what it has, and ends. An input
- * is a list of changes to a real file: place, length, bytes. The file has both trees, branch pages,
- * and lists of free pages inline and on pages of their own. Nothing else than a sound file may be
- * accepted, as far as pages_check() can tell. Bytes that mean nothing may differ.
+ * The proof of the newest txn over any bytes: it answers, reads only what it has, and ends. An
+ * input is a list of changes to a real file: place, length, bytes. The file has both trees, branch
+ * pages, and lists of free pages inline and on pages of their own. Nothing else than a sound file
+ * may be accepted, as far as pages_check() can tell. Bytes that mean nothing may differ.
  */
 #include "fuzz.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Crowds that commit and release as fast as they can: threads, more than a batch carries and more
- * than there are slots, and processes. Each member must have its turn: neither may those whose slots
- * are looked at first push out the others, nor may a leader go on for others for ever and keep its
- * own caller waiting, nor may those without a slot be forgotten.
+ * than there are slots, and processes. Each member must have its turn: neither may those whose
+ * slots are looked at first push out the others, nor may a leader go on for others for ever and
+ * keep its own caller waiting, nor may those without a slot be forgotten.
  *
  * How often a member is woken for each of its operations is bounded, however many wait: the kernel
  * counts that as how often it gave up its processor by itself.

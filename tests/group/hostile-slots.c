@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Another program writes to be-group: sizes that lie, numbers of every kind, texts without an end,
- * slots of users that are dead, locks that nobody took. The fuzz target's body is run on inputs made
- * at random, so that it is seen wherever the tests run; see fuzz_group.c.
+ * slots of users that are dead, locks that nobody took. The fuzz target's body is run on inputs
+ * made at random, so that it is seen wherever the tests run; see fuzz_group.c.
  */
 #include "support.h"
 

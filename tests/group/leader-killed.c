@@ -4,9 +4,9 @@
  * the operations of others, and so both before and after its txn is committed, and before and after
  * the others are told. Each of them must get a true answer, and be in the ledger exactly once.
  *
- * With "sick" the leader may write no file beyond a few pages, so that its batch fails and goes back
- * to those it carried it for: that must hold at every step as well. Of its own operation it is told
- * the fault, and it is not in the ledger.
+ * With "sick" the leader may write no file beyond a few pages, so that its batch fails and goes
+ * back to those it carried it for: that must hold at every step as well. Of its own operation it is
+ * told the fault, and it is not in the ledger.
  *
  * The batch is put together for certain: a first child leads and is held where it writes. The
  * second child, the one to be killed, then waits to lead next, and three more post their operations

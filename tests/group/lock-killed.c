@@ -2,8 +2,8 @@
 /*
  * The locks of be-group under kill -9. Processes of two threads take one and let it go as fast as
  * they can, in every manner, and are killed at random moments: while they hold it, wait for it, are
- * just being woken. Never do two hold it; one that holds it after a holder died is told so, and only
- * then; and after each kill the others go on.
+ * just being woken. Never do two hold it; one that holds it after a holder died is told so, and
+ * only then; and after each kill the others go on.
  */
 #include "support.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process that is to lead next is stopped (by an operator, a debugger) while it waits. The
- * others must go on without it, all of them to their end; when it runs again it must get its answer.
- * One that is killed there holds up nobody either, not even those who write without group commit,
- * and who let it go first.
+ * others must go on without it, all of them to their end; when it runs again it must get its
+ * answer. One that is killed there holds up nobody either, not even those who write without group
+ * commit, and who let it go first.
  */
 #include "crash.h"
 #include "traced.h"

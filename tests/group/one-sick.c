@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One worker's machine is in trouble: it may write no file beyond a size, it has a small map, it has
- * no memory. It works, and so leads, beside healthy ones: of their operations none may fail, and
- * each is in the ledger once. Its own get their own true answer: what it was told was done is there,
- * once, and what it was told failed is not. When the trouble is over it works as the others do.
+ * One worker's machine is in trouble: it may write no file beyond a size, it has a small map, it
+ * has no memory. It works, and so leads, beside healthy ones: of their operations none may fail,
+ * and each is in the ledger once. Its own get their own true answer: what it was told was done is
+ * there, once, and what it was told failed is not. When the trouble is over it works as the others
+ * do.
  *
- * A disk that is full is everybody's: each is told so for its own operations, nobody waits for ever,
- * and all go on once there is space.
+ * A disk that is full is everybody's: each is told so for its own operations, nobody waits for
+ * ever, and all go on once there is space.
  */
 #include "crash.h"
 #include "tmpfs.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the dead hold, and what is held past its deadline, is told apart from what the living hold: in
- * its envelope and those above it, whatever their namespaces, in each form. */
+/* What the dead hold, and what is held past its deadline, is told apart from what the living hold:
+ * in its envelope and those above it, whatever their namespaces, in each form. */
 #include "inspects.h"
 
 #include <signal.h>

@@ -14,8 +14,8 @@
 
 #define ENVELOPES 60000
 #define AT_ONCE 10000
-/* Memory of the program itself with some megabytes of what it is reading, and what an envelope may take
- * where all are sorted, in KiB. */
+/* Memory of the program itself with some megabytes of what it is reading, and what an envelope may
+ * take where all are sorted, in KiB. */
 #define BASE_KIB (10 * 1024)
 #define SORTED_KIB (ENVELOPES * 130L / 1024)
 

@@ -40,9 +40,9 @@ struct failure {
 struct record {
 	struct tally *tally;
 	FILE *transcript; /* each call is printed to it */
-	struct step *
-		pinned; /* the same steps, with the commits they are about named by the steps that made
-				them */
+	struct step
+		*pinned; /* the same steps, with the commits they are about named by the steps that
+				made them */
 };
 
 /* Plays the steps; true when nothing differed. `record` may be NULL. */

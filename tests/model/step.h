@@ -16,7 +16,8 @@ struct oracle;
 
 enum amount_base {
 	AMOUNT_PLAIN,
-	AMOUNT_AVAILABLE, /* added to what is available, in the envelope named or the commit's own */
+	AMOUNT_AVAILABLE, /* added to what is available, in the envelope named or the commit's
+	                     own */
 	AMOUNT_HELD,      /* added to what the commit holds */
 	AMOUNT_COUNTABLE, /* added to what can be charged before a balance leaves int64_t */
 };
@@ -26,7 +27,8 @@ enum commit_base {
 	COMMIT_PENDING, /* of those pending, counted round and round */
 	COMMIT_REAPED,  /* of those that were reaped and may still be settled, likewise */
 	COMMIT_ANY,     /* of all that were ever made, likewise */
-	COMMIT_OF_STEP, /* the one that the step of this number made: how games are shrunk (game.c) */
+	COMMIT_OF_STEP, /* the one that the step of this number made: how games are shrunk
+	                   (game.c) */
 };
 
 enum time_base {

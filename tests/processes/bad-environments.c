@@ -328,7 +328,8 @@ static void test_permissions(void)
 	memcpy(attempt.path, path, sizeof path);
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		set_modes(path, &cases[i].modes);
-		/* On an overlay any file that may not be written is named: looking needs that there. */
+		/* On an overlay any file that may not be written is named: looking needs that
+		 * there. */
 		EXPECT(snprintf(attempt.named, PATH_MAX, "%s%s", path,
 				cases[i].read_only && is_on_overlay(path) ? "" : cases[i].named) <
 		       PATH_MAX);

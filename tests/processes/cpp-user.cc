@@ -11,13 +11,13 @@
 #include <string>
 #include <vector>
 
-#define REQUIRE(condition)                                                                                   \
-	do {                                                                                                 \
-		if (!(condition)) {                                                                          \
-			std::fprintf(stderr, "%s:%d: FAILED: %s (%s)\n", __FILE__, __LINE__, #condition,     \
-				     be_last_error());                                                       \
-			std::exit(1);                                                                        \
-		}                                                                                            \
+#define REQUIRE(condition)                                                                         \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			std::fprintf(stderr, "%s:%d: FAILED: %s (%s)\n", __FILE__, __LINE__,       \
+				     #condition, be_last_error());                                 \
+			std::exit(1);                                                              \
+		}                                                                                  \
 	} while (0)
 
 namespace
@@ -25,7 +25,8 @@ namespace
 
 void observe(void *context, const be_event *event)
 {
-	static_cast<std::vector<std::string> *>(context)->push_back(be_operation_name(event->operation));
+	static_cast<std::vector<std::string> *>(context)->push_back(
+		be_operation_name(event->operation));
 }
 
 bool collect(void *context, const be_transaction *transaction)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Processes open and close one environment as fast as they can, so that again and again the last
- * one closes it just when another opens it; few of them, since in a crowd nobody is the last one. liblmdb 0.9.26 to 0.9.31 destroys the mutexes in
- * lock.mdb in that case, and who opens is told EINVAL; the library's lock on data.mdb lets no one
- * open at that moment. Some of the processes only read, some cannot map the files at all: their
- * openings fail after LMDB has begun them, which destroys the same mutexes in all versions.
+ * one closes it just when another opens it; few of them, since in a crowd nobody is the last one.
+ * liblmdb 0.9.26 to 0.9.31 destroys the mutexes in lock.mdb in that case, and who opens is told
+ * EINVAL; the library's lock on data.mdb lets no one open at that moment. Some of the processes
+ * only read, some cannot map the files at all: their openings fail after LMDB has begun them, which
+ * destroys the same mutexes in all versions.
  */
 #include "support.h"
 

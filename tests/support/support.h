@@ -33,10 +33,10 @@
 
 /* ------------------------------------------------------------ the program */
 
-/* Begins a test, which takes less than so many seconds on a quiet machine. When it is not over after
- * several times as many, and as many again for each time that this machine is slower (long modes and
- * sanitizers have more), it hangs: it says so and fails, and its children end with it. Standard output
- * becomes line buffered. */
+/* Begins a test, which takes less than so many seconds on a quiet machine. When it is not over
+ * after several times as many, and as many again for each time that this machine is slower (long
+ * modes and sanitizers have more), it hangs: it says so and fails, and its children end with it.
+ * Standard output becomes line buffered. */
 void test_begin(unsigned deadline_seconds);
 
 /* Is the environment variable TEST_LONG set, so that more rounds are wanted than in the usual
@@ -82,12 +82,12 @@ void test_end_if_it_hangs(unsigned seconds);
  * process's; removed with all that is in it when the main process ends. */
 const char *test_directory(void);
 
-/* It is to lie in memory, where there is enough of that: /dev/shm of a container is small. Before the
- * first call of test_directory(). */
+/* It is to lie in memory, where there is enough of that: /dev/shm of a container is small. Before
+ * the first call of test_directory(). */
 void test_in_memory(void);
 
-/* Makes a directory below $TMPDIR or /tmp that nobody removes but the caller, who need not have begun
- * with test_begin(). */
+/* Makes a directory below $TMPDIR or /tmp that nobody removes but the caller, who need not have
+ * begun with test_begin(). */
 void test_make_directory(char *path, size_t size, const char *name);
 
 /* Writes the path of something in that directory, named as printf() would. */

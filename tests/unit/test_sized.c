@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How structures grow. A structure of two releases stands for all: the library knows the second, and
- * programs were compiled against the first, the second or one that is to come.
+ * How structures grow. A structure of two releases stands for all: the library knows the second,
+ * and programs were compiled against the first, the second or one that is to come.
  */
 #include "api/sized.h"
 

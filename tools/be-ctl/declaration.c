@@ -3,8 +3,8 @@
  * Reads the file that declares envelopes, one after the other.
  *
  * Every value is the text that stands in the file, so that amounts are read by the library's own
- * parser and never pass through floating point. What YAML calls null counts as if it were not there;
- * an envelope named "null" has its name in quotes.
+ * parser and never pass through floating point. What YAML calls null counts as if it were not
+ * there; an envelope named "null" has its name in quotes.
  */
 #include "declaration.h"
 
@@ -55,7 +55,8 @@ static const char *take_text(struct declaration *declaration, const struct node 
 	return node->text;
 }
 
-/* Which of the keys this one is; `count` and a complaint when it is none, or one that was `given`. */
+/* Which of the keys this one is; `count` and a complaint when it is none, or one that was
+ * `given`. */
 static size_t take_key(struct declaration *declaration, const struct node *node,
 		       const char *const *keys, bool *given, size_t count)
 {

@@ -2,9 +2,9 @@
 /*
  * Reads YAML by libyaml's events, so that a file of a million values needs the memory of one.
  *
- * libyaml leaves every scalar as the text that stands in the file, and tells where it begins. Values
- * that have an anchor are kept, since an alias may name them later; an alias within the value that it
- * names is refused, so that there are no loops.
+ * libyaml leaves every scalar as the text that stands in the file, and tells where it begins.
+ * Values that have an anchor are kept, since an alias may name them later; an alias within the
+ * value that it names is refused, so that there are no loops.
  */
 #include "nodes.h"
 

@@ -2,9 +2,9 @@
 /*
  * Compares what is declared with what is there.
  *
- * The plan is made while what is there is listed, before the txn that carries it out. What the rules
- * of the library would refuse is found here already where it can be, because here the place in the
- * file is known and --dry-run ends here; the library has the last word.
+ * The plan is made while what is there is listed, before the txn that carries it out. What the
+ * rules of the library would refuse is found here already where it can be, because here the place
+ * in the file is known and --dry-run ends here; the library has the last word.
  *
  * Of what is there and declared alike nothing is kept, and little of the rest.
  */

@@ -28,7 +28,8 @@ struct step {
 
 enum note_kind {
 	NOTE_START, /* its windows begin otherwise than is declared */
-	NOTE_LEFT, /* it is not declared and keeps what is spent, while others are created beside it */
+	NOTE_LEFT,  /* it is not declared and keeps what is spent, while others are created beside
+	              it */
 };
 
 /* What differs, and is not changed. */

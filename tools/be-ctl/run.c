@@ -308,8 +308,8 @@ static void put_settle(FILE *stream, const struct request *request, uint64_t id,
 	put_amount(stream, amount);
 }
 
-/* Says what is not charged and what would charge it. The commit is still pending, but ends with this
- * process, and then as it was made: freed, so that it can be settled late, or charged. */
+/* Says what is not charged and what would charge it. The commit is still pending, but ends with
+ * this process, and then as it was made: freed, so that it can be settled late, or charged. */
 static void put_remedy(FILE *stream, const struct request *request, uint64_t id,
 		       enum be_status status, int64_t amount)
 {

@@ -5,8 +5,8 @@
 
 #include "request.h"
 
-/* Exit statuses besides the command's own. EX_TEMPFAIL of <sysexits.h>, two of our own, and those of
- * env and timeout. */
+/* Exit statuses besides the command's own. EX_TEMPFAIL of <sysexits.h>, two of our own, and those
+ * of env and timeout. */
 enum {
 	RUN_EXIT_REFUSED = 75,
 	RUN_EXIT_UNREADABLE = 122,

@@ -32,7 +32,8 @@ void *gathering_beside(const struct gathering *gathering, size_t number);
 size_t gathering_find(const struct gathering *gathering, const char *namespace_name,
 		      const char *category);
 
-/* Calls `add` for each pending commit, with what is beside its envelope and beside each ancestor. */
+/* Calls `add` for each pending commit, with what is beside its envelope and beside each
+ * ancestor. */
 enum be_status gathering_add_commits(const struct gathering *gathering, struct be_enforcer *handle,
 				     void (*add)(void *beside,
 						 const struct be_commit_info *commit));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records of the library kept small in memory. Most of a record is zeros: the rest of its names, and
- * the upper bytes of its numbers. They are left out. */
+/* Records of the library kept small in memory. Most of a record is zeros: the rest of its names,
+ * and the upper bytes of its numbers. They are left out. */
 #ifndef PACK_H
 #define PACK_H
 

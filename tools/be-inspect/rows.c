@@ -2,9 +2,9 @@
 /*
  * Records gathered in memory: sorted, and linked to trees.
  *
- * What is sorted is small: the number that the sort column's value is, and the record's place in the
- * pack, which grows in the order of adding. Records are unpacked to be shown, and where such numbers
- * are equal but the values may differ.
+ * What is sorted is small: the number that the sort column's value is, and the record's place in
+ * the pack, which grows in the order of adding. Records are unpacked to be shown, and where such
+ * numbers are equal but the values may differ.
  *
  * A listing that takes several pages sees changes made meanwhile, so a parent may be missing, and
  * an envelope that was removed and made anew with another parent may even close a circle. What has
@@ -239,8 +239,8 @@ static rows_index index_of(const size_t *places, size_t count, size_t place)
 	return (rows_index)low;
 }
 
-/* Sorts, and lists the children of each in order. From then on `entries` are as they were added, and
- * `children` has the order. */
+/* Sorts, and lists the children of each in order. From then on `entries` are as they were added,
+ * and `children` has the order. */
 static void sort_trees(struct rows *rows)
 {
 	size_t *places, top = rows->count;

@@ -6,8 +6,8 @@
  * one chunk to the next a column only ever gets wider. Widths are those on a terminal: a character
  * may fill no cell, or two. No blank ends a line.
  *
- * Every cell is escaped. With --raw nothing is aligned, and every byte that is not printable ASCII is
- * escaped, and blanks, so that a line is as many words as there are columns.
+ * Every cell is escaped. With --raw nothing is aligned, and every byte that is not printable ASCII
+ * is escaped, and blanks, so that a line is as many words as there are columns.
  */
 #include "table.h"
 
@@ -170,8 +170,8 @@ static void hide(struct table *table, const char *key)
 			table->columns[i].hidden = true;
 }
 
-/* Only what was not asked for is left out, only where somebody looks, and only before the first line:
- * then the columns stay. */
+/* Only what was not asked for is left out, only where somebody looks, and only before the first
+ * line: then the columns stay. */
 static void leave_out(struct table *table)
 {
 	size_t gone = 0;

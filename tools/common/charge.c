@@ -25,8 +25,8 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* A number without its sign: the digits of text, the point apart, are d1 d2 ... dn, and its value is
- * 0.d1d2...dn times 10^place. */
+/* A number without its sign: the digits of text, the point apart, are d1 d2 ... dn, and its value
+ * is 0.d1d2...dn times 10^place. */
 struct number {
 	const char *first; /* the digits, with at most one point among them */
 	const char *end;

@@ -24,8 +24,8 @@ struct charge {
 	char text[CHARGE_TEXT_SIZE]; /* how it begins */
 };
 
-/* Parses one decimal number, with or without point and exponent, that is 0 or more: NULL, or what is
- * wrong with it. Exact, and rounded up to the next nano where it has more digits. */
+/* Parses one decimal number, with or without point and exponent, that is 0 or more: NULL, or what
+ * is wrong with it. Exact, and rounded up to the next nano where it has more digits. */
 const char *charge_parse(const char *text, size_t size, int64_t *amount);
 
 /* Reads a regular file from its beginning, wherever others who have it open stand in it: one number

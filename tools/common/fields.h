@@ -50,7 +50,8 @@ struct fields {
 /* The record of the view of envelopes. */
 struct envelope_row {
 	struct be_envelope envelope;
-	int64_t held_expired; /* nanos of what is committed: by commits whose deadline has passed, */
+	int64_t held_expired;  /* nanos of what is committed: by commits whose deadline has
+	                         passed, */
 	int64_t held_orphaned; /* and by those of dead owners */
 };
 
@@ -82,8 +83,8 @@ enum field_value {
 	FIELD_VALUE_TEXT, /* UTF-8 */
 };
 
-/* The field as programs read it: its kind, and but for FIELD_VALUE_NONE its text. A parent, which is
- * two texts, is the caller's to take apart. */
+/* The field as programs read it: its kind, and but for FIELD_VALUE_NONE its text. A parent, which
+ * is two texts, is the caller's to take apart. */
 enum field_value field_value(const struct field *field, const void *record, int64_t now_ns,
 			     char text[FIELD_TEXT_SIZE]);
 

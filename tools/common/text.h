@@ -19,7 +19,8 @@ struct text {
 	size_t room;
 };
 
-/* Makes room for so many bytes more, and returns where they belong; `used` is the caller's to raise. */
+/* Makes room for so many bytes more, and returns where they belong; `used` is the caller's to
+ * raise. */
 char *text_reserve(struct text *to, size_t size);
 
 /* Adds to it: bytes as they are, escaped as above, and the NUL at the end of one. */
@@ -31,7 +32,8 @@ void text_end(struct text *to);
 /* Bytes that hold any count as text, with its NUL. */
 #define COUNT_TEXT_SIZE 24
 
-/* A number in decimal digits; views of a million records are made of this, and snprintf() is slow. */
+/* A number in decimal digits; views of a million records are made of this, and snprintf() is
+ * slow. */
 void count_format(uint64_t count, char text[COUNT_TEXT_SIZE]);
 
 #endif

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# Completes verbs, views, options and some of their values for be-ctl, be-inspect and be-replay. Verbs and options
-# are asked of the program itself, so that they are those of the version that is run.
+# Completes verbs, views, options and some of their values for be-ctl, be-inspect and be-replay.
+# Verbs and options are asked of the program itself, so that they are those of the version that is
+# run.
 
-# _budget_enforcer_options PROGRAM [VERB]: one option, one line, so that none begins by chance with what looks like one.
+# _budget_enforcer_options PROGRAM [VERB]: one option, one line, so that none begins by chance with
+# what looks like one.
 _budget_enforcer_options() {
 	ARGP_HELP_FMT=rmargin=1000 "$@" --help 2>/dev/null | sed -n 's/^  *\(-[[:alpha:]?], \)\{0,1\} *\(--[a-z-]*\).*/\2/p'
 }

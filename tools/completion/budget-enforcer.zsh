@@ -1,10 +1,12 @@
 #compdef @tool@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Completes for zsh what budget-enforcer.bash completes for bash, and shows the help of each option beside it. Verbs
-# and options are asked of the program itself, so that they are those of the version that is run.
+# Completes for zsh what budget-enforcer.bash completes for bash, and shows the help of each option
+# beside it. Verbs and options are asked of the program itself, so that they are those of the
+# version that is run.
 
-# _budget_enforcer_options PROGRAM [VERB]: sets `specs`, as _arguments takes them, to what its help lists.
+# _budget_enforcer_options PROGRAM [VERB]: sets `specs`, as _arguments takes them, to what its help
+# lists.
 _budget_enforcer_options() {
 	# One option, one line.
 	local -x ARGP_HELP_FMT=rmargin=1000
@@ -22,7 +24,8 @@ _budget_enforcer_options() {
 		names=(${match[2]:+-$match[2]} --$match[3])
 		for one in $names; do
 			spec="($names)$one"
-			# The value follows -x at once or as a word of its own, and --long after = or so, too.
+			# The value follows -x at once or as a word of its own, and --long after =
+			# or so, too.
 			if [[ -n $match[5] ]] spec+=${${one:#--*}:+"+"}${${(M)one:#--*}:+"="}
 			spec+="[${match[6]//(#m)[\[\]:\\]/\\$MATCH}]"
 			if [[ -n $match[5] ]] spec+=":$match[5]:$values[$match[5]]"
