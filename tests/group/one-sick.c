@@ -84,14 +84,21 @@ static void write_again(void)
 
 static void *hoard[4096];
 
-/* No more address space, and nothing left in the heap. */
-static void have_no_memory(void)
+/* Below the frame of its caller, for whatever that calls later. */
+__attribute__((noinline)) static void grow_stack(void)
 {
-	volatile char stack[256 * 1024]; /* which cannot grow from now on */
-	size_t count = 0;
+	volatile char stack[256 * 1024];
 
 	for (size_t i = 0; i < sizeof stack; i += 1024)
 		stack[i] = 0;
+}
+
+/* No more address space, for the stack neither, and nothing left in the heap. */
+static void have_no_memory(void)
+{
+	size_t count = 0;
+
+	grow_stack();
 	limit(RLIMIT_AS, 1);
 	for (size_t size = 65536; size >= 16; size /= 2)
 		while (count < sizeof hoard / sizeof *hoard && (hoard[count] = malloc(size)))
