@@ -156,10 +156,35 @@ static void take_amount(const struct argp_state *state, const char *option, cons
 	request->has_amount = true;
 }
 
+/* Of an option without a value what it turns on; NULL for all others. */
+static bool *flag_of(enum request_option option, struct request *request)
+{
+	switch (option) {
+	case OPTION_SUSPENDED:
+		return &request->suspended;
+	case OPTION_CHARGE_WHEN_REAPED:
+		return &request->charge_when_reaped;
+	case OPTION_CHARGE_ON_FAILURE:
+		return &request->charge_on_failure;
+	case OPTION_DRY_RUN:
+		return &request->dry_run;
+	case OPTION_PRUNE:
+		return &request->prune;
+	case OPTION_JSON:
+		return &request->json;
+	default:
+		return NULL;
+	}
+}
+
 static void take_option(struct argp_state *state, enum request_option option, const char *text,
 			struct request *request)
 {
+	bool *flag = flag_of(option, request);
+
 	request->given |= UINT32_C(1) << option;
+	if (flag)
+		*flag = true;
 	switch (option) {
 	case OPTION_NAMESPACE:
 		request->namespace_name = text;
@@ -179,9 +204,6 @@ static void take_option(struct argp_state *state, enum request_option option, co
 	case OPTION_PARENT_NAMESPACE:
 		request->parent_namespace = text;
 		break;
-	case OPTION_SUSPENDED:
-		request->suspended = true;
-		break;
 	case OPTION_START:
 		request->start_ns = argument_moment(state, "--start", text, moment_now_ns());
 		break;
@@ -196,17 +218,11 @@ static void take_option(struct argp_state *state, enum request_option option, co
 	case OPTION_TTL:
 		request->ttl_ms = parse_ttl(state, text);
 		break;
-	case OPTION_CHARGE_WHEN_REAPED:
-		request->charge_when_reaped = true;
-		break;
 	case OPTION_COST_FD:
 		request->cost_fd = (int)argument_count(state, "--cost-fd", text, 3, 1023);
 		break;
 	case OPTION_COST_FILE:
 		request->cost_file = text;
-		break;
-	case OPTION_CHARGE_ON_FAILURE:
-		request->charge_on_failure = true;
 		break;
 	case OPTION_DEATH_SIGNAL:
 		request->death_signal = parse_death_signal(state, text);
@@ -214,22 +230,13 @@ static void take_option(struct argp_state *state, enum request_option option, co
 	case OPTION_BEFORE:
 		request->before_ns = argument_moment(state, "--before", text, moment_now_ns());
 		break;
-	case OPTION_DRY_RUN:
-		request->dry_run = true;
-		break;
-	case OPTION_PRUNE:
-		request->prune = true;
-		break;
 	case OPTION_DURABILITY:
 		request->durability = argument_durability(state, "--durability", text);
 		break;
 	case OPTION_MODE:
 		request->mode = parse_mode(state, text);
 		break;
-	case OPTION_JSON:
-		request->json = true;
-		break;
-	case OPTION_COUNT:
+	default:
 		break;
 	}
 }
