@@ -25,6 +25,7 @@
 #include "api/enforcer.h"
 #include "api/sized.h"
 #include "base/error.h"
+#include "base/futex.h"
 #include "executor/executor.h"
 #include "executor/group.h"
 #include "records/ledger.h"
@@ -396,14 +397,6 @@ static enum be_status remove_ended(struct pruner *pruner, struct ledger *ledger)
 }
 
 /* ---- steps */
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 static enum be_status write_step(struct pruner *pruner, remove_function *remove)
 {

@@ -33,7 +33,7 @@
 #define OPENING_BYTE ((off_t)1 << 30)
 #define PROCESS_BYTES ((off_t)1 << 31) /* and the pid: held by those who only look */
 
-struct slot {
+struct owner_slot {
 	_Atomic uint64_t generation; /* 0: free */
 	_Atomic uint32_t pid;
 	uint32_t reserved;
@@ -57,10 +57,10 @@ struct owners_file {
 	char boot_id[BOOT_ID_SIZE]; /* when it was made */
 	_Atomic uint32_t unknown;   /* enum unknown_owners */
 	uint8_t padding[4096 - 36 - BOOT_ID_SIZE];
-	struct slot slots[OWNER_SLOTS];
+	struct owner_slot slots[OWNER_SLOTS];
 };
 
-_Static_assert(sizeof(struct slot) == 64, "one slot per cache line");
+_Static_assert(sizeof(struct owner_slot) == 64, "one slot per cache line");
 _Static_assert(sizeof(struct owners_file) == 4096 + 64 * OWNER_SLOTS, "layout of be-owners");
 
 struct owners {
@@ -118,7 +118,7 @@ static bool lock_is_held(int fd, off_t start, off_t length)
 
 /* Does a live thread of the slot's process hold the mutex? False where that is not known: then the
  * kernel is asked. */
-static bool hint_is_held(const struct slot *slot)
+static bool hint_is_held(const struct owner_slot *slot)
 {
 #ifdef __GLIBC__
 	int word = __atomic_load_n(&slot->alive.__data.__lock, __ATOMIC_ACQUIRE);
@@ -130,7 +130,7 @@ static bool hint_is_held(const struct slot *slot)
 #endif
 }
 
-static void hint_make(struct slot *slot)
+static void hint_make(struct owner_slot *slot)
 {
 	pthread_mutexattr_t attributes;
 
@@ -143,7 +143,7 @@ static void hint_make(struct slot *slot)
 }
 
 /* Of the own slot: held until this thread ends, unless another thread holds it already. */
-static void hint_take(struct slot *slot)
+static void hint_take(struct owner_slot *slot)
 {
 	if (hint_is_held(slot))
 		return;
@@ -152,7 +152,7 @@ static void hint_take(struct slot *slot)
 }
 
 /* Of the own slot. False: another thread of this process holds it. */
-static bool hint_give_back(struct slot *slot)
+static bool hint_give_back(struct owner_slot *slot)
 {
 	int rc;
 
@@ -377,7 +377,7 @@ static enum be_status take_slot(struct owners *owners)
 	struct owners_file *file = owners->file;
 
 	for (uint32_t i = 0; i < OWNER_SLOTS; i++) {
-		struct slot *slot = &file->slots[i];
+		struct owner_slot *slot = &file->slots[i];
 
 		if (slot->generation != 0 || !lock_try(owners->file_locks.fd, i))
 			continue;
@@ -406,7 +406,7 @@ static enum be_status take_slot(struct owners *owners)
 /* Ends the registration. False: another thread of this process holds the hint, and all stays. */
 static bool give_slot_back(struct owners *owners)
 {
-	struct slot *slot = &owners->file->slots[owners->slot];
+	struct owner_slot *slot = &owners->file->slots[owners->slot];
 
 	if (!hint_give_back(slot))
 		return false;
@@ -698,7 +698,7 @@ size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 	size_t found = 0;
 
 	for (uint32_t i = 0; i < used && found < count; i++) {
-		const struct slot *slot = &file->slots[i];
+		const struct owner_slot *slot = &file->slots[i];
 		struct owner owner = {slot->generation, i, slot->pid};
 
 		if (owner.generation == 0 || i == owners->slot || hint_is_held(slot))

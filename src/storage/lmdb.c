@@ -55,6 +55,7 @@
 
 #include "base/descriptor.h"
 #include "base/error.h"
+#include "base/futex.h"
 #include "base/shared_file.h"
 #include "storage/backend.h"
 #include "storage/preflight.h"
@@ -353,14 +354,6 @@ static __attribute__((noinline)) struct lmdb_txn *take_other(struct lmdb_storage
 			return reader;
 	}
 	return make_reader(storage);
-}
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* Sleeps for a moment, and is no cancellation point; false when it is too late for that. */

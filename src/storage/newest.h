@@ -6,6 +6,9 @@
  * is whole, and the newest one is compared with it. Nobody was told of a newest one that is not
  * whole, so it is dropped, and the one before is the newest again.
  *
+ * The library does not call it yet: LMDB still flushes twice for each txn. It comes before the
+ * change that leaves one of the two out.
+ *
  * As in pages.h nothing here maps or locks a file, every byte read counts as hostile, and every
  * walk ends. Work and memory are in proportion to what the txn changed and to the lists of free
  * pages it read. The caller is alone with the file, or holds the lock that no meta page is written
