@@ -22,8 +22,12 @@
 static char environment[PATH_MAX];
 static off_t unreadable; /* offset of a page; 0: none */
 
-/* The compiler calls it pread64. */
-__attribute__((visibility("default"))) ssize_t pread(int fd, void *bytes, size_t size, off_t offset)
+/* What the library calls. By another name in the source, since the C library's header may define
+ * one of its own inline. */
+__attribute__((visibility("default"))) ssize_t read_at(int fd, void *bytes, size_t size,
+						       off_t offset) __asm__("pread64");
+
+ssize_t read_at(int fd, void *bytes, size_t size, off_t offset)
 {
 	if (unreadable > 0 && offset < unreadable + PAGE && offset + (off_t)size > unreadable) {
 		/* As a device does: what lies before it is read. */

@@ -41,12 +41,12 @@ static size_t apply_changes(struct owners_file *file, const uint8_t *data, size_
 {
 	for (; size >= 4 && most > 0; most--) {
 		size_t where = data[2], count = data[3] < size - 4 ? data[3] : size - 4;
-		struct slot *slot = &file->slots[data[1] % 8];
+		struct owner_slot *slot = &file->slots[data[1] % 8];
 
 		if (data[0] % 3 == 0)
 			change(file, offsetof(struct owners_file, padding), where, data + 4, count);
 		else if (data[0] % 3 == 1)
-			change(slot, offsetof(struct slot, alive), where, data + 4, count);
+			change(slot, offsetof(struct owner_slot, alive), where, data + 4, count);
 		else
 			change((void *)&slot->first_commit, sizeof slot->first_commit, where,
 			       data + 4, count);
