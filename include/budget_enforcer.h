@@ -804,20 +804,20 @@ BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory)
 /* ------------------------------------------------------------ sizes of enums */
 
 #ifdef __cplusplus
-#define BE_ENUM_HAS_4_BYTES(name) \
-	static_assert(sizeof(enum name) == 4, "enums have 4 bytes: compile without -fshort-enums")
+#define BE_ENUM_HAS_4_BYTES(type) \
+	static_assert(sizeof(type) == 4, "enums have 4 bytes: compile without -fshort-enums")
 #else
-#define BE_ENUM_HAS_4_BYTES(name) \
-	_Static_assert(sizeof(enum name) == 4, "enums have 4 bytes: compile without -fshort-enums")
+#define BE_ENUM_HAS_4_BYTES(type) \
+	_Static_assert(sizeof(type) == 4, "enums have 4 bytes: compile without -fshort-enums")
 #endif
-BE_ENUM_HAS_4_BYTES(be_status);
-BE_ENUM_HAS_4_BYTES(be_period);
-BE_ENUM_HAS_4_BYTES(be_commit_state);
-BE_ENUM_HAS_4_BYTES(be_reap_policy);
-BE_ENUM_HAS_4_BYTES(be_transaction_kind);
-BE_ENUM_HAS_4_BYTES(be_operation);
-BE_ENUM_HAS_4_BYTES(be_durability);
-BE_ENUM_HAS_4_BYTES(be_open_flags);
+BE_ENUM_HAS_4_BYTES(enum be_status);
+BE_ENUM_HAS_4_BYTES(enum be_period);
+BE_ENUM_HAS_4_BYTES(enum be_commit_state);
+BE_ENUM_HAS_4_BYTES(enum be_reap_policy);
+BE_ENUM_HAS_4_BYTES(enum be_transaction_kind);
+BE_ENUM_HAS_4_BYTES(enum be_operation);
+BE_ENUM_HAS_4_BYTES(enum be_durability);
+BE_ENUM_HAS_4_BYTES(enum be_open_flags);
 #undef BE_ENUM_HAS_4_BYTES
 
 /* ------------------------------------------------------------ initialisers */

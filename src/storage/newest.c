@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "storage/page.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -317,8 +318,10 @@ static enum be_status enter(struct proof *proof, struct side *side, enum tree tr
 			    const struct item *item, unsigned levels)
 {
 	struct page *page = NULL;
-	enum be_status status = page_read(&side->reader, item->number, levels == 1, &page);
+	enum be_status status;
 
+	assert(item);
+	status = page_read(&side->reader, item->number, levels == 1, &page);
 	if (status == BE_OK)
 		status = use(proof, side, item->number, 1);
 	if (status == BE_OK && proof->rewrite && side->is_newest)
