@@ -79,11 +79,8 @@ static enum be_status run(struct batch *batch)
 {
 	struct batch_source source = {make, batch->seen ? look : NULL, batch};
 	struct environment *environment;
-	enum be_status status = enforcer_environment(batch->handle, &environment);
+	enum be_status status = enforcer_environment_to_write(batch->handle, &environment);
 
-	if (status == BE_OK &&
-	    (environment->executor.read_only || batch->handle->settings.flags & BE_OPEN_READ_ONLY))
-		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	if (status != BE_OK)
 		return status;
 	return executor_together(&environment->executor, &source, batch->count, &batch->done);

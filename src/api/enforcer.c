@@ -199,7 +199,7 @@ enum be_status be_open(const char *path, const struct be_options *given,
 			strcpy(made->path, absolute);
 		free(absolute);
 	}
-	if (!(options.flags & BE_OPEN_READ_ONLY))
+	if (!enforcer_is_read_only(made))
 		status = reap_at_opening(made, environment->executor.owners);
 	if (status != BE_OK) {
 		discard(made);
@@ -226,9 +226,19 @@ enum be_status enforcer_environment(struct be_enforcer *handle, struct environme
 	status = environment_renew(&handle->settings, &handle->environment);
 	*environment = atomic_load(&handle->environment);
 	/* As be_open() does. What cannot be reaped now is found again before anybody is refused. */
-	if (status == BE_OK && !(handle->settings.flags & BE_OPEN_READ_ONLY) &&
+	if (status == BE_OK && !enforcer_is_read_only(handle) &&
 	    reap_at_opening(handle, (*environment)->executor.owners) != BE_OK)
 		error_clear();
+	return status;
+}
+
+enum be_status enforcer_environment_to_write(struct be_enforcer *handle,
+					     struct environment **environment)
+{
+	enum be_status status = enforcer_environment(handle, environment);
+
+	if (status == BE_OK && enforcer_is_read_only(handle))
+		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	return status;
 }
 
@@ -269,7 +279,7 @@ void enforcer_prepare(const struct be_enforcer *handle, struct operation *operat
 void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser)
 {
 	/* The environment itself may be open to write, by another handle of this process. */
-	if (!(handle->settings.flags & BE_OPEN_READ_ONLY))
+	if (!enforcer_is_read_only(handle))
 		counts_refusal(atomic_load(&handle->environment)->counts, status, refuser);
 }
 
@@ -312,14 +322,11 @@ enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t
 {
 	struct reap_listener listener = {tell_reaped, handle};
 	struct environment *environment;
-	enum be_status status = enforcer_environment(handle, &environment);
+	enum be_status status = enforcer_environment_to_write(handle, &environment);
 
 	*reaped = 0;
 	if (status != BE_OK)
 		return status;
-	/* The environment itself may be open to write, by another handle of this process. */
-	if (handle->settings.flags & BE_OPEN_READ_ONLY)
-		return error_set(BE_READ_ONLY, "the handle was opened read-only");
 	return reap_run(&environment->executor, enforcer_now(handle), thorough, &listener, reaped);
 }
 
@@ -331,7 +338,7 @@ enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *
 	bool freed = false;
 
 	*now_ns = enforcer_now(handle);
-	if (refusal_hinges_on_commits(refusal) && !(handle->settings.flags & BE_OPEN_READ_ONLY))
+	if (refusal_hinges_on_commits(refusal) && !enforcer_is_read_only(handle))
 		status = reap_for_refusal(&atomic_load(&handle->environment)->executor, *now_ns,
 					  refusal->reaped, &listener, &freed);
 	*again = status == BE_OK &&
@@ -361,14 +368,12 @@ enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operat
 	bool asks =
 		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
 	struct environment *environment;
-	enum be_status status = enforcer_environment(handle, &environment);
+	enum be_status status = enforcer_environment_to_write(handle, &environment);
 	int64_t now_ns;
 	bool again;
 
-	if (status == BE_OK && (handle->settings.flags & BE_OPEN_READ_ONLY))
-		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
 	/* The thread that has shown so far that this process lives may have ended. */
-	if (status == BE_OK && environment->executor.owners && !environment->executor.read_only)
+	if (status == BE_OK && environment->executor.owners)
 		(void)owners_self(environment->executor.owners);
 	if (status == BE_OK)
 		executor_run(&environment->executor, operation, result);

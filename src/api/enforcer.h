@@ -28,6 +28,16 @@ struct be_enforcer {
 /* The environment, opened anew if this is a fork child that has not used the handle yet. */
 enum be_status enforcer_environment(struct be_enforcer *handle, struct environment **environment);
 
+/* The same for a call that changes something: READ_ONLY when the handle may not. An environment
+ * that is open read-only has only such handles; one that is open to write may have some. */
+enum be_status enforcer_environment_to_write(struct be_enforcer *handle,
+					     struct environment **environment);
+
+static inline bool enforcer_is_read_only(const struct be_enforcer *handle)
+{
+	return handle->settings.flags & BE_OPEN_READ_ONLY;
+}
+
 /* For writes: exact. For reads: good to a few milliseconds, and without a system call. */
 int64_t enforcer_now(const struct be_enforcer *handle);
 int64_t enforcer_now_coarse(const struct be_enforcer *handle);

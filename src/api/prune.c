@@ -564,10 +564,7 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 	if (!handle)
 		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
 	if (status == BE_OK)
-		status = enforcer_environment(handle, &pruner.environment);
-	if (status == BE_OK &&
-	    (pruner.environment->executor.read_only || handle->settings.flags & BE_OPEN_READ_ONLY))
-		status = error_set(BE_READ_ONLY, "the handle was opened read-only");
+		status = enforcer_environment_to_write(handle, &pruner.environment);
 	if (status != BE_OK)
 		return error_default(status);
 	pruner.done.size = sizeof pruner.done;

@@ -233,7 +233,8 @@ static enum be_status own(struct be_enforcer *handle, struct operation *operatio
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
 
-	if (status != BE_OK || !environment->executor.owners || environment->executor.read_only)
+	/* A handle that is read-only is refused when the operation is run. */
+	if (status != BE_OK || !environment->executor.owners || enforcer_is_read_only(handle))
 		return status;
 	operation->owner = owners_self(environment->executor.owners);
 	if (owners_first_commit(environment->executor.owners, &operation->owner) == 0)

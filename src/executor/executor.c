@@ -21,6 +21,7 @@ enum be_status executor_direct(struct executor *executor, const struct operation
 	enum be_status status;
 	int cancel_state;
 
+	assert(!executor->read_only);
 	assert(count <= EXECUTOR_DIRECT_MAX);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = group_lock(executor->group, executor->storage);
@@ -41,6 +42,7 @@ enum be_status executor_together(struct executor *executor, const struct batch_s
 	enum be_status status;
 	int cancel_state;
 
+	assert(!executor->read_only);
 	*done = count;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = group_lock(executor->group, executor->storage);
@@ -55,15 +57,10 @@ enum be_status executor_together(struct executor *executor, const struct batch_s
 enum be_status executor_run(struct executor *executor, const struct operation *operation,
 			    struct result *result)
 {
-	enum be_status status;
 	int cancel_state;
 	bool answered = false;
 
-	if (executor->read_only) {
-		status = error_set(BE_READ_ONLY, "the environment was opened read-only");
-		batch_fail(result, status);
-		return status;
-	}
+	assert(!executor->read_only);
 	if (executor->group && !executor->direct) {
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 		answered = group_run(executor->group, executor->storage, operation, result);

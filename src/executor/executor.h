@@ -17,8 +17,8 @@ struct executor {
 	const struct be_storage *storage;
 	struct group *group;             /* NULL: one process has the storage, or it is read only */
 	_Atomic(struct owners *) owners; /* NULL: nobody who makes commits is known to die */
-	bool read_only;
-	bool direct; /* do without group commit */
+	bool read_only;                  /* its caller refuses what would write */
+	bool direct;                     /* do without group commit */
 };
 
 /* Runs one operation: together with those that wait elsewhere where the environment has group

@@ -234,11 +234,6 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 	return status;
 }
 
-static bool has_owners(const struct executor *executor)
-{
-	return executor->owners && !executor->read_only;
-}
-
 /* Ends what is due. */
 static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thorough,
 			    const struct reap_listener *listener, uint64_t *reaped)
@@ -256,7 +251,7 @@ static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thor
 	reaper->keep_unknown = false;
 	reaper->page.count = 0;
 	status = reap_expired(reaper);
-	if (status == BE_OK && has_owners(executor)) {
+	if (status == BE_OK && executor->owners) {
 		status = reap_dead_owners(reaper, thorough);
 		if (status == BE_OK && thorough && !reaper->keep_unknown)
 			owners_reaped_unknown(executor->owners);
@@ -279,7 +274,7 @@ static enum be_status look(struct executor *executor, int64_t now_ns, bool *due,
 	enum be_status status;
 	int found;
 
-	*due = has_owners(executor) && owners_find_dead(executor->owners, &dead, 1) > 0;
+	*due = executor->owners && owners_find_dead(executor->owners, &dead, 1) > 0;
 	status = ledger_begin(&ledger, executor->storage, false);
 	if (status != BE_OK)
 		return status;
@@ -311,7 +306,7 @@ enum be_status reap_run(struct executor *executor, int64_t now_ns, bool thorough
 enum be_status reap_for_refusal(struct executor *executor, int64_t now_ns, uint64_t reaped,
 				const struct reap_listener *listener, bool *freed)
 {
-	bool unknown = has_owners(executor) && owners_have_unknown(executor->owners);
+	bool unknown = executor->owners && owners_have_unknown(executor->owners);
 	struct header header;
 	uint64_t own, so_far = 0;
 	bool due;
