@@ -173,7 +173,6 @@ static bool show_commit(struct listing *listing, union row *row)
 static int read_transaction(struct listing *listing, struct ledger *ledger, union row *row,
 			    bool *matches)
 {
-	struct be_transaction *shown = &row->transaction;
 	struct transaction transaction;
 	int found = ledger_transaction_next(ledger, listing->cursor.id, &transaction);
 
@@ -182,21 +181,8 @@ static int read_transaction(struct listing *listing, struct ledger *ledger, unio
 	listing->cursor.id = transaction.id + 1;
 	*matches = names_match(&listing->filter, &transaction.name) &&
 		   figures_match(&listing->filter, transaction.at_ns, transaction.amount);
-	if (!*matches)
-		return 0;
-	memset(shown, 0, sizeof *shown);
-	shown->size = sizeof *shown;
-	shown->kind = transaction.kind;
-	shown->id = transaction.id;
-	shown->commit_id = transaction.commit_id;
-	shown->amount = transaction.amount;
-	shown->held = transaction.held;
-	shown->at_ns = transaction.at_ns;
-	shown->late = transaction.late;
-	memcpy(shown->namespace_name, transaction.name.namespace_name,
-	       transaction.name.namespace_size);
-	memcpy(shown->category, transaction.name.category, transaction.name.category_size);
-	memcpy(shown->description, transaction.description, transaction.description_size);
+	if (*matches)
+		rules_describe_transaction(&transaction, &row->transaction);
 	return 0;
 }
 

@@ -80,6 +80,25 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 	       envelope->parent.category_size);
 }
 
+void rules_describe_transaction(const struct transaction *transaction,
+				struct be_transaction *description)
+{
+	*description = (struct be_transaction){
+		.size = sizeof *description,
+		.kind = transaction->kind,
+		.id = transaction->id,
+		.commit_id = transaction->commit_id,
+		.amount = transaction->amount,
+		.held = transaction->held,
+		.at_ns = transaction->at_ns,
+		.late = transaction->late,
+	};
+	memcpy(description->namespace_name, transaction->name.namespace_name,
+	       transaction->name.namespace_size);
+	memcpy(description->category, transaction->name.category, transaction->name.category_size);
+	memcpy(description->description, transaction->description, transaction->description_size);
+}
+
 /* ---- chains */
 
 /* The next transaction's id, from which a window that begins in this txn counts. A read txn writes
@@ -349,7 +368,6 @@ static void show_envelope(struct result *result, const struct envelope *envelope
 static enum be_status write_transaction(struct ledger *ledger, const struct chain *chain,
 					struct transaction *transaction, struct result *result)
 {
-	struct be_transaction *shown = &result->transaction;
 	enum be_status status = ledger_header(ledger);
 
 	if (status != BE_OK)
@@ -359,20 +377,7 @@ static enum be_status write_transaction(struct ledger *ledger, const struct chai
 	transaction->depth = chain->depth;
 	for (uint32_t i = 0; i < chain->depth; i++)
 		transaction->chain[i] = chain->envelopes[i].id;
-
-	shown->size = sizeof *shown;
-	shown->kind = transaction->kind;
-	shown->id = transaction->id;
-	shown->commit_id = transaction->commit_id;
-	shown->amount = transaction->amount;
-	shown->held = transaction->held;
-	shown->at_ns = transaction->at_ns;
-	shown->late = transaction->late;
-	memcpy(shown->namespace_name, transaction->name.namespace_name,
-	       transaction->name.namespace_size + 1U);
-	memcpy(shown->category, transaction->name.category, transaction->name.category_size + 1U);
-	memcpy(shown->description, transaction->description, transaction->description_size);
-	shown->description[transaction->description_size] = '\0';
+	rules_describe_transaction(transaction, &result->transaction);
 	return ledger_transaction_put(ledger, transaction);
 }
 

@@ -52,4 +52,8 @@ void rules_roll_over(struct envelope *envelope, int64_t now_ns, uint64_t next_tr
 /* An envelope, rolled over, as callers see it. */
 void rules_describe_envelope(const struct envelope *envelope, struct be_envelope *description);
 
+/* A transaction of the ledger, in the same way. */
+void rules_describe_transaction(const struct transaction *transaction,
+				struct be_transaction *description);
+
 #endif
