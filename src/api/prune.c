@@ -24,6 +24,7 @@
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
+#include "base/by_id.h"
 #include "base/error.h"
 #include "base/futex.h"
 #include "executor/executor.h"
@@ -54,18 +55,16 @@
 #define PLACES ((size_t)4 * SUMS)
 #define NS_PER_S INT64_C(1000000000)
 
-struct entry {
+struct named_id {
 	uint64_t id;
 	struct name name;
 };
 
-/* Where envelopes are found by id. */
+/* Where the names of envelopes are found by id. */
 struct directory {
 	bool is_made;
-	uint64_t next_id; /* envelopes from this id on were made later, and are not in it */
-	size_t count;
-	size_t room;
-	struct entry *entries; /* ascending by id once sorted */
+	uint64_t next_id;   /* envelopes from this id on were made later, and are not in it */
+	struct by_id names; /* struct named_id */
 };
 
 /* What one step folds into one envelope. */
@@ -110,32 +109,18 @@ struct pruner {
 
 /* ---- the directory */
 
-static int compare_entries(const void *a, const void *b)
+static enum be_status add_name(struct directory *directory, const struct envelope *envelope)
 {
-	uint64_t left = ((const struct entry *)a)->id;
-	uint64_t right = ((const struct entry *)b)->id;
+	struct named_id *added = by_id_add(&directory->names, envelope->id);
 
-	return (left > right) - (left < right);
-}
-
-static enum be_status add_entry(struct directory *directory, const struct envelope *envelope)
-{
-	if (directory->count == directory->room) {
-		size_t room = directory->room ? 2 * directory->room : 256;
-		struct entry *entries = realloc(directory->entries, room * sizeof *entries);
-
-		if (!entries)
-			return error_set(BE_NO_MEMORY, "out of memory");
-		directory->entries = entries;
-		directory->room = room;
-	}
-	directory->entries[directory->count].id = envelope->id;
-	name_copy(&directory->entries[directory->count++].name, &envelope->name);
+	if (!added)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	name_copy(&added->name, &envelope->name);
 	return BE_OK;
 }
 
 /* Reads up to LOOKS envelopes from *from on; LEDGER_NONE behind the last. */
-static int read_entries(struct ledger *ledger, struct directory *directory, struct record_key *from)
+static int read_names(struct ledger *ledger, struct directory *directory, struct record_key *from)
 {
 	struct envelope envelope;
 	int found = 0;
@@ -143,7 +128,7 @@ static int read_entries(struct ledger *ledger, struct directory *directory, stru
 	for (int i = 0; found == 0 && i < LOOKS; i++) {
 		found = ledger_envelope_next(ledger, from, &envelope);
 		if (found == 0)
-			found = (int)add_entry(directory, &envelope);
+			found = (int)add_name(directory, &envelope);
 		if (found == 0) {
 			record_key_envelope(from, &envelope.name);
 			from->bytes[from->size++] = 0;
@@ -159,7 +144,8 @@ static enum be_status make_directory(struct pruner *pruner)
 	int found = 0;
 
 	directory->is_made = false;
-	directory->next_id = directory->count = 0;
+	directory->next_id = 0;
+	by_id_clear(&directory->names);
 	while (found == 0) {
 		struct ledger ledger;
 		enum be_status status =
@@ -170,14 +156,12 @@ static enum be_status make_directory(struct pruner *pruner)
 		status = ledger_header(&ledger);
 		if (directory->next_id == 0)
 			directory->next_id = ledger.header.next_envelope_id;
-		found = status == BE_OK ? read_entries(&ledger, directory, &from) : (int)status;
+		found = status == BE_OK ? read_names(&ledger, directory, &from) : (int)status;
 		ledger_abort(&ledger);
 	}
 	if (found < 0)
 		return (enum be_status)found;
-	if (directory->count > 0)
-		qsort(directory->entries, directory->count, sizeof *directory->entries,
-		      compare_entries);
+	by_id_sort(&directory->names);
 	directory->is_made = true;
 	return BE_OK;
 }
@@ -185,12 +169,8 @@ static enum be_status make_directory(struct pruner *pruner)
 /* NULL: removed. */
 static const struct name *find_name(const struct directory *directory, uint64_t id)
 {
-	struct entry wanted = {.id = id};
-	const struct entry *found = NULL;
+	const struct named_id *found = by_id_find(&directory->names, id);
 
-	if (directory->count > 0)
-		found = bsearch(&wanted, directory->entries, directory->count, sizeof wanted,
-				compare_entries);
 	return found ? &found->name : NULL;
 }
 
@@ -533,7 +513,7 @@ static void give_back(void *context)
 {
 	struct pruner *pruner = context;
 
-	free(pruner->directory.entries);
+	by_id_free(&pruner->directory.names);
 	free(pruner->gathering);
 }
 
@@ -556,7 +536,12 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 			void *context, struct be_pruning *pruning)
 {
 	struct pruner pruner = {
-		.before_ns = before_ns, .progress = progress, .context = context, .step = STEP_MIN};
+		.before_ns = before_ns,
+		.progress = progress,
+		.context = context,
+		.step = STEP_MIN,
+		.directory.names = BY_ID_OF(struct named_id),
+	};
 	enum be_status status;
 
 	error_clear();

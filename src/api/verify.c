@@ -20,6 +20,7 @@
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
+#include "base/by_id.h"
 #include "base/error.h"
 #include "records/ledger.h"
 #include "rules/amount.h"
@@ -51,12 +52,6 @@ struct account {
 	uint64_t stored_children;
 };
 
-struct accounts {
-	size_t count;
-	size_t room;
-	struct account *rows; /* ascending by id once sorted */
-};
-
 struct verifier {
 	const struct be_storage *storage;
 	void (*difference)(void *context, const char *sentence);
@@ -65,10 +60,10 @@ struct verifier {
 	bool damaged;
 	bool quiet; /* what is wrong will be told by the last txn */
 	uint64_t horizon;
-	uint64_t prunings;     /* at the start */
-	bool was_pruned;       /* meanwhile, so that what was added up beforehand is wrong */
-	struct accounts start; /* as of the start: ids, windows and `before` */
-	struct accounts end;   /* as of the last read txn */
+	uint64_t prunings;  /* at the start */
+	bool was_pruned;    /* meanwhile, so that what was added up beforehand is wrong */
+	struct by_id start; /* struct account as of the start: ids, windows and `before` */
+	struct by_id end;   /* the same as of the last read txn */
 	uint64_t deadlines;
 	uint64_t deadlines_expected;
 	uint64_t digest;          /* of the records walked over so far, */
@@ -103,46 +98,6 @@ static void report_damage(struct verifier *verifier, struct be_bytes key)
 	verifier->damaged = true;
 	report(verifier, "a record is damaged: %s, key %.80s",
 	       types[type <= RECORD_TRANSACTION ? type : 0], digits);
-}
-
-/* ---- accounts */
-
-static struct account *accounts_add(struct accounts *accounts)
-{
-	if (accounts->count == accounts->room) {
-		size_t room = accounts->room ? 2 * accounts->room : 64;
-		struct account *rows = realloc(accounts->rows, room * sizeof *rows);
-
-		if (!rows)
-			return NULL;
-		accounts->rows = rows;
-		accounts->room = room;
-	}
-	memset(&accounts->rows[accounts->count], 0, sizeof *accounts->rows);
-	return &accounts->rows[accounts->count++];
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t left = ((const struct account *)a)->id;
-	uint64_t right = ((const struct account *)b)->id;
-
-	return (left > right) - (left < right);
-}
-
-static void accounts_sort(struct accounts *accounts)
-{
-	if (accounts->count > 0)
-		qsort(accounts->rows, accounts->count, sizeof *accounts->rows, compare);
-}
-
-static struct account *accounts_find(struct accounts *accounts, uint64_t id)
-{
-	struct account wanted = {.id = id};
-
-	if (accounts->count == 0)
-		return NULL;
-	return bsearch(&wanted, accounts->rows, accounts->count, sizeof *accounts->rows, compare);
 }
 
 static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
@@ -231,10 +186,9 @@ static enum be_status note_window(struct verifier *verifier, struct ledger *ledg
 	if (record_decode_envelope(value, &envelope) != BE_OK)
 		return BE_OK; /* reported by the last txn */
 	(void)key;
-	account = accounts_add(&verifier->start);
+	account = by_id_add(&verifier->start, envelope.id);
 	if (!account)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	account->id = envelope.id;
 	account->window_first = envelope.window_first;
 	return BE_OK;
 }
@@ -245,8 +199,8 @@ static void add_transaction(struct verifier *verifier, const struct transaction 
 			    bool before)
 {
 	for (uint32_t i = 0; i < transaction->depth; i++) {
-		struct account *account = accounts_find(before ? &verifier->start : &verifier->end,
-							transaction->chain[i]);
+		struct account *account = by_id_find(before ? &verifier->start : &verifier->end,
+						     transaction->chain[i]);
 
 		if (account && transaction->id >= account->window_first)
 			sum(verifier, before ? &account->before : &account->after,
@@ -289,7 +243,7 @@ static enum be_status before_last_txn(struct verifier *verifier)
 	verifier->horizon = ledger.header.next_transaction_id;
 	verifier->prunings = ledger.header.prunings;
 	verifier->digest = 0;
-	accounts_sort(&verifier->start);
+	by_id_sort(&verifier->start);
 	status = walk_pages(verifier, RECORD_TRANSACTION, visit_old_transaction);
 	return status == BE_STOPPED ? BE_OK : status;
 }
@@ -329,11 +283,10 @@ static enum be_status visit_envelope(struct verifier *verifier, struct ledger *l
 	if (envelope.id >= ledger->header.next_envelope_id)
 		report(verifier, "envelope \"%s\" in \"%s\": its id was never given out",
 		       envelope.name.category, envelope.name.namespace_name);
-	account = accounts_add(&verifier->end);
+	account = by_id_add(&verifier->end, envelope.id);
 	if (!account)
 		return error_set(BE_NO_MEMORY, "out of memory");
 	verifier->found.envelopes++;
-	account->id = envelope.id;
 	account->parent_id = parent_id;
 	account->window_first = envelope.window_first;
 	account->stored_spent = envelope.spent;
@@ -361,7 +314,7 @@ static enum be_status visit_commit(struct verifier *verifier, struct ledger *led
 		report(verifier, "commit %" PRIu64 ": its id was never given out", commit.id);
 	id = commit.envelope_id;
 	for (int depth = 0; id != 0 && depth < BE_DEPTH_MAX; depth++) {
-		struct account *account = accounts_find(&verifier->end, id);
+		struct account *account = by_id_find(&verifier->end, id);
 
 		if (!account) {
 			report(verifier, "commit %" PRIu64 ": its envelope \"%s\" is missing",
@@ -458,7 +411,7 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 		status = walk_all(verifier, ledger, RECORD_ENVELOPE, visit_envelope);
 	if (status != BE_OK)
 		return status;
-	accounts_sort(&verifier->end);
+	by_id_sort(&verifier->end);
 	status = walk_all(verifier, ledger, RECORD_COMMIT, visit_commit);
 	if (status == BE_OK)
 		status = walk_all(verifier, ledger, RECORD_DEADLINE, visit_deadline);
@@ -494,8 +447,7 @@ static enum be_status last_txn(struct verifier *verifier)
  * beforehand. */
 static enum be_status only_last_txn(struct verifier *verifier)
 {
-	free(verifier->start.rows);
-	verifier->start = (struct accounts){0};
+	by_id_free(&verifier->start);
 	verifier->found.transactions = 0;
 	verifier->horizon = 1;
 	verifier->digest = 0;
@@ -532,20 +484,20 @@ static void compare_counts(struct verifier *verifier, const struct account *acco
 
 static void compare_balances(struct verifier *verifier)
 {
-	struct accounts *end = &verifier->end;
+	struct account *accounts = verifier->end.rows;
 
-	for (size_t i = 0; i < end->count; i++) {
-		struct account *parent = accounts_find(end, end->rows[i].parent_id);
+	for (size_t i = 0; i < verifier->end.count; i++) {
+		struct account *parent = by_id_find(&verifier->end, accounts[i].parent_id);
 
 		if (parent)
 			parent->children++;
-		if (i > 0 && end->rows[i].id == end->rows[i - 1].id)
+		if (i > 0 && accounts[i].id == accounts[i - 1].id)
 			report(verifier, "envelope \"%s\" in \"%s\": another has the same id",
-			       end->rows[i].name.category, end->rows[i].name.namespace_name);
+			       accounts[i].name.category, accounts[i].name.namespace_name);
 	}
-	for (size_t i = 0; i < end->count; i++) {
-		struct account *account = &end->rows[i];
-		struct account *start = accounts_find(&verifier->start, account->id);
+	for (size_t i = 0; i < verifier->end.count; i++) {
+		struct account *account = &accounts[i];
+		struct account *start = by_id_find(&verifier->start, account->id);
 		int64_t spent = account->stored_folded;
 
 		sum(verifier, &spent, account->after);
@@ -612,7 +564,12 @@ enum be_status be_verify(struct be_enforcer *handle,
 			 void (*difference)(void *context, const char *sentence), void *context,
 			 struct be_verification *verification)
 {
-	struct verifier verifier = {.difference = difference, .context = context};
+	struct verifier verifier = {
+		.difference = difference,
+		.context = context,
+		.start = BY_ID_OF(struct account),
+		.end = BY_ID_OF(struct account),
+	};
 	struct environment *environment;
 	enum be_status status;
 	int cancel_state;
@@ -630,8 +587,8 @@ enum be_status be_verify(struct be_enforcer *handle,
 	status = verify(&verifier);
 	if (status == BE_OK || status == BE_UNBALANCED || status == BE_DAMAGED)
 		sized_write(verification, &verifier.found);
-	free(verifier.start.rows);
-	free(verifier.end.rows);
+	by_id_free(&verifier.start);
+	by_id_free(&verifier.end);
 	pthread_setcancelstate(cancel_state, NULL);
 	return error_default(status);
 }
