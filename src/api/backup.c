@@ -12,6 +12,7 @@
  */
 #include "api/enforcer.h"
 #include "base/error.h"
+#include "base/shared_file.h"
 #include "records/ledger.h"
 #include "storage/backend.h"
 #include "storage/lmdb.h"
@@ -55,14 +56,10 @@ static enum be_status out_of_memory(void)
 	return error_set(BE_NO_MEMORY, "out of memory");
 }
 
-static int flush(int fd)
+static enum be_status flush(int fd, const char *path)
 {
-	int rc;
-
-	do
-		rc = fsync(fd);
-	while (rc < 0 && errno == EINTR);
-	return rc;
+	errno = shared_flush(fd);
+	return errno == 0 ? BE_OK : failed(path);
 }
 
 /* The directory that `path` is in, to be freed; NULL: out of memory. */
@@ -151,10 +148,11 @@ static enum be_status part_publish(struct part *part, const char *path)
 {
 	enum be_status status = part_name(part, path);
 
-	if (status == BE_OK && flush(part->directory) < 0) {
-		status = failed(path);
+	if (status != BE_OK)
+		return status;
+	status = flush(part->directory, path);
+	if (status != BE_OK)
 		unlink(path);
-	}
 	return status;
 }
 
@@ -180,9 +178,7 @@ static enum be_status copy_out(const struct be_storage *storage, const struct pa
 			return failed(path);
 		status = backend_of(storage)->copy(storage->self, part->fd, &interrupted);
 	}
-	if (status == BE_OK && flush(part->fd) < 0)
-		status = failed(path);
-	return status;
+	return status == BE_OK ? flush(part->fd, path) : status;
 }
 
 static enum be_status backup(struct environment *environment, const char *path)
@@ -288,8 +284,8 @@ static enum be_status copy_in(struct restoring *restoring, const char *backup)
 		to = open(restoring->data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		status = to < 0 ? failed(restoring->data) : copy_bytes(restoring, from, to, backup);
 	}
-	if (status == BE_OK && flush(to) < 0)
-		status = failed(restoring->data);
+	if (status == BE_OK)
+		status = flush(to, restoring->data);
 	if (to >= 0)
 		close(to);
 	close(from);
@@ -333,17 +329,16 @@ static enum be_status take_over(const struct restoring *restoring)
 /* rename() puts the directory in the place of nothing, or of an empty one. */
 static enum be_status publish(const struct restoring *restoring, int above)
 {
-	enum be_status status = BE_OK;
+	enum be_status status;
 
 	if (rename(restoring->made, restoring->target) < 0) {
 		if (errno == ENOTDIR)
 			errno = EEXIST;
 		return failed(restoring->target);
 	}
-	if (flush(above) < 0) {
-		status = failed(restoring->target);
+	status = flush(above, restoring->target);
+	if (status != BE_OK)
 		rename(restoring->target, restoring->made);
-	}
 	return status;
 }
 
@@ -351,7 +346,6 @@ static enum be_status publish(const struct restoring *restoring, int above)
 static enum be_status fill(struct restoring *restoring, const char *backup)
 {
 	enum be_status status;
-	int fd;
 
 	snprintf(restoring->data, sizeof restoring->data, "%s/data.mdb", restoring->made);
 	snprintf(restoring->lock, sizeof restoring->lock, "%s/lock.mdb", restoring->made);
@@ -359,14 +353,10 @@ static enum be_status fill(struct restoring *restoring, const char *backup)
 	if (status == BE_OK)
 		status = take_over(restoring);
 	unlink(restoring->lock);
-	if (status == BE_OK)
-		status = open_directory_of(restoring->data, &fd);
 	if (status != BE_OK)
 		return status;
-	if (flush(fd) < 0)
-		status = failed(restoring->made);
-	close(fd);
-	return status;
+	errno = shared_flush_names(AT_FDCWD, restoring->made);
+	return errno == 0 ? BE_OK : failed(restoring->made);
 }
 
 static enum be_status restore(struct restoring *restoring, const char *backup)

@@ -72,10 +72,20 @@ void shared_directory_close(struct shared_directory *directory)
 	free(directory);
 }
 
+int shared_flush(int fd)
+{
+	int rc;
+
+	do
+		rc = fsync(fd);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? errno : 0;
+}
+
 int shared_flush_names(int at, const char *path)
 {
 	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = fd < 0 || fsync(fd) < 0 ? errno : 0;
+	int rc = fd < 0 ? errno : shared_flush(fd);
 
 	if (fd >= 0)
 		close(fd);

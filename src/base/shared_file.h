@@ -41,6 +41,9 @@ enum be_status shared_directory_open(const char *path, struct shared_directory *
 /* NULL is allowed. */
 void shared_directory_close(struct shared_directory *directory);
 
+/* Flushes a file or a directory, however often a signal comes. Returns an errno. */
+int shared_flush(int fd);
+
 /* Flushes the directory `path`, seen from the directory `at` (AT_FDCWD), so that the names in it
  * are there after the loss of power. Returns an errno. */
 int shared_flush_names(int at, const char *path);
