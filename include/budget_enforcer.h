@@ -34,7 +34,9 @@
  * AMOUNTS AND TIMES
  *
  *   Amounts are int64_t nanos: 10^-9 of your unit (a dollar, say), 0 to 9223372036854775807. Use
- *   be_amount_parse() and be_amount_format() at the borders. Times are int64_t nanoseconds since
+ *   be_amount_parse() and be_amount_format() at the borders, or be_cost_add() for tokens. A call
+ *   with a float or double where an amount belongs, which would be cut to whole nanos, does not
+ *   compile: be_commit(handle, "llm", 0.4, ...). Times are int64_t nanoseconds since
  *   1970-01-01 UTC, and their names end in _ns; a time of 0 means "none".
  *
  * NAMES
@@ -114,6 +116,7 @@
 #include <stdint.h>
 #ifdef __cplusplus
 #include <cstring>
+#include <type_traits>
 extern "C" {
 #endif
 
@@ -239,6 +242,22 @@ BE_MUST_USE enum be_status be_amount_parse(const char *text, int64_t *amount);
 /* Writes an amount as the shortest exact decimal text: 400000000 is "0.4". `size` is that of
  * `text`; BE_AMOUNT_TEXT_SIZE always suffices, less may be BE_INVALID_ARGUMENT. */
 BE_MUST_USE enum be_status be_amount_format(int64_t amount, char *text, size_t size);
+
+/* What a call costs, added up exactly from its tokens and their prices. Begin with BE_COST_INIT. */
+struct be_cost {
+	uint64_t low; /* of one number, in millionths of a nano */
+	uint64_t high;
+};
+
+/* Adds `tokens` at a price in nanos per million of them; once for each kind of token that has a
+ * price of its own. Nothing is rounded. On failure the cost is as it was. Statuses:
+ * INVALID_ARGUMENT, AMOUNT_NEGATIVE, OVERFLOW. */
+BE_MUST_USE enum be_status be_cost_add(struct be_cost *cost, uint64_t tokens,
+                                       int64_t price_per_million);
+
+/* The cost as an amount, rounded up once, to the next nano. Statuses: INVALID_ARGUMENT,
+ * OVERFLOW. */
+BE_MUST_USE enum be_status be_cost_total(const struct be_cost *cost, int64_t *amount);
 
 /* ----------------------------------------------------------------- periods */
 
@@ -834,6 +853,7 @@ template <typename T> static inline T be_sized() {
 #else
 #define BE_SIZED(type) { .size = sizeof(type) }
 #endif
+#define BE_COST_INIT { 0, 0 }
 #define BE_OPTIONS_INIT BE_SIZED(struct be_options)
 #define BE_COMMIT_OPTIONS_INIT BE_SIZED(struct be_commit_options)
 #define BE_ENVELOPE_OPTIONS_INIT BE_SIZED(struct be_envelope_options)
@@ -845,6 +865,47 @@ template <typename T> static inline T be_sized() {
 #define BE_VERIFICATION_INIT BE_SIZED(struct be_verification)
 #define BE_STATISTICS_INIT BE_SIZED(struct be_statistics)
 #define BE_PRUNING_INIT BE_SIZED(struct be_pruning)
+
+/* ------------------------------------------------- amounts are whole numbers */
+
+/* The compiler would cut 0.4 to 0 nanos, and that is granted. So these calls refuse floating point
+ * while they are compiled (C from C11 on, and C++). The functions behind them are there as ever:
+ * (be_commit)(...) calls one, and &be_commit is its address. */
+#define BE_NANOS_TEXT "amounts are int64_t nanos, not floating point: see be_amount_parse()"
+#ifdef __cplusplus
+template <typename T> static inline T be_nanos(T amount) {
+	static_assert(!std::is_floating_point<T>::value, BE_NANOS_TEXT);
+	return amount;
+}
+#define BE_NANOS(amount) be_nanos(amount)
+#elif __STDC_VERSION__ >= 201112L
+#define BE_NANOS(amount) \
+	((amount) + 0 * (int)sizeof(struct { \
+		_Static_assert(_Generic(+(amount), float: 0, double: 0, long double: 0, \
+		                        default: 1), BE_NANOS_TEXT); \
+		char be_unused; \
+	}))
+#endif
+#ifdef BE_NANOS
+#define be_amount_format(amount, ...) be_amount_format(BE_NANOS(amount), __VA_ARGS__)
+#define be_cost_add(cost, tokens, price) be_cost_add(cost, BE_NANOS(tokens), BE_NANOS(price))
+#define be_check(handle, category, amount, ...) \
+	be_check(handle, category, BE_NANOS(amount), __VA_ARGS__)
+#define be_commit(handle, category, amount, ...) \
+	be_commit(handle, category, BE_NANOS(amount), __VA_ARGS__)
+#define be_commit_with(handle, category, amount, ...) \
+	be_commit_with(handle, category, BE_NANOS(amount), __VA_ARGS__)
+#define be_record(handle, category, amount, ...) \
+	be_record(handle, category, BE_NANOS(amount), __VA_ARGS__)
+#define be_settle(handle, id, amount, ...) be_settle(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_extend(handle, id, amount, ...) be_extend(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_envelope_create(handle, category, limit, ...) \
+	be_envelope_create(handle, category, BE_NANOS(limit), __VA_ARGS__)
+#define be_envelope_ensure(handle, category, limit, ...) \
+	be_envelope_ensure(handle, category, BE_NANOS(limit), __VA_ARGS__)
+#define be_envelope_set_limit(handle, category, limit) \
+	be_envelope_set_limit(handle, category, BE_NANOS(limit))
+#endif
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -112,8 +112,8 @@ static enum be_status run(struct be_enforcer *handle, const struct be_envelope_c
 	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
 }
 
-enum be_status be_envelope_create(struct be_enforcer *handle, const char *category, int64_t limit,
-				  enum be_period period, const struct be_envelope_options *options)
+enum be_status(be_envelope_create)(struct be_enforcer *handle, const char *category, int64_t limit,
+				   enum be_period period, const struct be_envelope_options *options)
 {
 	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_CREATE,
 							.category = category,
@@ -122,8 +122,8 @@ enum be_status be_envelope_create(struct be_enforcer *handle, const char *catego
 							.options = options});
 }
 
-enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *category, int64_t limit,
-				  enum be_period period, const struct be_envelope_options *options)
+enum be_status(be_envelope_ensure)(struct be_enforcer *handle, const char *category, int64_t limit,
+				   enum be_period period, const struct be_envelope_options *options)
 {
 	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_ENSURE,
 							.category = category,
@@ -132,8 +132,8 @@ enum be_status be_envelope_ensure(struct be_enforcer *handle, const char *catego
 							.options = options});
 }
 
-enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category,
-				     int64_t limit)
+enum be_status(be_envelope_set_limit)(struct be_enforcer *handle, const char *category,
+				      int64_t limit)
 {
 	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_SET_LIMIT,
 							.category = category,

@@ -146,8 +146,8 @@ static enum be_status check(struct be_enforcer *handle, const char *category,
 	return check_ended(handle, &question, status);
 }
 
-enum be_status be_check(struct be_enforcer *handle, const char *category, int64_t amount,
-			struct be_decision *decision)
+enum be_status(be_check)(struct be_enforcer *handle, const char *category, int64_t amount,
+			 struct be_decision *decision)
 {
 	struct be_decision own;
 	struct be_decision *filled = decision;
@@ -248,9 +248,9 @@ static void show_decision(struct be_decision *decision, const struct result *res
 		sized_write(decision, &result->decision);
 }
 
-enum be_status be_commit_with(struct be_enforcer *handle, const char *category, int64_t amount,
-			      const char *description, const struct be_commit_options *options,
-			      uint64_t *id, struct be_decision *decision)
+enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category, int64_t amount,
+			       const char *description, const struct be_commit_options *options,
+			       uint64_t *id, struct be_decision *decision)
 {
 	struct operation operation;
 	struct result result;
@@ -284,14 +284,14 @@ enum be_status be_commit_with(struct be_enforcer *handle, const char *category, 
 	return status;
 }
 
-enum be_status be_commit(struct be_enforcer *handle, const char *category, int64_t amount,
-			 const char *description, uint64_t *id)
+enum be_status(be_commit)(struct be_enforcer *handle, const char *category, int64_t amount,
+			  const char *description, uint64_t *id)
 {
 	return be_commit_with(handle, category, amount, description, NULL, id, NULL);
 }
 
-enum be_status be_extend(struct be_enforcer *handle, uint64_t id, int64_t amount, uint64_t ttl_ms,
-			 struct be_decision *decision)
+enum be_status(be_extend)(struct be_enforcer *handle, uint64_t id, int64_t amount, uint64_t ttl_ms,
+			  struct be_decision *decision)
 {
 	struct operation operation;
 	struct result result;
@@ -343,8 +343,8 @@ static enum be_status charge(struct be_enforcer *handle, struct operation *opera
 	return status;
 }
 
-enum be_status be_record(struct be_enforcer *handle, const char *category, int64_t amount,
-			 const char *description, struct be_transaction *transaction)
+enum be_status(be_record)(struct be_enforcer *handle, const char *category, int64_t amount,
+			  const char *description, struct be_transaction *transaction)
 {
 	struct operation operation;
 	enum be_status status;
@@ -366,8 +366,8 @@ enum be_status be_record(struct be_enforcer *handle, const char *category, int64
 	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
 }
 
-enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
-			 const char *description, struct be_transaction *transaction)
+enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			  const char *description, struct be_transaction *transaction)
 {
 	struct operation operation;
 	enum be_status status;

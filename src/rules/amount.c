@@ -85,7 +85,7 @@ enum be_status be_amount_parse(const char *text, int64_t *amount)
 	return error_default(parse(text, amount));
 }
 
-enum be_status be_amount_format(int64_t amount, char *text, size_t size)
+enum be_status(be_amount_format)(int64_t amount, char *text, size_t size)
 {
 	uint64_t nanos = amount < 0 ? 0 - (uint64_t)amount : (uint64_t)amount;
 	uint64_t whole = nanos / BE_UNIT, decimals = nanos % BE_UNIT;

@@ -63,6 +63,10 @@ AT(be_envelope, category, 296);
 AT(be_envelope, parent_namespace, 424);
 AT(be_envelope, parent_category, 552);
 
+SIZE(be_cost, 16);
+AT(be_cost, low, 0);
+AT(be_cost, high, 8);
+
 SIZE(be_decision, 304);
 AT(be_decision, size, 0);
 AT(be_decision, status, 4);

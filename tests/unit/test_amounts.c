@@ -348,3 +348,64 @@ Test(amounts, utilization_is_rounded_down_and_saturates)
 			amount_utilization_ppm(cases[i].limit, cases[i].spent, cases[i].committed),
 			cases[i].ppm, "case %zu", i);
 }
+
+static const struct {
+	uint64_t tokens;
+	int64_t price;
+} most = {UINT64_MAX, INT64_MAX};
+
+Test(amounts, cost_is_exact_and_rounded_up_once)
+{
+	static const struct {
+		struct {
+			uint64_t tokens;
+			int64_t price;
+		} parts[3];
+		int64_t total;
+	} cases[] = {
+		{{{0, 0}}, 0},
+		{{{1, 0}}, 0},
+		{{{1, 1}}, 1}, /* a millionth of a nano */
+		{{{1, 1}, {1, 1}, {1, 1}}, 1},
+		{{{1, 999999}, {1, 1}}, 1},
+		{{{1, 999999}, {1, 2}}, 2},
+		{{{1, 400000}, {1, 400000}, {1, 400000}}, 2}, /* 3 when each is rounded */
+		{{{1200, 2500000000}, {300, 10 * BE_UNIT}}, 6000000},
+		{{{1000000, INT64_MAX}}, INT64_MAX},
+		{{{999999, INT64_MAX}, {INT64_MAX, 1}}, INT64_MAX},
+		{{{UINT64_MAX, 500000}}, -1}, /* a nano more, and a half */
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct be_cost cost = BE_COST_INIT;
+		int64_t total;
+
+		for (size_t part = 0; part < 3; part++)
+			cr_assert_eq(be_cost_add(&cost, cases[i].parts[part].tokens,
+						 cases[i].parts[part].price),
+				     BE_OK);
+		cr_assert_eq(be_cost_total(&cost, &total),
+			     cases[i].total < 0 ? BE_OVERFLOW : BE_OK);
+		cr_expect_eq(total, cases[i].total < 0 ? 0 : cases[i].total, "case %zu: %lld", i,
+			     (long long)total);
+	}
+}
+
+Test(amounts, cost_that_cannot_be_counted_is_refused_and_unchanged)
+{
+	struct be_cost cost = BE_COST_INIT, before;
+	int64_t total = 1;
+
+	cr_expect_eq(be_cost_add(NULL, 1, 1), BE_INVALID_ARGUMENT);
+	cr_expect_eq(be_cost_add(&cost, 1, -1), BE_AMOUNT_NEGATIVE);
+	cr_expect_eq(be_cost_total(NULL, &total), BE_INVALID_ARGUMENT);
+	cr_expect_eq(total, 0);
+	cr_expect_eq(be_cost_total(&cost, NULL), BE_INVALID_ARGUMENT);
+	cr_assert_eq(be_cost_add(&cost, most.tokens, most.price), BE_OK);
+	cr_assert_eq(be_cost_add(&cost, most.tokens, most.price), BE_OK);
+	before = cost;
+	cr_expect_eq(be_cost_add(&cost, most.tokens, most.price), BE_OVERFLOW);
+	cr_expect(cost.low == before.low && cost.high == before.high);
+	cr_expect_eq(be_cost_total(&cost, &total), BE_OVERFLOW);
+	cr_expect_eq(total, 0);
+}

@@ -43,6 +43,10 @@ static const struct {
 		 "A moment at which a window began, to align windows with it: 2023-11-16, "
 		 "'2023-11-16 18:15:46', @SECONDS or 30m, 1h, 7d ago; in UTC (default: now)"},
 	[OPTION_AMOUNT] = {"amount", "AMOUNT", "How much, in decimal digits: 0.40"},
+	[OPTION_TOKENS] =
+		{"tokens", "TOKENS",
+		 "In place of an amount: 1200@2.50 is what 1200 tokens cost at 2.50 for a million "
+		 "of them; may be given several times, and the sum is rounded up once"},
 	[OPTION_ESTIMATE] = {"estimate", "AMOUNT",
 			     "What the command will cost at most: this is reserved"},
 	[OPTION_DESCRIPTION] = {"description", "TEXT", "A note for the ledger"},
@@ -93,7 +97,7 @@ static const struct {
 static const char *const operand_texts[] = {
 	[OPERANDS_NONE] = "ENVIRONMENT",
 	[OPERANDS_ID] = "ENVIRONMENT ID",
-	[OPERANDS_ID_AMOUNT] = "ENVIRONMENT ID AMOUNT",
+	[OPERANDS_ID_AMOUNT] = "ENVIRONMENT ID AMOUNT", /* or --tokens */
 	[OPERANDS_ID_MAY_AMOUNT] = "ENVIRONMENT ID [AMOUNT]",
 	[OPERANDS_FILE] = "ENVIRONMENT FILE",
 	[OPERANDS_COMMAND] = "ENVIRONMENT -- COMMAND [ARGUMENT...]",
@@ -136,6 +140,28 @@ static int64_t parse_limit(const struct argp_state *state, const char *text)
 		argument_refuse(state, "--limit", text,
 				"a limit must be more than 0; be-ctl suspend stops an envelope");
 	return limit;
+}
+
+/* Adds "1200@2.50" to what the tokens cost. */
+static void take_tokens(const struct argp_state *state, const char *text, struct request *request)
+{
+	const char *at = strchr(text, '@');
+	char *count = at ? strndup(text, (size_t)(at - text)) : NULL;
+	int64_t price;
+
+	if (!at)
+		argument_refuse(state, "--tokens", text,
+				"a number of tokens and their price per million are needed: "
+				"1200@2.50");
+	if (!count)
+		tool_out_of_memory();
+	price = argument_amount(state, "--tokens", at + 1);
+	if (be_cost_add(&request->cost, argument_count(state, "--tokens", count, 0, UINT64_MAX),
+			price) != BE_OK ||
+	    be_cost_total(&request->cost, &request->amount) != BE_OK)
+		argument_refuse(state, "--tokens", text, "that is more than can be counted");
+	request->has_amount = true;
+	free(count);
 }
 
 static int parse_death_signal(const struct argp_state *state, const char *text)
@@ -182,7 +208,7 @@ static void take_option(struct argp_state *state, enum request_option option, co
 {
 	bool *flag = flag_of(option, request);
 
-	request->given |= UINT32_C(1) << option;
+	request->given |= UINT64_C(1) << option;
 	if (flag)
 		*flag = true;
 	switch (option) {
@@ -211,6 +237,9 @@ static void take_option(struct argp_state *state, enum request_option option, co
 	case OPTION_ESTIMATE:
 		take_amount(state, option == OPTION_AMOUNT ? "--amount" : "--estimate", text,
 			    request);
+		break;
+	case OPTION_TOKENS:
+		take_tokens(state, text, request);
 		break;
 	case OPTION_DESCRIPTION:
 		request->description = text;
@@ -274,9 +303,14 @@ static void check_complete(struct argp_state *state, const struct request *reque
 			   unsigned operands)
 {
 	const struct verb *verb = request->verb;
-	unsigned needed = verb->operands == OPERANDS_NONE        ? 0
-			  : verb->operands == OPERANDS_ID_AMOUNT ? 2
-								 : 1;
+	bool tokens = request->given & UINT64_C(1) << OPTION_TOKENS;
+	uint64_t missing = verb->needs & ~request->given;
+	unsigned needed = verb->operands == OPERANDS_NONE                   ? 0
+			  : verb->operands == OPERANDS_ID_AMOUNT && !tokens ? 2
+									    : 1;
+
+	if (tokens)
+		missing &= ~(UINT64_C(1) << OPTION_AMOUNT);
 
 	if (!request->environment)
 		argp_error(state, "ENVIRONMENT is missing");
@@ -284,10 +318,12 @@ static void check_complete(struct argp_state *state, const struct request *reque
 		argp_error(state, "too little is given; what is needed is: %s",
 			   operand_texts[verb->operands]);
 	for (unsigned option = 0; option < OPTION_COUNT; option++)
-		if (verb->needs & ~request->given & UINT32_C(1) << option)
+		if (missing & UINT64_C(1) << option)
 			argp_error(state, "--%s is missing", options[option].name);
 	if (request->parent_namespace && !request->parent_category)
 		argp_error(state, "--parent-namespace needs --parent");
+	if (tokens && (operands > 1 || request->given & UINT64_C(1) << OPTION_AMOUNT))
+		argp_error(state, "an amount and --tokens: one of them");
 	if (request->cost_file && request->cost_fd >= 0)
 		argp_error(state, "--cost-fd and --cost-file: one of them");
 }
@@ -358,7 +394,7 @@ void request_parse(const struct verb *verb, int argc, char **argv, struct reques
 				    .death_signal = SIGTERM,
 				    .period = BE_PERIOD_TOTAL};
 	for (unsigned option = 0; option < OPTION_COUNT; option++)
-		if (verb->takes & UINT32_C(1) << option)
+		if (verb->takes & UINT64_C(1) << option)
 			shown[count++] = (struct argp_option){.name = options[option].name,
 							      .key = KEY_FIRST + (int)option,
 							      .arg = options[option].value,

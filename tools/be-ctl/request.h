@@ -8,7 +8,8 @@
 struct answer;
 struct request;
 
-/* The options of all verbs. A set of them is a mask of 1 << option. */
+/* The options of all verbs. A set of them is a mask of 1 << option, in
+ * 64 bits. */
 enum request_option {
 	OPTION_NAMESPACE,
 	OPTION_CATEGORY,
@@ -19,6 +20,7 @@ enum request_option {
 	OPTION_SUSPENDED,
 	OPTION_START,
 	OPTION_AMOUNT,
+	OPTION_TOKENS,
 	OPTION_ESTIMATE,
 	OPTION_DESCRIPTION,
 	OPTION_TTL,
@@ -50,8 +52,8 @@ struct verb {
 	const char *name;
 	const char *summary; /* for the list of verbs */
 	const char *details; /* for the verb's own help; NULL: the summary says it all */
-	uint32_t takes;      /* options */
-	uint32_t needs;      /* those of them that must be given */
+	uint64_t takes;      /* options */
+	uint64_t needs;      /* those of them that must be given */
 	enum operands operands;
 	uint32_t open_flags;
 	/* Most verbs are one call on an open environment, of which an answer tells. */
@@ -63,7 +65,7 @@ struct verb {
 
 struct request {
 	const struct verb *verb;
-	uint32_t given; /* options */
+	uint64_t given; /* options */
 	const char *environment;
 	const char *namespace_name; /* of the options, as are the next ones. NULL: not given */
 	const char *category;
@@ -74,7 +76,8 @@ struct request {
 	const char *file; /* operands */
 	char **command;
 	bool has_amount;
-	int64_t amount; /* of --amount, --estimate or AMOUNT */
+	int64_t amount;      /* of --amount, --estimate, --tokens or AMOUNT */
+	struct be_cost cost; /* of --tokens */
 	uint64_t id;
 	int64_t limit;
 	int64_t start_ns;

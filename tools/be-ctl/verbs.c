@@ -54,7 +54,7 @@ static enum be_status create(const struct request *request, struct be_enforcer *
 						request->period, &options));
 }
 
-#define GIVEN(request, option) ((request)->given & UINT32_C(1) << OPTION_##option)
+#define GIVEN(request, option) ((request)->given & UINT64_C(1) << OPTION_##option)
 
 static bool has_parent_asked_for(const struct request *request, const struct be_envelope *envelope)
 {
@@ -276,7 +276,7 @@ static enum be_status reap(const struct request *request, struct be_enforcer *ha
 
 /* ---- the table */
 
-#define SET(option) (UINT32_C(1) << OPTION_##option)
+#define SET(option) (UINT64_C(1) << OPTION_##option)
 #define ENVELOPE (SET(NAMESPACE) | SET(CATEGORY))
 #define CHANGE (SET(DURABILITY) | SET(JSON))
 #define MAKE                                                                                       \
@@ -329,7 +329,7 @@ const struct verb verbs[] = {
 	 .act = remove_envelope},
 	{.name = "check",
 	 .summary = "Asks whether a commit of this amount would be granted now",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(JSON),
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(JSON),
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_READ_ONLY,
 	 .act = check},
@@ -342,8 +342,8 @@ const struct verb verbs[] = {
 		    "freed.\n\n"
 		    "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
 		    "  be-ctl settle DIR \"$id\" 0.31\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | SET(TTL) | SET(CHARGE_WHEN_REAPED) |
-		  CHANGE,
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(TTL) |
+		  SET(CHARGE_WHEN_REAPED) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = commit},
@@ -360,7 +360,7 @@ const struct verb verbs[] = {
 		    "commit "
 		    "whose time "
 		    "was over, so that its amount was freed, is still charged.\n\n",
-	 .takes = SET(DESCRIPTION) | CHANGE,
+	 .takes = SET(TOKENS) | SET(DESCRIPTION) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = settle},
@@ -369,7 +369,7 @@ const struct verb verbs[] = {
 	 .details = "Prints the transaction's id. It is never refused for lack of budget: the "
 		    "money is "
 		    "gone.\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(DESCRIPTION) | CHANGE,
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = record},

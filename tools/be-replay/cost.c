@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The arithmetic of costs. Tokens are below 2^32 and prices below 2^63, so that the sum of two
- * products is below 2^96 and fits the 128-bit type used; only the result has to be checked.
- */
+/* The arithmetic of costs: the library's own, which is exact and rounds up once. */
 #include "cost.h"
 
+#include <budget_enforcer.h>
 #include <stdlib.h>
 
-__extension__ typedef unsigned __int128 wide;
+/* Is the sum that `cost` stands for, in millionths of a nano, no whole number of nanos? */
+static bool is_broken(const struct be_cost *cost)
+{
+	const uint64_t million = 1000000;
+	/* 2^64 is 551616 modulo a million; the products fit. */
+	uint64_t rest = cost->high % million * (UINT64_MAX % million + 1) + cost->low % million;
+
+	return rest % million != 0;
+}
 
 bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens,
 	     int64_t *nanos, bool *rounded)
 {
-	const wide million = 1000000;
-	wide product = (wide)input_tokens * (wide)prices->input +
-		       (wide)output_tokens * (wide)prices->output;
-	wide quotient = (product + million - 1) / million;
+	struct be_cost cost = BE_COST_INIT;
 
-	if (quotient > INT64_MAX)
+	if (be_cost_add(&cost, (uint64_t)input_tokens, prices->input) != BE_OK ||
+	    be_cost_add(&cost, (uint64_t)output_tokens, prices->output) != BE_OK ||
+	    be_cost_total(&cost, nanos) != BE_OK)
 		return false;
-	*nanos = (int64_t)quotient;
-	*rounded = product % million != 0;
+	*rounded = is_broken(&cost);
 	return true;
 }
 
