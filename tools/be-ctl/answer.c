@@ -100,8 +100,9 @@ static const char *after_label(const char *text, const char *label)
 		       : text;
 }
 
-char *answer_sentence(const struct request *request, enum be_status status,
-		      const struct be_decision *decision)
+/* `error` is what the library says. */
+static char *make_sentence(const struct request *request, enum be_status status,
+			   const struct be_decision *decision, const char *error)
 {
 	const char *advised = advice(request, status);
 	char *label = NULL, *sentence;
@@ -111,7 +112,7 @@ char *answer_sentence(const struct request *request, enum be_status status,
 	else if (request->category)
 		label = answer_label(request->namespace_name, request->category);
 	if (!advised)
-		advised = label ? after_label(be_last_error(), label) : be_last_error();
+		advised = label ? after_label(error, label) : error;
 	sentence = strdup(advised);
 	if (!sentence)
 		tool_out_of_memory();
@@ -119,15 +120,21 @@ char *answer_sentence(const struct request *request, enum be_status status,
 	return sentence;
 }
 
+char *answer_sentence(const struct request *request, enum be_status status,
+		      const struct be_decision *decision)
+{
+	return make_sentence(request, status, decision, be_last_error());
+}
+
 /* What the sentence is about: the envelope that refused, the commit, or the environment. */
-static char *make_subject(const struct answer *answer, enum be_status status)
+static char *make_subject(const struct answer *answer, enum be_status status, const char *error)
 {
 	const struct request *request = answer->request;
 	char *subject;
 
 	if (!be_status_is_refusal(status)) {
-		bool is_file = request->file &&
-			       strncmp(be_last_error(), request->file, strlen(request->file)) == 0;
+		bool is_file =
+			request->file && strncmp(error, request->file, strlen(request->file)) == 0;
 
 		subject = strdup(is_file ? request->file : request->environment);
 	} else if (request->id != 0 && answer->decision.category[0] == '\0') {
@@ -220,12 +227,13 @@ static void print_json(struct answer *answer, enum be_status status, const char 
 
 int answer_finish(struct answer *answer, enum be_status status)
 {
+	const char *error = answer->error ? answer->error : be_last_error();
 	char *sentence = NULL;
 
 	if (status != BE_OK && !answer->told) {
-		char *subject = make_subject(answer, status);
+		char *subject = make_subject(answer, status, error);
 
-		sentence = answer_sentence(answer->request, status, &answer->decision);
+		sentence = make_sentence(answer->request, status, &answer->decision, error);
 		complain(subject, sentence);
 		free(subject);
 	}

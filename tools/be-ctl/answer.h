@@ -26,6 +26,7 @@ struct answer {
 	struct be_transaction transaction; /* likewise */
 	uint64_t commit_id; /* of no use to anybody if the answer cannot be written; 0: none */
 	json_t *more;       /* further members of the JSON document */
+	const char *error;  /* the library's sentence; NULL: be_last_error() has it */
 	bool told;          /* the verb has said itself what is wrong, or printed its text */
 };
 
