@@ -8,6 +8,7 @@
  */
 #include "nodes.h"
 
+#include "blocks.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -17,15 +18,8 @@
 
 /* Nothing that we understand is nested so deeply. */
 #define DEPTH_MAX 16
-#define BLOCK_SIZE 65536
 /* Bytes before the place of reading that are kept, in case that they are malformed. */
 #define WINDOW_SIZE 65536
-
-struct block {
-	struct block *before;
-	size_t used, size;
-	_Alignas(max_align_t) char bytes[];
-};
 
 struct anchor {
 	char *name;
@@ -135,22 +129,12 @@ struct nodes *nodes_open(FILE *stream)
 	return nodes;
 }
 
-static void free_blocks(struct block *block)
-{
-	while (block) {
-		struct block *before = block->before;
-
-		free(block);
-		block = before;
-	}
-}
-
 void nodes_close(struct nodes *nodes)
 {
 	drop_event(nodes);
 	yaml_parser_delete(&nodes->parser);
-	free_blocks(nodes->blocks);
-	free_blocks(nodes->kept);
+	blocks_free(nodes->blocks);
+	blocks_free(nodes->kept);
 	for (size_t i = 0; i < nodes->anchor_count; i++)
 		free(nodes->anchors[i].name);
 	free(nodes->anchors);
@@ -207,42 +191,16 @@ bool nodes_is_more(struct nodes *nodes)
 
 static void *allocate(struct nodes *nodes, size_t size)
 {
-	struct block *block = nodes->blocks;
-	size_t whole = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-	void *result;
-
-	if (!block || block->size - block->used < whole) {
-		size_t room = whole > BLOCK_SIZE ? whole : BLOCK_SIZE;
-
-		block = malloc(sizeof *block + room);
-		if (!block)
-			tool_out_of_memory();
-		*block = (struct block){.before = nodes->blocks, .size = room};
-		nodes->blocks = block;
-	}
-	result = block->bytes + block->used;
-	block->used += whole;
-	return result;
+	return blocks_take(&nodes->blocks, size, _Alignof(max_align_t));
 }
 
 void nodes_forget(struct nodes *nodes)
 {
-	struct block *last = nodes->blocks;
-
-	if (!last)
-		return;
-	if (nodes->has_anchors) {
-		while (last->before)
-			last = last->before;
-		last->before = nodes->kept;
-		nodes->kept = nodes->blocks;
-		nodes->blocks = NULL;
-		nodes->has_anchors = false;
-		return;
-	}
-	free_blocks(last->before);
-	last->before = NULL;
-	last->used = 0;
+	if (nodes->has_anchors)
+		blocks_move(&nodes->blocks, &nodes->kept);
+	else
+		blocks_reset(&nodes->blocks);
+	nodes->has_anchors = false;
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): what is remembered is freed */
