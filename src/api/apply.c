@@ -22,7 +22,7 @@ struct seen {
 };
 
 /* The changes on their way. */
-struct batch {
+struct change_set {
 	struct be_enforcer *handle;
 	const struct be_envelope_change *changes;
 	size_t count;
@@ -34,65 +34,65 @@ struct batch {
 /* The array is one of structures that may be smaller or larger than ours: the first one says. */
 static enum be_status make(void *context, size_t i, struct operation *operation)
 {
-	const struct batch *batch = context;
-	const unsigned char *at = (const unsigned char *)batch->changes + i * batch->changes->size;
+	const struct change_set *set = context;
+	const unsigned char *at = (const unsigned char *)set->changes + i * set->changes->size;
 	struct be_envelope_change change = BE_ENVELOPE_CHANGE_INIT;
 	enum be_status status = sized_read(at, &change);
 
-	if (status == BE_OK && change.size != batch->changes->size)
+	if (status == BE_OK && change.size != set->changes->size)
 		status = sized_refuse();
-	return status == BE_OK ? envelopes_prepare(batch->handle, &change, batch->now_ns, operation)
+	return status == BE_OK ? envelopes_prepare(set->handle, &change, set->now_ns, operation)
 			       : status;
 }
 
 static void look(void *context, size_t i, const struct result *result)
 {
-	struct batch *batch = context;
+	struct change_set *set = context;
 
-	batch->seen[i].has_envelope = result->has_envelope;
-	batch->seen[i].envelope = result->envelope;
+	set->seen[i].has_envelope = result->has_envelope;
+	set->seen[i].envelope = result->envelope;
 }
 
 /* Checks all, and finds the memory for what is to be seen. */
-static enum be_status prepare(struct batch *batch)
+static enum be_status prepare(struct change_set *set)
 {
 	struct operation operation;
 	enum be_status status = BE_OK;
 
-	batch->now_ns = enforcer_now(batch->handle);
-	for (batch->done = 0; status == BE_OK && batch->done < batch->count; batch->done++)
-		status = make(batch, batch->done, &operation);
+	set->now_ns = enforcer_now(set->handle);
+	for (set->done = 0; status == BE_OK && set->done < set->count; set->done++)
+		status = make(set, set->done, &operation);
 	if (status != BE_OK) {
-		batch->done--;
+		set->done--;
 		return status;
 	}
-	if (!batch->handle->observe || batch->count == 0)
+	if (!set->handle->observe || set->count == 0)
 		return BE_OK;
-	batch->seen = reallocarray(NULL, batch->count, sizeof *batch->seen);
-	if (!batch->seen)
+	set->seen = reallocarray(NULL, set->count, sizeof *set->seen);
+	if (!set->seen)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	memset(batch->seen, 0xff, batch->count * sizeof *batch->seen);
+	memset(set->seen, 0xff, set->count * sizeof *set->seen);
 	return BE_OK;
 }
 
-static enum be_status run(struct batch *batch)
+static enum be_status run(struct change_set *set)
 {
-	struct batch_source source = {make, batch->seen ? look : NULL, batch};
+	struct batch_source source = {make, set->seen ? look : NULL, set};
 	struct environment *environment;
-	enum be_status status = enforcer_environment_to_write(batch->handle, &environment);
+	enum be_status status = enforcer_environment_to_write(set->handle, &environment);
 
 	if (status != BE_OK)
 		return status;
-	return executor_together(&environment->executor, &source, batch->count, &batch->done);
+	return executor_together(&environment->executor, &source, set->count, &set->done);
 }
 
-static void observe_one(struct batch *batch, size_t i, enum be_status status,
+static void observe_one(struct change_set *set, size_t i, enum be_status status,
 			const struct seen *seen)
 {
 	struct operation operation;
 	struct result result;
 
-	if (make(batch, i, &operation) != BE_OK)
+	if (make(set, i, &operation) != BE_OK)
 		return; /* it was right before */
 	memset(&result, 0, sizeof result);
 	result.status = status;
@@ -100,21 +100,21 @@ static void observe_one(struct batch *batch, size_t i, enum be_status status,
 		result.has_envelope = seen->has_envelope;
 		result.envelope = seen->envelope;
 	}
-	enforcer_observe(batch->handle, &operation, &result);
+	enforcer_observe(set->handle, &operation, &result);
 }
 
 /* The observer is told of what was done, or of the one change that could not be. */
-static void observe(struct batch *batch, enum be_status status)
+static void observe(struct change_set *set, enum be_status status)
 {
 	char saved[ERROR_TEXT_SIZE];
 
-	if (!batch->handle->observe)
+	if (!set->handle->observe)
 		return;
 	error_save(saved);
-	if (status != BE_OK && batch->done < batch->count)
-		observe_one(batch, batch->done, status, NULL);
-	for (size_t i = 0; status == BE_OK && i < batch->count; i++)
-		observe_one(batch, i, BE_OK, &batch->seen[i]);
+	if (status != BE_OK && set->done < set->count)
+		observe_one(set, set->done, status, NULL);
+	for (size_t i = 0; status == BE_OK && i < set->count; i++)
+		observe_one(set, i, BE_OK, &set->seen[i]);
 	error_restore(saved);
 }
 
@@ -122,7 +122,8 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle,
 				  const struct be_envelope_change *changes, size_t count,
 				  size_t *failed)
 {
-	struct batch batch = {.handle = handle, .changes = changes, .count = count, .done = count};
+	struct change_set set = {
+		.handle = handle, .changes = changes, .count = count, .done = count};
 	enum be_status status;
 
 	error_clear();
@@ -131,13 +132,13 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle,
 	if (!handle || (!changes && count > 0))
 		return error_set(BE_INVALID_ARGUMENT, "no %s were given",
 				 handle ? "changes" : "handle");
-	status = prepare(&batch);
+	status = prepare(&set);
 	if (status == BE_OK) {
-		status = run(&batch);
-		observe(&batch, status);
+		status = run(&set);
+		observe(&set, status);
 	}
 	if (failed)
-		*failed = batch.done;
-	free(batch.seen);
+		*failed = set.done;
+	free(set.seen);
 	return error_default(status);
 }

@@ -78,7 +78,7 @@ struct sum {
 };
 
 /* What one step removes. */
-struct gathering {
+struct removal {
 	uint64_t prunings; /* of the header, then */
 	size_t count;
 	uint64_t ids[STEP_MAX];
@@ -100,7 +100,7 @@ struct pruner {
 	bool was_pruned;  /* by somebody else, between the two txns of a step */
 	bool needs_directory;
 	struct directory directory;
-	struct gathering *gathering;
+	struct removal *removal;
 	int64_t took_ns; /* the last write txn, */
 	int64_t work_ns; /* and what came before its commit */
 	enum be_status status;
@@ -177,10 +177,10 @@ static const struct name *find_name(const struct directory *directory, uint64_t 
 /* ---- sums */
 
 /* The sum for the envelope `id`; NULL: there is none yet, and *place is where it would be found. */
-static struct sum *find_sum(struct gathering *gathering, uint64_t id, size_t *place)
+static struct sum *find_sum(struct removal *removal, uint64_t id, size_t *place)
 {
-	for (*place = id % PLACES; gathering->places[*place] != 0; *place = (*place + 1) % PLACES) {
-		struct sum *sum = &gathering->sums[gathering->places[*place] - 1];
+	for (*place = id % PLACES; removal->places[*place] != 0; *place = (*place + 1) % PLACES) {
+		struct sum *sum = &removal->sums[removal->places[*place] - 1];
 
 		if (sum->id == id)
 			return sum;
@@ -222,7 +222,7 @@ static enum be_status fill_sum(struct pruner *pruner, struct ledger *ledger,
 static enum be_status add_to_sums(struct pruner *pruner, struct ledger *ledger,
 				  const struct transaction *transaction)
 {
-	struct gathering *gathering = pruner->gathering;
+	struct removal *removal = pruner->removal;
 	struct sum *chain[BE_DEPTH_MAX];
 
 	for (uint32_t i = 0; i < transaction->depth; i++) {
@@ -232,15 +232,15 @@ static enum be_status add_to_sums(struct pruner *pruner, struct ledger *ledger,
 
 		if (i > 0 && chain[i - 1]->exists && chain[i - 1]->parent.category_size > 0)
 			name = &chain[i - 1]->parent;
-		chain[i] = find_sum(gathering, transaction->chain[i], &place);
+		chain[i] = find_sum(removal, transaction->chain[i], &place);
 		if (chain[i])
 			continue;
-		chain[i] = &gathering->sums[gathering->sum_count];
+		chain[i] = &removal->sums[removal->sum_count];
 		chain[i]->id = transaction->chain[i];
 		status = fill_sum(pruner, ledger, name, chain[i]);
 		if (status != BE_OK || pruner->needs_directory)
 			return status;
-		gathering->places[place] = (uint16_t)++gathering->sum_count;
+		removal->places[place] = (uint16_t)++removal->sum_count;
 	}
 	for (uint32_t i = 0; i < transaction->depth; i++)
 		if (chain[i]->exists && transaction->id >= chain[i]->window_first &&
@@ -273,7 +273,7 @@ typedef int gather_function(struct pruner *pruner, struct ledger *ledger);
 
 static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 {
-	struct gathering *gathering = pruner->gathering;
+	struct removal *removal = pruner->removal;
 	struct transaction transaction;
 	enum be_status status;
 	int found = ledger_transaction_next(ledger, pruner->next_id, &transaction);
@@ -285,7 +285,7 @@ static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 	status = add_to_sums(pruner, ledger, &transaction);
 	if (status != BE_OK || pruner->needs_directory)
 		return (int)status;
-	gathering->ids[gathering->count++] = transaction.id;
+	removal->ids[removal->count++] = transaction.id;
 	pruner->next_id = transaction.id + 1;
 	return 0;
 }
@@ -293,7 +293,7 @@ static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 /* They lie in the order in which they were made, not ended, so all are looked at. */
 static int gather_ended(struct pruner *pruner, struct ledger *ledger)
 {
-	struct gathering *gathering = pruner->gathering;
+	struct removal *removal = pruner->removal;
 	struct commit commit;
 	int found = ledger_ended_next(ledger, pruner->next_id, &commit);
 
@@ -302,16 +302,16 @@ static int gather_ended(struct pruner *pruner, struct ledger *ledger)
 	pruner->next_id = commit.id + 1;
 	if (commit.ended_ns >= pruner->before_ns)
 		return 0;
-	gathering->may_change[gathering->count] =
+	removal->may_change[removal->count] =
 		commit.state == BE_COMMIT_EXPIRED || commit.state == BE_COMMIT_ORPHANED;
-	gathering->ids[gathering->count++] = commit.id;
+	removal->ids[removal->count++] = commit.id;
 	return 0;
 }
 
-/* Fills the gathering, in a read txn. *more is false when no record is left behind it. */
+/* Fills the removal, in a read txn. *more is false when no record is left behind it. */
 static enum be_status gather(struct pruner *pruner, gather_function *next, bool *more)
 {
-	struct gathering *gathering = pruner->gathering;
+	struct removal *removal = pruner->removal;
 	struct ledger ledger;
 	enum be_status status = ledger_begin(&ledger, pruner->environment->executor.storage, false);
 	int found = 0;
@@ -319,12 +319,12 @@ static enum be_status gather(struct pruner *pruner, gather_function *next, bool 
 	if (status != BE_OK)
 		return status;
 	ledger.strict = true;
-	gathering->count = gathering->sum_count = 0;
-	memset(gathering->places, 0, sizeof gathering->places);
+	removal->count = removal->sum_count = 0;
+	memset(removal->places, 0, sizeof removal->places);
 	status = ledger_header(&ledger);
-	gathering->prunings = ledger.header.prunings;
+	removal->prunings = ledger.header.prunings;
 	for (int i = 0; status == BE_OK && found == 0 && i < LOOKS; i++) {
-		if (gathering->count >= pruner->step || gathering->sum_count > SUMS - BE_DEPTH_MAX)
+		if (removal->count >= pruner->step || removal->sum_count > SUMS - BE_DEPTH_MAX)
 			break;
 		found = next(pruner, &ledger);
 		if (pruner->needs_directory)
@@ -341,28 +341,28 @@ typedef enum be_status remove_function(struct pruner *pruner, struct ledger *led
 
 static enum be_status remove_transactions(struct pruner *pruner, struct ledger *ledger)
 {
-	const struct gathering *gathering = pruner->gathering;
+	const struct removal *removal = pruner->removal;
 	enum be_status status = BE_OK;
 
-	for (size_t i = 0; status == BE_OK && i < gathering->sum_count; i++)
-		if (gathering->sums[i].exists && gathering->sums[i].amount > 0)
-			status = fold(ledger, &gathering->sums[i]);
-	for (size_t i = 0; status == BE_OK && i < gathering->count; i++)
-		status = ledger_transaction_del(ledger, gathering->ids[i]);
-	pruner->done.transactions += gathering->count;
+	for (size_t i = 0; status == BE_OK && i < removal->sum_count; i++)
+		if (removal->sums[i].exists && removal->sums[i].amount > 0)
+			status = fold(ledger, &removal->sums[i]);
+	for (size_t i = 0; status == BE_OK && i < removal->count; i++)
+		status = ledger_transaction_del(ledger, removal->ids[i]);
+	pruner->done.transactions += removal->count;
 	return status;
 }
 
 static enum be_status remove_ended(struct pruner *pruner, struct ledger *ledger)
 {
-	const struct gathering *gathering = pruner->gathering;
+	const struct removal *removal = pruner->removal;
 	enum be_status status = BE_OK;
 	struct commit commit;
 
-	for (size_t i = 0; status == BE_OK && i < gathering->count; i++) {
-		uint64_t id = gathering->ids[i];
+	for (size_t i = 0; status == BE_OK && i < removal->count; i++) {
+		uint64_t id = removal->ids[i];
 
-		if (gathering->may_change[i]) {
+		if (removal->may_change[i]) {
 			int found = ledger_ended_next(ledger, id, &commit);
 
 			if (found < 0)
@@ -389,8 +389,7 @@ static enum be_status write_step(struct pruner *pruner, remove_function *remove)
 		return status;
 	status = ledger_header(&ledger);
 	pruner->is_shared = status == BE_OK && ledger.header.changes != pruner->changes;
-	pruner->was_pruned =
-		status == BE_OK && ledger.header.prunings != pruner->gathering->prunings;
+	pruner->was_pruned = status == BE_OK && ledger.header.prunings != pruner->removal->prunings;
 	if (status == BE_OK && !pruner->was_pruned)
 		status = remove(pruner, &ledger);
 	if (status != BE_OK || pruner->was_pruned) {
@@ -411,7 +410,7 @@ static enum be_status write_step(struct pruner *pruner, remove_function *remove)
 static void adjust_step(struct pruner *pruner)
 {
 	int64_t flush_ns = pruner->took_ns - pruner->work_ns;
-	int64_t each_ns = pruner->work_ns / (int64_t)pruner->gathering->count + 1;
+	int64_t each_ns = pruner->work_ns / (int64_t)pruner->removal->count + 1;
 	size_t most = 2 * pruner->step;
 	size_t fitting = (size_t)(WORK_PER_FLUSH * flush_ns / each_ns);
 
@@ -452,7 +451,7 @@ static enum be_status run_step(struct pruner *pruner, const struct kind *kind, b
 		return status;
 	pruner->took_ns = 0;
 	pruner->was_pruned = false;
-	if (pruner->gathering->count > 0) {
+	if (pruner->removal->count > 0) {
 		status = group_lock(group, pruner->environment->executor.storage);
 		if (status == BE_OK) {
 			status = write_step(pruner, kind->remove);
@@ -514,7 +513,7 @@ static void give_back(void *context)
 	struct pruner *pruner = context;
 
 	by_id_free(&pruner->directory.names);
-	free(pruner->gathering);
+	free(pruner->removal);
 }
 
 /* The memory goes also when the thread is cancelled. */
@@ -523,10 +522,10 @@ static void prune_uncancelled(struct pruner *pruner)
 	int cancel_state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	pruner->gathering = malloc(sizeof *pruner->gathering);
+	pruner->removal = malloc(sizeof *pruner->removal);
 	pthread_cleanup_push(give_back, pruner);
-	pruner->status = pruner->gathering ? prune(pruner, cancel_state)
-					   : error_set(BE_NO_MEMORY, "out of memory");
+	pruner->status = pruner->removal ? prune(pruner, cancel_state)
+					 : error_set(BE_NO_MEMORY, "out of memory");
 	pthread_cleanup_pop(true);
 	pthread_setcancelstate(cancel_state, NULL);
 }

@@ -36,7 +36,7 @@ struct cursor {
 	uint64_t id;           /* commits, transactions */
 };
 
-struct listing {
+struct query {
 	struct environment *environment;
 	struct owners *owners; /* commits: who is asked for the life of theirs */
 	struct be_filter filter;
@@ -47,8 +47,8 @@ struct listing {
 	struct counts_page counts; /* of refusals, read so far */
 
 	/* Reads the next record and moves on: 0 and *matches, LEDGER_NONE, or a fault. */
-	int (*read)(struct listing *listing, struct ledger *ledger, union row *row, bool *matches);
-	bool (*show)(struct listing *listing, union row *row);
+	int (*read)(struct query *query, struct ledger *ledger, union row *row, bool *matches);
+	bool (*show)(struct query *query, union row *row);
 
 	bool (*each_envelope)(void *context, const struct be_envelope *envelope);
 	bool (*each_commit)(void *context, const struct be_commit_info *commit);
@@ -86,64 +86,61 @@ static void step_over(struct record_key *key, const struct name *name)
 	key->bytes[key->size++] = 0;
 }
 
-static int read_envelope(struct listing *listing, struct ledger *ledger, union row *row,
-			 bool *matches)
+static int read_envelope(struct query *query, struct ledger *ledger, union row *row, bool *matches)
 {
 	struct envelope envelope;
-	int found = ledger_envelope_next(ledger, &listing->cursor.key, &envelope);
+	int found = ledger_envelope_next(ledger, &query->cursor.key, &envelope);
 
 	if (found != 0)
 		return found;
-	step_over(&listing->cursor.key, &envelope.name);
-	*matches = names_match(&listing->filter, &envelope.name) &&
-		   figures_match(&listing->filter, envelope.created_ns, envelope.limit);
+	step_over(&query->cursor.key, &envelope.name);
+	*matches = names_match(&query->filter, &envelope.name) &&
+		   figures_match(&query->filter, envelope.created_ns, envelope.limit);
 	if (!*matches)
 		return 0;
-	rules_roll_over(&envelope, listing->now_ns, 1);
+	rules_roll_over(&envelope, query->now_ns, 1);
 	row->envelope.size = sizeof row->envelope;
 	rules_describe_envelope(&envelope, &row->envelope);
 	row->tally = envelope.tally;
 	return 0;
 }
 
-static bool show_envelope(struct listing *listing, union row *row)
+static bool show_envelope(struct query *query, union row *row)
 {
-	counts_show(listing->environment->counts, &listing->counts, row->tally, &row->envelope);
-	return listing->each_envelope(listing->context, &row->envelope);
+	counts_show(query->environment->counts, &query->counts, row->tally, &row->envelope);
+	return query->each_envelope(query->context, &row->envelope);
 }
 
 /* ---- commits */
 
 /* An owner is a slot of this environment's be-owners. Where that is missing, as beside a copy that
  * was restored, nobody is one, whichever processes of the original live. */
-static bool owner_lives(const struct listing *listing, const struct commit *commit)
+static bool owner_lives(const struct query *query, const struct commit *commit)
 {
-	if (commit->owner.generation == 0 || listing->environment->is_given)
+	if (commit->owner.generation == 0 || query->environment->is_given)
 		return true;
-	return listing->owners && owners_alive(listing->owners, &commit->owner);
+	return query->owners && owners_alive(query->owners, &commit->owner);
 }
 
 /* As what it is due to be reaped, in the order in which reaping looks; else it is pending. */
-static enum be_commit_state state_of(const struct listing *listing,
-				     const struct be_commit_info *info)
+static enum be_commit_state state_of(const struct query *query, const struct be_commit_info *info)
 {
-	if (info->deadline_ns != 0 && info->deadline_ns <= listing->now_ns)
+	if (info->deadline_ns != 0 && info->deadline_ns <= query->now_ns)
 		return BE_COMMIT_EXPIRED;
 	return info->owner_alive || info->detached ? BE_COMMIT_PENDING : BE_COMMIT_ORPHANED;
 }
 
-static int read_commit(struct listing *listing, struct ledger *ledger, union row *row,
-		       bool *matches)
+static int read_commit(struct query *query, struct ledger *ledger, union row *row, bool *matches)
 {
 	struct be_commit_info *info = &row->commit;
 	struct commit commit;
-	int found = ledger_commit_next(ledger, listing->cursor.id, &commit);
+	int found = ledger_commit_next(ledger, query->cursor.id, &commit);
 
 	if (found != 0)
 		return found;
-	listing->cursor.id = commit.id + 1;
-	*matches = names_match(&listing->filter, &commit.name) &&
-		   figures_match(&listing->filter, commit.created_ns, commit.amount);
+	query->cursor.id = commit.id + 1;
+	*matches = names_match(&query->filter, &commit.name) &&
+		   figures_match(&query->filter, commit.created_ns, commit.amount);
 	if (!*matches)
 		return 0;
 	memset(info, 0, sizeof *info);
@@ -155,47 +152,47 @@ static int read_commit(struct listing *listing, struct ledger *ledger, union row
 	info->created_ns = commit.created_ns;
 	info->deadline_ns = commit.deadline_ns;
 	info->detached = commit.detached;
-	info->owner_alive = owner_lives(listing, &commit);
-	info->state = state_of(listing, info);
+	info->owner_alive = owner_lives(query, &commit);
+	info->state = state_of(query, info);
 	memcpy(info->namespace_name, commit.name.namespace_name, commit.name.namespace_size);
 	memcpy(info->category, commit.name.category, commit.name.category_size);
 	memcpy(info->description, commit.description, commit.description_size);
 	return 0;
 }
 
-static bool show_commit(struct listing *listing, union row *row)
+static bool show_commit(struct query *query, union row *row)
 {
-	return listing->each_commit(listing->context, &row->commit);
+	return query->each_commit(query->context, &row->commit);
 }
 
 /* ---- transactions */
 
-static int read_transaction(struct listing *listing, struct ledger *ledger, union row *row,
+static int read_transaction(struct query *query, struct ledger *ledger, union row *row,
 			    bool *matches)
 {
 	struct transaction transaction;
-	int found = ledger_transaction_next(ledger, listing->cursor.id, &transaction);
+	int found = ledger_transaction_next(ledger, query->cursor.id, &transaction);
 
 	if (found != 0)
 		return found;
-	listing->cursor.id = transaction.id + 1;
-	*matches = names_match(&listing->filter, &transaction.name) &&
-		   figures_match(&listing->filter, transaction.at_ns, transaction.amount);
+	query->cursor.id = transaction.id + 1;
+	*matches = names_match(&query->filter, &transaction.name) &&
+		   figures_match(&query->filter, transaction.at_ns, transaction.amount);
 	if (*matches)
 		rules_describe_transaction(&transaction, &row->transaction);
 	return 0;
 }
 
-static bool show_transaction(struct listing *listing, union row *row)
+static bool show_transaction(struct query *query, union row *row)
 {
-	return listing->each_transaction(listing->context, &row->transaction);
+	return query->each_transaction(query->context, &row->transaction);
 }
 
 /* ---- pages */
 
-static enum be_status read_page(struct listing *listing, size_t *count, bool *more)
+static enum be_status read_page(struct query *query, size_t *count, bool *more)
 {
-	const struct be_storage *storage = listing->environment->executor.storage;
+	const struct be_storage *storage = query->environment->executor.storage;
 	struct ledger ledger;
 	enum be_status status = ledger_begin(&ledger, storage, false);
 	size_t wanted = PAGE;
@@ -203,25 +200,25 @@ static enum be_status read_page(struct listing *listing, size_t *count, bool *mo
 
 	if (status != BE_OK)
 		return status;
-	if (listing->filter.max_count != 0 && listing->filter.max_count - listing->shown < wanted)
-		wanted = (size_t)(listing->filter.max_count - listing->shown);
+	if (query->filter.max_count != 0 && query->filter.max_count - query->shown < wanted)
+		wanted = (size_t)(query->filter.max_count - query->shown);
 	*count = 0;
 	for (int looks = 0; found == 0 && *count < wanted && looks < LOOKS; looks++) {
 		bool matches = false;
 
-		listing->looked++;
-		found = listing->read(listing, &ledger, &listing->rows[*count], &matches);
+		query->looked++;
+		found = query->read(query, &ledger, &query->rows[*count], &matches);
 		if (found == 0 && matches)
 			(*count)++;
 	}
-	if (listing->looked >= LET_GO && backend_of(storage)->let_go)
+	if (query->looked >= LET_GO && backend_of(storage)->let_go)
 		backend_of(storage)->let_go(ledger.txn);
 	ledger_abort(&ledger);
 	*more = found == 0;
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
-static enum be_status list(struct listing *listing)
+static enum be_status list(struct query *query)
 {
 	enum be_status status = BE_OK;
 	char fault[ERROR_TEXT_SIZE];
@@ -230,14 +227,14 @@ static enum be_status list(struct listing *listing)
 	while (more && status == BE_OK) {
 		size_t count = 0;
 
-		if (listing->filter.max_count != 0 && listing->shown == listing->filter.max_count)
+		if (query->filter.max_count != 0 && query->shown == query->filter.max_count)
 			break;
-		status = read_page(listing, &count, &more);
+		status = read_page(query, &count, &more);
 		/* What was read before a damaged record is still shown. */
 		error_save(fault);
 		for (size_t i = 0; i < count; i++) {
-			listing->shown++;
-			if (!listing->show(listing, &listing->rows[i]))
+			query->shown++;
+			if (!query->show(query, &query->rows[i]))
 				return BE_STOPPED;
 		}
 		error_restore(fault); /* the callbacks may have called the library */
@@ -246,9 +243,9 @@ static enum be_status list(struct listing *listing)
 }
 
 static enum be_status begin(struct be_enforcer *handle, const struct be_filter *filter,
-			    bool has_callback, struct listing **listing)
+			    bool has_callback, struct query **query)
 {
-	struct listing *made;
+	struct query *made;
 	enum be_status status;
 
 	error_clear();
@@ -258,7 +255,7 @@ static enum be_status begin(struct be_enforcer *handle, const struct be_filter *
 	made = malloc(sizeof *made);
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
-	memset(made, 0, offsetof(struct listing, rows));
+	memset(made, 0, offsetof(struct query, rows));
 	status = sized_read(filter, &made->filter);
 	if (status == BE_OK && made->filter.reserved != 0)
 		status = sized_refuse_unknown();
@@ -274,15 +271,15 @@ static enum be_status begin(struct be_enforcer *handle, const struct be_filter *
 	made->cursor.id = made->filter.after_id + 1;
 	made->cursor.key.bytes[0] = RECORD_ENVELOPE;
 	made->cursor.key.size = 1;
-	*listing = made;
+	*query = made;
 	return BE_OK;
 }
 
-static enum be_status finish(struct listing *listing)
+static enum be_status finish(struct query *query)
 {
-	enum be_status status = list(listing);
+	enum be_status status = list(query);
 
-	free(listing);
+	free(query);
 	return status == BE_STOPPED ? error_set(status, "the callback ended the listing")
 				    : error_default(status);
 }
@@ -291,33 +288,33 @@ enum be_status be_envelopes_each(struct be_enforcer *handle, const struct be_fil
 				 bool (*each)(void *context, const struct be_envelope *envelope),
 				 void *context)
 {
-	struct listing *listing;
-	enum be_status status = begin(handle, filter, each != NULL, &listing);
+	struct query *query;
+	enum be_status status = begin(handle, filter, each != NULL, &query);
 
 	if (status != BE_OK)
 		return error_default(status);
-	listing->read = read_envelope;
-	listing->show = show_envelope;
-	listing->each_envelope = each;
-	listing->context = context;
-	return finish(listing);
+	query->read = read_envelope;
+	query->show = show_envelope;
+	query->each_envelope = each;
+	query->context = context;
+	return finish(query);
 }
 
 enum be_status be_commits_each(struct be_enforcer *handle, const struct be_filter *filter,
 			       bool (*each)(void *context, const struct be_commit_info *commit),
 			       void *context)
 {
-	struct listing *listing;
-	enum be_status status = begin(handle, filter, each != NULL, &listing);
+	struct query *query;
+	enum be_status status = begin(handle, filter, each != NULL, &query);
 
 	if (status != BE_OK)
 		return error_default(status);
-	listing->read = read_commit;
-	listing->show = show_commit;
-	listing->owners = environment_owners(listing->environment);
-	listing->each_commit = each;
-	listing->context = context;
-	return finish(listing);
+	query->read = read_commit;
+	query->show = show_commit;
+	query->owners = environment_owners(query->environment);
+	query->each_commit = each;
+	query->context = context;
+	return finish(query);
 }
 
 enum be_status be_transactions_each(struct be_enforcer *handle, const struct be_filter *filter,
@@ -325,14 +322,14 @@ enum be_status be_transactions_each(struct be_enforcer *handle, const struct be_
 						 const struct be_transaction *transaction),
 				    void *context)
 {
-	struct listing *listing;
-	enum be_status status = begin(handle, filter, each != NULL, &listing);
+	struct query *query;
+	enum be_status status = begin(handle, filter, each != NULL, &query);
 
 	if (status != BE_OK)
 		return error_default(status);
-	listing->read = read_transaction;
-	listing->show = show_transaction;
-	listing->each_transaction = each;
-	listing->context = context;
-	return finish(listing);
+	query->read = read_transaction;
+	query->show = show_transaction;
+	query->each_transaction = each;
+	query->context = context;
+	return finish(query);
 }

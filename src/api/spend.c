@@ -217,7 +217,7 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 
 /* Commits will be looked for from the next id on when this process is dead. One that a reader sees
  * may be old, and is then the lower. */
-static enum be_status announce(struct environment *environment)
+static enum be_status note_first_commit(struct environment *environment)
 {
 	struct header header;
 	enum be_status status = ledger_read_header(environment->executor.storage, false, &header);
@@ -228,7 +228,7 @@ static enum be_status announce(struct environment *environment)
 }
 
 /* Says who holds the commit, where owners are known. */
-static enum be_status own(struct be_enforcer *handle, struct operation *operation)
+static enum be_status name_owner(struct be_enforcer *handle, struct operation *operation)
 {
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
@@ -238,7 +238,7 @@ static enum be_status own(struct be_enforcer *handle, struct operation *operatio
 		return status;
 	operation->owner = owners_self(environment->executor.owners);
 	if (owners_first_commit(environment->executor.owners, &operation->owner) == 0)
-		status = announce(environment);
+		status = note_first_commit(environment);
 	return status;
 }
 
@@ -275,7 +275,7 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 		status = name_set_description(operation.description, &operation.description_size,
 					      description);
 	if (status == BE_OK)
-		status = own(handle, &operation);
+		status = name_owner(handle, &operation);
 	if (status != BE_OK)
 		return error_default(status);
 	status = enforcer_run(handle, &operation, &result);

@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-struct listing {
+struct owner_listing {
 	bool (*each)(void *context, const struct be_owner_info *owner);
 	void *context;
 };
@@ -21,7 +21,7 @@ struct listing {
 static bool show_owner(void *context, const struct owner *owner, bool alive)
 {
 	struct be_owner_info info = {.size = sizeof info, .pid = owner->pid, .alive = alive};
-	const struct listing *listing = context;
+	const struct owner_listing *listing = context;
 
 	return listing->each(listing->context, &info);
 }
@@ -30,7 +30,7 @@ enum be_status be_owners_each(struct be_enforcer *handle,
 			      bool (*each)(void *context, const struct be_owner_info *owner),
 			      void *context)
 {
-	struct listing listing = {each, context};
+	struct owner_listing listing = {each, context};
 	struct environment *environment;
 	struct owners *owners;
 	enum be_status status;

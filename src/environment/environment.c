@@ -40,7 +40,7 @@ static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* something is busy no longer */
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 static struct environment *table;
-static struct environment *left; /* by release_inherited() */
+static struct environment *abandoned; /* by release_inherited() */
 _Atomic uint64_t environment_fork_generation;
 
 /* ---- fork */
@@ -97,8 +97,8 @@ static void release_inherited(struct environment *environment)
 	shared_directory_close(environment->directory);
 	environment->directory = NULL;
 	unlink_environment(environment);
-	environment->next = left;
-	left = environment;
+	environment->next = abandoned;
+	abandoned = environment;
 }
 
 static struct environment *find_environment(const struct stat *about)

@@ -33,13 +33,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE EXECUTOR_DIRECT_MAX
+#define DUE_MAX EXECUTOR_DIRECT_MAX
 #define DEAD_MAX 256
 
-struct page {
+struct due_commits {
 	size_t count;
-	struct operation operations[PAGE];
-	struct result results[PAGE];
+	struct operation operations[DUE_MAX];
+	struct result results[DUE_MAX];
 };
 
 struct reaper {
@@ -51,13 +51,13 @@ struct reaper {
 	struct owner dead[DEAD_MAX];
 	bool keep[DEAD_MAX]; /* the slots of these: something is still pending for them */
 	bool keep_unknown;   /* likewise for owners that have no slot */
-	struct page page;
+	struct due_commits due;
 };
 
 static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as,
 		const struct owner *owner)
 {
-	struct operation *operation = &reaper->page.operations[reaper->page.count++];
+	struct operation *operation = &reaper->due.operations[reaper->due.count++];
 
 	memset(operation, 0, offsetof(struct operation, description));
 	operation->kind = BE_OPERATION_REAP;
@@ -87,29 +87,29 @@ static void keep_owner(struct reaper *reaper, const struct operation *operation)
 		reaper->keep_unknown = true;
 }
 
-/* Ends the commits of the page, in one txn. */
-static enum be_status run_page(struct reaper *reaper)
+/* Ends those that were found due, in one txn. */
+static enum be_status end_due(struct reaper *reaper)
 {
-	struct page *page = &reaper->page;
+	struct due_commits *due = &reaper->due;
 	enum be_status status = BE_OK;
 
-	if (page->count > 0)
-		status = executor_direct(reaper->executor, page->operations, page->results,
-					 page->count);
-	for (size_t i = 0; status == BE_OK && i < page->count; i++) {
+	if (due->count > 0)
+		status = executor_direct(reaper->executor, due->operations, due->results,
+					 due->count);
+	for (size_t i = 0; status == BE_OK && i < due->count; i++) {
 		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): just filled in */
-		enum be_status outcome = page->results[i].status;
+		enum be_status outcome = due->results[i].status;
 
 		if (outcome == BE_OVERFLOW)
-			keep_owner(reaper, &page->operations[i]);
+			keep_owner(reaper, &due->operations[i]);
 		if (outcome != BE_OK)
 			continue;
 		reaper->reaped++;
 		if (reaper->listener && reaper->listener->reaped)
-			reaper->listener->reaped(reaper->listener->context, &page->operations[i],
-						 &page->results[i]);
+			reaper->listener->reaped(reaper->listener->context, &due->operations[i],
+						 &due->results[i]);
 	}
-	page->count = 0;
+	due->count = 0;
 	return status;
 }
 
@@ -127,7 +127,7 @@ static enum be_status reap_expired(struct reaper *reaper)
 		status = ledger_begin(&ledger, reaper->executor->storage, false);
 		if (status != BE_OK)
 			return status;
-		while (reaper->page.count < PAGE) {
+		while (reaper->due.count < DUE_MAX) {
 			found = ledger_deadline_next(&ledger, &deadline_ns, &id);
 			more = found == 0 && deadline_ns <= reaper->now_ns;
 			if (!more)
@@ -135,7 +135,7 @@ static enum be_status reap_expired(struct reaper *reaper)
 			add(reaper, id, BE_COMMIT_EXPIRED, NULL);
 		}
 		ledger_abort(&ledger);
-		status = found < 0 ? (enum be_status)found : run_page(reaper);
+		status = found < 0 ? (enum be_status)found : end_due(reaper);
 	}
 	return status;
 }
@@ -181,7 +181,7 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 		if (status != BE_OK)
 			return status;
 		/* A page is bounded by what it looks at, too: a read txn must be short. */
-		while (reaper->page.count < PAGE && looked_at++ < 32 * PAGE) {
+		while (reaper->due.count < DUE_MAX && looked_at++ < 32 * DUE_MAX) {
 			found = ledger_commit_next(&ledger, commit.id + 1, &commit);
 			if (found != 0)
 				break;
@@ -190,7 +190,7 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 				add(reaper, commit.id, BE_COMMIT_ORPHANED, &commit.owner);
 		}
 		ledger_abort(&ledger);
-		status = found < 0 ? (enum be_status)found : run_page(reaper);
+		status = found < 0 ? (enum be_status)found : end_due(reaper);
 	}
 	return status;
 }
@@ -249,7 +249,7 @@ static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thor
 	reaper->reaped = 0;
 	reaper->dead_count = 0;
 	reaper->keep_unknown = false;
-	reaper->page.count = 0;
+	reaper->due.count = 0;
 	status = reap_expired(reaper);
 	if (status == BE_OK && executor->owners) {
 		status = reap_dead_owners(reaper, thorough);

@@ -21,25 +21,25 @@
 
 #define HEIGHT_MAX 16 /* enough for 4^16 records, with one node in four going up a level */
 
-struct node {
+struct tree_node {
 	size_t key_size;
 	size_t value_size;
 	unsigned height;
-	struct node *next[]; /* `height` links, then the key's bytes, then the value's */
+	struct tree_node *next[]; /* `height` links, then the key's bytes, then the value's */
 };
 
 /* A change: `added` took the place of `removed`; one of them may be NULL. */
 struct change {
-	struct node *removed;
-	struct node *added;
+	struct tree_node *removed;
+	struct tree_node *added;
 };
 
 struct map {
 	struct be_storage interface;
 	pthread_rwlock_t lock;
-	struct map *next_map;           /* all maps of the process, under maps_lock */
-	struct node *first[HEIGHT_MAX]; /* the rest is under lock */
-	struct change *changes;         /* of the write txn */
+	struct map *next_map;                /* all maps of the process, under maps_lock */
+	struct tree_node *first[HEIGHT_MAX]; /* the rest is under lock */
+	struct change *changes;              /* of the write txn */
 	size_t changes_used;
 	size_t changes_size;
 	uint64_t random;
@@ -53,18 +53,18 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 /* ------------------------------------------------------------------- nodes */
 
-static const unsigned char *node_key(const struct node *node)
+static const unsigned char *node_key(const struct tree_node *node)
 {
 	return (const unsigned char *)&node->next[node->height];
 }
 
-static const unsigned char *node_value(const struct node *node)
+static const unsigned char *node_value(const struct tree_node *node)
 {
 	return node_key(node) + node->key_size;
 }
 
 /* As memcmp() orders, and a prefix first. */
-static int compare(const struct node *node, struct be_bytes key)
+static int compare(const struct tree_node *node, struct be_bytes key)
 {
 	size_t common = node->key_size < key.size ? node->key_size : key.size;
 	int order = common ? memcmp(node_key(node), key.data, common) : 0;
@@ -88,10 +88,10 @@ static unsigned random_height(struct map *map)
 	return height;
 }
 
-static struct node *make_node(struct map *map, struct be_bytes key, struct be_bytes value)
+static struct tree_node *make_node(struct map *map, struct be_bytes key, struct be_bytes value)
 {
 	unsigned height = random_height(map);
-	struct node *node;
+	struct tree_node *node;
 	unsigned char *bytes;
 
 	node = malloc(sizeof *node + height * sizeof node->next[0] + key.size + value.size);
@@ -109,9 +109,10 @@ static struct node *make_node(struct map *map, struct be_bytes key, struct be_by
 
 /* The first node whose key is `key` or after it. links[i] is the link of level i that leads to it,
  * or past it. */
-static struct node *seek(struct map *map, struct be_bytes key, struct node **links[HEIGHT_MAX])
+static struct tree_node *seek(struct map *map, struct be_bytes key,
+			      struct tree_node **links[HEIGHT_MAX])
 {
-	struct node **row = map->first;
+	struct tree_node **row = map->first;
 
 	for (int level = HEIGHT_MAX - 1; level >= 0; level--) {
 		while (row[level] && compare(row[level], key) < 0)
@@ -121,19 +122,19 @@ static struct node *seek(struct map *map, struct be_bytes key, struct node **lin
 	return *links[0];
 }
 
-static struct be_bytes key_of(const struct node *node)
+static struct be_bytes key_of(const struct tree_node *node)
 {
 	return (struct be_bytes){.data = node_key(node), .size = node->key_size};
 }
 
-static struct be_bytes value_of(const struct node *node)
+static struct be_bytes value_of(const struct tree_node *node)
 {
 	return (struct be_bytes){.data = node_value(node), .size = node->value_size};
 }
 
-static void link_in(struct map *map, struct node *node)
+static void link_in(struct map *map, struct tree_node *node)
 {
-	struct node **links[HEIGHT_MAX];
+	struct tree_node **links[HEIGHT_MAX];
 
 	seek(map, key_of(node), links);
 	for (unsigned level = 0; level < node->height; level++) {
@@ -142,9 +143,9 @@ static void link_in(struct map *map, struct node *node)
 	}
 }
 
-static void take_out(struct map *map, struct node *node)
+static void take_out(struct map *map, struct tree_node *node)
 {
-	struct node **links[HEIGHT_MAX];
+	struct tree_node **links[HEIGHT_MAX];
 
 	seek(map, key_of(node), links);
 	for (unsigned level = 0; level < node->height; level++)
@@ -217,17 +218,17 @@ static void memory_abort(void *self, void *txn)
 
 /* ----------------------------------------------------------------- records */
 
-static struct node *find(struct map *map, struct be_bytes key)
+static struct tree_node *find(struct map *map, struct be_bytes key)
 {
-	struct node **links[HEIGHT_MAX];
-	struct node *node = seek(map, key, links);
+	struct tree_node **links[HEIGHT_MAX];
+	struct tree_node *node = seek(map, key, links);
 
 	return node && compare(node, key) == 0 ? node : NULL;
 }
 
 static int memory_get(void *self, void *txn, struct be_bytes key, struct be_bytes *value)
 {
-	const struct node *node = find(self, key);
+	const struct tree_node *node = find(self, key);
 
 	(void)txn;
 	if (!node)
@@ -236,7 +237,7 @@ static int memory_get(void *self, void *txn, struct be_bytes key, struct be_byte
 	return 0;
 }
 
-static void replace(struct map *map, struct node *removed, struct node *added)
+static void replace(struct map *map, struct tree_node *removed, struct tree_node *added)
 {
 	if (removed)
 		take_out(map, removed);
@@ -248,7 +249,7 @@ static void replace(struct map *map, struct node *removed, struct node *added)
 static int memory_put(void *self, void *txn, struct be_bytes key, struct be_bytes value)
 {
 	struct map *map = self;
-	struct node *node;
+	struct tree_node *node;
 
 	(void)txn;
 	if (!reserve_change(map))
@@ -263,7 +264,7 @@ static int memory_put(void *self, void *txn, struct be_bytes key, struct be_byte
 static int memory_del(void *self, void *txn, struct be_bytes key)
 {
 	struct map *map = self;
-	struct node *node = find(map, key);
+	struct tree_node *node = find(map, key);
 
 	(void)txn;
 	if (!node)
@@ -277,8 +278,8 @@ static int memory_del(void *self, void *txn, struct be_bytes key)
 static int memory_next(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
 		       struct be_bytes *value)
 {
-	struct node **links[HEIGHT_MAX];
-	const struct node *node = seek(self, from, links);
+	struct tree_node **links[HEIGHT_MAX];
+	const struct tree_node *node = seek(self, from, links);
 
 	(void)txn;
 	if (!node)
@@ -385,7 +386,7 @@ void be_storage_memory_destroy(struct be_storage *storage)
 		;
 	*link = map->next_map;
 	pthread_mutex_unlock(&maps_lock);
-	for (struct node *node = map->first[0], *next; node; node = next) {
+	for (struct tree_node *node = map->first[0], *next; node; node = next) {
 		next = node->next[0];
 		free(node);
 	}

@@ -88,7 +88,7 @@ static const char *name_of(enum be_operation operation)
 	return operation == BE_OPERATION_SET_LIMIT ? "set-limit" : be_operation_name(operation);
 }
 
-static void print_step(const struct step *step, const struct be_envelope_change *change)
+static void print_step(const struct plan_step *step, const struct be_envelope_change *change)
 {
 	print_label(name_of(change->operation), change->namespace_name, change->category);
 	if (change->operation == BE_OPERATION_CREATE) {
@@ -127,7 +127,7 @@ static void print_note(const struct note *note)
 	puts("; an envelope created in its place begins with nothing spent");
 }
 
-static json_t *json_of_step(const struct step *step, const struct be_envelope_change *change)
+static json_t *json_of_step(const struct plan_step *step, const struct be_envelope_change *change)
 {
 	const struct declared *declared = step->declared;
 	json_t *object = json_object();
@@ -253,8 +253,8 @@ static void complain_of_change(const struct request *request, struct declaration
 	const struct declared *declared = plan->steps[failed].declared;
 	char *sentence = answer_sentence(request, status, NULL);
 
-	declaration_complain(declaration, declared ? declared->at : (struct mark){1, 1}, "'%s': %s",
-			     plan->changes[failed].category, sentence);
+	declaration_complain(declaration, declared ? declared->at : (struct yaml_mark){1, 1},
+			     "'%s': %s", plan->changes[failed].category, sentence);
 	free(sentence);
 }
 

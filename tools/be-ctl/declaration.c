@@ -19,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void declaration_complain(struct declaration *declaration, struct mark at, const char *format, ...)
+void declaration_complain(struct declaration *declaration, struct yaml_mark at, const char *format,
+			  ...)
 {
 	char *subject, *sentence;
 	va_list list;
@@ -41,7 +42,7 @@ void declaration_complain(struct declaration *declaration, struct mark at, const
 
 /* The text of a scalar; NULL, with a complaint, when it is none or holds a NUL, which would cut
  * it. */
-static const char *take_text(struct declaration *declaration, const struct node *node,
+static const char *take_text(struct declaration *declaration, const struct yaml_node *node,
 			     const char *what)
 {
 	if (node->kind != NODE_SCALAR) {
@@ -57,7 +58,7 @@ static const char *take_text(struct declaration *declaration, const struct node 
 
 /* Which of the keys this one is; `count` and a complaint when it is none, or one that was
  * `given`. */
-static size_t take_key(struct declaration *declaration, const struct node *node,
+static size_t take_key(struct declaration *declaration, const struct yaml_node *node,
 		       const char *const *keys, bool *given, size_t count)
 {
 	const char *name = take_text(declaration, node, "a key");
@@ -78,15 +79,15 @@ static size_t take_key(struct declaration *declaration, const struct node *node,
 
 /* Finds the values of a mapping's keys: values[i] becomes that of keys[i], or NULL where it is not
  * given or null. Complains of keys that are none of these, and of those that come twice. */
-static void take_mapping(struct declaration *declaration, const struct node *node,
-			 const char *const *keys, const struct node **values, size_t count)
+static void take_mapping(struct declaration *declaration, const struct yaml_node *node,
+			 const char *const *keys, const struct yaml_node **values, size_t count)
 {
 	bool given[16] = {false};
 
 	memset(values, 0, count * sizeof *values);
 	for (size_t i = 0; i + 1 < node->count; i += 2) {
 		size_t key = take_key(declaration, node->items[i], keys, given, count);
-		const struct node *value = node->items[i + 1];
+		const struct yaml_node *value = node->items[i + 1];
 
 		if (key < count && !values[key] && !value->is_null)
 			values[key] = value;
@@ -113,8 +114,8 @@ static const char *const keys[KEY_COUNT] = {
 };
 
 /* A name as the library wants it; the operations themselves check it again. */
-static void check_name(struct declaration *declaration, const struct node *node, const char *name,
-		       const char *what, size_t least)
+static void check_name(struct declaration *declaration, const struct yaml_node *node,
+		       const char *name, const char *what, size_t least)
 {
 	size_t size = strlen(name);
 
@@ -133,7 +134,7 @@ static void check_name(struct declaration *declaration, const struct node *node,
 		}
 }
 
-static void take_category(struct declaration *declaration, const struct node *node,
+static void take_category(struct declaration *declaration, const struct yaml_node *node,
 			  const char **category)
 {
 	const char *text = take_text(declaration, node, "a category");
@@ -144,7 +145,7 @@ static void take_category(struct declaration *declaration, const struct node *no
 	*category = texts_keep(declaration->texts, text);
 }
 
-static void take_namespace(struct declaration *declaration, const struct node *node,
+static void take_namespace(struct declaration *declaration, const struct yaml_node *node,
 			   const char **namespace_name)
 {
 	const char *text = take_text(declaration, node, "a namespace");
@@ -156,11 +157,11 @@ static void take_namespace(struct declaration *declaration, const struct node *n
 }
 
 /* A category in the envelope's own namespace, or a mapping of both. */
-static void take_parent(struct declaration *declaration, const struct node *node,
+static void take_parent(struct declaration *declaration, const struct yaml_node *node,
 			struct declared *declared)
 {
 	static const char *const parts[] = {"category", "namespace"};
-	const struct node *values[2] = {node, NULL};
+	const struct yaml_node *values[2] = {node, NULL};
 
 	declared->parent_at = node->at;
 	declared->parent_namespace = declared->namespace_name;
@@ -175,7 +176,7 @@ static void take_parent(struct declaration *declaration, const struct node *node
 		take_namespace(declaration, values[1], &declared->parent_namespace);
 }
 
-static void take_limit(struct declaration *declaration, const struct node *node,
+static void take_limit(struct declaration *declaration, const struct yaml_node *node,
 		       struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a limit");
@@ -190,7 +191,7 @@ static void take_limit(struct declaration *declaration, const struct node *node,
 			"a limit must be more than 0; 'suspended: true' stops an envelope");
 }
 
-static void take_period(struct declaration *declaration, const struct node *node,
+static void take_period(struct declaration *declaration, const struct yaml_node *node,
 			struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a period");
@@ -204,7 +205,7 @@ static void take_period(struct declaration *declaration, const struct node *node
 	declared->period = (uint8_t)period;
 }
 
-static void take_suspended(struct declaration *declaration, const struct node *node,
+static void take_suspended(struct declaration *declaration, const struct yaml_node *node,
 			   struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "suspended");
@@ -215,7 +216,7 @@ static void take_suspended(struct declaration *declaration, const struct node *n
 		declaration_complain(declaration, node->at, "'%s': it is true or false", text);
 }
 
-static void take_start(struct declaration *declaration, const struct node *node,
+static void take_start(struct declaration *declaration, const struct yaml_node *node,
 		       struct declared *declared)
 {
 	const char *text = take_text(declaration, node, "a start");
@@ -363,10 +364,10 @@ static void enter(struct declaration *declaration, const struct declared *declar
 
 /* ---- the envelope as a whole */
 
-static void take_envelope(struct declaration *declaration, const struct node *node)
+static void take_envelope(struct declaration *declaration, const struct yaml_node *node)
 {
 	struct declared *declared = make_room(declaration);
-	const struct node *values[KEY_COUNT];
+	const struct yaml_node *values[KEY_COUNT];
 
 	*declared = (struct declared){.namespace_name = "", .period = BE_PERIOD_TOTAL};
 	declared->at = declared->period_at = declared->parent_at = node->at;
@@ -402,7 +403,7 @@ static void take_envelope(struct declaration *declaration, const struct node *no
 
 static void take_envelopes(struct declaration *declaration, struct nodes *nodes)
 {
-	struct node *node;
+	struct yaml_node *node;
 
 	nodes_enter(nodes);
 	while (declaration->errors < DECLARATION_COMPLAINTS_MAX && (node = nodes_load(nodes))) {
@@ -416,7 +417,7 @@ static void take_envelopes(struct declaration *declaration, struct nodes *nodes)
 /* The value of the key `envelopes`. */
 static void take_list(struct declaration *declaration, struct nodes *nodes)
 {
-	const struct node *node;
+	const struct yaml_node *node;
 
 	if (nodes_next(nodes) == NODES_SEQUENCE) {
 		take_envelopes(declaration, nodes);
@@ -435,13 +436,13 @@ static void take_document(struct declaration *declaration, struct nodes *nodes)
 {
 	static const char *const top[] = {"envelopes"};
 	enum nodes_next next = nodes_next(nodes);
-	struct mark at = next == NODES_END ? (struct mark){1, 1} : nodes_mark(nodes);
+	struct yaml_mark at = next == NODES_END ? (struct yaml_mark){1, 1} : nodes_mark(nodes);
 	bool given = false;
 
 	if (next == NODES_MAPPING)
 		nodes_enter(nodes);
 	while (next == NODES_MAPPING && declaration->errors < DECLARATION_COMPLAINTS_MAX) {
-		const struct node *key = nodes_load(nodes);
+		const struct yaml_node *key = nodes_load(nodes);
 		bool again = given;
 
 		if (!key)
@@ -480,7 +481,7 @@ int declaration_read(struct declaration *declaration, const char *file)
 		take_document(declaration, nodes);
 		result = 0;
 		if (nodes_next(nodes) == NODES_FAULT) {
-			struct mark at;
+			struct yaml_mark at;
 			char *sentence = nodes_error(nodes, &at);
 
 			if (sentence)

@@ -14,10 +14,10 @@ struct declared {
 	const char *parent_namespace; /* NULL: no parent; likewise the category */
 	const char *parent_category;
 	int64_t limit;
-	int64_t start_ns; /* 0: none */
-	struct mark at;   /* of the whole envelope, and of what may be refused in it */
-	struct mark period_at;
-	struct mark parent_at;
+	int64_t start_ns;    /* 0: none */
+	struct yaml_mark at; /* of the whole envelope, and of what may be refused in it */
+	struct yaml_mark period_at;
+	struct yaml_mark parent_at;
 	uint8_t period;      /* enum be_period */
 	bool says_suspended; /* `suspended` tells something */
 	bool suspended;
@@ -30,7 +30,7 @@ struct declared {
 
 /* A sentence about a place of the file. */
 struct complaint {
-	struct mark at;
+	struct yaml_mark at;
 	char *sentence;
 };
 
@@ -63,7 +63,7 @@ struct declared *declaration_find_namespace(const struct declaration *declaratio
 					    const char *namespace_name);
 
 /* Complains of something at a place of the file. */
-void declaration_complain(struct declaration *declaration, struct mark at, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+void declaration_complain(struct declaration *declaration, struct yaml_mark at, const char *format,
+			  ...) __attribute__((format(printf, 3, 4)));
 
 #endif

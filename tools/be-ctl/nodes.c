@@ -23,7 +23,7 @@
 
 struct anchor {
 	char *name;
-	struct node *node;
+	struct yaml_node *node;
 };
 
 struct nodes {
@@ -33,24 +33,24 @@ struct nodes {
 	yaml_event_t event; /* that comes next */
 	bool has_event, failed, has_ended;
 	const char *complaint; /* ours; NULL: libyaml's */
-	struct mark complaint_at;
+	struct yaml_mark complaint_at;
 	struct block *blocks, *kept;
 	bool has_anchors; /* in `blocks` */
 	struct anchor *anchors;
 	size_t anchor_count;
 	char window[2 * WINDOW_SIZE]; /* what was read last, */
 	size_t window_size;
-	size_t window_offset;  /* where in the stream it begins, */
-	struct mark window_at; /* and where that is */
+	size_t window_offset;       /* where in the stream it begins, */
+	struct yaml_mark window_at; /* and where that is */
 };
 
 /* ---- reading */
 
-static void move_on(struct mark *at, const char *text, size_t size)
+static void move_on(struct yaml_mark *at, const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
 		if (text[i] == '\n')
-			*at = (struct mark){at->line + 1, 1};
+			*at = (struct yaml_mark){at->line + 1, 1};
 		else if (((unsigned char)text[i] & 0xc0) != 0x80)
 			at->column++;
 	}
@@ -121,7 +121,7 @@ struct nodes *nodes_open(FILE *stream)
 	if (!nodes || !yaml_parser_initialize(&nodes->parser))
 		tool_out_of_memory();
 	nodes->stream = stream;
-	nodes->window_at = (struct mark){1, 1};
+	nodes->window_at = (struct yaml_mark){1, 1};
 	yaml_parser_set_input(&nodes->parser, read_stream, nodes);
 	while (look(nodes) && (nodes->event.type == YAML_STREAM_START_EVENT ||
 			       nodes->event.type == YAML_DOCUMENT_START_EVENT))
@@ -158,13 +158,13 @@ enum nodes_next nodes_next(struct nodes *nodes)
 	}
 }
 
-struct mark nodes_mark(const struct nodes *nodes)
+struct yaml_mark nodes_mark(const struct nodes *nodes)
 {
 	const yaml_mark_t *mark = &nodes->event.start_mark;
 
 	if (!nodes->has_event)
-		return (struct mark){1, 1};
-	return (struct mark){(uint32_t)mark->line + 1, (uint32_t)mark->column + 1};
+		return (struct yaml_mark){1, 1};
+	return (struct yaml_mark){(uint32_t)mark->line + 1, (uint32_t)mark->column + 1};
 }
 
 void nodes_enter(struct nodes *nodes)
@@ -204,7 +204,7 @@ void nodes_forget(struct nodes *nodes)
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): what is remembered is freed */
-static void remember(struct nodes *nodes, char *name, struct node *node)
+static void remember(struct nodes *nodes, char *name, struct yaml_node *node)
 {
 	size_t count = nodes->anchor_count;
 
@@ -218,7 +218,7 @@ static void remember(struct nodes *nodes, char *name, struct node *node)
 }
 
 /* The last one of that name counts. */
-static struct node *recall(struct nodes *nodes, const char *name)
+static struct yaml_node *recall(struct nodes *nodes, const char *name)
 {
 	for (size_t i = nodes->anchor_count; i > 0; i--)
 		if (strcmp(nodes->anchors[i - 1].name, name) == 0)
@@ -238,7 +238,7 @@ static bool is_null(const yaml_event_t *event)
 	return false;
 }
 
-static struct node *load_scalar(struct nodes *nodes, struct node *node)
+static struct yaml_node *load_scalar(struct nodes *nodes, struct yaml_node *node)
 {
 	size_t size = nodes->event.data.scalar.length;
 	char *text = allocate(nodes, size + 1);
@@ -252,16 +252,16 @@ static struct node *load_scalar(struct nodes *nodes, struct node *node)
 	return node;
 }
 
-static struct node *load(struct nodes *nodes, unsigned depth);
+static struct yaml_node *load(struct nodes *nodes, unsigned depth);
 
-static struct node *load_items(struct nodes *nodes, struct node *node, unsigned depth)
+static struct yaml_node *load_items(struct nodes *nodes, struct yaml_node *node, unsigned depth)
 {
 	size_t room = 0;
 
 	drop_event(nodes);
 	while (look(nodes) && nodes_next(nodes) != NODES_END) {
 		if (node->count == room) {
-			struct node **items;
+			struct yaml_node **items;
 
 			room = room ? 2 * room : 8;
 			items = allocate(nodes, room * sizeof *items);
@@ -277,11 +277,11 @@ static struct node *load_items(struct nodes *nodes, struct node *node, unsigned 
 	return nodes->failed ? NULL : node;
 }
 
-static struct node *load(struct nodes *nodes, unsigned depth)
+static struct yaml_node *load(struct nodes *nodes, unsigned depth)
 {
 	enum nodes_next next = nodes_next(nodes);
 	const yaml_char_t *anchor = NULL;
-	struct node *node;
+	struct yaml_node *node;
 	char *name;
 
 	if (next == NODES_END || next == NODES_FAULT)
@@ -296,7 +296,7 @@ static struct node *load(struct nodes *nodes, unsigned depth)
 		return node;
 	}
 	node = allocate(nodes, sizeof *node);
-	*node = (struct node){.at = nodes_mark(nodes)};
+	*node = (struct yaml_node){.at = nodes_mark(nodes)};
 	if (next == NODES_VALUE)
 		anchor = nodes->event.data.scalar.anchor;
 	else if (next == NODES_SEQUENCE)
@@ -317,14 +317,14 @@ static struct node *load(struct nodes *nodes, unsigned depth)
 	return node;
 }
 
-struct node *nodes_load(struct nodes *nodes)
+struct yaml_node *nodes_load(struct nodes *nodes)
 {
 	return load(nodes, 0);
 }
 
 /* ---- errors */
 
-char *nodes_error(const struct nodes *nodes, struct mark *at)
+char *nodes_error(const struct nodes *nodes, struct yaml_mark *at)
 {
 	const yaml_parser_t *parser = &nodes->parser;
 	const char *problem = parser->problem ? parser->problem : "it is no YAML";
@@ -335,8 +335,8 @@ char *nodes_error(const struct nodes *nodes, struct mark *at)
 		errno = nodes->read_error;
 		return NULL;
 	}
-	*at = (struct mark){(uint32_t)parser->problem_mark.line + 1,
-			    (uint32_t)parser->problem_mark.column + 1};
+	*at = (struct yaml_mark){(uint32_t)parser->problem_mark.line + 1,
+				 (uint32_t)parser->problem_mark.column + 1};
 	/* An error of the reader is about bytes, and has no mark of its own. */
 	if (!nodes->complaint && parser->error == YAML_READER_ERROR) {
 		size_t size = parser->problem_offset > nodes->window_offset

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 /* A place in the file, counted from 1. */
-struct mark {
+struct yaml_mark {
 	uint32_t line;
 	uint32_t column;
 };
@@ -20,14 +20,14 @@ enum node_kind {
 	NODE_MAPPING,
 };
 
-struct node {
+struct yaml_node {
 	enum node_kind kind;
 	bool is_null; /* scalar: nothing, ~ or null, not quoted */
-	struct mark at;
-	const char *text;    /* scalar: its text, as it stands in the file, and a NUL */
-	size_t size;         /* of the text */
-	size_t count;        /* of items */
-	struct node **items; /* sequence: its values; mapping: key, value, key, value, ... */
+	struct yaml_mark at;
+	const char *text;         /* scalar: its text, as it stands in the file, and a NUL */
+	size_t size;              /* of the text */
+	size_t count;             /* of items */
+	struct yaml_node **items; /* sequence: its values; mapping: key, value, key, value, ... */
 };
 
 /* What comes next in the stream. */
@@ -48,11 +48,11 @@ void nodes_close(struct nodes *nodes);
 enum nodes_next nodes_next(struct nodes *nodes);
 
 /* Where it begins. */
-struct mark nodes_mark(const struct nodes *nodes);
+struct yaml_mark nodes_mark(const struct nodes *nodes);
 
 /* The next value as a whole, valid until nodes_forget(); NULL: there is none, see nodes_next() or
  * nodes_error(). */
-struct node *nodes_load(struct nodes *nodes);
+struct yaml_node *nodes_load(struct nodes *nodes);
 void nodes_forget(struct nodes *nodes);
 
 void nodes_enter(struct nodes *nodes);
@@ -62,6 +62,6 @@ void nodes_leave(struct nodes *nodes);
 bool nodes_is_more(struct nodes *nodes);
 
 /* What is wrong, and where, to be freed. NULL: the stream cannot be read, and errno says why. */
-char *nodes_error(const struct nodes *nodes, struct mark *at);
+char *nodes_error(const struct nodes *nodes, struct yaml_mark *at);
 
 #endif

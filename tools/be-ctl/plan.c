@@ -38,7 +38,7 @@ static void *grow(void *array, size_t count, size_t size)
 /* ---- steps */
 
 static struct be_envelope_change *add(struct plan *plan, enum be_operation operation,
-				      const struct step *step)
+				      const struct plan_step *step)
 {
 	struct be_envelope_change *change;
 
@@ -146,7 +146,7 @@ static bool has_same_start(const struct declared *declared, const struct be_enve
 static void plan_existing(struct planner *planner, struct declared *declared,
 			  const struct be_envelope *envelope)
 {
-	struct step step = {declared, envelope->limit, envelope->spent};
+	struct plan_step step = {declared, envelope->limit, envelope->spent};
 	struct plan *plan = planner->plan;
 
 	declared->is_there = true;
@@ -245,7 +245,7 @@ static unsigned depth(const struct planner *planner, const char *namespace_name,
 
 static void add_creation(struct planner *planner, struct declared *declared)
 {
-	struct step step = {declared, 0, 0};
+	struct plan_step step = {declared, 0, 0};
 	struct be_envelope_change *change = add(planner->plan, BE_OPERATION_CREATE, &step);
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
@@ -333,11 +333,11 @@ static void check_removal(struct planner *planner, const struct other *other)
 
 	if (other->stays_below)
 		declaration_complain(
-			planner->declaration, (struct mark){1, 1},
+			planner->declaration, (struct yaml_mark){1, 1},
 			"'%s' is not declared, but cannot be removed: '%s' stays below it", label,
 			other->stays_below);
 	else if (other->has_commits)
-		declaration_complain(planner->declaration, (struct mark){1, 1},
+		declaration_complain(planner->declaration, (struct yaml_mark){1, 1},
 				     "'%s' is not declared, but cannot be removed: commits are "
 				     "pending against it",
 				     label);
@@ -378,7 +378,7 @@ static void plan_removal(struct planner *planner)
 	for (unsigned level = BE_DEPTH_MAX; level > 0; level--)
 		for (size_t i = 0; i < plan->other_count; i++) {
 			const struct other *other = &plan->others[i];
-			struct step step = {NULL, other->limit, other->spent};
+			struct plan_step step = {NULL, other->limit, other->spent};
 			struct be_envelope_change *change;
 
 			if (!other->is_removed || other->depth != level)

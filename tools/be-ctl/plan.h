@@ -21,7 +21,7 @@ struct other {
 };
 
 /* Goes with the change of the same index. */
-struct step {
+struct plan_step {
 	const struct declared *declared; /* NULL: it is not, and is to be removed */
 	int64_t limit, spent;            /* set-limit, remove: before */
 };
@@ -43,7 +43,7 @@ struct note {
 
 struct plan {
 	struct be_envelope_change *changes;
-	struct step *steps;
+	struct plan_step *steps;
 	size_t count, room;
 	struct note *notes;
 	size_t note_count;

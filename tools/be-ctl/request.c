@@ -330,14 +330,14 @@ static void check_complete(struct argp_state *state, const struct request *reque
 
 /* ---- all together */
 
-struct parser {
+struct request_parser {
 	struct request *request;
 	unsigned operands; /* taken after ENVIRONMENT */
 };
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
-	struct parser *parser = state->input;
+	struct request_parser *parser = state->input;
 	struct request *request = parser->request;
 
 	if (key >= KEY_FIRST && key < KEY_FIRST + OPTION_COUNT) {
@@ -380,7 +380,7 @@ static char *make_text(const char *format, const char *first, const char *second
 void request_parse(const struct verb *verb, int argc, char **argv, struct request *request)
 {
 	struct argp_option shown[OPTION_COUNT + 1] = {0};
-	struct parser parser = {.request = request};
+	struct request_parser parser = {.request = request};
 	char *name = make_text("%s %s%s", "be-ctl", verb->name, "");
 	char *help = make_text("%s.\v%s%s", verb->summary, verb->details ? verb->details : "",
 			       verb->operands == OPERANDS_COMMAND ? "" : exit_status_help);

@@ -19,7 +19,7 @@
 
 const char *argp_program_version = TOOL_VERSION("be-inspect");
 
-enum option_key {
+enum view_option {
 	KEY_JSON = 'J',
 	KEY_NOHEADINGS = 'n',
 	KEY_OUTPUT = 'o',

@@ -16,27 +16,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct gathering {
+struct owner_rows {
 	struct owner_row *owners;
 	size_t count;
 	size_t room;
 };
 
-static struct owner_row *find_or_add(struct gathering *gathering, uint32_t pid, bool alive)
+static struct owner_row *find_or_add(struct owner_rows *rows, uint32_t pid, bool alive)
 {
 	struct owner_row *owner;
 	size_t i;
 
-	for (i = 0; i < gathering->count; i++)
-		if (gathering->owners[i].pid == pid && gathering->owners[i].alive == alive)
-			return &gathering->owners[i];
-	if (gathering->count == gathering->room) {
-		gathering->room = gathering->room > 0 ? 2 * gathering->room : 64;
-		gathering->owners = reallocarray(gathering->owners, gathering->room, sizeof *owner);
-		if (!gathering->owners)
+	for (i = 0; i < rows->count; i++)
+		if (rows->owners[i].pid == pid && rows->owners[i].alive == alive)
+			return &rows->owners[i];
+	if (rows->count == rows->room) {
+		rows->room = rows->room > 0 ? 2 * rows->room : 64;
+		rows->owners = reallocarray(rows->owners, rows->room, sizeof *owner);
+		if (!rows->owners)
 			tool_out_of_memory();
 	}
-	owner = &gathering->owners[gathering->count++];
+	owner = &rows->owners[rows->count++];
 	*owner = (struct owner_row){.pid = pid, .alive = alive};
 	return owner;
 }
@@ -75,19 +75,19 @@ static void read_command(struct owner_row *owner)
 
 enum be_status owners_gather(struct be_enforcer *handle, struct rows *rows)
 {
-	struct gathering gathering = {0};
-	enum be_status status = be_owners_each(handle, add_owner, &gathering);
+	struct owner_rows found = {0};
+	enum be_status status = be_owners_each(handle, add_owner, &found);
 	size_t i;
 
 	if (status == BE_OK)
-		status = be_commits_each(handle, NULL, add_commit, &gathering);
-	for (i = 0; i < gathering.count; i++) {
+		status = be_commits_each(handle, NULL, add_commit, &found);
+	for (i = 0; i < found.count; i++) {
 		/* It is only waiting for the next opening, or reaping, to be forgotten. */
-		if (!gathering.owners[i].alive && gathering.owners[i].commits == 0)
+		if (!found.owners[i].alive && found.owners[i].commits == 0)
 			continue;
-		read_command(&gathering.owners[i]);
-		rows_add(rows, &gathering.owners[i]);
+		read_command(&found.owners[i]);
+		rows_add(rows, &found.owners[i]);
 	}
-	free(gathering.owners);
+	free(found.owners);
 	return status;
 }

@@ -11,8 +11,8 @@
 #include "prometheus.h"
 
 #include "complain.h"
+#include "envelopes.h"
 #include "fields.h"
-#include "gathering.h"
 #include "text.h"
 #include "tool.h"
 
@@ -39,7 +39,7 @@ struct series {
 struct metrics {
 	struct text label;          /* the environment's, with its absolute path */
 	struct text begin;          /* of the metric that is being printed */
-	struct gathering envelopes; /* struct pending beside them */
+	struct envelopes envelopes; /* struct pending beside them */
 	struct be_statistics stats;
 };
 
@@ -69,9 +69,9 @@ static enum be_status gather(const char *environment, struct metrics *metrics)
 		complain(environment, be_last_error());
 		return status;
 	}
-	status = gathering_fill(&metrics->envelopes, handle, NULL);
+	status = envelopes_fill(&metrics->envelopes, handle, NULL);
 	if (status == BE_OK)
-		status = gathering_add_commits(&metrics->envelopes, handle, note_commit);
+		status = envelopes_add_commits(&metrics->envelopes, handle, note_commit);
 	if (status == BE_OK)
 		status = be_stats(handle, &metrics->stats);
 	if (status != BE_OK)
@@ -284,7 +284,7 @@ static void put_series(const struct metrics *metrics, const struct metric *metri
 
 static void put_envelopes(struct metrics *metrics, int64_t now_ns)
 {
-	const struct gathering *envelopes = &metrics->envelopes;
+	const struct envelopes *envelopes = &metrics->envelopes;
 	struct series series;
 
 	if (envelopes->count == 0)
@@ -297,8 +297,8 @@ static void put_envelopes(struct metrics *metrics, int64_t now_ns)
 		begin_metric(metrics, "envelope_", metric->name);
 		for (size_t number = 0; number < envelopes->count && tool_output_is_sound();
 		     number++) {
-			gathering_read(envelopes, number, &series.envelope);
-			series.pending = *(struct pending *)gathering_beside(envelopes, number);
+			envelopes_read(envelopes, number, &series.envelope);
+			series.pending = *(struct pending *)envelopes_beside(envelopes, number);
 			put_series(metrics, metric, &series, now_ns);
 		}
 	}
@@ -384,7 +384,7 @@ int prometheus_run(const struct arguments *arguments)
 		put_environment(&metrics);
 		print_lines();
 	}
-	gathering_free(&metrics.envelopes);
+	envelopes_free(&metrics.envelopes);
 	free(metrics.label.bytes);
 	free(metrics.begin.bytes);
 	free(lines.bytes);

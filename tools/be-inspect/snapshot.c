@@ -130,11 +130,11 @@ static void sample(struct activity *activity, const struct be_envelope *envelope
 }
 
 /* Finds the holders, and says when to do so again. */
-static enum be_status find_holders(struct snapshot *snapshot, const struct gathering *taken,
+static enum be_status find_holders(struct snapshot *snapshot, const struct envelopes *taken,
 				   struct be_enforcer *handle)
 {
 	int64_t took_ns = -read_clock(CLOCK_PROCESS_CPUTIME_ID);
-	enum be_status status = gathering_add_commits(taken, handle, add_holder);
+	enum be_status status = envelopes_add_commits(taken, handle, add_holder);
 
 	took_ns += read_clock(CLOCK_PROCESS_CPUTIME_ID);
 	if (took_ns > HOLDERS_MOST_NS / HOLDERS_PART)
@@ -148,41 +148,41 @@ static const struct activity *activity_before(const struct snapshot *snapshot,
 					      const struct be_envelope *envelope)
 {
 	size_t number =
-		gathering_find(&snapshot->all, envelope->namespace_name, envelope->category);
+		envelopes_find(&snapshot->all, envelope->namespace_name, envelope->category);
 	const struct activity *activity;
 
-	if (number == GATHERING_NONE)
+	if (number == ENVELOPES_NONE)
 		return NULL;
-	activity = gathering_beside(&snapshot->all, number);
+	activity = envelopes_beside(&snapshot->all, number);
 	return activity->id == envelope->id ? activity : NULL;
 }
 
 enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
 			     const struct be_filter *filter)
 {
-	struct gathering taken = {.beside_size = sizeof(struct activity)};
+	struct envelopes taken = {.beside_size = sizeof(struct activity)};
 	int64_t now_ns = read_clock(CLOCK_MONOTONIC);
 	bool due = now_ns >= snapshot->holders_due_ns;
-	enum be_status status = gathering_fill(&taken, handle, filter);
+	enum be_status status = envelopes_fill(&taken, handle, filter);
 
 	if (status == BE_OK && due)
 		status = find_holders(snapshot, &taken, handle);
 	if (status != BE_OK) {
-		gathering_free(&taken);
+		envelopes_free(&taken);
 		return status;
 	}
 	for (size_t i = 0; i < taken.count; i++) {
-		struct activity *activity = gathering_beside(&taken, i);
+		struct activity *activity = envelopes_beside(&taken, i);
 		const struct activity *before;
 		struct be_envelope envelope;
 
-		gathering_read(&taken, i, &envelope);
+		envelopes_read(&taken, i, &envelope);
 		before = activity_before(snapshot, &envelope);
 		sample(activity, &envelope, before, now_ns);
 		if (!due && before)
 			keep_holders(activity, before);
 	}
-	gathering_free(&snapshot->all);
+	envelopes_free(&snapshot->all);
 	snapshot->all = taken;
 	snapshot->at_ns = moment_now_ns();
 	return BE_OK;
@@ -200,8 +200,8 @@ static bool matches(const struct be_envelope *envelope, const char *search)
 
 static void read_watched(const struct snapshot *snapshot, size_t number, struct watched *watched)
 {
-	gathering_read(&snapshot->all, number, &watched->envelope);
-	watched->activity = *(struct activity *)gathering_beside(&snapshot->all, number);
+	envelopes_read(&snapshot->all, number, &watched->envelope);
+	watched->activity = *(struct activity *)envelopes_beside(&snapshot->all, number);
 	watched->row.held_expired = watched->activity.held_expired;
 	watched->row.held_orphaned = watched->activity.held_orphaned;
 }
@@ -234,7 +234,7 @@ void snapshot_arrange(struct snapshot *snapshot, const struct arguments *argumen
 bool snapshot_find(const struct snapshot *snapshot, uint64_t id, struct watched *watched)
 {
 	for (size_t i = 0; i < snapshot->all.count; i++) {
-		const struct activity *activity = gathering_beside(&snapshot->all, i);
+		const struct activity *activity = envelopes_beside(&snapshot->all, i);
 
 		if (activity->id != id)
 			continue;
@@ -246,6 +246,6 @@ bool snapshot_find(const struct snapshot *snapshot, uint64_t id, struct watched 
 
 void snapshot_free(struct snapshot *snapshot)
 {
-	gathering_free(&snapshot->all);
+	envelopes_free(&snapshot->all);
 	free(snapshot->lines);
 }

@@ -4,7 +4,7 @@
 #define SNAPSHOT_H
 
 #include "arguments.h"
-#include "gathering.h"
+#include "envelopes.h"
 
 /* Rates are over as many seconds, or as many as there have been. */
 #define RATE_SECONDS 10
@@ -57,7 +57,7 @@ struct line {
 };
 
 struct snapshot {
-	struct gathering all; /* struct activity beside them */
+	struct envelopes all; /* struct activity beside them */
 	struct line *lines;   /* those that pass the search, in the order asked for */
 	size_t line_count;
 	int64_t at_ns; /* 0: never taken */

@@ -44,7 +44,7 @@ struct settings {
 	bool json;
 };
 
-enum option_key {
+enum replay_option {
 	KEY_TRACE = 't',
 	KEY_WORKERS = 'w',
 	KEY_LIMIT = 'l',

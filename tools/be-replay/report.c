@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The summary. One table of fields feeds both forms. The JSON holds numbers, amounts as decimal
+ * The summary. One table of figures feeds both forms. The JSON holds numbers, amounts as decimal
  * strings and sentences made here, and no text that came from outside; so nothing needs escaping.
  */
 #include "report.h"
@@ -14,7 +14,7 @@ enum kind {
 	DURATION,
 };
 
-struct field {
+struct figure {
 	const char *key;   /* in JSON */
 	const char *label; /* for people */
 	enum kind kind;
@@ -88,7 +88,7 @@ static void answer(const struct report *report, char *text, size_t size)
 			 amount_text(result->refused_cost, c));
 }
 
-static void print_text(const struct report *report, const struct field *fields, size_t count,
+static void print_text(const struct report *report, const struct figure *figures, size_t count,
 		       const char *sentence)
 {
 	char text[TEXT_SIZE];
@@ -96,28 +96,28 @@ static void print_text(const struct report *report, const struct field *fields, 
 	printf("%-22s %s\n", "limit", amount_text(report->limit, text));
 	printf("%-22s %s\n", "period", be_period_name(report->period));
 	for (size_t i = 0; i < count; i++) {
-		const struct field *field = &fields[i];
+		const struct figure *figure = &figures[i];
 		const char *value = NULL;
 
-		if (field->only_if_any && field->value == 0)
+		if (figure->only_if_any && figure->value == 0)
 			continue;
-		switch (field->kind) {
+		switch (figure->kind) {
 		case COUNT:
-			value = count_text(field->value, text);
+			value = count_text(figure->value, text);
 			break;
 		case AMOUNT:
-			value = amount_text(field->value, text);
+			value = amount_text(figure->value, text);
 			break;
 		case DURATION:
-			value = duration_text(field->value, text);
+			value = duration_text(figure->value, text);
 			break;
 		}
-		printf("%-22s %s\n", field->label, value);
+		printf("%-22s %s\n", figure->label, value);
 	}
 	printf("\n%s\n", sentence);
 }
 
-static void print_json(const struct report *report, const struct field *fields, size_t count,
+static void print_json(const struct report *report, const struct figure *figures, size_t count,
 		       const char *sentence)
 {
 	char text[TEXT_SIZE];
@@ -125,12 +125,13 @@ static void print_json(const struct report *report, const struct field *fields, 
 	printf("{\n  \"version\": 1,\n  \"limit\": \"%s\",\n  \"period\": \"%s\",\n",
 	       amount_text(report->limit, text), be_period_name(report->period));
 	for (size_t i = 0; i < count; i++) {
-		const struct field *field = &fields[i];
+		const struct figure *figure = &figures[i];
 
-		if (field->kind == AMOUNT)
-			printf("  \"%s\": \"%s\",\n", field->key, amount_text(field->value, text));
+		if (figure->kind == AMOUNT)
+			printf("  \"%s\": \"%s\",\n", figure->key,
+			       amount_text(figure->value, text));
 		else
-			printf("  \"%s\": %" PRId64 ",\n", field->key, field->value);
+			printf("  \"%s\": %" PRId64 ",\n", figure->key, figure->value);
 	}
 	printf("  \"interrupted\": %s,\n  \"answer\": \"%s\"\n}\n",
 	       report->result->interrupted ? "true" : "false", sentence);
@@ -142,7 +143,7 @@ void report_print(const struct report *report, bool json)
 	const struct histogram *latency = &result->latency;
 	double seconds = (double)result->elapsed_ns / 1e9;
 	int64_t per_second = seconds > 0 ? (int64_t)((double)result->calls / seconds) : 0;
-	const struct field fields[] = {
+	const struct figure figures[] = {
 		{"requests", "requests", COUNT, (int64_t)report->requests, false},
 		{"permitted", "permitted", COUNT, (int64_t)result->permitted, false},
 		{"refused", "refused", COUNT, (int64_t)result->refused, false},
@@ -165,5 +166,6 @@ void report_print(const struct report *report, bool json)
 	char sentence[320];
 
 	answer(report, sentence, sizeof sentence);
-	(json ? print_json : print_text)(report, fields, sizeof fields / sizeof *fields, sentence);
+	(json ? print_json : print_text)(report, figures, sizeof figures / sizeof *figures,
+					 sentence);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading traces. The whole text is in memory before parsing begins, so that one function, which
- * does no input or output, can be given any bytes by a test. The cursor never passes `end`; each
+ * does no input or output, can be given any bytes by a test. The rest never passes `end`; each
  * reader of a field either consumes exactly what it understood or says false.
  */
 #include "trace.h"
@@ -19,53 +19,52 @@ static const char expected[] = "expected TIMESTAMP,ContextTokens,GeneratedTokens
 			       "as in \"2023-11-16 18:17:03.9799600,4808,10\"";
 
 /* What is left of one line. */
-struct cursor {
+struct rest {
 	const char *at;
 	const char *end;
 };
 
-static bool take_char(struct cursor *cursor, char wanted)
+static bool take_char(struct rest *rest, char wanted)
 {
-	if (cursor->at == cursor->end || *cursor->at != wanted)
+	if (rest->at == rest->end || *rest->at != wanted)
 		return false;
-	cursor->at++;
+	rest->at++;
 	return true;
 }
 
 /* Takes as many digits as there are, at least one and at most `most` of them (18 at the
  * outside). */
-static size_t take_digits(struct cursor *cursor, size_t most, int64_t *value)
+static size_t take_digits(struct rest *rest, size_t most, int64_t *value)
 {
 	size_t digits = 0;
 
 	*value = 0;
-	while (digits < most && cursor->at < cursor->end && *cursor->at >= '0' &&
-	       *cursor->at <= '9') {
-		*value = *value * 10 + (*cursor->at++ - '0');
+	while (digits < most && rest->at < rest->end && *rest->at >= '0' && *rest->at <= '9') {
+		*value = *value * 10 + (*rest->at++ - '0');
 		digits++;
 	}
 	return digits;
 }
 
 /* Takes exactly `digits` digits, which must be a number from `least` to `most`. */
-static bool take_number(struct cursor *cursor, size_t digits, int least, int most, int *number)
+static bool take_number(struct rest *rest, size_t digits, int least, int most, int *number)
 {
 	int64_t value;
 
-	if (take_digits(cursor, digits, &value) != digits || value < least || value > most)
+	if (take_digits(rest, digits, &value) != digits || value < least || value > most)
 		return false;
 	*number = (int)value;
 	return true;
 }
 
-static bool take_fraction(struct cursor *cursor, int64_t *nanoseconds)
+static bool take_fraction(struct rest *rest, int64_t *nanoseconds)
 {
 	size_t digits;
 
 	*nanoseconds = 0;
-	if (!take_char(cursor, '.'))
+	if (!take_char(rest, '.'))
 		return true;
-	digits = take_digits(cursor, 9, nanoseconds);
+	digits = take_digits(rest, 9, nanoseconds);
 	if (digits == 0)
 		return false;
 	for (; digits < 9; digits++)
@@ -73,18 +72,18 @@ static bool take_fraction(struct cursor *cursor, int64_t *nanoseconds)
 	return true;
 }
 
-static bool take_timestamp(struct cursor *cursor, int64_t *at_ns)
+static bool take_timestamp(struct rest *rest, int64_t *at_ns)
 {
 	struct tm tm = {0};
 	int day;
 	int64_t seconds, fraction;
 
-	if (!take_number(cursor, 4, 1971, 2200, &tm.tm_year) || !take_char(cursor, '-') ||
-	    !take_number(cursor, 2, 1, 12, &tm.tm_mon) || !take_char(cursor, '-') ||
-	    !take_number(cursor, 2, 1, 31, &day) || !take_char(cursor, ' ') ||
-	    !take_number(cursor, 2, 0, 23, &tm.tm_hour) || !take_char(cursor, ':') ||
-	    !take_number(cursor, 2, 0, 59, &tm.tm_min) || !take_char(cursor, ':') ||
-	    !take_number(cursor, 2, 0, 59, &tm.tm_sec) || !take_fraction(cursor, &fraction))
+	if (!take_number(rest, 4, 1971, 2200, &tm.tm_year) || !take_char(rest, '-') ||
+	    !take_number(rest, 2, 1, 12, &tm.tm_mon) || !take_char(rest, '-') ||
+	    !take_number(rest, 2, 1, 31, &day) || !take_char(rest, ' ') ||
+	    !take_number(rest, 2, 0, 23, &tm.tm_hour) || !take_char(rest, ':') ||
+	    !take_number(rest, 2, 0, 59, &tm.tm_min) || !take_char(rest, ':') ||
+	    !take_number(rest, 2, 0, 59, &tm.tm_sec) || !take_fraction(rest, &fraction))
 		return false;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
@@ -97,13 +96,13 @@ static bool take_timestamp(struct cursor *cursor, int64_t *at_ns)
 	return true;
 }
 
-static bool take_tokens(struct cursor *cursor, int64_t *tokens)
+static bool take_tokens(struct rest *rest, int64_t *tokens)
 {
-	return take_digits(cursor, 10, tokens) > 0 && *tokens <= TRACE_TOKENS_MAX;
+	return take_digits(rest, 10, tokens) > 0 && *tokens <= TRACE_TOKENS_MAX;
 }
 
 /* Says what of a line is wrong, or NULL when it is a request. */
-static const char *parse_line(struct cursor line, struct trace_request *request)
+static const char *parse_line(struct rest line, struct trace_request *request)
 {
 	if (line.at == line.end)
 		return "empty line";
@@ -123,10 +122,10 @@ static const char *parse_line(struct cursor line, struct trace_request *request)
 }
 
 /* Takes the next line, without its end, out of what is left. */
-static struct cursor next_line(struct cursor *text)
+static struct rest next_line(struct rest *text)
 {
 	const char *feed = memchr(text->at, '\n', (size_t)(text->end - text->at));
-	struct cursor line = {.at = text->at, .end = feed ? feed : text->end};
+	struct rest line = {.at = text->at, .end = feed ? feed : text->end};
 
 	text->at = feed ? feed + 1 : text->end;
 	if (line.end > line.at && line.end[-1] == '\r')
@@ -154,12 +153,12 @@ static bool fail(struct trace *trace, struct trace_problem *problem, size_t line
 
 bool trace_parse(const char *text, size_t size, struct trace *trace, struct trace_problem *problem)
 {
-	struct cursor left = {.at = text, .end = size ? trimmed_end(text, size) : text};
+	struct rest left = {.at = text, .end = size ? trimmed_end(text, size) : text};
 	size_t line_number = 0, capacity = 0;
 
 	*trace = (struct trace){0};
 	while (left.at < left.end) {
-		struct cursor line = next_line(&left);
+		struct rest line = next_line(&left);
 		struct trace_request *request;
 		const char *wrong;
 

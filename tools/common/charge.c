@@ -136,14 +136,14 @@ static bool is_white(char c)
 }
 
 /* The line that is being read. */
-struct line {
+struct cost_line {
 	size_t number;
 	size_t size;
 	bool cut; /* it was longer */
 	char text[LINE_MAX_SIZE];
 };
 
-static void take_line(struct charge *charge, const struct line *line)
+static void take_line(struct charge *charge, const struct cost_line *line)
 {
 	const char *text = line->text, *why;
 	size_t size = line->size;
@@ -174,12 +174,13 @@ static void take_line(struct charge *charge, const struct line *line)
 	charge->text[size] = '\0'; /* a NUL in it ends it before */
 }
 
-static void take_bytes(struct charge *charge, struct line *line, const char *bytes, size_t size)
+static void take_bytes(struct charge *charge, struct cost_line *line, const char *bytes,
+		       size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
 		if (bytes[i] == '\n') {
 			take_line(charge, line);
-			*line = (struct line){.number = line->number + 1};
+			*line = (struct cost_line){.number = line->number + 1};
 		} else if (line->size < sizeof line->text) {
 			line->text[line->size++] = bytes[i];
 		} else {
@@ -190,7 +191,7 @@ static void take_bytes(struct charge *charge, struct line *line, const char *byt
 
 bool charge_read(int fd, struct charge *charge)
 {
-	struct line line = {.number = 1};
+	struct cost_line line = {.number = 1};
 	char bytes[4096];
 	off_t offset = 0;
 	ssize_t got;

@@ -6,7 +6,7 @@
  * A listing that takes several pages sees changes made meanwhile: an ancestor may be missing, and
  * envelopes that were removed and made anew may even close a circle.
  */
-#include "gathering.h"
+#include "envelopes.h"
 
 #include "tool.h"
 
@@ -15,53 +15,53 @@
 
 static bool add_envelope(void *context, const struct be_envelope *envelope)
 {
-	struct gathering *gathering = context;
+	struct envelopes *envelopes = context;
 
-	if (gathering->count == gathering->room) {
-		gathering->room = gathering->room + gathering->room / 2 + 64;
-		gathering->places =
-			reallocarray(gathering->places, gathering->room, sizeof *gathering->places);
-		if (!gathering->places)
+	if (envelopes->count == envelopes->room) {
+		envelopes->room = envelopes->room + envelopes->room / 2 + 64;
+		envelopes->places =
+			reallocarray(envelopes->places, envelopes->room, sizeof *envelopes->places);
+		if (!envelopes->places)
 			tool_out_of_memory();
 	}
-	gathering->places[gathering->count++] = pack_add(&gathering->pack, envelope);
+	envelopes->places[envelopes->count++] = pack_add(&envelopes->pack, envelope);
 	return true;
 }
 
-enum be_status gathering_fill(struct gathering *gathering, struct be_enforcer *handle,
+enum be_status envelopes_fill(struct envelopes *envelopes, struct be_enforcer *handle,
 			      const struct be_filter *filter)
 {
 	enum be_status status;
 
-	gathering->pack.record_size = sizeof(struct be_envelope);
-	status = be_envelopes_each(handle, filter, add_envelope, gathering);
-	gathering->beside = calloc(gathering->count + 1, gathering->beside_size);
-	if (!gathering->beside)
+	envelopes->pack.record_size = sizeof(struct be_envelope);
+	status = be_envelopes_each(handle, filter, add_envelope, envelopes);
+	envelopes->beside = calloc(envelopes->count + 1, envelopes->beside_size);
+	if (!envelopes->beside)
 		tool_out_of_memory();
 	return status;
 }
 
-void gathering_read(const struct gathering *gathering, size_t number, struct be_envelope *envelope)
+void envelopes_read(const struct envelopes *envelopes, size_t number, struct be_envelope *envelope)
 {
-	pack_read(&gathering->pack, gathering->places[number], envelope);
+	pack_read(&envelopes->pack, envelopes->places[number], envelope);
 }
 
-void *gathering_beside(const struct gathering *gathering, size_t number)
+void *envelopes_beside(const struct envelopes *envelopes, size_t number)
 {
-	return gathering->beside + number * gathering->beside_size;
+	return envelopes->beside + number * envelopes->beside_size;
 }
 
 /* *envelope is then the one found. */
-static size_t find(const struct gathering *gathering, const char *namespace_name,
+static size_t find(const struct envelopes *envelopes, const char *namespace_name,
 		   const char *category, struct be_envelope *envelope)
 {
-	size_t low = 0, high = gathering->count;
+	size_t low = 0, high = envelopes->count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		int difference;
 
-		gathering_read(gathering, middle, envelope);
+		envelopes_read(envelopes, middle, envelope);
 		difference = strcmp(namespace_name, envelope->namespace_name);
 		if (difference == 0)
 			difference = strcmp(category, envelope->category);
@@ -72,19 +72,19 @@ static size_t find(const struct gathering *gathering, const char *namespace_name
 		else
 			low = middle + 1;
 	}
-	return GATHERING_NONE;
+	return ENVELOPES_NONE;
 }
 
-size_t gathering_find(const struct gathering *gathering, const char *namespace_name,
+size_t envelopes_find(const struct envelopes *envelopes, const char *namespace_name,
 		      const char *category)
 {
 	struct be_envelope envelope;
 
-	return find(gathering, namespace_name, category, &envelope);
+	return find(envelopes, namespace_name, category, &envelope);
 }
 
 struct adding {
-	const struct gathering *gathering;
+	const struct envelopes *envelopes;
 	void (*add)(void *beside, const struct be_commit_info *commit);
 };
 
@@ -99,10 +99,10 @@ static bool add_commit(void *context, const struct be_commit_info *commit)
 	strcpy(namespace_name, commit->namespace_name);
 	strcpy(category, commit->category);
 	for (depth = 0; depth < BE_DEPTH_MAX; depth++) {
-		number = find(adding->gathering, namespace_name, category, &envelope);
-		if (number == GATHERING_NONE)
+		number = find(adding->envelopes, namespace_name, category, &envelope);
+		if (number == ENVELOPES_NONE)
 			break;
-		adding->add(gathering_beside(adding->gathering, number), commit);
+		adding->add(envelopes_beside(adding->envelopes, number), commit);
 		if (!envelope.has_parent)
 			break;
 		strcpy(namespace_name, envelope.parent_namespace);
@@ -111,17 +111,17 @@ static bool add_commit(void *context, const struct be_commit_info *commit)
 	return true;
 }
 
-enum be_status gathering_add_commits(const struct gathering *gathering, struct be_enforcer *handle,
+enum be_status envelopes_add_commits(const struct envelopes *envelopes, struct be_enforcer *handle,
 				     void (*add)(void *beside, const struct be_commit_info *commit))
 {
-	struct adding adding = {gathering, add};
+	struct adding adding = {envelopes, add};
 
 	return be_commits_each(handle, NULL, add_commit, &adding);
 }
 
-void gathering_free(struct gathering *gathering)
+void envelopes_free(struct envelopes *envelopes)
 {
-	free(gathering->pack.bytes);
-	free(gathering->places);
-	free(gathering->beside);
+	free(envelopes->pack.bytes);
+	free(envelopes->places);
+	free(envelopes->beside);
 }
