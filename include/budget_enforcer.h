@@ -142,6 +142,10 @@ extern "C" {
 /* Envelopes in a chain from a leaf to its topmost ancestor, both counted. */
 #define BE_DEPTH_MAX 8
 
+/* The version of the library that is loaded, as opposed to this header's: "0.1.0". Static
+ * storage. */
+const char *be_version(void);
+
 /* ---------------------------------------------------------------- statuses */
 
 enum be_status {
@@ -453,6 +457,8 @@ enum be_open_flags {
 	BE_OPEN_DIRECT = 4,    /* no group commit: each change flushes by itself. The first handle
 	                          that a process opens on an environment decides for all of its
 	                          own */
+	BE_OPEN_OWNING = 8,    /* this handle is the owner of what it commits, within its process:
+	                          be_close() ends that, as the end of the process would */
 };
 
 struct be_options {
@@ -499,7 +505,11 @@ BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *op
                                    struct be_enforcer **handle);
 
 /* Gives a handle back. NULL is allowed. Pending commits stay as they are: they belong to the
- * process for as long as it lives. */
+ * process for as long as it lives. But with BE_OPEN_OWNING those that this handle has made, and
+ * that are not detached, are ended as orphans are, each by its own policy, whoever else knows their
+ * ids: for threads of a pool that end, and languages that collect garbage. What cannot be ended
+ * then, on a full disk, say, is when the process ends; and a fork child that closes ends nothing of
+ * its parent's. */
 void be_close(struct be_enforcer *handle);
 
 /* --------------------------------------------------------------- spending */
@@ -600,6 +610,15 @@ BE_MUST_USE enum be_status be_envelope_ensure(struct be_enforcer *handle, const 
                                               int64_t limit, enum be_period period,
                                               const struct be_envelope_options *options);
 
+/* The same, and shows the envelope as it then is (may be NULL). *made (may be NULL): this call has
+ * made it; false when it was there, perhaps with another limit, period or parent. Statuses as
+ * be_envelope_create(), but for ENVELOPE_EXISTS. */
+BE_MUST_USE enum be_status be_envelope_ensure_with(struct be_enforcer *handle,
+                                                   const char *category, int64_t limit,
+                                                   enum be_period period,
+                                                   const struct be_envelope_options *options,
+                                                   struct be_envelope *envelope, bool *made);
+
 /* Changes the limit, keeping what is spent and committed; nothing may then be available. Statuses
  * of this and the three below: INVALID_ARGUMENT, INVALID_NAME, INVALID_LIMIT, NO_ENVELOPE. */
 BE_MUST_USE enum be_status be_envelope_set_limit(struct be_enforcer *handle, const char *category,
@@ -662,13 +681,18 @@ struct be_filter {
 	uint64_t after_id;          /* commits and transactions: only ids above it; UINT64_MAX is
 	                               INVALID_ARGUMENT */
 	uint64_t max_count;         /* at most so many; 0: all. Where more match, the first ones */
+	const char *after_namespace; /* envelopes: only those behind this one in the order of the */
+	const char *after_category;  /* listing, whether it exists or not. NULL namespace: the
+	                                default one; NULL category: from the first on */
 };
 
 /* Each calls `each` once per match, in order of namespace and category, or of id. Records are
  * copied a page at a time, so that no txn is open while `each` runs: it may take its time and may
  * call the library, but for be_close() on this handle. A long listing therefore sees changes made
  * meanwhile. `each` returns false to stop, which makes the result BE_STOPPED. NULL filter: all, in
- * every namespace. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
+ * every namespace. To list in pages, set max_count, and after_id or after_namespace and
+ * after_category to the last of the page before. Statuses: INVALID_ARGUMENT, INVALID_SIZE;
+ * INVALID_NAME for what envelopes are to come after. */
 BE_MUST_USE enum be_status be_envelopes_each(struct be_enforcer *handle,
                                              const struct be_filter *filter,
                                              bool (*each)(void *context,
@@ -880,7 +904,7 @@ template <typename T> static inline T be_nanos(T amount) {
 #define BE_NANOS(amount) be_nanos(amount)
 #elif __STDC_VERSION__ >= 201112L
 #define BE_NANOS(amount) \
-	((amount) + 0 * (int)sizeof(struct { \
+	((amount) + 0 * (int64_t)sizeof(struct { \
 		_Static_assert(_Generic(+(amount), float: 0, double: 0, long double: 0, \
 		                        default: 1), BE_NANOS_TEXT); \
 		char be_unused; \
@@ -903,6 +927,8 @@ template <typename T> static inline T be_nanos(T amount) {
 	be_envelope_create(handle, category, BE_NANOS(limit), __VA_ARGS__)
 #define be_envelope_ensure(handle, category, limit, ...) \
 	be_envelope_ensure(handle, category, BE_NANOS(limit), __VA_ARGS__)
+#define be_envelope_ensure_with(handle, category, limit, ...) \
+	be_envelope_ensure_with(handle, category, BE_NANOS(limit), __VA_ARGS__)
 #define be_envelope_set_limit(handle, category, limit) \
 	be_envelope_set_limit(handle, category, BE_NANOS(limit))
 #endif

@@ -7,6 +7,7 @@
  */
 #include "api/enforcer.h"
 
+#include "api/holds.h"
 #include "api/refusal.h"
 #include "api/sized.h"
 #include "base/error.h"
@@ -70,7 +71,8 @@ static enum be_status read_options(const struct be_options *given, const char *p
 
 	if (status != BE_OK)
 		return status;
-	if (options->flags & ~(uint32_t)(BE_OPEN_EXISTING | BE_OPEN_READ_ONLY | BE_OPEN_DIRECT))
+	if (options->flags &
+	    ~(uint32_t)(BE_OPEN_EXISTING | BE_OPEN_READ_ONLY | BE_OPEN_DIRECT | BE_OPEN_OWNING))
 		return error_set(BE_INVALID_ARGUMENT, "options.flags has an unknown bit");
 	if (options->durability != BE_DURABILITY_FULL &&
 	    options->durability != BE_DURABILITY_PROCESS)
@@ -212,8 +214,10 @@ enum be_status be_open(const char *path, const struct be_options *given,
 void be_close(struct be_enforcer *handle)
 {
 	error_clear();
-	if (handle)
-		discard(handle);
+	if (!handle)
+		return;
+	holds_end(handle);
+	discard(handle);
 }
 
 enum be_status enforcer_environment(struct be_enforcer *handle, struct environment **environment)
@@ -328,6 +332,21 @@ enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t
 	if (status != BE_OK)
 		return status;
 	return reap_run(&environment->executor, enforcer_now(handle), thorough, &listener, reaped);
+}
+
+enum be_status enforcer_give_up(struct be_enforcer *handle, const uint64_t *ids, size_t count)
+{
+	struct reap_listener listener = {tell_reaped, handle};
+	struct environment *environment;
+	enum be_status status = enforcer_environment(handle, &environment);
+	struct owner owner = {0};
+
+	if (status != BE_OK)
+		return status;
+	if (environment->executor.owners)
+		owner = owners_self(environment->executor.owners);
+	return reap_given_up(&environment->executor, enforcer_now(handle), &owner, ids, count,
+			     &listener);
 }
 
 enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *refusal,

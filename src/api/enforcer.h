@@ -10,9 +10,13 @@
 /* Address space for an environment, when nobody says otherwise. */
 #define ENFORCER_DEFAULT_MAP_SIZE (UINT64_C(64) << 30)
 
-/* Fixed after be_open(), but for the environment, which is replaced in a fork child. */
+struct holds;
+
+/* Fixed after be_open(), but for the environment and the holds, which are replaced in a fork child.
+ */
 struct be_enforcer {
 	_Atomic(struct environment *) environment;
+	_Atomic(struct holds *) holds; /* of one that was opened with BE_OPEN_OWNING: api/holds.h */
 	struct environment_settings settings; /* to open it again */
 	struct name name;                     /* its namespace; the category is empty */
 	struct record_key prefix;             /* how the keys of its envelopes begin */
@@ -77,5 +81,8 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 
 /* reap_run() with the handle's clock and observer. */
 enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t *reaped);
+
+/* reap_given_up() likewise, of commits of this process. */
+enum be_status enforcer_give_up(struct be_enforcer *handle, const uint64_t *ids, size_t count);
 
 #endif

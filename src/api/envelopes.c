@@ -99,17 +99,24 @@ enum be_status envelopes_prepare(const struct be_enforcer *handle,
 	}
 }
 
-static enum be_status run(struct be_enforcer *handle, const struct be_envelope_change *change)
+static enum be_status run_for_result(struct be_enforcer *handle,
+				     const struct be_envelope_change *change, struct result *result)
 {
 	struct operation operation;
-	struct result result;
 	enum be_status status;
 
-	error_clear();
 	if (!handle)
 		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
 	status = envelopes_prepare(handle, change, enforcer_now(handle), &operation);
-	return status == BE_OK ? enforcer_run(handle, &operation, &result) : error_default(status);
+	return status == BE_OK ? enforcer_run(handle, &operation, result) : error_default(status);
+}
+
+static enum be_status run(struct be_enforcer *handle, const struct be_envelope_change *change)
+{
+	struct result result;
+
+	error_clear();
+	return run_for_result(handle, change, &result);
 }
 
 enum be_status(be_envelope_create)(struct be_enforcer *handle, const char *category, int64_t limit,
@@ -130,6 +137,36 @@ enum be_status(be_envelope_ensure)(struct be_enforcer *handle, const char *categ
 							.limit = limit,
 							.period = period,
 							.options = options});
+}
+
+enum be_status(be_envelope_ensure_with)(struct be_enforcer *handle, const char *category,
+					int64_t limit, enum be_period period,
+					const struct be_envelope_options *options,
+					struct be_envelope *shown, bool *made)
+{
+	struct be_envelope_change change = {.operation = BE_OPERATION_ENSURE,
+					    .category = category,
+					    .limit = limit,
+					    .period = period,
+					    .options = options};
+	struct counts_page counts = {.number = 0};
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	if (made)
+		*made = false;
+	status = sized_clear(shown);
+	if (status == BE_OK || !handle || !category)
+		status = run_for_result(handle, &change, &result);
+	if (status != BE_OK)
+		return status;
+	if (made)
+		*made = result.made;
+	counts_show(atomic_load(&handle->environment)->counts, &counts, result.tally,
+		    &result.envelope);
+	sized_write(shown, &result.envelope);
+	return BE_OK;
 }
 
 enum be_status(be_envelope_set_limit)(struct be_enforcer *handle, const char *category,

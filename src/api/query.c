@@ -86,6 +86,24 @@ static void step_over(struct record_key *key, const struct name *name)
 	key->bytes[key->size++] = 0;
 }
 
+/* Where the envelopes begin that a filter lets through: with the first, or behind the one named. */
+static enum be_status begin_envelopes(const struct be_filter *filter, struct record_key *key)
+{
+	struct name after;
+	enum be_status status;
+
+	key->bytes[0] = RECORD_ENVELOPE;
+	key->size = 1;
+	if (!filter->after_category)
+		return BE_OK;
+	status = name_set_namespace(&after, filter->after_namespace ? filter->after_namespace : "");
+	if (status == BE_OK)
+		status = name_set_category(&after, filter->after_category);
+	if (status == BE_OK)
+		step_over(key, &after);
+	return status;
+}
+
 static int read_envelope(struct query *query, struct ledger *ledger, union row *row, bool *matches)
 {
 	struct envelope envelope;
@@ -269,8 +287,11 @@ static enum be_status begin(struct be_enforcer *handle, const struct be_filter *
 	}
 	made->now_ns = enforcer_now(handle);
 	made->cursor.id = made->filter.after_id + 1;
-	made->cursor.key.bytes[0] = RECORD_ENVELOPE;
-	made->cursor.key.size = 1;
+	status = begin_envelopes(&made->filter, &made->cursor.key);
+	if (status != BE_OK) {
+		free(made);
+		return status;
+	}
 	*query = made;
 	return BE_OK;
 }

@@ -31,7 +31,7 @@
 		 : SIZED_UNTIL(struct be_envelope_options, period_start_ns),                       \
 		   struct be_envelope_change *                                                     \
 		 : SIZED_UNTIL(struct be_envelope_change, options), struct be_filter *             \
-		 : SIZED_UNTIL(struct be_filter, max_count), struct be_storage_ops *               \
+		 : SIZED_UNTIL(struct be_filter, after_category), struct be_storage_ops *          \
 		 : SIZED_UNTIL(struct be_storage_ops, next), struct be_decision *                  \
 		 : SIZED_UNTIL(struct be_decision, category), struct be_envelope *                 \
 		 : SIZED_UNTIL(struct be_envelope, parent_category), struct be_transaction *       \

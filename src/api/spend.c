@@ -5,6 +5,7 @@
  * call, a lock or an allocation.
  */
 #include "api/enforcer.h"
+#include "api/holds.h"
 #include "api/refusal.h"
 #include "api/sized.h"
 #include "base/error.h"
@@ -248,6 +249,23 @@ static void show_decision(struct be_decision *decision, const struct result *res
 		sized_write(decision, &result->decision);
 }
 
+/* Runs it, and notes what the handle then holds, if it is to end that. */
+static enum be_status run_commit(struct be_enforcer *handle, struct operation *operation,
+				 struct result *result)
+{
+	bool owning = (handle->settings.flags & BE_OPEN_OWNING) && !operation->detached;
+	enum be_status status = owning ? holds_expect(handle) : BE_OK;
+
+	if (status != BE_OK) {
+		memset(result, 0, sizeof *result);
+		return result->status = status;
+	}
+	status = enforcer_run(handle, operation, result);
+	if (owning)
+		holds_add(handle, result->commit_id);
+	return status;
+}
+
 enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category, int64_t amount,
 			       const char *description, const struct be_commit_options *options,
 			       uint64_t *id, struct be_decision *decision)
@@ -278,7 +296,7 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 		status = name_owner(handle, &operation);
 	if (status != BE_OK)
 		return error_default(status);
-	status = enforcer_run(handle, &operation, &result);
+	status = run_commit(handle, &operation, &result);
 	show_decision(decision, &result);
 	*id = result.commit_id;
 	return status;
@@ -318,17 +336,28 @@ enum be_status(be_extend)(struct be_enforcer *handle, uint64_t id, int64_t amoun
 
 /* ---- release, record, settle */
 
+/* After a call that ends a commit: has it ended, now or before? */
+static void forget_if_ended(struct be_enforcer *handle, uint64_t id, enum be_status status)
+{
+	if ((handle->settings.flags & BE_OPEN_OWNING) &&
+	    (status == BE_OK || be_status_is_refusal(status)))
+		holds_remove(handle, id);
+}
+
 enum be_status be_release(struct be_enforcer *handle, uint64_t id)
 {
 	struct operation operation;
 	struct result result;
+	enum be_status status;
 
 	error_clear();
 	if (!handle)
 		return missing("handle");
 	enforcer_prepare(handle, &operation, BE_OPERATION_RELEASE);
 	operation.id = id;
-	return enforcer_run(handle, &operation, &result);
+	status = enforcer_run(handle, &operation, &result);
+	forget_if_ended(handle, id, status);
+	return status;
 }
 
 /* What record and settle share: run, and show the transaction. */
@@ -386,7 +415,13 @@ enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amoun
 	operation.has_description = description != NULL;
 	status = name_set_description(operation.description, &operation.description_size,
 				      description);
-	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
+	if (status != BE_OK)
+		return error_default(status);
+	status = charge(handle, &operation, transaction);
+	/* NO_ENVELOPE and OVERFLOW leave it as it was. */
+	if (status != BE_NO_ENVELOPE)
+		forget_if_ended(handle, id, status);
+	return status;
 }
 
 enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)

@@ -5,6 +5,8 @@
  */
 #include "base/error.h"
 
+#include "base/thread_local.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,7 +24,7 @@ static _Thread_local struct {
 /* Apart from the text, and in the memory that every thread has from its start, so that clearing it
  * on the hot path is one store. Programs that load the library late have room for little there: a
  * byte, but not the text. */
-static _Thread_local bool has_text __attribute__((tls_model("initial-exec")));
+static THREAD_LOCAL_FAST bool has_text;
 
 void error_clear(void)
 {

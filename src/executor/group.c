@@ -49,6 +49,7 @@
 
 #include "base/error.h"
 #include "base/futex.h"
+#include "base/thread_local.h"
 #include "executor/batch.h"
 #include "sharing/lock.h"
 
@@ -63,7 +64,7 @@
 #include <unistd.h>
 
 #define GROUP_FILE "be-group"
-#define GROUP_MAGIC UINT64_C(0x337072672d2d6562) /* "be--grp3" */
+#define GROUP_MAGIC UINT64_C(0x347072672d2d6562) /* "be--grp4" */
 #define SLOTS 512
 #define ROWS (SLOTS / 64)
 #define NO_SLOT UINT32_MAX
@@ -173,8 +174,7 @@ struct turn {
 	uint64_t history; /* of `leader`, when it went to sleep */
 };
 
-static _Thread_local uint32_t favourite
-	__attribute__((tls_model("initial-exec"))); /* the slot this thread used last */
+static THREAD_LOCAL_FAST uint32_t favourite; /* the slot this thread used last */
 
 /* ---- opening */
 

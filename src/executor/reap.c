@@ -234,15 +234,15 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 	return status;
 }
 
-/* Ends what is due. */
-static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thorough,
-			    const struct reap_listener *listener, uint64_t *reaped)
+static struct reaper *make_reaper(struct executor *executor, int64_t now_ns,
+				  const struct reap_listener *listener)
 {
 	struct reaper *reaper = malloc(sizeof *reaper);
-	enum be_status status;
 
-	if (!reaper)
-		return error_set(BE_NO_MEMORY, "out of memory");
+	if (!reaper) {
+		(void)error_set(BE_NO_MEMORY, "out of memory");
+		return NULL;
+	}
 	reaper->executor = executor;
 	reaper->now_ns = now_ns;
 	reaper->listener = listener;
@@ -250,6 +250,18 @@ static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thor
 	reaper->dead_count = 0;
 	reaper->keep_unknown = false;
 	reaper->due.count = 0;
+	return reaper;
+}
+
+/* Ends what is due. */
+static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thorough,
+			    const struct reap_listener *listener, uint64_t *reaped)
+{
+	struct reaper *reaper = make_reaper(executor, now_ns, listener);
+	enum be_status status;
+
+	if (!reaper)
+		return BE_NO_MEMORY;
 	status = reap_expired(reaper);
 	if (status == BE_OK && executor->owners) {
 		status = reap_dead_owners(reaper, thorough);
@@ -322,5 +334,23 @@ enum be_status reap_for_refusal(struct executor *executor, int64_t now_ns, uint6
 	}
 	if (status == BE_OK)
 		*freed = so_far != reaped;
+	return status;
+}
+
+enum be_status reap_given_up(struct executor *executor, int64_t now_ns, const struct owner *owner,
+			     const uint64_t *ids, size_t count,
+			     const struct reap_listener *listener)
+{
+	struct reaper *reaper = make_reaper(executor, now_ns, listener);
+	enum be_status status = BE_OK;
+
+	if (!reaper)
+		return BE_NO_MEMORY;
+	for (size_t i = 0; i < count && status == BE_OK; i++) {
+		add(reaper, ids[i], BE_COMMIT_ORPHANED, owner);
+		if (reaper->due.count == DUE_MAX || i == count - 1)
+			status = end_due(reaper);
+	}
+	free(reaper);
 	return status;
 }

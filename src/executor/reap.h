@@ -34,4 +34,11 @@ enum be_status reap_run(struct executor *executor, int64_t now_ns, bool thorough
 enum be_status reap_for_refusal(struct executor *executor, int64_t now_ns, uint64_t reaped,
 				const struct reap_listener *listener, bool *freed);
 
+/* For an owner that gives up commits while it lives: ends those of `ids` that are pending, tied to
+ * `owner` and its own, each by its policy as an orphan. Those that have ended meanwhile, or cannot
+ * be charged, are passed over. */
+enum be_status reap_given_up(struct executor *executor, int64_t now_ns, const struct owner *owner,
+			     const uint64_t *ids, size_t count,
+			     const struct reap_listener *listener);
+
 #endif

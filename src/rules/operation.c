@@ -131,7 +131,8 @@ bool result_is_valid(const struct result *result)
 	const struct be_decision *decision = &result->decision;
 
 	if (result->status > BE_OK || result->status < STATUS_LEAST ||
-	    !is_bool(&result->has_envelope) || !refusal_is_valid(&result->refusal) ||
+	    !is_bool(&result->has_envelope) || !is_bool(&result->made) ||
+	    !refusal_is_valid(&result->refusal) ||
 	    !ends(decision->namespace_name, sizeof decision->namespace_name) ||
 	    !ends(decision->category, sizeof decision->category))
 		return false;

@@ -51,7 +51,9 @@ static inline bool refusal_hinges_on_commits(const struct refusal *refusal)
 struct result {
 	enum be_status status;
 	bool has_envelope;
+	bool made;                   /* ensure: it was not there before */
 	uint64_t commit_id;          /* 0: none */
+	uint64_t tally;              /* ensure: of the envelope, in be-counts */
 	struct refusal refusal;      /* commit, extend: when an envelope refused */
 	int64_t held;                /* release, reap: what the commit had reserved */
 	struct be_decision decision; /* commit, extend: filled whenever the envelope was found */

@@ -723,6 +723,7 @@ static enum be_status apply_create(struct ledger *ledger, const struct operation
 	if (found == 0) {
 		rules_roll_over(&envelope, operation->now_ns, transaction_id);
 		show_envelope(result, &envelope);
+		result->tally = envelope.tally;
 		return operation->kind == BE_OPERATION_ENSURE ? BE_OK : BE_ENVELOPE_EXISTS;
 	}
 	status = load_parent(ledger, operation, &parents);
@@ -748,6 +749,8 @@ static enum be_status apply_create(struct ledger *ledger, const struct operation
 	envelope.checksum = 0;
 	memset(envelope.lapses, 0, sizeof envelope.lapses);
 	show_envelope(result, &envelope);
+	result->made = true;
+	result->tally = envelope.tally;
 	if (parents.depth > 0) {
 		parents.envelopes[0].children++;
 		status = ledger_envelope_put(ledger, &parents.envelopes[0]);

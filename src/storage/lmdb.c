@@ -57,6 +57,7 @@
 #include "base/error.h"
 #include "base/futex.h"
 #include "base/shared_file.h"
+#include "base/thread_local.h"
 #include "storage/backend.h"
 #include "storage/preflight.h"
 
@@ -157,8 +158,8 @@ struct lmdb_storage {
 static _Atomic(struct lmdb_storage *) abandoned;
 
 static atomic_uint threads_seen;
-static _Thread_local unsigned favourite __attribute__((
-	tls_model("initial-exec"))); /* one more than an index into `readers`; 0: none yet */
+/* One more than an index into `readers`; 0: none yet. */
+static THREAD_LOCAL_FAST unsigned favourite;
 
 /* ------------------------------------------------------------------ errors */
 

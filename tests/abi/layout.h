@@ -159,7 +159,7 @@ AT(be_envelope_change, period, 32);
 AT(be_envelope_change, reserved, 36);
 AT(be_envelope_change, options, 40);
 
-SIZE(be_filter, 72);
+SIZE(be_filter, 88);
 AT(be_filter, size, 0);
 AT(be_filter, reserved, 4);
 AT(be_filter, namespace_name, 8);
@@ -170,6 +170,8 @@ AT(be_filter, min_amount, 40);
 AT(be_filter, max_amount, 48);
 AT(be_filter, after_id, 56);
 AT(be_filter, max_count, 64);
+AT(be_filter, after_namespace, 72);
+AT(be_filter, after_category, 80);
 
 SIZE(be_owner_info, 12);
 AT(be_owner_info, size, 0);

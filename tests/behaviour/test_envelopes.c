@@ -71,6 +71,43 @@ BEHAVIOUR_TEST(envelopes, ensure_creates_what_is_missing)
 	assert_text(envelope.parent_category, "day");
 }
 
+BEHAVIOUR_TEST(envelopes, ensure_tells_what_is_there_and_whether_it_was_made)
+{
+	struct be_envelope first = BE_ENVELOPE_INIT, second = BE_ENVELOPE_INIT;
+	bool made = false;
+
+	assert_ok(be_envelope_ensure_with(budget, "llm", BE_UNIT, BE_PERIOD_DAILY, NULL, &first,
+					  &made));
+	cr_assert(made);
+	assert_number(first.limit, BE_UNIT);
+	assert_number(first.available, BE_UNIT);
+	assert_text(first.category, "llm");
+	assert_ok(be_record(budget, "llm", TENTH, NULL, NULL));
+	assert_refused(be_check(budget, "llm", BE_UNIT, NULL), BE_EXCEEDS_BUDGET);
+	fixture_fill(&second, sizeof second);
+	assert_ok(be_envelope_ensure_with(budget, "llm", 2 * BE_UNIT, BE_PERIOD_TOTAL, NULL,
+					  &second, &made));
+	cr_assert(!made);
+	assert_number(second.id, first.id);
+	assert_number(second.limit, BE_UNIT);
+	assert_number(second.period, BE_PERIOD_DAILY);
+	assert_number(second.spent, TENTH);
+	assert_number(second.refused_exceeds_budget,
+		      fixture_envelope(budget, "llm").refused_exceeds_budget);
+	assert_ok(be_envelope_ensure_with(budget, "web", 1, BE_PERIOD_TOTAL, NULL, NULL, NULL));
+	made = true;
+	fixture_fill(&second, sizeof second);
+	assert_refused(
+		be_envelope_ensure_with(budget, "", 1, BE_PERIOD_TOTAL, NULL, &second, &made),
+		BE_INVALID_NAME);
+	cr_assert(!made);
+	cr_assert(fixture_is_zeroed(&second, sizeof second));
+	second.size = 3;
+	assert_refused(
+		be_envelope_ensure_with(budget, "tool", 1, BE_PERIOD_TOTAL, NULL, &second, &made),
+		BE_INVALID_SIZE);
+}
+
 BEHAVIOUR_TEST(envelopes, ensure_leaves_one_that_is_there_wholly_as_it_is)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;

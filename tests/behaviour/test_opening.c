@@ -402,3 +402,8 @@ LMDB_TEST(opening, without_a_clock_the_systems_is_used)
 	assert_balance(handle, "llm", TENTH, 0);
 	be_close(handle);
 }
+
+LMDB_TEST(opening, the_library_says_its_version)
+{
+	assert_text(be_version(), PROJECT_VERSION);
+}

@@ -82,6 +82,28 @@ static void make_five(struct be_enforcer *budget)
 	(void)budget;
 }
 
+BEHAVIOUR_TEST(queries, envelopes_can_be_listed_in_pages)
+{
+	make_five(budget);
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.max_count = 2), "/llm /web ");
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.max_count = 2, .after_category = "web"), "a/llm a/web ");
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.max_count = 2, .after_namespace = "a", .after_category = "web"),
+		     "b/llm ");
+	/* It need not be there. */
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.after_namespace = "a", .after_category = "m"), "a/web b/llm ");
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.category = "llm", .after_category = "a"), "/llm a/llm b/llm ");
+	assert_lists(be_envelopes_each, show_envelope,
+		     FILTER(.after_namespace = "b", .after_category = "llm"), "");
+	assert_lists(be_envelopes_each, show_envelope, FILTER(.after_namespace = "b"),
+		     "/llm /web a/llm a/web b/llm ");
+	assert_refused(be_envelopes_each(budget, FILTER(.after_category = ""), show_envelope, NULL),
+		       BE_INVALID_NAME);
+}
+
 BEHAVIOUR_TEST(queries, envelopes_come_in_order_of_namespace_and_category)
 {
 	make_five(budget);
