@@ -38,6 +38,7 @@
 #include "sharing/counts.h"
 #include "storage/backend.h"
 #include "storage/lmdb.h"
+#include "storage/reader_number.h"
 
 #include <sys/stat.h>
 
@@ -189,9 +190,12 @@ static enum be_status open_storage(struct opening *opening)
 		.mode = settings->mode,
 		.map_size = settings->map_size,
 	};
+	const struct owners *owners = environment->executor.owners;
 	struct lmdb_storage *opened;
 	enum be_status status = boot_check(environment->directory, &opening->is_marked);
 
+	if (owners && owners_are_registered(owners))
+		lmdb.number = reader_number_of(owners_generation(owners));
 	if (status == BE_OK)
 		status = lmdb_storage_open(&lmdb, &opened);
 	if (status != BE_OK)

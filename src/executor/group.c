@@ -52,6 +52,7 @@
 #include "base/thread_local.h"
 #include "executor/batch.h"
 #include "sharing/lock.h"
+#include "storage/backend.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -511,7 +512,11 @@ static enum be_status recover(struct group_file *file, const struct be_storage *
 /* What whoever has just taken `leader` does first. */
 static enum be_status mend(struct group_file *file, const struct be_storage *storage)
 {
-	return lock_is_left(&file->leader) ? recover(file, storage) : BE_OK;
+	if (!lock_is_left(&file->leader))
+		return BE_OK;
+	if (backend_of(storage)->expect_dead)
+		backend_of(storage)->expect_dead(storage->self);
+	return recover(file, storage);
 }
 
 /* ---- leading */

@@ -629,7 +629,7 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 	commit->reap_policy = (enum be_reap_policy)record.reap_policy;
 	commit->detached = record.detached;
 	commit->owner =
-		(struct owner){record.owner_generation, record.owner_slot, record.owner_pid};
+		(struct owner){record.owner_generation, record.owner_slot, record.owner_pid, 0};
 	commit->envelope_id = record.envelope_id;
 	commit->amount = record.amount;
 	commit->created_ns = record.created_ns;

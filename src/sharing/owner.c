@@ -27,16 +27,17 @@
 #include <unistd.h>
 
 #define OWNERS_FILE "be-owners"
-#define OWNERS_MAGIC UINT64_C(0x32736e776f2d6562) /* "be-owns2" */
+#define OWNERS_MAGIC UINT64_C(0x33736e776f2d6562) /* "be-owns3" */
 /* How often a file is opened again that was replaced meanwhile. */
 #define LOOKS 16
 #define OPENING_BYTE ((off_t)1 << 30)
-#define PROCESS_BYTES ((off_t)1 << 31) /* and the pid: held by those who only look */
+#define PROCESS_BYTES ((off_t)1 << 31) /* and more; held by those who only look */
+#define PID_BITS 23                    /* the kernel's pids are below 2^22 */
 
 struct owner_slot {
 	_Atomic uint64_t generation; /* 0: free */
-	_Atomic uint32_t pid;
-	uint32_t reserved;
+	_Atomic uint32_t pid;        /* in its own namespace, which is */
+	_Atomic uint32_t pid_namespace;
 	pthread_mutex_t alive;         /* robust, shared; the hint */
 	_Atomic uint64_t first_commit; /* see owners_first_commit() */
 };
@@ -51,12 +52,11 @@ enum unknown_owners {
 struct owners_file {
 	_Atomic uint64_t magic; /* written last */
 	_Atomic uint64_t next_generation;
-	_Atomic uint64_t pid_namespace; /* inode of /proc/self/ns/pid of those who have it open */
 	_Atomic uint32_t durability;
 	_Atomic uint32_t used;      /* slots from this one on have never been taken */
 	char boot_id[BOOT_ID_SIZE]; /* when it was made */
 	_Atomic uint32_t unknown;   /* enum unknown_owners */
-	uint8_t padding[4096 - 36 - BOOT_ID_SIZE];
+	uint8_t padding[4096 - 28 - BOOT_ID_SIZE];
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
@@ -70,6 +70,7 @@ struct owners {
 	uint32_t slot;
 	uint64_t generation;
 	uint32_t pid;
+	uint32_t pid_namespace;
 	struct owners_file *file;
 	char path[];
 };
@@ -308,11 +309,19 @@ static void discard(struct owners *owners)
 
 /* ---- registration */
 
-static uint64_t own_pid_namespace(void)
+/* The number that the kernel has for this process's pid namespace: that of an inode, which has 32
+ * bits. 0 where /proc is not there. */
+static uint32_t own_pid_namespace(void)
 {
 	struct stat about;
 
-	return stat("/proc/self/ns/pid", &about) == 0 ? (uint64_t)about.st_ino : 0;
+	return stat("/proc/self/ns/pid", &about) == 0 ? (uint32_t)about.st_ino : 0;
+}
+
+static void name_process(struct owners *owners)
+{
+	owners->pid = (uint32_t)getpid();
+	owners->pid_namespace = own_pid_namespace();
 }
 
 /* Takes the opening lock. One who finds the environment in use shares it, and only while he
@@ -341,20 +350,11 @@ static enum be_status lock_opening(struct owners *owners)
 static enum be_status agree(struct owners *owners, enum be_durability durability)
 {
 	struct owners_file *file = owners->file;
-	uint64_t pid_namespace = own_pid_namespace();
 
 	if (owners->is_alone) {
-		file->pid_namespace = pid_namespace;
 		file->durability = (uint32_t)durability;
 		return BE_OK;
 	}
-	if (file->pid_namespace != pid_namespace)
-		return error_set(
-			BE_OTHER_PID_NAMESPACE,
-			"%s: processes of another pid namespace (container) have the environment "
-			"open, and "
-			"LMDB tells processes apart by pid: run all of them in one pid namespace",
-			owners->path);
 	if (file->durability != (uint32_t)durability)
 		return error_set(BE_OTHER_DURABILITY,
 				 "%s: the processes that have the environment open use the other "
@@ -391,6 +391,7 @@ static enum be_status take_slot(struct owners *owners)
 			owners->generation = file->next_generation++;
 		while (owners->generation == 0);
 		slot->pid = owners->pid;
+		slot->pid_namespace = owners->pid_namespace;
 		slot->first_commit = 0;
 		raise_used(file, i + 1);
 		hint_make(slot);
@@ -416,11 +417,17 @@ static bool give_slot_back(struct owners *owners)
 	return true;
 }
 
+/* The byte that stands for this process, whoever else has its pid elsewhere. */
+static off_t process_byte(const struct owners *owners)
+{
+	return PROCESS_BYTES + ((off_t)owners->pid_namespace << PID_BITS) + (off_t)owners->pid;
+}
+
 /* Shows this process to other copies of the library in it: those who write are known by their
- * slots, those who look by a lock on a byte for their pid. */
+ * slots, those who look by a lock on a byte for them. */
 static enum be_status show(struct owners *owners, bool read_only)
 {
-	struct flock looking = lock_of(F_RDLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
+	struct flock looking = lock_of(F_RDLCK, process_byte(owners), 1);
 
 	if (!read_only)
 		return take_slot(owners);
@@ -432,7 +439,7 @@ static enum be_status show(struct owners *owners, bool read_only)
 static void hide(struct owners *owners, bool read_only)
 {
 	if (read_only)
-		lock_wait(owners->file_locks.fd, F_UNLCK, PROCESS_BYTES + (off_t)owners->pid);
+		lock_wait(owners->file_locks.fd, F_UNLCK, process_byte(owners));
 	else
 		give_slot_back(owners); /* this thread has just taken it */
 }
@@ -440,7 +447,7 @@ static void hide(struct owners *owners, bool read_only)
 static bool sees_second_copy(struct owners *owners)
 {
 	struct owners_file *file = owners->file;
-	struct flock looking = lock_of(F_WRLCK, PROCESS_BYTES + (off_t)owners->pid, 1);
+	struct flock looking = lock_of(F_WRLCK, process_byte(owners), 1);
 	uint32_t used;
 
 	if (fcntl(owners->file_locks.fd, F_OFD_GETLK, &looking) < 0 || looking.l_type != F_UNLCK)
@@ -448,6 +455,7 @@ static bool sees_second_copy(struct owners *owners)
 	used = used_slots(file);
 	for (uint32_t i = 0; i < used; i++)
 		if (file->slots[i].generation != 0 && file->slots[i].pid == owners->pid &&
+		    file->slots[i].pid_namespace == owners->pid_namespace &&
 		    lock_is_held(owners->file_locks.fd, i, 1))
 			return true;
 	return false;
@@ -501,7 +509,7 @@ static enum be_status open_locked(const struct shared_directory *directory, mode
 		status = open_file(directory, false, mode, owners);
 		if (status != BE_OK)
 			return status;
-		(*owners)->pid = (uint32_t)getpid();
+		name_process(*owners);
 		status = lock_opening(*owners);
 		if (status == BE_OK && is_usable(*owners, directory))
 			return BE_OK;
@@ -546,19 +554,12 @@ enum be_status owners_open_read_only(const struct shared_directory *directory,
 		error_clear();
 	if (status != BE_OK)
 		return status == BE_NOT_FOUND ? BE_OK : status;
-	made->pid = (uint32_t)getpid();
+	name_process(made);
 	status = map_file(made, directory, true);
 	if (status == BE_NOT_FOUND) {
 		discard(made);
 		return BE_OK;
 	}
-	if (status == BE_OK && made->file->pid_namespace != own_pid_namespace() &&
-	    lock_is_held(made->file_locks.fd, 0, OWNER_SLOTS))
-		status = error_set(BE_OTHER_PID_NAMESPACE,
-				   "%s: the environment is in use in another pid namespace "
-				   "(container): run this "
-				   "program there",
-				   made->path);
 	if (status == BE_OK)
 		status = show_alone(made, true);
 	if (status != BE_OK) {
@@ -598,6 +599,11 @@ void owners_opened(struct owners *owners)
 bool owners_are_registered(const struct owners *owners)
 {
 	return owners->registered;
+}
+
+uint64_t owners_generation(const struct owners *owners)
+{
+	return owners->generation;
 }
 
 bool owners_were_alone(const struct owners *owners)
@@ -646,7 +652,7 @@ struct owner owners_self(struct owners *owners)
 {
 	/* Held already, but for the first change after the thread that held it has ended. */
 	hint_take(&owners->file->slots[owners->slot]);
-	return (struct owner){owners->generation, owners->slot, owners->pid};
+	return (struct owner){owners->generation, owners->slot, owners->pid, owners->pid_namespace};
 }
 
 void owners_commits_from(struct owners *owners, uint64_t id)
@@ -691,6 +697,13 @@ bool owners_alive_named(struct owners *owners, uint32_t slot, uint32_t generatio
 	       owners_alive(owners, &owner);
 }
 
+static struct owner read_slot(const struct owners *owners, uint32_t index)
+{
+	const struct owner_slot *slot = &owners->file->slots[index];
+
+	return (struct owner){slot->generation, index, slot->pid, slot->pid_namespace};
+}
+
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 {
 	struct owners_file *file = owners->file;
@@ -699,7 +712,7 @@ size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)
 
 	for (uint32_t i = 0; i < used && found < count; i++) {
 		const struct owner_slot *slot = &file->slots[i];
-		struct owner owner = {slot->generation, i, slot->pid};
+		struct owner owner = read_slot(owners, i);
 
 		if (owner.generation == 0 || i == owners->slot || hint_is_held(slot))
 			continue;
@@ -717,7 +730,7 @@ bool owners_each(struct owners *owners,
 	bool more = true;
 
 	for (uint32_t i = 0; more && i < used; i++) {
-		struct owner owner = {file->slots[i].generation, i, file->slots[i].pid};
+		struct owner owner = read_slot(owners, i);
 		bool alive = owner.generation != 0 && owners_alive(owners, &owner);
 
 		/* One that ended and was forgotten meanwhile is none any more. */

@@ -16,10 +16,13 @@
  * A slot with a generation is given to nobody else until its owner's commits have been reaped and
  * owners_forget() has cleared it: so "some slot's owner is dead" is all that has to be watched for.
  *
+ * Processes of several pid namespaces (containers) may share an environment. A pid means something
+ * together with its namespace only, and nothing but locks says who lives.
+ *
  * A further byte is locked while a process opens the environment: alone from the first step to the
  * last by one who opens what nobody has open, and shared, only while they register, by those who
- * come after him. So one process makes all files, and sets what must be the same for all: the pid
- * namespace and the durability.
+ * come after him. So one process makes all files, and sets what must be the same for all: the
+ * durability.
  */
 #ifndef OWNER_H
 #define OWNER_H
@@ -36,12 +39,13 @@ struct owners;
 struct owner {
 	uint64_t generation;
 	uint32_t slot;
-	uint32_t pid;
+	uint32_t pid;           /* in its own namespace; for people */
+	uint32_t pid_namespace; /* the number of that; 0 in a commit's record, which lacks it */
 };
 
 /* Opens the file in `directory`, making it where missing, and registers this process. One who was
- * alone holds the opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_PID_NAMESPACE,
- * OTHER_DURABILITY, SECOND_COPY, TOO_MANY_PROCESSES, PERMISSION, DISK_FULL, IO_ERROR. */
+ * alone holds the opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_DURABILITY,
+ * SECOND_COPY, TOO_MANY_PROCESSES, PERMISSION, DISK_FULL, IO_ERROR. */
 enum be_status owners_open(const struct shared_directory *directory, mode_t mode,
 			   enum be_durability durability, struct owners **owners);
 
@@ -63,6 +67,9 @@ bool owners_are_in(const struct owners *owners, const struct shared_directory *d
 
 /* Did it register, rather than open to look only? */
 bool owners_are_registered(const struct owners *owners);
+
+/* What it registered with. */
+uint64_t owners_generation(const struct owners *owners);
 
 /* True when no other process had the environment open when this one opened it; those who come wait
  * until it has been opened. */

@@ -27,7 +27,7 @@ struct backend_figures {
 	uint64_t readers_max;
 	uint64_t stale_readers;
 	uint64_t reader_lag;
-	uint32_t lagging_pid;
+	uint32_t lagging_pid; /* as it is seen from here; 0: nobody, or it cannot be seen */
 };
 
 struct backend {
@@ -50,6 +50,13 @@ struct backend {
 	/* Forgets readers that are dead, which keep space from being used again; *freed (may be
 	 * NULL) is how many. */
 	enum be_status (*clear_readers)(void *self, int *freed);
+
+	/* A writer may have died: the next write txn may have to be begun with care. */
+	void (*expect_dead)(void *self);
+
+	/* The pid, as it is seen from this pid namespace, of the live process that was opened with
+	 * this number; 0: there is none to be seen. */
+	uint32_t (*pid_seen)(void *self, int32_t number);
 
 	/* Lets go of the pages that `txn`, a read txn, has walked over: they no longer count as
 	 * memory of this process. They stay in the system's page cache. */

@@ -42,8 +42,12 @@
  *           alone with lock.mdb, and then nobody may be waiting for them. (It is a lock on
  *           data.mdb, since each opener can take it alone, those who may only read it among them.)
  *
- * lock.mdb is opened by this file only before LMDB opens it: closing any descriptor of it later
- * would drop LMDB's locks.
+ * lock.mdb is opened by this file before LMDB opens it, and closed after LMDB has closed it:
+ * closing any descriptor of it sooner would drop LMDB's locks.
+ *
+ * Pid namespaces. Processes of several may share an environment: reader_number.h says how LMDB
+ * tells them apart, and table_lock.h under which lock LMDB locks its reader table. The order is
+ * `writing`, then that one.
  *
  * LMDB opens its files by name, and follows links. Where other users may write the directory, it is
  * therefore given one of our own that holds two links to the descriptors of what was looked at
@@ -60,6 +64,8 @@
 #include "base/thread_local.h"
 #include "storage/backend.h"
 #include "storage/preflight.h"
+#include "storage/reader_number.h"
+#include "storage/table_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +73,7 @@
 #include <linux/magic.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -97,8 +104,9 @@
 /* A commit that failed with EIO when no more than this was free failed for lack of space. */
 #define DISK_FULL_BYTES 65536
 
-/* What begin_reader() answers, beside LMDB's codes, when another holds the lock on our pid. */
-#define PID_IS_TAKEN (-1)
+/* What begin_reader() answers, beside LMDB's codes, when another process holds the lock on the byte
+ * of our number. */
+#define NUMBER_IS_TAKEN (-1)
 
 /* How long a thread waits for a slot in the reader table, and to be alone: with a write txn to
  * begin it holds up all other writers, of all processes, meanwhile. */
@@ -141,7 +149,8 @@ struct lmdb_storage {
 	MDB_dbi dbi;
 	uint32_t page_size;
 	struct descriptor data; /* of data.mdb; for the lock on it, and to be opened by LMDB */
-	int lock;               /* of lock.mdb, while it is opened; O_PATH, and so without locks */
+	struct table_lock table;
+	int32_t number; /* by which the reader table knows this process; 0: its pid */
 	bool read_only;
 	bool is_lost;            /* the map: under `gate` or `writing` */
 	atomic_bool is_undumped; /* the map is left out of core dumps */
@@ -149,8 +158,9 @@ struct lmdb_storage {
 	atomic_uint loose;       /* read txns beyond the pool; raised under `gate` */
 	pthread_mutex_t writing;
 	pthread_mutex_t gate;
-	atomic_uint writes; /* begun by this process */
-	int stale_readers;  /* cleared when it was opened */
+	atomic_uint writes;       /* begun by this process */
+	atomic_bool expects_dead; /* a writer may have died since the last write txn */
+	int stale_readers;        /* cleared when it was opened */
 	char path[];
 };
 
@@ -264,7 +274,7 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 	case MDB_INVALID:
 		return error_set(BE_NOT_AN_ENVIRONMENT,
 				 "%s: data.mdb or lock.mdb is not a file of LMDB's", path);
-	case PID_IS_TAKEN:
+	case NUMBER_IS_TAKEN:
 		return error_set(BE_OTHER_PID_NAMESPACE,
 				 "%s: a live process in another pid namespace "
 				 "(container) has our pid and uses it",
@@ -303,11 +313,25 @@ static int storage_failed(const struct lmdb_storage *storage, int code)
 /* ---------------------------------------------------------------- begin, end */
 
 /* Begins a read txn with a new slot in the reader table. */
-static int begin_reader(MDB_env *env, MDB_txn **txn)
+static int begin_reader(struct lmdb_storage *storage, MDB_txn **txn)
 {
-	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, txn);
+	int rc;
 
-	return rc == EAGAIN ? PID_IS_TAKEN : rc;
+	table_lock_take(&storage->table);
+	rc = mdb_txn_begin(storage->env, NULL, MDB_RDONLY, txn);
+	table_lock_drop(&storage->table);
+	return rc == EAGAIN ? NUMBER_IS_TAKEN : rc;
+}
+
+/* Frees the slots of dead readers; *freed (may be NULL) is how many. */
+static int check_readers(struct lmdb_storage *storage, int *freed)
+{
+	int rc;
+
+	table_lock_take(&storage->table);
+	rc = mdb_reader_check(storage->env, freed);
+	table_lock_drop(&storage->table);
+	return rc;
 }
 
 static bool take(struct lmdb_txn *reader)
@@ -412,10 +436,10 @@ static int wait_for_slot(struct lmdb_storage *storage, struct lmdb_txn **reader)
 		if (exchange(storage, reader))
 			return mdb_txn_renew((*reader)->txn);
 		if (i % ATTEMPTS_PER_READER_CHECK == 0)
-			(void)mdb_reader_check(storage->env, NULL);
+			(void)check_readers(storage, NULL);
 		else if (!nap(until_ns))
 			break;
-		rc = begin_reader(storage->env, &(*reader)->txn);
+		rc = begin_reader(storage, &(*reader)->txn);
 	}
 	return rc;
 }
@@ -432,7 +456,7 @@ static __attribute__((noinline)) int begin_anew(struct lmdb_storage *storage,
 	keeps = (*reader)->pooled && atomic_load(&storage->kept) < may_keep(storage);
 	if ((*reader)->pooled && !keeps && exchange(storage, reader))
 		return mdb_txn_renew((*reader)->txn);
-	rc = begin_reader(storage->env, &(*reader)->txn);
+	rc = begin_reader(storage, &(*reader)->txn);
 	if (rc == MDB_READERS_FULL) {
 		keeps = false;
 		rc = wait_for_slot(storage, reader);
@@ -635,6 +659,22 @@ static bool is_outgrown(struct lmdb_storage *storage)
 	return size_of_others(storage) > about.me_mapsize;
 }
 
+/* After the death of a writer LMDB looks for dead readers, too. */
+static int begin_writer(struct lmdb_storage *storage, MDB_txn **txn)
+{
+	bool expects_dead = atomic_load_explicit(&storage->expects_dead, memory_order_relaxed);
+	int rc;
+
+	if (!expects_dead)
+		return mdb_txn_begin(storage->env, NULL, 0, txn);
+	table_lock_take(&storage->table);
+	rc = mdb_txn_begin(storage->env, NULL, 0, txn);
+	table_lock_drop(&storage->table);
+	if (rc == 0)
+		atomic_store(&storage->expects_dead, false);
+	return rc;
+}
+
 /* The caller holds `writing`. */
 static int try_write(struct lmdb_storage *storage, MDB_txn **txn)
 {
@@ -647,7 +687,7 @@ static int try_write(struct lmdb_storage *storage, MDB_txn **txn)
 	for (int i = 0; rc == MDB_MAP_RESIZED && i < ATTEMPTS; i++) {
 		rc = i > 0 ? enlarge_map(storage, WRITE_PATIENCE_NS) : 0;
 		if (rc == 0)
-			rc = mdb_txn_begin(storage->env, NULL, 0, txn);
+			rc = begin_writer(storage, txn);
 	}
 	return rc;
 }
@@ -662,7 +702,7 @@ static int begin_write(struct lmdb_storage *storage, void **txn)
 		return error_set(BE_READ_ONLY, "%s: opened read-only", storage->path);
 	/* That nothing could be cleared is no reason to refuse the write. */
 	if (count % WRITES_PER_READER_CHECK == WRITES_PER_READER_CHECK - 1)
-		(void)mdb_reader_check(storage->env, NULL);
+		(void)check_readers(storage, NULL);
 	pthread_mutex_lock(&storage->writing);
 	rc = try_write(storage, &writer->txn);
 	if (rc) {
@@ -695,7 +735,7 @@ static __attribute__((cold, noinline)) void undump(struct lmdb_storage *storage)
 static bool is_poisoned(struct lmdb_storage *storage)
 {
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(storage->env, NULL, MDB_RDONLY, &txn);
+	int rc = begin_reader(storage, &txn);
 
 	if (rc == 0)
 		mdb_txn_abort(txn);
@@ -997,8 +1037,8 @@ static bool is_lock_file(int fd)
 	return pread(fd, &magic, sizeof magic, 0) >= 0 && (magic == 0 || magic == LMDB_MAGIC);
 }
 
-/* Opens lock.mdb, making it where missing. With data.mdb held. */
-static enum be_status open_lock_file(const struct lmdb_settings *settings, int *fd)
+/* With data.mdb held. */
+static enum be_status open_or_make_lock_file(const struct lmdb_settings *settings, int *fd)
 {
 	const struct shared_directory *directory = settings->directory;
 	enum be_status status =
@@ -1011,28 +1051,32 @@ static enum be_status open_lock_file(const struct lmdb_settings *settings, int *
 	return shared_file_open(directory, LOCK_FILE, SHARED_NEW, settings->mode, fd);
 }
 
+/* Opens lock.mdb, making it where missing. */
+static enum be_status open_lock_file(const struct lmdb_settings *settings,
+				     struct descriptor *descriptor)
+{
+	enum be_status status;
+
+	descriptors_hold_forks();
+	status = open_or_make_lock_file(settings, &descriptor->fd);
+	descriptor_note(descriptor);
+	descriptors_let_forks();
+	return status;
+}
+
 /* Has lock.mdb there with its blocks: LMDB writes to it through a mapping, and a disk too full to
- * take them is reported here rather than by SIGBUS there. Leaves a descriptor that can only be
- * named, for closing any other, once LMDB has locked the file, would unlock it. */
+ * take them is reported here rather than by SIGBUS there. */
 static enum be_status ready_lock_file(const struct lmdb_settings *settings,
 				      struct lmdb_storage *storage)
 {
-	char name[32];
-	int fd;
-	enum be_status status = open_lock_file(settings, &fd);
+	struct descriptor *lock = &storage->table.file;
+	enum be_status status = open_lock_file(settings, lock);
 
 	if (status != BE_OK)
 		return explain(status, storage->path, settings->read_only);
-	status = shared_file_allocate(settings->directory, LOCK_FILE, fd, LOCK_FILE_BYTES);
-	if (status == BE_OK) {
-		snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-		storage->lock = open(name, O_PATH | O_CLOEXEC);
-		if (storage->lock < 0)
-			status = error_errno(BE_IO_ERROR, errno, "%s", name);
-	} else if (lseek(fd, 0, SEEK_END) == 0) {
+	status = shared_file_allocate(settings->directory, LOCK_FILE, lock->fd, LOCK_FILE_BYTES);
+	if (status != BE_OK && lseek(lock->fd, 0, SEEK_END) == 0)
 		unlinkat(settings->directory->fd, LOCK_FILE, 0);
-	}
-	close(fd);
 	return status;
 }
 
@@ -1093,7 +1137,7 @@ static int make_links(const struct lmdb_storage *storage, char made[LINKS_SIZE])
 		}
 		rc = link_to(made, DATA_FILE, storage->data.fd);
 		if (rc == 0)
-			rc = link_to(made, LOCK_FILE, storage->lock);
+			rc = link_to(made, LOCK_FILE, storage->table.file.fd);
 		if (rc == 0)
 			return 0;
 		remove_links(made);
@@ -1101,8 +1145,21 @@ static int make_links(const struct lmdb_storage *storage, char made[LINKS_SIZE])
 	return rc;
 }
 
-static int open_by_name(const struct lmdb_settings *settings, const char *path, MDB_env **env)
+/* See reader_number.h. */
+static void put_number(struct lmdb_storage *storage, MDB_env *env)
 {
+	int major, minor;
+
+	(void)mdb_version(&major, &minor, NULL);
+	if (storage->number != 0 &&
+	    !reader_number_put(env, major, minor, MAX_READERS, storage->number))
+		storage->number = 0;
+}
+
+static int open_by_name(const struct lmdb_settings *settings, const char *path,
+			struct lmdb_storage *storage)
+{
+	MDB_env **env = &storage->env;
 	unsigned flags = MDB_NOTLS | (settings->sync ? 0 : MDB_NOSYNC) |
 			 (settings->read_only ? MDB_RDONLY : 0);
 	int rc;
@@ -1114,8 +1171,10 @@ static int open_by_name(const struct lmdb_settings *settings, const char *path, 
 		rc = mdb_env_set_mapsize(*env, settings->map_size);
 		if (rc == 0)
 			rc = mdb_env_set_maxreaders(*env, MAX_READERS);
-		if (rc == 0)
+		if (rc == 0) {
+			put_number(storage, *env);
 			rc = mdb_env_open(*env, path, flags, settings->mode);
+		}
 		if (rc)
 			mdb_env_close(*env);
 	} while (rc == EINTR); /* LMDB reports one that it has already dealt with */
@@ -1134,7 +1193,7 @@ static bool is_the_same(const struct lmdb_storage *storage,
 	return mdb_env_get_fd(storage->env, &fd) == 0 && fstat(fd, &theirs) == 0 &&
 	       fstat(storage->data.fd, &ours) == 0 && ours.st_dev == theirs.st_dev &&
 	       ours.st_ino == theirs.st_ino &&
-	       shared_file_is_named(directory, LOCK_FILE, storage->lock);
+	       shared_file_is_named(directory, LOCK_FILE, storage->table.file.fd);
 }
 
 static enum be_status open_env(const struct lmdb_settings *settings, struct lmdb_storage *storage)
@@ -1152,7 +1211,7 @@ static enum be_status open_env(const struct lmdb_settings *settings, struct lmdb
 					   "safely one of our own is needed in /dev/shm or /tmp",
 					   directory->path);
 	}
-	rc = open_by_name(settings, by_links ? links : directory->path, &storage->env);
+	rc = open_by_name(settings, by_links ? links : directory->path, storage);
 	if (by_links)
 		remove_links(links);
 	if (rc)
@@ -1165,32 +1224,32 @@ static enum be_status open_env(const struct lmdb_settings *settings, struct lmdb
 }
 
 struct reader_list {
-	int own;         /* pid of this process */
-	bool own_seen;   /* in a slot */
-	uint64_t count;  /* of slots that are taken */
-	uint64_t oldest; /* txn that is being read; 0: none */
-	uint32_t pid;    /* who reads it */
+	int own;              /* number of this process */
+	bool own_seen;        /* in a slot */
+	uint64_t count;       /* of slots that are taken */
+	uint64_t oldest;      /* txn that is being read; 0: none */
+	unsigned long reader; /* number of the process that reads it */
 };
 
-/* A line of mdb_reader_list(): pid, thread, and txn or "-"; the first one is a heading. */
+/* A line of mdb_reader_list(): number, thread, and txn or "-"; the first one is a heading. */
 static int note_reader(const char *line, void *context)
 {
 	struct reader_list *list = context;
-	unsigned long pid;
+	unsigned long number;
 	unsigned long long txn;
 	char *rest;
 
-	pid = strtoul(line, &rest, 10);
-	if (pid == 0)
+	number = strtoul(line, &rest, 10);
+	if (number == 0)
 		return 0;
 	list->count++;
-	if (pid == (unsigned long)list->own)
+	if (number == (unsigned long)list->own)
 		list->own_seen = true;
 	(void)strtoull(rest, &rest, 16);
 	txn = strtoull(rest, NULL, 10);
 	if (txn != 0 && (list->oldest == 0 || txn < list->oldest)) {
 		list->oldest = txn;
-		list->pid = (uint32_t)pid;
+		list->reader = number;
 	}
 	return 0;
 }
@@ -1202,32 +1261,37 @@ static int begin_first(struct lmdb_storage *storage, MDB_txn **txn)
 	unsigned attempts = 0;
 	int rc;
 
-	while ((rc = begin_reader(storage->env, txn)) == MDB_READERS_FULL)
+	while ((rc = begin_reader(storage, txn)) == MDB_READERS_FULL)
 		if (attempts++ % ATTEMPTS_PER_READER_CHECK == 0)
-			(void)mdb_reader_check(storage->env, NULL);
+			(void)check_readers(storage, NULL);
 		else if (!nap(until_ns))
 			break;
 	return rc;
 }
 
-/* Frees the slots that a dead process of our own pid left in the reader table, as happens when a
- * container starts again. LMDB takes them for ours and would never free them, but on closing it
- * clears every slot of our pid below the highest that it has seen, which it learns in a read
- * txn. */
-static enum be_status shed_own_pid(const struct lmdb_settings *settings,
-				   struct lmdb_storage *storage)
+/* Our number stands in slots of the reader table, or another process has it. One of our own is
+ * drawn anew. A pid, where numbers of our own cannot be had, is that of a dead process, as happens
+ * when a container starts again. LMDB takes the slots for ours and would never free them, but on
+ * closing it clears every slot of our pid below the highest that it has seen, which it learns in a
+ * read txn. */
+static enum be_status open_anew(const struct lmdb_settings *settings, struct lmdb_storage *storage)
 {
 	MDB_txn *txn;
-	int rc = begin_first(storage, &txn);
+	int rc = 0;
 
-	if (rc)
-		return storage_failed(storage, rc);
-	mdb_txn_abort(txn);
-	rc = hold(storage->data.fd, LOCK_EX);
+	if (storage->number == 0) {
+		rc = begin_first(storage, &txn);
+		if (rc == 0)
+			mdb_txn_abort(txn);
+	}
+	if (rc == 0)
+		rc = hold(storage->data.fd, LOCK_EX);
 	if (rc)
 		return storage_failed(storage, rc);
 	mdb_env_close(storage->env);
 	storage->env = NULL;
+	if (storage->number != 0)
+		storage->number = reader_number_draw();
 	return open_env(settings, storage);
 }
 
@@ -1239,13 +1303,18 @@ static enum be_status shed_own_pid(const struct lmdb_settings *settings,
 static enum be_status clear_table(const struct lmdb_settings *settings,
 				  struct lmdb_storage *storage)
 {
-	struct reader_list list = {.own = getpid()};
+	struct reader_list list = {.own = storage->number ? storage->number : getpid()};
+
+	enum be_status status = BE_OK;
 
 	if (mdb_reader_list(storage->env, note_reader, &list) < 0)
 		return BE_OK;
-	if (list.oldest != 0 || list.count % SLOTS_PER_READER_CHECK == SLOTS_PER_READER_CHECK - 1)
-		(void)mdb_reader_check(storage->env, &storage->stale_readers);
-	return list.own_seen ? shed_own_pid(settings, storage) : BE_OK;
+	if (list.own_seen)
+		status = open_anew(settings, storage);
+	if (status == BE_OK &&
+	    (list.oldest != 0 || list.count % SLOTS_PER_READER_CHECK == SLOTS_PER_READER_CHECK - 1))
+		(void)check_readers(storage, &storage->stale_readers);
+	return status;
 }
 
 /* Begins the first read txn and leaves it in the pool; takes the database's handle in it. */
@@ -1275,14 +1344,11 @@ static int first_read(struct lmdb_storage *storage)
 	return rc;
 }
 
-static enum be_status open_storage(const struct lmdb_settings *settings,
-				   struct lmdb_storage *storage)
+static enum be_status ready_env(const struct lmdb_settings *settings, struct lmdb_storage *storage)
 {
-	enum be_status status = open_env(settings, storage);
+	enum be_status status = clear_table(settings, storage);
 	int fd, rc;
 
-	if (status == BE_OK)
-		status = clear_table(settings, storage);
 	if (status != BE_OK)
 		return status;
 	rc = mdb_env_get_fd(storage->env, &fd);
@@ -1291,6 +1357,22 @@ static enum be_status open_storage(const struct lmdb_settings *settings,
 	if (rc == 0)
 		rc = first_read(storage);
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
+
+static enum be_status open_storage(const struct lmdb_settings *settings,
+				   struct lmdb_storage *storage)
+{
+	enum be_status status = open_env(settings, storage);
+
+	if (status == BE_OK)
+		status = ready_env(settings, storage);
+	for (int i = 0; status == BE_OTHER_PID_NAMESPACE && storage->number != 0 && i < ATTEMPTS;
+	     i++) {
+		status = open_anew(settings, storage);
+		if (status == BE_OK)
+			status = ready_env(settings, storage);
+	}
+	return status;
 }
 
 /* Are all pages of the newest txn in the file? A writer may overtake us between the two calls. */
@@ -1348,7 +1430,9 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	pthread_mutex_init(&storage->writing, NULL);
 	pthread_mutex_init(&storage->gate, NULL);
 	storage->data.fd = -1;
-	storage->lock = -1;
+	table_lock_make(&storage->table);
+	storage->number = settings->number != 0 ? settings->number : reader_number_draw();
+	storage->expects_dead = true; /* one may have died before this process came */
 	storage->interface = (struct be_storage){.ops = &operations.every, .self = storage};
 	storage->read_only = settings->read_only;
 	memcpy(storage->path, settings->directory->path, path_size);
@@ -1370,6 +1454,7 @@ static void close_env(struct lmdb_storage *storage)
 
 static void discard(struct lmdb_storage *storage)
 {
+	descriptor_close(&storage->table.file);
 	descriptor_close(&storage->data);
 	free(storage);
 }
@@ -1464,9 +1549,6 @@ static enum be_status open_in(const struct lmdb_settings *settings, struct lmdb_
 		status = rc ? (enum be_status)storage_failed(made, rc)
 			    : open_held(settings, data, made);
 	}
-	if (made->lock >= 0)
-		close(made->lock);
-	made->lock = -1;
 	if (status) {
 		discard(made);
 		return status;
@@ -1555,11 +1637,57 @@ static enum be_status lmdb_clear_readers(void *self, int *freed)
 {
 	struct lmdb_storage *storage = self;
 	int count = 0;
-	int rc = mdb_reader_check(storage->env, &count);
+	int rc = check_readers(storage, &count);
 
 	if (freed)
 		*freed = rc ? 0 : count;
 	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+}
+
+/* A copy that is being written. LMDB begins its read txn itself, which takes the lock on the reader
+ * table, and returns when all is written. So another thread holds our own lock on the table until
+ * the first bytes are there. */
+struct copy_begun {
+	struct lmdb_storage *storage;
+	int fd;
+	atomic_bool holds;
+	atomic_bool is_over;
+};
+
+static void *hold_table(void *context)
+{
+	struct copy_begun *begun = context;
+	const struct timespec moment = {.tv_nsec = NAP_NS};
+	off_t start = lseek(begun->fd, 0, SEEK_CUR);
+
+	table_lock_take(&begun->storage->table);
+	atomic_store(&begun->holds, true);
+	while (!atomic_load(&begun->is_over) && lseek(begun->fd, 0, SEEK_CUR) == start)
+		nanosleep(&moment, NULL);
+	table_lock_drop(&begun->storage->table);
+	return NULL;
+}
+
+static int copy_with_table(struct lmdb_storage *storage, int fd)
+{
+	struct copy_begun begun = {.storage = storage, .fd = fd};
+	const struct timespec moment = {.tv_nsec = NAP_NS};
+	sigset_t all, before;
+	pthread_t holder;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are this thread's */
+	rc = pthread_create(&holder, NULL, hold_table, &begun);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc)
+		return rc;
+	while (!atomic_load(&begun.holds))
+		nanosleep(&moment, NULL);
+	rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
+	atomic_store(&begun.is_over, true);
+	pthread_join(holder, NULL);
+	return rc;
 }
 
 static int copy(struct lmdb_storage *storage, int fd)
@@ -1570,7 +1698,7 @@ static int copy(struct lmdb_storage *storage, int fd)
 	atomic_fetch_add(&storage->loose, 1);
 	pthread_mutex_unlock(&storage->gate);
 	if (!storage->is_lost)
-		rc = mdb_env_copyfd2(storage->env, fd, MDB_CP_COMPACT);
+		rc = copy_with_table(storage, fd);
 	atomic_fetch_sub(&storage->loose, 1);
 	return rc;
 }
@@ -1660,6 +1788,33 @@ static int measure_pages(struct lmdb_storage *storage, MDB_txn *txn,
 	return 0;
 }
 
+/* The pid of the process that has this number, as it is seen from here; 0: it cannot be seen, or
+ * does not live. */
+static uint32_t pid_of_reader(struct lmdb_storage *storage, unsigned long number)
+{
+	struct flock held = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
+
+	if (storage->number == 0 || number == (unsigned long)storage->number)
+		return (uint32_t)(storage->number == 0 ? number : (unsigned long)getpid());
+	if (fcntl(storage->table.file.fd, F_GETLK, &held) < 0 || held.l_type == F_UNLCK ||
+	    held.l_pid < 0)
+		return 0;
+	return (uint32_t)held.l_pid;
+}
+
+static uint32_t lmdb_pid_seen(void *self, int32_t number)
+{
+	struct lmdb_storage *storage = self;
+
+	return storage->number != 0 ? pid_of_reader(storage, (unsigned long)number) : 0;
+}
+
+static void lmdb_expect_dead(void *self)
+{
+	atomic_store(&((struct lmdb_storage *)self)->expects_dead, true);
+}
+
 static enum be_status lmdb_measure(void *self, struct backend_figures *figures)
 {
 	struct lmdb_storage *storage = self;
@@ -1670,7 +1825,7 @@ static enum be_status lmdb_measure(void *self, struct backend_figures *figures)
 	int rc;
 
 	memset(figures, 0, sizeof *figures);
-	(void)mdb_reader_check(storage->env, &stale);
+	(void)check_readers(storage, &stale);
 	/* Not in a read txn of our own, which would count. */
 	rc = mdb_reader_list(storage->env, note_reader, &list);
 	if (rc < 0)
@@ -1690,7 +1845,7 @@ static enum be_status lmdb_measure(void *self, struct backend_figures *figures)
 	figures->readers_max = information.me_maxreaders;
 	figures->stale_readers = (uint64_t)stale + (uint64_t)storage->stale_readers;
 	if (list.oldest != 0) {
-		figures->lagging_pid = list.pid;
+		figures->lagging_pid = pid_of_reader(storage, list.reader);
 		figures->reader_lag = information.me_last_txnid - list.oldest;
 	}
 	return BE_OK;
@@ -1750,6 +1905,8 @@ static const struct backend operations = {
 	.copy = lmdb_copy,
 	.measure = lmdb_measure,
 	.clear_readers = lmdb_clear_readers,
+	.expect_dead = lmdb_expect_dead,
+	.pid_seen = lmdb_pid_seen,
 	.let_go = lmdb_let_go,
 	.close = lmdb_close,
 	.abandon = lmdb_abandon,

@@ -22,6 +22,7 @@ struct lmdb_settings {
 	bool sync;         /* flush on commit; false: BE_DURABILITY_PROCESS */
 	mode_t mode;       /* of files made, whatever the umask */
 	uint64_t map_size; /* bytes; a multiple of the page size */
+	int32_t number;    /* for the reader table (reader_number.h); 0: one is drawn */
 };
 
 /* Looks at what is there (preflight.h) and changes nothing. That there is nothing yet is

@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 #define CHILD_SKIPPED 77
+/* For the reader table; above all pids. */
+#define ANY_NUMBER ((1 << 30) | 4711)
 
 static char directory[256];
 static char data[272];
@@ -45,7 +47,7 @@ static void remove_directory(void)
 
 TestSuite(lmdb, .init = make_directory, .fini = remove_directory);
 
-static const struct lmdb_settings usual = {
+static struct lmdb_settings usual = {
 	.path = directory,
 	.create = true,
 	.mode = 0600,
@@ -663,28 +665,6 @@ Test(lmdb, a_dead_reader_pins_pages_only_until_a_writer_looks)
 	lmdb_storage_close(storage);
 }
 
-/* Writes our pid over another's in the reader table: a container that starts again often gets the
- * pids that it had. Nobody has the file open meanwhile. Returns how many. */
-static int take_over_slots(pid_t dead)
-{
-	static int32_t words[(1 << 20) / 4];
-	int fd = open(lock, O_RDWR | O_CLOEXEC);
-	ssize_t size;
-	int count = 0;
-
-	cr_assert_geq(fd, 0);
-	size = read(fd, words, sizeof words);
-	cr_assert_gt(size, 0);
-	for (size_t i = 0; i < (size_t)size / 4; i++)
-		if (words[i] == dead) {
-			words[i] = getpid();
-			count++;
-		}
-	cr_assert_eq(pwrite(fd, words, (size_t)size, 0), size);
-	close(fd);
-	return count;
-}
-
 /* Keeps the environment in use, without which LMDB would empty the reader table on opening. */
 static int hold_open(int index, void *context)
 {
@@ -698,26 +678,27 @@ static int hold_open(int index, void *context)
 		pause();
 }
 
-/* Leaves a dead reader in the table, gives its slots our own pid if asked to, opens, and looks
- * whether it is gone. */
-static void expect_cleared_by_opening(bool own_pid)
+/* Leaves a dead reader in the table, which had the number that we shall open with if asked to,
+ * opens, and looks whether it is gone. */
+static void expect_cleared_by_opening(bool own_number)
 {
+	struct lmdb_settings numbered = usual;
 	struct lmdb_storage *storage = open_storage();
 	off_t grown;
 	int ends[2];
 	char ready;
 	pid_t holder;
-	pid_t dead;
 
 	growth(storage, 100);
 	lmdb_storage_close(storage);
 	cr_assert_eq(pipe(ends), 0);
 	holder = child_start(hold_open, 0, &ends[1]);
 	cr_assert_eq(read(ends[0], &ready, 1), 1);
-	dead = leave_dead_reader();
-	if (own_pid)
-		cr_assert_geq(take_over_slots(dead), 1);
-	storage = open_storage();
+	if (own_number)
+		usual.number = numbered.number = ANY_NUMBER;
+	leave_dead_reader();
+	usual.number = 0;
+	cr_assert_eq(lmdb_storage_open(&numbered, &storage), BE_OK, "%s", be_last_error());
 	grown = growth(storage, 500);
 	printf("grew by %ld bytes in 500 txns\n", (long)grown);
 	cr_assert_leq(grown, 10 * 4096);
@@ -731,7 +712,7 @@ Test(lmdb, a_dead_reader_is_cleared_by_opening)
 	expect_cleared_by_opening(false);
 }
 
-Test(lmdb, a_dead_readers_slot_with_our_own_pid_is_cleared_by_opening)
+Test(lmdb, a_dead_readers_slot_with_our_own_number_is_cleared_by_opening)
 {
 	expect_cleared_by_opening(true);
 }
@@ -759,39 +740,69 @@ Test(lmdb, slots_of_those_who_ended_outside_a_txn_stay_few)
 	lmdb_storage_close(storage);
 }
 
-/* Holds the lock that LMDB takes on the byte of a process's pid, as a process of another container
- * would. */
-static int hold_pid_byte(int index, void *context)
+static pid_t pid_seen(struct lmdb_storage *storage, int32_t number)
 {
-	struct flock pid_byte = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1, .l_start = getppid()};
-	int lock_fd = open(lock, O_RDWR | O_CLOEXEC);
-	int fd = *(const int *)context;
-
-	(void)index;
-	if (lock_fd < 0 || fcntl(lock_fd, F_SETLK, &pid_byte) != 0 || write(fd, "h", 1) != 1)
-		return 1;
-	for (;;)
-		pause();
+	return (pid_t)backend(storage)->pid_seen(storage, number);
 }
 
-Test(lmdb, a_live_process_with_our_pid_is_another_pid_namespace)
+/* Opens with a number, tells that it has, and waits. */
+static int hold_number(int index, void *context)
 {
+	struct lmdb_settings numbered = usual;
+
+	(void)index;
+	numbered.number = ANY_NUMBER;
+	usual = numbered;
+	return hold_open(0, context);
+}
+
+Test(lmdb, a_number_that_a_live_process_has_is_drawn_again)
+{
+	struct lmdb_settings numbered = usual;
 	struct lmdb_storage *storage = open_storage();
 	int ends[2];
 	char ready;
 	pid_t holder;
+	void *txn;
 
 	lmdb_storage_close(storage);
 	cr_assert_eq(pipe(ends), 0);
-	holder = child_start(hold_pid_byte, 0, &ends[1]);
+	holder = child_start(hold_number, 0, &ends[1]);
 	cr_assert_eq(read(ends[0], &ready, 1), 1);
-	cr_assert_eq(lmdb_storage_open(&usual, &storage), BE_OTHER_PID_NAMESPACE, "%s",
-		     be_last_error());
-	cr_assert_null(storage);
+	numbered.number = ANY_NUMBER;
+	cr_assert_eq(lmdb_storage_open(&numbered, &storage), BE_OK, "%s", be_last_error());
+	cr_assert_eq(pid_seen(storage, ANY_NUMBER), holder);
+	cr_assert_eq(begin(storage, false, &txn), 0, "%s", be_last_error());
+	end(storage, txn);
+	cr_assert_eq(store(storage, "key", "value"), 0, "%s", be_last_error());
 	kill(holder, SIGKILL);
 	child_wait(holder);
-	lmdb_storage_close(open_storage());
+	cr_assert_eq(pid_seen(storage, ANY_NUMBER), 0);
+	lmdb_storage_close(storage);
+}
+
+Test(lmdb, a_number_of_our_own_stands_in_the_reader_table)
+{
+	struct lmdb_settings numbered = usual;
+	struct lmdb_storage *storage;
+	static int32_t words[1 << 16];
+	int own = 0, pids = 0, fd;
+	ssize_t size;
+
+	numbered.number = ANY_NUMBER;
+	cr_assert_eq(lmdb_storage_open(&numbered, &storage), BE_OK, "%s", be_last_error());
+	cr_assert_eq(pid_seen(storage, ANY_NUMBER), getpid());
+	fd = open(lock, O_RDONLY | O_CLOEXEC); /* and not closed before the storage */
+	size = read(fd, words, sizeof words);
+	for (size_t i = 0; i < (size_t)size / 4; i++) {
+		own += words[i] == ANY_NUMBER;
+		pids += words[i] == getpid();
+	}
+	printf("LMDB has the number in %d slots, and the pid in %d\n", own, pids);
+	cr_assert_eq(own, 1);
+	cr_assert_eq(pids, 0);
+	lmdb_storage_close(storage);
+	close(fd);
 }
 
 /* ------------------------------------------------------------------- threads */
