@@ -11,7 +11,7 @@ packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-d
 	libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
 packages_to_test=(libcriterion-dev g++ 'clang-format-14?' valgrind strace tmux prometheus mandoc zsh
-	python3-jsonschema python3-dev 'python3-venv?' 'mypy?')
+	python3-jsonschema python3-dev 'python3-venv?' 'mypy?' 'node-typescript?')
 # shellcheck disable=SC2034
 packages_to_test_fully=(clang 'clang-tidy-14?' libclang-rt-dev abigail-tools)
 

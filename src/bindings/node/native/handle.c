@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Handles: opened for a BudgetEnforcer, and closed when JavaScript says so, or collects it, or
+ * ends. be_close() is the last call on a handle, so that it waits for those on threads.
+ */
+#include "addon.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+static void close_enforcer(struct js_handle *handle)
+{
+	be_close(handle->enforcer);
+	handle->enforcer = NULL;
+	be_storage_memory_destroy(handle->memory);
+	handle->memory = NULL;
+	js_storage_free(handle->storage);
+	handle->storage = NULL;
+}
+
+static void finalize(napi_env env, void *data, void *hint)
+{
+	struct js_handle *handle = data;
+
+	(void)env;
+	(void)hint;
+	handle->closing = handle->collected = true;
+	if (handle->working > 0)
+		return; /* the last of them frees it */
+	close_enforcer(handle);
+	free(handle);
+}
+
+void handle_leave(struct js_handle *handle)
+{
+	if (--handle->working > 0 || !handle->closing)
+		return;
+	close_enforcer(handle);
+	if (handle->collected)
+		free(handle);
+}
+
+struct js_handle *handle_of(napi_env env, napi_value value)
+{
+	struct js_handle *handle = NULL;
+
+	if (napi_get_value_external(env, value, (void **)&handle) != napi_ok)
+		return NULL;
+	return handle && handle->enforcer && !handle->closing ? handle : NULL;
+}
+
+napi_value handle_result(napi_env env, struct js_handle *handle, enum be_status status)
+{
+	if (handle && js_storage_rethrow(env, handle->storage))
+		return NULL;
+	return make_status(env, status);
+}
+
+/* A path, an object that is a storage, or true for one in memory. */
+static enum be_status open_it(napi_env env, struct js_handle *handle, const char *path,
+			      napi_value storage, struct be_options *options)
+{
+	napi_valuetype type = napi_undefined;
+
+	napi_typeof(env, storage, &type);
+	if (type == napi_boolean) {
+		enum be_status status = be_storage_memory_create(&handle->memory);
+
+		if (status != BE_OK)
+			return status;
+		options->storage = handle->memory;
+	} else if (type == napi_object) {
+		handle->storage = js_storage_make(env, storage);
+		if (!handle->storage)
+			return BE_NO_MEMORY;
+		options->storage = js_storage_of(handle->storage);
+	}
+	return be_open(options->storage ? NULL : path, options, &handle->enforcer);
+}
+
+/* open(path, namespace, process, flags, storage): a handle, or a status */
+napi_value handle_open(napi_env env, napi_callback_info info)
+{
+	ARGUMENTS(5);
+	struct be_options options = BE_OPTIONS_INIT;
+	char path[PATH_MAX], name[NAME_ROOM];
+	const char *place = NULL;
+	napi_value external = NULL;
+	struct js_handle *handle = NULL;
+	enum be_status status = read_text(env, argv[0], path, sizeof path, &place);
+
+	if (status == BE_OK)
+		status = read_text(env, argv[1], name, sizeof name, &options.namespace_name);
+	if (status == BE_OK && !(handle = calloc(1, sizeof *handle)))
+		status = BE_NO_MEMORY;
+	if (status != BE_OK) {
+		keep_own_error(addon, status);
+		return make_status(env, status);
+	}
+	options.durability = read_bool(env, argv[2]) ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
+	options.flags = read_number(env, argv[3]);
+	status = open_it(env, handle, place, argv[4], &options);
+	keep_error(addon, status);
+	if (js_storage_rethrow(env, handle->storage) || status != BE_OK) {
+		finalize(env, handle, NULL);
+		return make_status(env, status);
+	}
+	if (napi_create_external(env, handle, finalize, NULL, &external) != napi_ok)
+		finalize(env, handle, NULL);
+	return external;
+}
+
+napi_value handle_close(napi_env env, napi_callback_info info)
+{
+	ARGUMENTS(1);
+	struct js_handle *handle = handle_of(env, argv[0]);
+
+	(void)addon;
+	if (!handle)
+		return NULL;
+	handle->closing = true;
+	if (handle->working == 0)
+		close_enforcer(handle);
+	return NULL;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+// Storages that are written in JavaScript.
+const { test } = require('node:test');
+const assert = require('node:assert/strict');
+const { BudgetEnforcer, race } = require('./support.js');
+
+/** An ordered map, copied when it is written to, so that abort is easy. */
+class MapStorage {
+  records = []; // [key, value], in order
+  #draft;
+
+  begin(write) {
+    this.#draft = write ? [...this.records] : this.records;
+  }
+  commit() {
+    this.records = this.#draft;
+  }
+  abort() {
+    this.#draft = undefined;
+  }
+  #place(key) {
+    let low = 0, high = this.#draft.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (Buffer.compare(this.#draft[middle][0], key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+  #at(key) {
+    const place = this.#place(key);
+    return this.#draft[place]?.[0].equals(key) ? place : -1;
+  }
+  get(key) {
+    const at = this.#at(key);
+    return at < 0 ? undefined : this.#draft[at][1];
+  }
+  put(key, value) {
+    const at = this.#at(key);
+    if (at < 0) this.#draft.splice(this.#place(key), 0, [key, value]);
+    else this.#draft[at] = [key, value];
+  }
+  del(key) {
+    const at = this.#at(key);
+    if (at >= 0) this.#draft.splice(at, 1);
+    return at >= 0;
+  }
+  next(from) {
+    return this.#draft[this.#place(from)];
+  }
+}
+
+test('a storage in JavaScript works, and lives on', () => {
+  const storage = new MapStorage();
+  const budget = new BudgetEnforcer({}, storage);
+  budget.createEnvelope({ category: 'llm', limit: 1 });
+  assert.equal(race(budget), 10);
+  assert.equal([...budget.transactions({ pageSize: 4 })].length, 10);
+  assert.deepEqual(budget.verify(), []);
+  budget.close();
+  assert.equal(new BudgetEnforcer({}, storage).utilization('llm').spent, 1);
+});
+
+test('what it throws comes out, and nothing has changed', () => {
+  const storage = new MapStorage(), budget = new BudgetEnforcer({}, storage);
+  budget.createEnvelope({ category: 'llm', limit: 1 });
+  storage.put = () => {
+    throw new RangeError('the disk is full');
+  };
+  assert.throws(() => budget.commit('llm', 0.4), /^RangeError: the disk is full$/);
+  delete storage.put;
+  assert.equal(budget.utilization('llm').committed, 0);
+  storage.get = async () => undefined; // a promise is no value
+  assert.throws(() => budget.commit('llm', 0.4), { code: 'ERR_BUDGET_STORAGE_FAILED' });
+});
+
+test('an asynchronous one is refused with the reason', () => {
+  class Asynchronous {
+    async getEnvelope() {}
+    async saveEnvelope() {}
+  }
+  assert.throws(() => new BudgetEnforcer({}, new Asynchronous()),
+    { name: 'TypeError', message: /synchronous.*others spend between/ });
+});
+
+test('calls on threads do not reach it', async () => {
+  const budget = new BudgetEnforcer({}, new MapStorage());
+  await assert.rejects(budget.commitAsync('llm', 1), { code: 'ERR_BUDGET_INVALID_ARGUMENT' });
+});

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+// What the tests of the Node.js package share.
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const package_ = require(process.env.BUDGET_ENFORCER_PACKAGE);
+const { BudgetEnforcer } = package_;
+
+/** A directory that is removed when the test's process ends. */
+function makeDirectory() {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'budget-enforcer-'));
+  process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A handle on a new environment with the envelope "llm", of 50 in total. */
+function make(options = {}) {
+  const budget = open(path.join(makeDirectory(), 'environment'), options);
+  budget.createEnvelope({ category: 'llm', limit: 50 });
+  return budget;
+}
+
+function open(place, options = {}) {
+  const budget = new BudgetEnforcer({ path: place, durability: 'process', ...options });
+  budget.place = place;
+  return budget;
+}
+
+/** Spends tenths until nothing is left; how many. */
+function race(budget) {
+  for (let granted = 0; ; granted++) {
+    const { permitted, commitId } = budget.commit('llm', 0.1);
+    if (!permitted) return granted;
+    budget.settle(commitId, 0.1);
+  }
+}
+
+/** It is to become true; not at once, but long before a test would be given up. */
+async function waitUntil(condition) {
+  for (let tries = 0; tries < 6000; tries++) {
+    if (condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error('it did not become true within a minute');
+}
+
+module.exports = { ...package_, make, makeDirectory, open, race, waitUntil };
