@@ -68,6 +68,19 @@ static void mount_root(const char *base, char root[PATH_MAX])
 		EXPECT(mount("tmpfs", root, "tmpfs", 0, "mode=755") == 0);
 }
 
+/* A directory at the same place as outside. */
+static void show_there(const char *root, const char *directory)
+{
+	char path[PATH_MAX], part[PATH_MAX];
+
+	for (size_t i = 1; directory[i - 1] != '\0'; i++)
+		if (directory[i] == '/' || directory[i] == '\0') {
+			EXPECT(snprintf(part, sizeof part, "%.*s", (int)i, directory) > 0);
+			make_directory(root, part, path);
+		}
+	EXPECT(mount(directory, path, NULL, MS_BIND, NULL) == 0);
+}
+
 static void enter_root(const struct container *container)
 {
 	static const char *const shown[] = {"/usr",  "/lib", "/lib64", "/bin",
@@ -88,6 +101,8 @@ static void enter_root(const struct container *container)
 	EXPECT(mount(container->directory, path, NULL, MS_BIND, NULL) == 0);
 	if (container->read_only)
 		EXPECT(mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
+	if (!container->read_only)
+		show_there(root, container->directory);
 	EXPECT(chdir(root) == 0 && chroot(".") == 0);
 }
 

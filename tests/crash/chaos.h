@@ -13,10 +13,13 @@
 
 #include "crash.h"
 
+#include <stdatomic.h>
+
 enum {
 	PLACES = 16,
 	ENVELOPES = 8,
-	STRICT = 7 /* the envelope of which nobody ever takes more than there is */
+	STRICT = 7, /* the envelope of which nobody ever takes more than there is */
+	EXCHANGE = 32
 };
 
 static const int64_t strict_limit = 2000000;
@@ -35,7 +38,34 @@ struct line {
 };
 _Static_assert(sizeof(struct line) == 64, "a power of two: no line lies in two pages");
 
+/* In shared memory. */
+struct chaos_shared {
+	_Atomic uint64_t
+		exchange[EXCHANGE]; /* ids of commits that anybody may take and end; 0: none */
+	_Atomic uint64_t answers;
+	_Atomic uint64_t started;   /* workers so far */
+	_Atomic int64_t slowest_ns; /* call */
+};
+
+struct chaos {
+	char path[PATH_MAX];
+	enum be_durability durability;
+	struct chaos_shared *shared;
+	uint64_t seed;
+	int kills; /* wanted; 0: as many as come in so many seconds */
+	int seconds;
+	pid_t workers[PLACES];
+};
+
 void chaos_log_path(char path[PATH_MAX], int place);
+
+void chaos_create_envelopes(struct be_enforcer *handle);
+
+/* A worker, until it is killed; the context is a struct chaos. */
+int chaos_run_worker(int place, void *context);
+
+/* When all are dead. */
+void chaos_expect_nothing_held(const struct chaos *chaos);
 
 /* Expects that every line is borne out by the environment, in which nothing is pending any more. */
 void chaos_audit(struct be_enforcer *handle);
