@@ -361,8 +361,9 @@ struct be_commit_info {
 	enum be_commit_state state; /* pending; or expired or orphaned: it will be reaped as that by
 	                               the first who needs the money, and holds it until then */
 	enum be_reap_policy reap_policy;
-	uint32_t owner_pid;
+	uint32_t owner_pid; /* in its own pid namespace */
 	uint64_t id;
+	uint64_t owner_id; /* as be_owners_each() has it; 0: nobody, the storage knows no owners */
 	int64_t amount; /* nanos held */
 	int64_t created_ns;
 	int64_t deadline_ns; /* 0: none */
@@ -713,9 +714,13 @@ BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle,
  * reaped. */
 struct be_owner_info {
 	uint32_t size;
-	uint32_t pid;
-	bool alive; /* as the kernel says now */
-	uint8_t reserved[3];
+	uint32_t pid;           /* in its own pid namespace */
+	uint32_t pid_namespace; /* which has this number (/proc/PID/ns/pid); 0: not known */
+	uint32_t pid_here;      /* its pid as this process would see it; 0: it is not seen from the
+	                           pid namespace of this process, or is dead */
+	uint64_t id;            /* never that of another owner; commits have it, too */
+	bool alive;             /* as the kernel says now */
+	uint8_t reserved[7];
 };
 
 /* Calls `each` once per owner, in no particular order; it returns false to stop (BE_STOPPED) and
@@ -759,7 +764,8 @@ struct be_statistics {
 	                        stopped while it read */
 	uint64_t refused_no_envelope; /* checks and commits so far that named no envelope: see
 	                                 COUNTS OF REFUSALS */
-	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads */
+	uint32_t lagging_pid; /* the process that reads it; 0: nobody reads, or one that is not
+	                         seen from the pid namespace of this process */
 	bool refusals_known; /* false: be-counts is missing or cannot be used, and all counts of
 	                        refusals are 0 */
 	uint8_t reserved[3];

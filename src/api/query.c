@@ -166,6 +166,7 @@ static int read_commit(struct query *query, struct ledger *ledger, union row *ro
 	info->reap_policy = commit.reap_policy;
 	info->owner_pid = commit.owner.pid;
 	info->id = commit.id;
+	info->owner_id = commit.owner.generation;
 	info->amount = commit.amount;
 	info->created_ns = commit.created_ns;
 	info->deadline_ns = commit.deadline_ns;

@@ -10,18 +10,40 @@
 #include "sharing/boot.h"
 #include "sharing/counts.h"
 #include "storage/backend.h"
+#include "storage/reader_number.h"
 
 #include <pthread.h>
 
 struct owner_listing {
+	const struct be_storage *storage;
+	uint32_t pid_namespace; /* of this process */
 	bool (*each)(void *context, const struct be_owner_info *owner);
 	void *context;
 };
 
+/* What LMDB locks for a process is a lock of the kind of which the kernel tells whose it is. */
+static uint32_t pid_here(const struct owner_listing *listing, const struct owner *owner)
+{
+	const struct backend *backend = backend_of(listing->storage);
+
+	if (owner->pid_namespace == listing->pid_namespace)
+		return owner->pid;
+	return backend->pid_seen ? backend->pid_seen(listing->storage->self,
+						     reader_number_of(owner->generation))
+				 : 0;
+}
+
 static bool show_owner(void *context, const struct owner *owner, bool alive)
 {
-	struct be_owner_info info = {.size = sizeof info, .pid = owner->pid, .alive = alive};
 	const struct owner_listing *listing = context;
+	struct be_owner_info info = {
+		.size = sizeof info,
+		.pid = owner->pid,
+		.pid_namespace = owner->pid_namespace,
+		.pid_here = alive ? pid_here(listing, owner) : 0,
+		.id = owner->generation,
+		.alive = alive,
+	};
 
 	return listing->each(listing->context, &info);
 }
@@ -30,7 +52,7 @@ enum be_status be_owners_each(struct be_enforcer *handle,
 			      bool (*each)(void *context, const struct be_owner_info *owner),
 			      void *context)
 {
-	struct owner_listing listing = {each, context};
+	struct owner_listing listing = {.each = each, .context = context};
 	struct environment *environment;
 	struct owners *owners;
 	enum be_status status;
@@ -41,7 +63,11 @@ enum be_status be_owners_each(struct be_enforcer *handle,
 				 handle ? "callback" : "handle");
 	status = enforcer_environment(handle, &environment);
 	owners = status == BE_OK ? environment_owners(environment) : NULL;
-	if (owners && !owners_each(owners, show_owner, &listing))
+	if (!owners)
+		return error_default(status);
+	listing.storage = environment->executor.storage;
+	listing.pid_namespace = owners_pid_namespace(owners);
+	if (!owners_each(owners, show_owner, &listing))
 		status = error_set(BE_STOPPED, "the callback ended the listing");
 	return error_default(status);
 }

@@ -606,6 +606,11 @@ uint64_t owners_generation(const struct owners *owners)
 	return owners->generation;
 }
 
+uint32_t owners_pid_namespace(const struct owners *owners)
+{
+	return owners->pid_namespace;
+}
+
 bool owners_were_alone(const struct owners *owners)
 {
 	return owners->is_alone;

@@ -71,6 +71,9 @@ bool owners_are_registered(const struct owners *owners);
 /* What it registered with. */
 uint64_t owners_generation(const struct owners *owners);
 
+/* That of this process. */
+uint32_t owners_pid_namespace(const struct owners *owners);
+
 /* True when no other process had the environment open when this one opened it; those who come wait
  * until it has been opened. */
 bool owners_were_alone(const struct owners *owners);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The chaos (tests/crash/chaos.h) over eight containers of two workers each, whose pids are the same
- * in all: so a worker that waits for a lock and is killed has, elsewhere, a live namesake that holds
- * it. Random workers are killed, and whole containers, and others started in their places, while the
- * host looks on. Afterwards nothing acknowledged is lost or doubled, and nothing is held.
+ * The chaos (tests/crash/chaos.h) over eight containers of two workers each, whose pids are the
+ * same in all: so a worker that waits for a lock and is killed has, elsewhere, a live namesake that
+ * holds it. Random workers are killed, and whole containers, and others started in their places,
+ * while the host looks on. Afterwards nothing acknowledged is lost or doubled, and nothing is held.
  *
  * usage: containers-chaos process|full [--seconds N]
  */

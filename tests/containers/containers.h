@@ -2,8 +2,9 @@
 /*
  * Containers for tests, made as a container runtime makes them: pid, mount, ipc and uts namespaces
  * of their own, an overlay for a root, /proc and /dev/shm of their own, and one directory of the
- * host in common, mounted at CONTAINER_BUDGET, and where it may be written also at its own path. The first process of each has the pid 1, and those
- * that it forks have the same pids as those of all others.
+ * host in common, mounted at CONTAINER_BUDGET, and where it may be written also at its own path.
+ * The first process of each has the pid 1, and those that it forks have the same pids as those of
+ * all others.
  */
 #ifndef CONTAINERS_H
 #define CONTAINERS_H

@@ -86,8 +86,8 @@ int main(int argc, char **argv)
 
 	EXPECT_REFUSED(2, "--output: commits has no column 'kind'; it has ID, NAMESPACE, ",
 		       "--output=id,kind", path, "commits");
-	EXPECT_REFUSED(2, "--sort: owners has no column 'id'; it has PID, ALIVE, ", "--sort=-id",
-		       path, "owners");
+	EXPECT_REFUSED(2, "--sort: owners has no column 'id'; it has PID, NAMESPACE, ",
+		       "--sort=-id", path, "owners");
 	be_close(handle);
 	return 0;
 }

@@ -50,7 +50,9 @@ static void check(const char *path, const pid_t *children)
 	for (int i = 0; i < CHILDREN; i++) {
 		row = row_of(rows, children[i]);
 		EXPECT(row);
-		EXPECT_EQUAL(json_object_size(row), 6);
+		EXPECT_EQUAL(json_object_size(row), 8);
+		EXPECT_EQUAL(json_integer_value(json_object_get(row, "pid_here")), children[i]);
+		EXPECT(json_integer_value(json_object_get(row, "pid_namespace")) > 0);
 		EXPECT_JSON(row, "alive", "true");
 		count[0] = (char)('0' + i);
 		EXPECT_JSON(row, "commits", count);

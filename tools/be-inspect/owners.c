@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processes that have an environment open, and what each holds. A commit belongs to the owner
- * with its pid that is alive, or is dead, as the commit's is: a pid may stand for a dead owner and
- * a live one.
+ * The processes that have an environment open, and what each holds. A pid may stand for several, in
+ * several pid namespaces (containers), dead and alive: a commit belongs to the owner that has its
+ * owner_id.
  *
  * An owner may appear or end between the two listings, so either may have one that the other lacks.
  */
@@ -22,13 +22,13 @@ struct owner_rows {
 	size_t room;
 };
 
-static struct owner_row *find_or_add(struct owner_rows *rows, uint32_t pid, bool alive)
+static struct owner_row *find_or_add(struct owner_rows *rows, uint64_t id, uint32_t pid, bool alive)
 {
 	struct owner_row *owner;
 	size_t i;
 
 	for (i = 0; i < rows->count; i++)
-		if (rows->owners[i].pid == pid && rows->owners[i].alive == alive)
+		if (rows->owners[i].id == id)
 			return &rows->owners[i];
 	if (rows->count == rows->room) {
 		rows->room = rows->room > 0 ? 2 * rows->room : 64;
@@ -37,19 +37,23 @@ static struct owner_row *find_or_add(struct owner_rows *rows, uint32_t pid, bool
 			tool_out_of_memory();
 	}
 	owner = &rows->owners[rows->count++];
-	*owner = (struct owner_row){.pid = pid, .alive = alive};
+	*owner = (struct owner_row){.id = id, .pid = pid, .alive = alive};
 	return owner;
 }
 
 static bool add_owner(void *context, const struct be_owner_info *owner)
 {
-	find_or_add(context, owner->pid, owner->alive);
+	struct owner_row *row = find_or_add(context, owner->id, owner->pid, owner->alive);
+
+	row->pid_namespace = owner->pid_namespace;
+	row->pid_here = owner->pid_here;
 	return true;
 }
 
 static bool add_commit(void *context, const struct be_commit_info *commit)
 {
-	struct owner_row *owner = find_or_add(context, commit->owner_pid, commit->owner_alive);
+	struct owner_row *owner =
+		find_or_add(context, commit->owner_id, commit->owner_pid, commit->owner_alive);
 
 	owner->commits++;
 	field_add_amount(&owner->held, commit->amount);
@@ -64,8 +68,8 @@ static void read_command(struct owner_row *owner)
 	char path[32];
 	FILE *file;
 
-	snprintf(path, sizeof path, "/proc/%u/comm", owner->pid);
-	file = owner->alive ? fopen(path, "re") : NULL;
+	snprintf(path, sizeof path, "/proc/%u/comm", owner->pid_here);
+	file = owner->alive && owner->pid_here != 0 ? fopen(path, "re") : NULL;
 	if (!file)
 		return;
 	if (fgets(owner->command, sizeof owner->command, file))

@@ -44,7 +44,7 @@ static void add_holder(void *beside, const struct be_commit_info *commit)
 		field_add_amount(&activity->held_orphaned, commit->amount);
 	for (i = 0; i < activity->holder_count; i++) {
 		holder = &activity->holders[i];
-		if (holder->pid == commit->owner_pid && holder->alive == commit->owner_alive) {
+		if (holder->id == commit->owner_id && holder->alive == commit->owner_alive) {
 			holder->commits++;
 			return;
 		}
@@ -53,7 +53,8 @@ static void add_holder(void *beside, const struct be_commit_info *commit)
 		activity->more_holders = true;
 		return;
 	}
-	activity->holders[i] = (struct holder){commit->owner_pid, commit->owner_alive, 1};
+	activity->holders[i] =
+		(struct holder){commit->owner_id, commit->owner_pid, commit->owner_alive, 1};
 	activity->holder_count++;
 }
 

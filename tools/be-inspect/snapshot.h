@@ -19,6 +19,7 @@ struct sample {
 };
 
 struct holder {
+	uint64_t id; /* the owner's */
 	uint32_t pid;
 	bool alive;
 	uint64_t commits;

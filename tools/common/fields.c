@@ -119,7 +119,11 @@ static const struct field of_transactions[] = {
 
 #define OWNER(member) MEMBER(struct owner_row, member)
 static const struct field of_owners[] = {
-	{"PID", "pid", FIELD_PID, OWNER(pid), false, "process"},
+	{"PID", "pid", FIELD_PID, OWNER(pid), false, "process, in its own pid namespace"},
+	{"NAMESPACE", "pid_namespace", FIELD_PID, OWNER(pid_namespace), false,
+	 "that pid namespace (/proc/PID/ns/pid)"},
+	{"HERE", "pid_here", FIELD_PID, OWNER(pid_here), false,
+	 "the pid by which it is seen from here; none where it is not seen, or dead"},
 	{"ALIVE", "alive", FIELD_YES, OWNER(alive), false, "whether it lives, as the kernel says"},
 	{"COMMITS", "commits", FIELD_COUNT, OWNER(commits), false, "number of its pending commits"},
 	{"HELD", "held", FIELD_AMOUNT, OWNER(held), false, "what they hold"},

@@ -57,7 +57,10 @@ struct envelope_row {
 
 /* The record of the view of owners. */
 struct owner_row {
+	uint64_t id;
 	uint32_t pid;
+	uint32_t pid_namespace;
+	uint32_t pid_here;
 	bool alive;
 	uint64_t commits;
 	int64_t held;
