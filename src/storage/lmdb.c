@@ -276,9 +276,10 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 				 "%s: data.mdb or lock.mdb is not a file of LMDB's", path);
 	case NUMBER_IS_TAKEN:
 		return error_set(BE_OTHER_PID_NAMESPACE,
-				 "%s: a live process in another pid namespace "
-				 "(container) has our pid and uses it",
-				 path);
+				 "%s: a live process in another pid namespace (container) has our "
+				 "pid, and of %s this library does not know how to tell the two "
+				 "apart: use liblmdb 0.9, or share the pid namespace",
+				 path, mdb_version(NULL, NULL, NULL));
 	case EAGAIN: /* of mmap() */
 		return error_set(
 			BE_NO_MEMORY,
@@ -1470,8 +1471,8 @@ static enum be_status refuse_read_only_mount(const struct shared_directory *dire
 		return BE_OK;
 	return error_set(BE_PERMISSION,
 			 "%s/" LOCK_FILE ": has to be written even to read only, and the file "
-			 "system is mounted read-only here: open the environment where it can be "
-			 "written, or restore a backup of it there",
+			 "system is mounted read-only here: mount it without read-only (in a "
+			 "container also for one who only looks), or restore a backup of it there",
 			 directory->path);
 }
 

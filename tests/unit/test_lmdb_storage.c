@@ -6,6 +6,7 @@
  */
 #include "storage/backend.h"
 #include "storage/lmdb.h"
+#include "storage/reader_number.h"
 #include "support.h"
 
 #include <criterion/criterion.h>
@@ -803,6 +804,35 @@ Test(lmdb, a_number_of_our_own_stands_in_the_reader_table)
 	cr_assert_eq(pids, 0);
 	lmdb_storage_close(storage);
 	close(fd);
+}
+
+/* How struct MDB_env begins after mdb_env_create() and mdb_env_set_maxreaders(env, 4096). */
+static const int32_t created_env[] = {-1, -1, -1, 0, 0, 4096, 4096, 0, 2, 2, 0, 0, 0, 0};
+#define PID_AT 10
+
+Test(lmdb, a_number_is_put_into_no_struct_but_the_known_one)
+{
+	int32_t env[sizeof created_env / sizeof *created_env], before[sizeof env / sizeof *env];
+	size_t size = sizeof env / sizeof *env;
+
+	for (size_t wrong = 0; wrong <= size; wrong++) {
+		memcpy(env, created_env, sizeof env);
+		env[5] = (int32_t)sysconf(_SC_PAGESIZE);
+		env[PID_AT] = getpid();
+		if (wrong < size && wrong != 11) /* which is padding */
+			env[wrong]++;
+		memcpy(before, env, sizeof env);
+		if (wrong == 11 || wrong == size)
+			continue;
+		cr_expect_not(reader_number_put((struct MDB_env *)env, 0, 9, 4096, ANY_NUMBER),
+			      "word %d", (int)wrong);
+		cr_expect_eq(memcmp(env, before, sizeof env), 0, "word %d", (int)wrong);
+	}
+	cr_expect_not(reader_number_put((struct MDB_env *)env, 1, 0, 4096, ANY_NUMBER));
+	cr_expect_not(reader_number_put((struct MDB_env *)env, 0, 10, 4096, ANY_NUMBER));
+	cr_expect_eq(memcmp(env, before, sizeof env), 0);
+	cr_expect(reader_number_put((struct MDB_env *)env, 0, 9, 4096, ANY_NUMBER));
+	cr_expect_eq(env[PID_AT], ANY_NUMBER);
 }
 
 /* ------------------------------------------------------------------- threads */
