@@ -141,6 +141,8 @@ extern "C" {
 #define BE_AMOUNT_TEXT_SIZE 24
 /* Envelopes in a chain from a leaf to its topmost ancestor, both counted. */
 #define BE_DEPTH_MAX 8
+/* Bytes of a time zone's name with its terminating NUL. */
+#define BE_ZONE_SIZE 64
 
 /* The version of the library that is loaded, as opposed to this header's: "0.1.0". Static
  * storage. */
@@ -179,7 +181,8 @@ enum be_status {
 	                                  characters */
 	BE_INVALID_DESCRIPTION = -103, /* the same of a description */
 	BE_INVALID_LIMIT = -104,       /* a limit of 0 or less */
-	BE_INVALID_PERIOD = -105,      /* no such period, or its start lies in the future */
+	BE_INVALID_PERIOD = -105,      /* no such period, its start lies in the future, or the
+	                                  calendar has no such windows */
 	BE_AMOUNT_NEGATIVE = -106,     /* an amount below zero */
 	BE_AMOUNT_EMPTY = -107,        /* text: nothing there */
 	BE_AMOUNT_SPACE = -108,        /* text: white space in or around it */
@@ -190,6 +193,7 @@ enum be_status {
 	BE_OVERFLOW = -113,            /* a balance would leave the range of int64_t */
 	BE_READ_ONLY = -114,           /* a change through a handle opened read-only */
 	BE_STOPPED = -115,             /* a callback returned false, and the listing ended there */
+	BE_INVALID_ZONE = -116,        /* no such time zone, or its file is none */
 
 	/* Faults of the environment, -130 to -159. */
 	BE_NOT_FOUND = -130,           /* the directory or its files are missing */
@@ -270,16 +274,20 @@ enum be_period {
 	BE_PERIOD_HOURLY = 1,
 	BE_PERIOD_DAILY = 2,
 	BE_PERIOD_WEEKLY = 3,
-	BE_PERIOD_MONTHLY = 4, /* 30 days */
+	BE_PERIOD_MONTHLY = 4,   /* 30 days, or by the calendar of a zone */
+	BE_PERIOD_QUARTERLY = 5, /* by the calendar only */
+	BE_PERIOD_YEARLY = 6,    /* likewise */
 };
 
-/* "total", "hourly", "daily", "weekly", "monthly"; "unknown" for any other number. */
+/* "total", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"; "unknown" for any other
+ * number. */
 const char *be_period_name(enum be_period period);
 
 /* The period of that name; BE_INVALID_PERIOD when there is none. */
 BE_MUST_USE enum be_status be_period_parse(const char *name, enum be_period *period);
 
-/* Length in seconds; 0 for total and for numbers that are no period. */
+/* Length in seconds of windows that follow no calendar; 0 for total, for quarterly and yearly, and
+ * for numbers that are no period. */
 int64_t be_period_seconds(enum be_period period);
 
 /* -------------------------------------------------- what the calls fill in */
@@ -322,6 +330,21 @@ struct be_envelope {
 	char category[BE_NAME_SIZE];
 	char parent_namespace[BE_NAME_SIZE];
 	char parent_category[BE_NAME_SIZE];
+	int64_t limit_now;      /* limit + raise + carried: what may be spent in this window */
+	int64_t raise;          /* by how much the limit is raised until raise_until_ns; 0: it is
+	                           not */
+	int64_t raise_until_ns;
+	int64_t roll_over;      /* the most that a window carries into the next; 0: nothing */
+	int64_t carried;        /* what it got from the last one */
+	int64_t charged;        /* in all since it was created, its descendants' included; no window
+	                           and no reset takes anything from it. INT64_MAX when it would be
+	                           more */
+	uint64_t excused;       /* observe_only: commits and extensions that it would have
+	                           refused */
+	uint32_t begins_on;     /* see struct be_envelope_options, as for the next two */
+	bool observe_only;
+	uint8_t reserved_too[3];
+	char zone[BE_ZONE_SIZE]; /* "": the windows follow no calendar */
 };
 
 /* Why a check or commit was permitted or refused. The figures are of the envelope named: the one
@@ -333,7 +356,7 @@ struct be_decision {
 	enum be_status status;
 	int64_t requested; /* nanos, as are the next four */
 	int64_t available;
-	int64_t limit;
+	int64_t limit; /* in this window: be_envelope.limit_now */
 	int64_t spent;
 	int64_t committed;
 	char namespace_name[BE_NAME_SIZE];
@@ -422,6 +445,7 @@ enum be_operation {
 	BE_OPERATION_RESUME = 12,
 	BE_OPERATION_RESET = 13,
 	BE_OPERATION_REMOVE = 14,
+	BE_OPERATION_SET = 15,
 };
 
 /* "check", "commit", ...; "unknown" for any other number. */
@@ -482,8 +506,8 @@ struct be_options {
 	/* The observer: called after each operation on this handle, and for each commit that one
 	   reaped, in the thread that called, outside every lock and txn; `event` is valid during
 	   the call. It may call the library. be_open() calls it, too, for what it reaps. It is not
-	   called when arguments are refused (-100 to -113), nor when a check could not begin to
-	   read, nor for queries and upkeep. */
+	   called when arguments are refused (-100 to -113, -116), nor when a check could not begin
+	   to read, nor for queries and upkeep. */
 	void (*observe)(void *context, const struct be_event *event);
 	void *observe_context;
 	/* A storage in place of a path. It belongs to the caller and must outlive the handle. An
@@ -593,14 +617,29 @@ struct be_envelope_options {
 	uint8_t reserved[3];
 	const char *parent_namespace; /* NULL: the handle's */
 	const char *parent_category;  /* NULL: no parent */
-	int64_t period_start_ns;      /* a moment at which a window began, to align windows, say, to
-	                                 midnight; 0 is now. Not in the future */
+	int64_t period_start_ns;      /* a moment at which a window began; 0 is now. Not in the
+	                                 future, and not with a zone */
+	const char *zone; /* NULL: windows are as long as be_period_seconds() says, from now on.
+	                     Else they follow the calendar of that time zone, with its summer time:
+	                     "UTC", or the name of a file of the system's, such as "Europe/Berlin".
+	                     Hours, days, weeks from Monday, months, quarters and years then. For
+	                     quarters and years NULL is "UTC" */
+	uint32_t begins_on; /* with a zone: weeks begin on this day, 1 (Monday) to 7; months on
+	                       this one, 1 to 31, or on their last where that is earlier; 0: 1 */
+	bool observe_only; /* refuse nothing for lack of budget, but count what would have been
+	                      refused: to try a limit out. A suspended one grants nothing all the
+	                      same */
+	uint8_t reserved_too[3];
+	int64_t roll_over; /* nanos: what a window has left of limit and carried when it ends is
+	                      added to the next one, up to this; 0: nothing is */
 };
 
 /* Creates an envelope in the handle's namespace. `limit` in nanos, 1 or more. NULL options: not
- * suspended, no parent, window from now. A parent is fixed for life. Statuses: INVALID_ARGUMENT,
- * INVALID_SIZE, INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, ENVELOPE_EXISTS, PARENT_CYCLE,
- * NO_PARENT, TOO_DEEP. */
+ * suspended, no parent, window from now. A parent is fixed for life. The environment keeps the zone
+ * as this process's file has it, and goes by that in all processes, until another call names the
+ * zone; a window that has begun ends when it was to end. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
+ * INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, AMOUNT_NEGATIVE, INVALID_ZONE, ENVELOPE_EXISTS,
+ * PARENT_CYCLE, NO_PARENT, TOO_DEEP. */
 BE_MUST_USE enum be_status be_envelope_create(struct be_enforcer *handle, const char *category,
                                               int64_t limit, enum be_period period,
                                               const struct be_envelope_options *options);
@@ -630,24 +669,66 @@ BE_MUST_USE enum be_status be_envelope_set_limit(struct be_enforcer *handle, con
 BE_MUST_USE enum be_status be_envelope_suspend(struct be_enforcer *handle, const char *category);
 BE_MUST_USE enum be_status be_envelope_resume(struct be_enforcer *handle, const char *category);
 
-/* Begins a new window now with nothing spent. Pending commits stay; ancestors are not touched. */
+/* Begins a new window now with nothing spent, and nothing carried. Pending commits stay; ancestors
+ * are not touched. One that follows a calendar ends when it was to end; BE_SET_SPENT keeps any
+ * window's end. */
 BE_MUST_USE enum be_status be_envelope_reset(struct be_enforcer *handle, const char *category);
 
 /* Removes an envelope; its transactions stay in the ledger, and in what its ancestors have spent.
  * Statuses: INVALID_ARGUMENT, INVALID_NAME, NO_ENVELOPE, HAS_CHILDREN, HAS_COMMITS. */
 BE_MUST_USE enum be_status be_envelope_remove(struct be_enforcer *handle, const char *category);
 
+/* For be_settings.mask: what is to be changed. */
+enum be_setting {
+	BE_SET_LIMIT = 1,
+	BE_SET_PERIOD = 2, /* period, zone and begins_on. What is spent stays; by the calendar the
+	                      window is then the one that now lies in, else it began when it began,
+	                      or now if it would be over */
+	BE_SET_SUSPENDED = 4,
+	BE_SET_SPENT = 8,     /* nothing is spent any more, as be_envelope_reset() does it, but the
+	                         window stays as it is */
+	BE_SET_RAISE = 16,    /* raise and raise_until_ns */
+	BE_SET_ROLL_OVER = 32,
+	BE_SET_OBSERVE_ONLY = 64,
+};
+
+/* What an envelope is set to. Members whose bit is not in the mask are not looked at. */
+struct be_settings {
+	uint32_t size;
+	uint32_t mask; /* enum be_setting */
+	int64_t limit;
+	enum be_period period;
+	uint32_t begins_on;     /* see struct be_envelope_options, as for zone */
+	const char *zone;
+	int64_t raise;          /* nanos that may be spent beyond the limit until raise_until_ns; 0
+	                           ends an earlier raise */
+	int64_t raise_until_ns; /* in the future, unless raise is 0 */
+	int64_t roll_over;
+	bool suspended;
+	bool observe_only;
+	uint8_t reserved[6];
+};
+
+/* Changes what the mask names, in one txn, and keeps all else: what is spent and committed, too.
+ * `envelope` (may be NULL) is filled with the envelope as it is then. Durable on return. Statuses:
+ * INVALID_ARGUMENT, also for an empty or unknown mask or a raise that has ended; INVALID_SIZE,
+ * INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, AMOUNT_NEGATIVE, INVALID_ZONE, NO_ENVELOPE. */
+BE_MUST_USE enum be_status be_envelope_set(struct be_enforcer *handle, const char *category,
+                                           const struct be_settings *settings,
+                                           struct be_envelope *envelope);
+
 /* One of the changes that be_envelopes_apply() makes together. */
 struct be_envelope_change {
 	uint32_t size;
-	enum be_operation operation; /* create, ensure, set-limit, suspend, resume, reset or
-	                                remove */
+	enum be_operation operation; /* create, ensure, set-limit, suspend, resume, reset, set
+	                                or remove */
 	const char *namespace_name;  /* NULL: the handle's */
 	const char *category;
 	int64_t limit;         /* nanos: create, ensure, set-limit */
 	enum be_period period; /* create, ensure */
 	uint32_t reserved;
 	const struct be_envelope_options *options; /* the same; NULL: the defaults */
+	const struct be_settings *settings;        /* set */
 };
 
 /* Makes `count` changes in their order, all in one txn, or none of them. Each sees those before it,
@@ -861,6 +942,7 @@ BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory)
 #endif
 BE_ENUM_HAS_4_BYTES(enum be_status);
 BE_ENUM_HAS_4_BYTES(enum be_period);
+BE_ENUM_HAS_4_BYTES(enum be_setting);
 BE_ENUM_HAS_4_BYTES(enum be_commit_state);
 BE_ENUM_HAS_4_BYTES(enum be_reap_policy);
 BE_ENUM_HAS_4_BYTES(enum be_transaction_kind);
@@ -887,6 +969,7 @@ template <typename T> static inline T be_sized() {
 #define BE_OPTIONS_INIT BE_SIZED(struct be_options)
 #define BE_COMMIT_OPTIONS_INIT BE_SIZED(struct be_commit_options)
 #define BE_ENVELOPE_OPTIONS_INIT BE_SIZED(struct be_envelope_options)
+#define BE_SETTINGS_INIT BE_SIZED(struct be_settings)
 #define BE_ENVELOPE_CHANGE_INIT BE_SIZED(struct be_envelope_change)
 #define BE_FILTER_INIT BE_SIZED(struct be_filter)
 #define BE_DECISION_INIT BE_SIZED(struct be_decision)

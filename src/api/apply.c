@@ -26,22 +26,24 @@ struct change_set {
 	struct be_enforcer *handle;
 	const struct be_envelope_change *changes;
 	size_t count;
-	size_t done;       /* how many went well: the index of the one that did not */
-	int64_t now_ns;    /* of all */
-	struct seen *seen; /* NULL: nobody observes */
+	size_t done;         /* how many went well: the index of the one that did not */
+	int64_t now_ns;      /* of all */
+	struct zones *zones; /* read so far */
+	struct seen *seen;   /* NULL: nobody observes */
 };
 
 /* The array is one of structures that may be smaller or larger than ours: the first one says. */
 static enum be_status make(void *context, size_t i, struct operation *operation)
 {
-	const struct change_set *set = context;
+	struct change_set *set = context;
 	const unsigned char *at = (const unsigned char *)set->changes + i * set->changes->size;
 	struct be_envelope_change change = BE_ENVELOPE_CHANGE_INIT;
 	enum be_status status = sized_read(at, &change);
 
 	if (status == BE_OK && change.size != set->changes->size)
 		status = sized_refuse();
-	return status == BE_OK ? envelopes_prepare(set->handle, &change, set->now_ns, operation)
+	return status == BE_OK ? envelopes_prepare(set->handle, &change, set->now_ns, &set->zones,
+						   operation)
 			       : status;
 }
 
@@ -137,6 +139,7 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle,
 		status = run(&set);
 		observe(&set, status);
 	}
+	zones_free(set.zones);
 	if (failed)
 		*failed = set.done;
 	free(set.seen);

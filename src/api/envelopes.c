@@ -6,6 +6,7 @@
 #include "api/refusal.h"
 #include "api/sized.h"
 #include "base/error.h"
+#include "rules/calendar.h"
 #include "rules/period.h"
 #include "rules/rules.h"
 #include "sharing/counts.h"
@@ -37,9 +38,41 @@ static enum be_status set_parent(const struct be_envelope_options *options,
 			       : status;
 }
 
+/* What create, ensure and set say of windows. */
+static enum be_status set_period(enum be_period period, const char *zone, uint32_t begins_on,
+				 struct zones **zones, struct operation *operation)
+{
+	if (!period_is_known(period))
+		return error_set(BE_INVALID_PERIOD, "%d is no period", (int)period);
+	if (!zone && period > BE_PERIOD_MONTHLY)
+		zone = "UTC";
+	if (zone && period == BE_PERIOD_TOTAL)
+		return error_set(BE_INVALID_PERIOD,
+				 "a window that never ends follows no calendar: no zone is needed");
+	if (!zone && begins_on != 0)
+		return error_set(BE_INVALID_PERIOD,
+				 "begins_on needs a zone whose calendar has the day");
+	if (!calendar_may_begin_on(period, begins_on))
+		return error_set(BE_INVALID_PERIOD,
+				 "weeks begin on day 1 (Monday) to 7, months on 1 to 31, and "
+				 "nothing else on a day of its own: %u",
+				 begins_on);
+	operation->period = period;
+	operation->begins_on = (uint8_t)begins_on;
+	return zone ? zones_take(zones, zone, operation) : BE_OK;
+}
+
+static enum be_status set_roll_over(int64_t most, struct operation *operation)
+{
+	if (most < 0)
+		return error_set(BE_AMOUNT_NEGATIVE, "roll_over is below zero");
+	operation->roll_over = most;
+	return BE_OK;
+}
+
 /* What only create and ensure have. */
 static enum be_status prepare_new(const struct be_envelope_change *change,
-				  const struct be_envelope_options *options,
+				  const struct be_envelope_options *options, struct zones **zones,
 				  struct operation *operation)
 {
 	enum be_status status = set_parent(options, operation);
@@ -48,22 +81,73 @@ static enum be_status prepare_new(const struct be_envelope_change *change,
 		status = check_limit(change->limit);
 	if (status != BE_OK)
 		return status;
-	if (!period_is_known(change->period))
-		return error_set(BE_INVALID_PERIOD, "%d is no period", (int)change->period);
 	if (options->period_start_ns < 0)
 		return error_set(BE_INVALID_PERIOD, "a window cannot begin before 1970");
 	if (options->period_start_ns != 0 && options->period_start_ns > operation->now_ns)
 		return error_set(BE_INVALID_PERIOD, "a window cannot begin in the future");
+	if (options->period_start_ns != 0 && (options->zone || change->period > BE_PERIOD_MONTHLY))
+		return error_set(BE_INVALID_PERIOD,
+				 "a zone's calendar says when windows begin, or period_start_ns: "
+				 "one of them");
 	operation->amount = change->limit;
-	operation->period = change->period;
 	operation->suspended = options->suspended;
+	operation->observe_only = options->observe_only;
 	operation->period_start_ns = options->period_start_ns;
+	status = set_roll_over(options->roll_over, operation);
+	return status == BE_OK ? set_period(change->period, options->zone, options->begins_on,
+					    zones, operation)
+			       : status;
+}
+
+static enum be_status set_raise(const struct be_settings *settings, struct operation *operation)
+{
+	if (settings->raise < 0)
+		return error_set(BE_AMOUNT_NEGATIVE, "a raise below zero was given");
+	if (settings->raise > 0 && settings->raise_until_ns <= operation->now_ns)
+		return error_set(BE_INVALID_ARGUMENT, "the raise would have ended before now");
+	if (settings->raise > 0 && settings->raise_until_ns <= 0)
+		return error_set(BE_INVALID_ARGUMENT, "the raise ends before 1970");
+	if (settings->raise > 0) {
+		operation->raise = settings->raise;
+		operation->raise_until_ns = settings->raise_until_ns;
+	}
 	return BE_OK;
+}
+
+/* What only set has. */
+static enum be_status prepare_set(const struct be_settings *given, struct zones **zones,
+				  struct operation *operation)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+	enum be_status status = sized_read(given, &settings);
+
+	if (status != BE_OK)
+		return status;
+	if (!sized_is_zero(settings.reserved, sizeof settings.reserved))
+		return sized_refuse_unknown();
+	if (settings.mask == 0 || settings.mask >= 2 * BE_SET_OBSERVE_ONLY)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "settings.mask names nothing, or what this version does not know");
+	operation->mask = settings.mask;
+	operation->suspended = settings.suspended;
+	operation->observe_only = settings.observe_only;
+	if (settings.mask & BE_SET_LIMIT) {
+		operation->amount = settings.limit;
+		status = check_limit(settings.limit);
+	}
+	if (status == BE_OK && settings.mask & BE_SET_ROLL_OVER)
+		status = set_roll_over(settings.roll_over, operation);
+	if (status == BE_OK && settings.mask & BE_SET_RAISE)
+		status = set_raise(&settings, operation);
+	if (status == BE_OK && settings.mask & BE_SET_PERIOD)
+		status = set_period(settings.period, settings.zone, settings.begins_on, zones,
+				    operation);
+	return status;
 }
 
 enum be_status envelopes_prepare(const struct be_enforcer *handle,
 				 const struct be_envelope_change *change, int64_t now_ns,
-				 struct operation *operation)
+				 struct zones **zones, struct operation *operation)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 	enum be_status status;
@@ -73,7 +157,8 @@ enum be_status envelopes_prepare(const struct be_enforcer *handle,
 	status = sized_read(change->options, &options);
 	if (status != BE_OK)
 		return status;
-	if (change->reserved != 0 || !sized_is_zero(options.reserved, sizeof options.reserved))
+	if (change->reserved != 0 || !sized_is_zero(options.reserved, sizeof options.reserved) ||
+	    !sized_is_zero(options.reserved_too, sizeof options.reserved_too))
 		return sized_refuse_unknown();
 	enforcer_prepare_at(operation, change->operation, now_ns);
 	status = enforcer_name(handle, change->category, &operation->name);
@@ -84,10 +169,14 @@ enum be_status envelopes_prepare(const struct be_enforcer *handle,
 	switch (change->operation) {
 	case BE_OPERATION_CREATE:
 	case BE_OPERATION_ENSURE:
-		return prepare_new(change, &options, operation);
+		return prepare_new(change, &options, zones, operation);
 	case BE_OPERATION_SET_LIMIT:
 		operation->amount = change->limit;
 		return check_limit(change->limit);
+	case BE_OPERATION_SET:
+		if (!change->settings)
+			return error_set(BE_INVALID_ARGUMENT, "no settings were given");
+		return prepare_set(change->settings, zones, operation);
 	case BE_OPERATION_SUSPEND:
 	case BE_OPERATION_RESUME:
 	case BE_OPERATION_RESET:
@@ -103,11 +192,13 @@ static enum be_status run_for_result(struct be_enforcer *handle,
 				     const struct be_envelope_change *change, struct result *result)
 {
 	struct operation operation;
+	struct zones *zones = NULL;
 	enum be_status status;
 
 	if (!handle)
 		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
-	status = envelopes_prepare(handle, change, enforcer_now(handle), &operation);
+	status = envelopes_prepare(handle, change, enforcer_now(handle), &zones, &operation);
+	zones_free(zones);
 	return status == BE_OK ? enforcer_run(handle, &operation, result) : error_default(status);
 }
 
@@ -139,6 +230,17 @@ enum be_status(be_envelope_ensure)(struct be_enforcer *handle, const char *categ
 							.options = options});
 }
 
+/* The envelope that a result has, with its counts of refusals. */
+static void show_result(struct be_enforcer *handle, struct result *result,
+			struct be_envelope *shown)
+{
+	struct counts_page counts = {.number = 0};
+
+	counts_show(atomic_load(&handle->environment)->counts, &counts, result->tally,
+		    &result->envelope);
+	sized_write(shown, &result->envelope);
+}
+
 enum be_status(be_envelope_ensure_with)(struct be_enforcer *handle, const char *category,
 					int64_t limit, enum be_period period,
 					const struct be_envelope_options *options,
@@ -149,7 +251,6 @@ enum be_status(be_envelope_ensure_with)(struct be_enforcer *handle, const char *
 					    .limit = limit,
 					    .period = period,
 					    .options = options};
-	struct counts_page counts = {.number = 0};
 	struct result result;
 	enum be_status status;
 
@@ -163,9 +264,7 @@ enum be_status(be_envelope_ensure_with)(struct be_enforcer *handle, const char *
 		return status;
 	if (made)
 		*made = result.made;
-	counts_show(atomic_load(&handle->environment)->counts, &counts, result.tally,
-		    &result.envelope);
-	sized_write(shown, &result.envelope);
+	show_result(handle, &result, shown);
 	return BE_OK;
 }
 
@@ -175,6 +274,23 @@ enum be_status(be_envelope_set_limit)(struct be_enforcer *handle, const char *ca
 	return run(handle, &(struct be_envelope_change){.operation = BE_OPERATION_SET_LIMIT,
 							.category = category,
 							.limit = limit});
+}
+
+enum be_status be_envelope_set(struct be_enforcer *handle, const char *category,
+			       const struct be_settings *settings, struct be_envelope *shown)
+{
+	struct be_envelope_change change = {
+		.operation = BE_OPERATION_SET, .category = category, .settings = settings};
+	struct result result;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(shown);
+	if (status == BE_OK || !handle || !category)
+		status = run_for_result(handle, &change, &result);
+	if (status == BE_OK)
+		show_result(handle, &result, shown);
+	return status;
 }
 
 static enum be_status steer(struct be_enforcer *handle, const char *category,
@@ -217,11 +333,12 @@ static enum be_status look_up(struct be_enforcer *handle, const struct name *nam
 	if (status != BE_OK)
 		return status;
 	found = ledger_envelope_get(&ledger, name, envelope);
+	if (found == 0)
+		status = rules_roll_over(&ledger, envelope, enforcer_now_coarse(handle), 1);
 	ledger_abort(&ledger);
 	if (found != 0)
 		return found == LEDGER_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
-	rules_roll_over(envelope, enforcer_now_coarse(handle), 1);
-	return BE_OK;
+	return status;
 }
 
 enum be_status be_utilization(struct be_enforcer *handle, const char *category,

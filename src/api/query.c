@@ -108,6 +108,7 @@ static int read_envelope(struct query *query, struct ledger *ledger, union row *
 {
 	struct envelope envelope;
 	int found = ledger_envelope_next(ledger, &query->cursor.key, &envelope);
+	enum be_status status;
 
 	if (found != 0)
 		return found;
@@ -116,7 +117,9 @@ static int read_envelope(struct query *query, struct ledger *ledger, union row *
 		   figures_match(&query->filter, envelope.created_ns, envelope.limit);
 	if (!*matches)
 		return 0;
-	rules_roll_over(&envelope, query->now_ns, 1);
+	status = rules_roll_over(ledger, &envelope, query->now_ns, 1);
+	if (status != BE_OK)
+		return (int)status;
 	row->envelope.size = sizeof row->envelope;
 	rules_describe_envelope(&envelope, &row->envelope);
 	row->tally = envelope.tally;

@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "records/ledger.h"
 #include "rules/amount.h"
+#include "rules/zone.h"
 #include "storage/backend.h"
 
 #include <inttypes.h>
@@ -88,8 +89,8 @@ __attribute__((format(printf, 2, 3))) static void report(struct verifier *verifi
 
 static void report_damage(struct verifier *verifier, struct be_bytes key)
 {
-	static const char *const types[] = {"unknown",  "deadline",     "commit",     "header",
-					    "envelope", "ended commit", "transaction"};
+	static const char *const types[] = {"unknown",  "deadline",     "commit",      "header",
+					    "envelope", "ended commit", "transaction", "zone"};
 	uint8_t type = ((const uint8_t *)key.data)[0];
 	char digits[2 * BE_STORAGE_KEY_MAX + 1] = "";
 
@@ -97,7 +98,7 @@ static void report_damage(struct verifier *verifier, struct be_bytes key)
 		snprintf(digits + 2 * i, 3, "%02x", ((const uint8_t *)key.data)[i]);
 	verifier->damaged = true;
 	report(verifier, "a record is damaged: %s, key %.80s",
-	       types[type <= RECORD_TRANSACTION ? type : 0], digits);
+	       types[type <= RECORD_LAST ? type : 0], digits);
 }
 
 static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
@@ -119,7 +120,7 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 		size_t most, visitor *visit)
 {
 	uint8_t type = from->bytes[0];
-	uint8_t last = type > RECORD_TRANSACTION ? UINT8_MAX : type;
+	uint8_t last = type > RECORD_LAST ? UINT8_MAX : type;
 
 	for (size_t i = 0; i < most; i++) {
 		struct be_bytes key, value;
@@ -257,12 +258,29 @@ static bool met_damage(int found)
 	return found == BE_DAMAGED || found == BE_NEWER_FORMAT || found == BE_OLDER_FORMAT;
 }
 
+static enum be_status look_at_zone(struct verifier *verifier, struct ledger *ledger,
+				   const struct envelope *envelope)
+{
+	uint8_t packed[RECORD_ZONE_MAX];
+	size_t size;
+	int found;
+
+	if (envelope->zone_size == 0 || strcmp(envelope->zone, "UTC") == 0)
+		return BE_OK;
+	found = ledger_zone_get(ledger, envelope->zone, envelope->zone_size, packed, &size);
+	if (found == LEDGER_NONE)
+		report(verifier, "envelope \"%s\" in \"%s\": its time zone is missing",
+		       envelope->name.category, envelope->name.namespace_name);
+	return found < 0 && !met_damage(found) ? (enum be_status)found : BE_OK;
+}
+
 static enum be_status visit_envelope(struct verifier *verifier, struct ledger *ledger,
 				     struct be_bytes key, struct be_bytes value)
 {
 	struct envelope envelope, parent;
 	struct account *account;
 	uint64_t parent_id = 0;
+	enum be_status status;
 
 	if (!record_parse_envelope_key(key, &envelope.name) ||
 	    record_decode_envelope(value, &envelope) != BE_OK) {
@@ -280,6 +298,12 @@ static enum be_status visit_envelope(struct verifier *verifier, struct ledger *l
 		else if (!met_damage(found))
 			return (enum be_status)found;
 	}
+	status = look_at_zone(verifier, ledger, &envelope);
+	if (status != BE_OK)
+		return status;
+	if (envelope.charged < envelope.spent)
+		report(verifier, "envelope \"%s\" in \"%s\": less is charged in all than spent now",
+		       envelope.name.category, envelope.name.namespace_name);
 	if (envelope.id >= ledger->header.next_envelope_id)
 		report(verifier, "envelope \"%s\" in \"%s\": its id was never given out",
 		       envelope.name.category, envelope.name.namespace_name);
@@ -378,6 +402,21 @@ static enum be_status visit_new_transaction(struct verifier *verifier, struct le
 	return BE_OK;
 }
 
+static enum be_status visit_zone(struct verifier *verifier, struct ledger *ledger,
+				 struct be_bytes key, struct be_bytes value)
+{
+	const char *bytes = key.data;
+	struct be_bytes packed;
+	struct zone zone;
+
+	(void)ledger;
+	if (!record_is_zone_name(bytes + 1, key.size - 1) ||
+	    record_decode_zone(value, &packed) != BE_OK ||
+	    !zone_unpack(packed.data, packed.size, &zone))
+		report_damage(verifier, key);
+	return BE_OK;
+}
+
 static enum be_status visit_unknown(struct verifier *verifier, struct ledger *ledger,
 				    struct be_bytes key, struct be_bytes value)
 {
@@ -392,7 +431,7 @@ static enum be_status walk_unknown(struct verifier *verifier, struct ledger *led
 {
 	struct record_key from[] = {{.size = 1, .bytes = {0}},
 				    {.size = 2, .bytes = {RECORD_HEADER, 0}},
-				    {.size = 1, .bytes = {RECORD_TRANSACTION + 1}}};
+				    {.size = 1, .bytes = {RECORD_LAST + 1}}};
 	int found = 0;
 
 	for (size_t i = 0; found >= 0 && i < sizeof from / sizeof *from; i++)
@@ -417,6 +456,8 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 		status = walk_all(verifier, ledger, RECORD_DEADLINE, visit_deadline);
 	if (status == BE_OK)
 		status = walk_all(verifier, ledger, RECORD_ENDED, visit_ended);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_ZONE, visit_zone);
 	if (status == BE_OK)
 		status = walk_unknown(verifier, ledger);
 	if (status != BE_OK)

@@ -64,6 +64,7 @@ static const struct {
 			   "The environment was opened read-only, and this changes it"},
 	[-BE_STOPPED] = {"stopped", "The listing was stopped by its callback"},
 
+	[-BE_INVALID_ZONE] = {"invalid_zone", "There is no such time zone, or its file is none"},
 	[-BE_NOT_FOUND] = {"not_found", "The environment's directory or its files are missing"},
 	[-BE_NOT_AN_ENVIRONMENT] = {"not_an_environment",
 				    "What is there is no environment of this library"},
@@ -112,6 +113,7 @@ static const char *const operations[] = {
 	[BE_OPERATION_ENSURE] = "ensure",   [BE_OPERATION_SET_LIMIT] = "set_limit",
 	[BE_OPERATION_SUSPEND] = "suspend", [BE_OPERATION_RESUME] = "resume",
 	[BE_OPERATION_RESET] = "reset",     [BE_OPERATION_REMOVE] = "remove",
+	[BE_OPERATION_SET] = "set",
 };
 
 static const char *const transaction_kinds[] = {

@@ -411,6 +411,54 @@ enum be_status ledger_transaction_put(struct ledger *ledger, const struct transa
 	return put(ledger, &key, &value, &part);
 }
 
+/* ---- time zones */
+
+int ledger_zone_get(struct ledger *ledger, const char *name, size_t name_size, uint8_t *packed,
+		    size_t *size)
+{
+	struct record_key key;
+	struct be_bytes value, bytes;
+	enum be_status status;
+	int found;
+
+	record_key_zone(&key, name, name_size);
+	found = find(ledger, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_zone(value, &bytes);
+	if (status == BE_OK && !sound(ledger, record_key_bytes(&key), value))
+		status = BE_DAMAGED;
+	if (status != BE_OK)
+		return (int)damaged("a time zone's record", status);
+	*size = bytes.size;
+	memcpy(packed, bytes.data, bytes.size);
+	return 0;
+}
+
+enum be_status ledger_zone_put(struct ledger *ledger, const char *name, size_t name_size,
+			       const uint8_t *packed, size_t size)
+{
+	struct record_value value;
+	struct record_key key;
+	struct be_bytes old;
+	uint64_t part = 0;
+	int found;
+
+	record_key_zone(&key, name, name_size);
+	record_encode_zone(&value, &key, packed, size);
+	found = find(ledger, &key, &old);
+	if (found < 0)
+		return (enum be_status)found;
+	if (found == 0) {
+		if (old.size == value.size && memcmp(old.data, value.bytes, old.size) == 0)
+			return BE_OK;
+		part = record_part(record_key_bytes(&key), old);
+	}
+	return put(ledger, &key, &value, &part);
+}
+
+/* ---- what pruning removes */
+
 static enum be_status del_id(struct ledger *ledger, enum record_type type, uint64_t id)
 {
 	struct record_key key;

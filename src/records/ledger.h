@@ -72,6 +72,13 @@ enum be_status ledger_commit_replace(struct ledger *ledger, struct commit *commi
 /* A new one. */
 enum be_status ledger_transaction_put(struct ledger *ledger, const struct transaction *transaction);
 
+/* Copies a packed zone, of which there are at most RECORD_ZONE_MAX bytes; and replaces one unless
+ * it is the same. */
+int ledger_zone_get(struct ledger *ledger, const char *name, size_t name_size, uint8_t *packed,
+		    size_t *size);
+enum be_status ledger_zone_put(struct ledger *ledger, const char *name, size_t name_size,
+			       const uint8_t *packed, size_t size);
+
 /* For pruning. */
 enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id);
 enum be_status ledger_ended_del(struct ledger *ledger, uint64_t id);

@@ -49,7 +49,9 @@ struct envelope_record {
 	int64_t folded;
 	uint64_t window_first;
 	int64_t period_start_ns;
+	int64_t period_end_ns;
 	int64_t created_ns;
+	int64_t charged;
 	uint64_t pending;
 	uint64_t children;
 	uint64_t granted;
@@ -59,7 +61,19 @@ struct envelope_record {
 	uint8_t suspended;
 	uint8_t parent_namespace_size;
 	uint8_t parent_category_size;
-	uint8_t reserved_too[4];
+	uint8_t zone_size;
+	uint8_t begins_on;
+	uint8_t observe_only;
+	uint8_t has_more; /* an envelope_more follows */
+} __attribute__((packed, aligned(1)));
+
+/* What few envelopes have. */
+struct envelope_more {
+	int64_t raise;
+	int64_t raise_until_ns;
+	int64_t roll_over;
+	int64_t carried;
+	uint64_t excused;
 } __attribute__((packed, aligned(1)));
 
 struct commit_record {
@@ -101,7 +115,8 @@ struct transaction_record {
 
 _Static_assert(sizeof(struct head) == 16 && offsetof(struct head, checksum) == 8, "head");
 _Static_assert(sizeof(struct header_record) == 144, "header record");
-_Static_assert(sizeof(struct envelope_record) == 160, "envelope record");
+_Static_assert(sizeof(struct envelope_record) == 176, "envelope record");
+_Static_assert(sizeof(struct envelope_more) == 40, "what few envelopes have");
 _Static_assert(sizeof(struct commit_record) == 96, "commit record");
 _Static_assert(sizeof(struct transaction_record) == 64, "transaction record");
 _Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
@@ -226,6 +241,13 @@ void record_key_id(struct record_key *key, enum record_type type, uint64_t id)
 	key->size = 9;
 }
 
+void record_key_zone(struct record_key *key, const char *name, size_t size)
+{
+	key->bytes[0] = RECORD_ZONE;
+	memcpy(key->bytes + 1, name, size);
+	key->size = (uint16_t)(1 + size);
+}
+
 void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t id)
 {
 	key->bytes[0] = RECORD_DEADLINE;
@@ -328,6 +350,27 @@ void record_encode_header(struct record_value *value, const struct header *heade
 	seal(value, record_key_bytes(&key), RECORD_HEADER, value->bytes + sizeof record);
 }
 
+static bool has_more(const struct envelope *envelope)
+{
+	return (envelope->raise | envelope->raise_until_ns | envelope->roll_over |
+		envelope->carried) != 0 ||
+	       envelope->excused != 0;
+}
+
+static uint8_t *put_more(uint8_t *at, const struct envelope *envelope)
+{
+	struct envelope_more more = {
+		.raise = envelope->raise,
+		.raise_until_ns = envelope->raise_until_ns,
+		.roll_over = envelope->roll_over,
+		.carried = envelope->carried,
+		.excused = envelope->excused,
+	};
+
+	memcpy(at, &more, sizeof more);
+	return at + sizeof more;
+}
+
 void record_encode_envelope(struct record_value *value, const struct record_key *key,
 			    const struct envelope *envelope)
 {
@@ -339,7 +382,9 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 		.folded = envelope->folded,
 		.window_first = envelope->window_first,
 		.period_start_ns = envelope->period_start_ns,
+		.period_end_ns = envelope->period_end_ns,
 		.created_ns = envelope->created_ns,
+		.charged = envelope->charged,
 		.pending = envelope->pending,
 		.children = envelope->children,
 		.granted = envelope->granted,
@@ -347,15 +392,23 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 		.period = (uint8_t)envelope->period,
 		.suspended = envelope->suspended,
 		.parent_category_size = envelope->parent.category_size,
+		.zone_size = envelope->zone_size,
+		.begins_on = envelope->begins_on,
+		.observe_only = envelope->observe_only,
+		.has_more = has_more(envelope),
 	};
 	uint8_t *at = value->bytes + sizeof record;
 
 	memcpy(record.lapses, envelope->lapses, sizeof record.lapses);
+	if (record.has_more)
+		at = put_more(at, envelope);
 	if (envelope->parent.category_size > 0) {
 		record.parent_namespace_size = envelope->parent.namespace_size;
 		at = put_text(at, envelope->parent.namespace_name, envelope->parent.namespace_size);
 		at = put_text(at, envelope->parent.category, envelope->parent.category_size);
 	}
+	if (envelope->zone_size > 0)
+		at = put_text(at, envelope->zone, envelope->zone_size);
 	memcpy(value->bytes, &record, sizeof record);
 	seal(value, record_key_bytes(key), RECORD_ENVELOPE, at);
 }
@@ -416,6 +469,14 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 	at = put_text(at, transaction->name.category, transaction->name.category_size);
 	at = put_text(at, transaction->description, transaction->description_size);
 	seal(value, record_key_bytes(key), RECORD_TRANSACTION, at);
+}
+
+void record_encode_zone(struct record_value *value, const struct record_key *key,
+			const uint8_t *packed, size_t size)
+{
+	uint8_t *at = put_text(value->bytes + sizeof(struct head), (const char *)packed, size);
+
+	seal(value, record_key_bytes(key), RECORD_ZONE, at);
 }
 
 /* ---- decoding */
@@ -547,6 +608,52 @@ const struct vouching record_vouching = {
 	.read_header = record_read_header,
 };
 
+bool record_is_zone_name(const char *name, size_t size)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_+-/";
+
+	if (size == 0 || size >= BE_ZONE_SIZE || name[0] == '/' || name[size - 1] == '/')
+		return false;
+	/* The last is no stroke. */
+	for (size_t i = 0; i < size; i++)
+		if (name[i] == '\0' || !strchr(allowed, name[i]) ||
+		    (name[i] == '/' && name[i + 1] == '/'))
+			return false;
+	return true;
+}
+
+static bool window_is_valid(const struct envelope_record *record)
+{
+	bool by_calendar = record->zone_size > 0;
+
+	if (record->period == BE_PERIOD_TOTAL)
+		return !by_calendar && record->period_end_ns == 0;
+	return record->period_end_ns != 0 && record->period_end_ns >= record->period_start_ns &&
+	       (by_calendar || record->period <= BE_PERIOD_MONTHLY);
+}
+
+/* Takes what few envelopes have. */
+static const uint8_t *take_more(const uint8_t *at, struct envelope *envelope)
+{
+	struct envelope_more more;
+
+	memcpy(&more, at, sizeof more);
+	envelope->raise = more.raise;
+	envelope->raise_until_ns = more.raise_until_ns;
+	envelope->roll_over = more.roll_over;
+	envelope->carried = more.carried;
+	envelope->excused = more.excused;
+	return at + sizeof more;
+}
+
+/* Fills in what a plain envelope, one without any of that, has not. */
+static void take_no_more(struct envelope *envelope)
+{
+	envelope->raise = envelope->raise_until_ns = envelope->roll_over = envelope->carried = 0;
+	envelope->excused = 0;
+}
+
 enum be_status record_decode_envelope(struct be_bytes value, struct envelope *envelope)
 {
 	const struct envelope_record *record = value.data;
@@ -555,13 +662,23 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 
 	if (status != BE_OK)
 		return status;
-	if (value.size !=
-	    sizeof *record + record->parent_namespace_size + record->parent_category_size)
+	if (value.size != sizeof *record + record->parent_namespace_size +
+				  record->parent_category_size + record->zone_size +
+				  (record->has_more ? sizeof(struct envelope_more) : 0))
 		return BE_DAMAGED;
 	/* One test for the signs of all amounts. */
-	if ((record->limit | record->spent | record->committed | record->folded) < 0 ||
+	if ((record->limit | record->spent | record->committed | record->folded | record->charged) <
+		    0 ||
 	    record->limit == 0 || record->id <= record->leapt || record->window_first == 0 ||
-	    record->period > BE_PERIOD_MONTHLY || !is_flag(record->suspended))
+	    record->period > BE_PERIOD_YEARLY || record->begins_on > 31 ||
+	    (record->suspended | record->observe_only | record->has_more) > 1 ||
+	    !window_is_valid(record))
+		return BE_DAMAGED;
+	if (record->has_more)
+		at = take_more(at, envelope);
+	else
+		take_no_more(envelope);
+	if ((envelope->raise | envelope->roll_over | envelope->carried) < 0)
 		return BE_DAMAGED;
 	if (record->parent_category_size > 0) {
 		if (!take_name(&at, &envelope->parent, record->parent_namespace_size,
@@ -573,17 +690,31 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 		envelope->parent.namespace_size = envelope->parent.category_size = 0;
 		envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
 	}
+	envelope->zone_size = record->zone_size;
+	if (record->zone_size > 0) {
+		if (record->zone_size >= BE_ZONE_SIZE ||
+		    !record_is_zone_name((const char *)at, record->zone_size))
+			return BE_DAMAGED;
+		take_text(at, envelope->zone, record->zone_size);
+	}
 	envelope->checksum = record->head.checksum;
 	envelope->id = record->id;
 	envelope->tally = record->id - record->leapt;
 	envelope->period = (enum be_period)record->period;
 	envelope->suspended = record->suspended;
+	envelope->observe_only = record->observe_only;
+	envelope->begins_on = record->begins_on;
 	envelope->limit = record->limit;
+	envelope->limit_now = record->limit;
+	if (record->has_more)
+		envelope->limit_now = envelope_limit_now(envelope);
+	envelope->charged = record->charged;
 	envelope->spent = record->spent;
 	envelope->committed = record->committed;
 	envelope->folded = record->folded;
 	envelope->window_first = record->window_first;
 	envelope->period_start_ns = record->period_start_ns;
+	envelope->period_end_ns = record->period_end_ns;
 	envelope->created_ns = record->created_ns;
 	envelope->pending = record->pending;
 	envelope->children = record->children;
@@ -678,4 +809,15 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 	transaction->depth = record.depth;
 	transaction->description_size = record.description_size;
 	return BE_OK;
+}
+
+enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed)
+{
+	enum be_status status = check_head(value, RECORD_ZONE, sizeof(struct head));
+
+	if (status != BE_OK)
+		return status;
+	packed->data = (const uint8_t *)value.data + sizeof(struct head);
+	packed->size = value.size - sizeof(struct head);
+	return packed->size > 0 && packed->size <= RECORD_ZONE_MAX ? BE_OK : BE_DAMAGED;
 }

@@ -4,7 +4,7 @@
  *
  * One ordered map holds everything. The first byte of a key says what it is, and the numbers are
  * chosen so that the records one txn changes lie close together and the ledger, which only grows,
- * comes last:
+ * comes behind them:
  *
  *   1 deadline (8 bytes, big-endian) id (8)   nothing: which commits expire when
  *   2 commit id (8)                           a pending commit
@@ -13,6 +13,7 @@
  *   5 commit id (8)                           an ended commit, so that ending it twice is answered
  *                                             truly
  *   6 transaction id (8)                      a transaction
+ *   7 name                                    a time zone, packed (rules/zone.h)
  *
  * Every value but a deadline's begins with its type, its format version, its size, and a checksum
  * over its key and the rest of it. Type, format and size lie where they lay in all formats so far.
@@ -43,7 +44,12 @@ enum record_type {
 	RECORD_ENVELOPE = 4,
 	RECORD_ENDED = 5,
 	RECORD_TRANSACTION = 6,
+	RECORD_ZONE = 7,
+	RECORD_LAST = RECORD_ZONE,
 };
+
+/* Bytes of a packed zone. */
+#define RECORD_ZONE_MAX 512
 
 struct record_key {
 	uint16_t size;
@@ -94,20 +100,43 @@ struct envelope {
 		          skipped */
 	enum be_period period;
 	bool suspended;
+	bool observe_only;
+	uint8_t begins_on;
+	uint8_t zone_size; /* 0: windows follow no calendar */
 	int64_t limit;
+	int64_t limit_now; /* limit + raise + carried: not stored */
+	int64_t raise;     /* until raise_until_ns; 0: none */
+	int64_t raise_until_ns;
+	int64_t roll_over;
+	int64_t carried; /* into the current window */
+	int64_t charged; /* in all */
 	/* folded + all transactions from window_first on that name it in their chain */
 	int64_t spent;
 	int64_t committed;
 	int64_t folded;        /* charged in this window by transactions that pruning has removed */
 	uint64_t window_first; /* id of the first transaction that counts for the current window */
 	int64_t period_start_ns;
+	int64_t period_end_ns; /* 0: never; as it was worked out when the window began */
 	int64_t created_ns;
+	uint64_t excused;        /* commits granted so far that only observe_only let through */
 	uint64_t pending;        /* commits pending here and in all descendants */
 	uint64_t children;       /* envelopes that name this one as their parent */
 	uint64_t granted;        /* commits granted so far, here and in all descendants */
 	uint64_t lapses[LAPSES]; /* likewise */
 	uint64_t checksum;       /* of its record in the storage; 0: there is none */
+	char zone[BE_ZONE_SIZE];
 };
+
+/* A sum of amounts of 0 or more, INT64_MAX where it would be more. */
+static inline int64_t record_add(int64_t a, int64_t b)
+{
+	return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+static inline int64_t envelope_limit_now(const struct envelope *envelope)
+{
+	return record_add(record_add(envelope->limit, envelope->raise), envelope->carried);
+}
 
 struct commit {
 	uint64_t id;
@@ -148,6 +177,7 @@ struct transaction {
 void record_key_header(struct record_key *key);
 void record_key_envelope(struct record_key *key, const struct name *name);
 void record_key_id(struct record_key *key, enum record_type type, uint64_t id);
+void record_key_zone(struct record_key *key, const char *name, size_t size);
 void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t id);
 static inline struct be_bytes record_key_bytes(const struct record_key *key)
 {
@@ -167,6 +197,8 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 			  const struct commit *commit);
 void record_encode_transaction(struct record_value *value, const struct record_key *key,
 			       const struct transaction *transaction);
+void record_encode_zone(struct record_value *value, const struct record_key *key,
+			const uint8_t *packed, size_t size);
 
 /* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED,
  * BE_NEWER_FORMAT or BE_OLDER_FORMAT. What is filled on failure is undefined. */
@@ -177,6 +209,12 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 				    struct commit *commit);
 enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes value,
 					 struct transaction *transaction);
+
+/* Points at the packed zone within the value. Whether it is one, zone_unpack() knows. */
+enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed);
+
+/* Can these bytes be the name of a zone file? "Europe/Berlin", but no path that leads elsewhere. */
+bool record_is_zone_name(const char *name, size_t size);
 
 /* Does the value's checksum fit its key and contents? */
 bool record_checksum_fits(struct be_bytes key, struct be_bytes value);

@@ -6,6 +6,8 @@
 #include "rules/operation.h"
 
 #include "records/name.h"
+#include "records/record.h"
+#include "rules/calendar.h"
 #include "rules/period.h"
 
 #include <stddef.h>
@@ -39,9 +41,35 @@ static bool ends(const char *text, size_t room)
 	return memchr(text, '\0', room) != NULL;
 }
 
+/* Zone and packed zone come together; whether that is one, the rules look. */
+static bool window_is_valid(const struct operation *operation)
+{
+	if (!period_is_known(operation->period) || operation->description_size > ZONE_PACKED_MAX ||
+	    operation->zone_size >= sizeof operation->zone ||
+	    operation->zone[operation->zone_size] != '\0')
+		return false;
+	if (operation->zone_size == 0)
+		return operation->period <= BE_PERIOD_MONTHLY && operation->begins_on == 0 &&
+		       operation->description_size == 0;
+	return operation->period != BE_PERIOD_TOTAL && operation->period_start_ns == 0 &&
+	       record_is_zone_name(operation->zone, operation->zone_size) &&
+	       calendar_may_begin_on(operation->period, operation->begins_on);
+}
+
+static bool settings_are_valid(const struct operation *operation)
+{
+	return operation->mask != 0 && operation->mask < 2 * BE_SET_OBSERVE_ONLY &&
+	       (operation->amount > 0 || !(operation->mask & BE_SET_LIMIT)) &&
+	       is_bool(&operation->suspended) && is_bool(&operation->observe_only) &&
+	       operation->raise >= 0 && operation->raise_until_ns >= 0 &&
+	       (operation->raise > 0) == (operation->raise_until_ns > 0) &&
+	       operation->roll_over >= 0 && window_is_valid(operation);
+}
+
 static bool new_envelope_is_valid(const struct operation *operation)
 {
-	return operation->amount > 0 && period_is_known(operation->period) &&
+	return operation->amount > 0 && window_is_valid(operation) &&
+	       is_bool(&operation->observe_only) && operation->roll_over >= 0 &&
 	       is_bool(&operation->suspended) && operation->period_start_ns >= 0 &&
 	       (operation->period_start_ns == 0 ||
 		operation->period_start_ns <= operation->now_ns) &&
@@ -79,6 +107,8 @@ bool operation_is_valid(const struct operation *operation)
 		return is_named && new_envelope_is_valid(operation);
 	case BE_OPERATION_SET_LIMIT:
 		return is_named && operation->amount > 0;
+	case BE_OPERATION_SET:
+		return is_named && settings_are_valid(operation);
 	case BE_OPERATION_SUSPEND:
 	case BE_OPERATION_RESUME:
 	case BE_OPERATION_RESET:
@@ -103,7 +133,8 @@ bool operation_take(struct operation *copy, const struct operation *shared)
 static bool envelope_is_valid(const struct be_envelope *envelope)
 {
 	return period_is_known(envelope->period) && is_bool(&envelope->suspended) &&
-	       is_bool(&envelope->has_parent) &&
+	       is_bool(&envelope->has_parent) && is_bool(&envelope->observe_only) &&
+	       ends(envelope->zone, sizeof envelope->zone) &&
 	       ends(envelope->namespace_name, sizeof envelope->namespace_name) &&
 	       ends(envelope->category, sizeof envelope->category) &&
 	       ends(envelope->parent_namespace, sizeof envelope->parent_namespace) &&

@@ -12,21 +12,30 @@
 
 struct operation {
 	enum be_operation kind;
-	enum be_period period;           /* create, ensure */
+	enum be_period period;           /* create, ensure, set */
 	enum be_reap_policy reap_policy; /* commit */
 	enum be_commit_state reap_as;    /* reap: BE_COMMIT_EXPIRED or BE_COMMIT_ORPHANED */
 	bool detached;                   /* commit */
-	bool suspended;                  /* create, ensure */
+	bool suspended;                  /* create, ensure, set */
+	bool observe_only;               /* create, ensure, set */
 	bool has_description;            /* settle: else the commit's own is kept */
+	uint8_t begins_on;               /* create, ensure, set; as for zone */
+	uint8_t zone_size;
 	uint16_t description_size;
+	uint32_t mask; /* set: enum be_setting */
 	int64_t now_ns;
-	int64_t amount;          /* a limit for create, ensure and set-limit */
+	int64_t amount;          /* a limit for create, ensure, set and set-limit */
 	int64_t deadline_ns;     /* commit, extend; 0: none */
 	int64_t period_start_ns; /* create, ensure; 0: now */
+	int64_t raise;           /* set, as is the next one */
+	int64_t raise_until_ns;
+	int64_t roll_over;       /* create, ensure, set */
 	uint64_t id;             /* release, settle, extend, reap: of the commit */
 	struct owner owner;      /* commit: who holds it; reap as orphaned: who was found dead */
 	struct name name;        /* of the envelope, where no id names it */
 	struct name parent;      /* create, ensure */
+	char zone[BE_ZONE_SIZE]; /* its name */
+	/* Of create, ensure and set the packed zone, if it is another than UTC. */
 	char description[BE_DESCRIPTION_SIZE];
 };
 
@@ -53,7 +62,7 @@ struct result {
 	bool has_envelope;
 	bool made;                   /* ensure: it was not there before */
 	uint64_t commit_id;          /* 0: none */
-	uint64_t tally;              /* ensure: of the envelope, in be-counts */
+	uint64_t tally;              /* ensure, set: of the envelope, in be-counts */
 	struct refusal refusal;      /* commit, extend: when an envelope refused */
 	int64_t held;                /* release, reap: what the commit had reserved */
 	struct be_decision decision; /* commit, extend: filled whenever the envelope was found */

@@ -14,7 +14,8 @@ static const struct {
 } periods[] = {
 	[BE_PERIOD_TOTAL] = {"total", 0},           [BE_PERIOD_HOURLY] = {"hourly", 3600},
 	[BE_PERIOD_DAILY] = {"daily", 86400},       [BE_PERIOD_WEEKLY] = {"weekly", 604800},
-	[BE_PERIOD_MONTHLY] = {"monthly", 2592000},
+	[BE_PERIOD_MONTHLY] = {"monthly", 2592000}, [BE_PERIOD_QUARTERLY] = {"quarterly", 0},
+	[BE_PERIOD_YEARLY] = {"yearly", 0},
 };
 
 #define PERIODS (sizeof periods / sizeof periods[0])
@@ -74,4 +75,13 @@ int64_t period_end(enum be_period period, int64_t start_ns)
 	if (length == 0)
 		return 0;
 	return __builtin_add_overflow(start_ns, length, &end) ? INT64_MAX : end;
+}
+
+int64_t period_windows_between(enum be_period period, int64_t from_ns, int64_t to_ns)
+{
+	int64_t length = length_ns(period);
+
+	/* The distance of two int64_t always fits in uint64_t. */
+	return length == 0 ? 0
+			   : (int64_t)(((uint64_t)to_ns - (uint64_t)from_ns) / (uint64_t)length);
 }

@@ -16,188 +16,10 @@
 
 #include "base/error.h"
 #include "rules/amount.h"
-#include "rules/period.h"
+#include "rules/chain.h"
+#include "rules/envelopes.h"
 
 #include <string.h>
-
-/* The envelope named, then its parent, and so on to the topmost. */
-struct chain {
-	uint32_t depth;
-	struct envelope envelopes[BE_DEPTH_MAX];
-};
-
-void rules_roll_over(struct envelope *envelope, int64_t now_ns, uint64_t next_transaction_id)
-{
-	int64_t start_ns;
-
-	if (envelope->period == BE_PERIOD_TOTAL)
-		return;
-	start_ns = period_start_at(envelope->period, envelope->period_start_ns, now_ns);
-	if (start_ns == envelope->period_start_ns)
-		return;
-	envelope->period_start_ns = start_ns;
-	envelope->window_first = next_transaction_id;
-	envelope->spent = 0;
-	envelope->folded = 0;
-	/* What is committed stays: it will be charged in the new window. */
-}
-
-void rules_describe_envelope(const struct envelope *envelope, struct be_envelope *description)
-{
-	uint32_t size = description->size;
-
-	*description = (struct be_envelope){
-		.size = size,
-		.period = envelope->period,
-		.id = envelope->id,
-		.limit = envelope->limit,
-		.spent = envelope->spent,
-		.committed = envelope->committed,
-		.available =
-			amount_available(envelope->limit, envelope->spent, envelope->committed),
-		.utilization_ppm = amount_utilization_ppm(envelope->limit, envelope->spent,
-							  envelope->committed),
-		.period_start_ns = envelope->period_start_ns,
-		.period_end_ns = period_end(envelope->period, envelope->period_start_ns),
-		.created_ns = envelope->created_ns,
-		.pending_commits = envelope->pending,
-		.children = envelope->children,
-		.commits_granted = envelope->granted,
-		.expired_released = envelope->lapses[LAPSE_EXPIRED_RELEASED],
-		.expired_charged = envelope->lapses[LAPSE_EXPIRED_CHARGED],
-		.orphaned_released = envelope->lapses[LAPSE_ORPHANED_RELEASED],
-		.orphaned_charged = envelope->lapses[LAPSE_ORPHANED_CHARGED],
-		.settled_late = envelope->lapses[LAPSE_SETTLED_LATE],
-		.suspended = envelope->suspended,
-		.has_parent = envelope->parent.category_size > 0,
-	};
-	memcpy(description->namespace_name, envelope->name.namespace_name,
-	       envelope->name.namespace_size);
-	memcpy(description->category, envelope->name.category, envelope->name.category_size);
-	memcpy(description->parent_namespace, envelope->parent.namespace_name,
-	       envelope->parent.namespace_size);
-	memcpy(description->parent_category, envelope->parent.category,
-	       envelope->parent.category_size);
-}
-
-void rules_describe_transaction(const struct transaction *transaction,
-				struct be_transaction *description)
-{
-	*description = (struct be_transaction){
-		.size = sizeof *description,
-		.kind = transaction->kind,
-		.id = transaction->id,
-		.commit_id = transaction->commit_id,
-		.amount = transaction->amount,
-		.held = transaction->held,
-		.at_ns = transaction->at_ns,
-		.late = transaction->late,
-	};
-	memcpy(description->namespace_name, transaction->name.namespace_name,
-	       transaction->name.namespace_size);
-	memcpy(description->category, transaction->name.category, transaction->name.category_size);
-	memcpy(description->description, transaction->description, transaction->description_size);
-}
-
-/* ---- chains */
-
-/* The next transaction's id, from which a window that begins in this txn counts. A read txn writes
- * nothing down, so there any number will do, and it is spared the look-up. */
-static enum be_status next_transaction_id(struct ledger *ledger, uint64_t *id)
-{
-	enum be_status status = BE_OK;
-
-	*id = 1;
-	if (ledger->write) {
-		status = ledger_header(ledger);
-		*id = ledger->header.next_transaction_id;
-	}
-	return status;
-}
-
-/* Reads and rolls over an envelope and its ancestors. */
-static enum be_status chain_load(struct ledger *ledger, const struct name *name, int64_t now_ns,
-				 struct chain *chain)
-{
-	const struct name *next = name;
-	uint64_t transaction_id;
-	enum be_status status = next_transaction_id(ledger, &transaction_id);
-
-	chain->depth = 0;
-	while (status == BE_OK) {
-		struct envelope *envelope = &chain->envelopes[chain->depth];
-		int found;
-
-		if (chain->depth == BE_DEPTH_MAX)
-			return error_set(BE_DAMAGED,
-					 "the envelope \"%s\" has more than %d ancestors",
-					 name->category, BE_DEPTH_MAX - 1);
-		found = ledger_envelope_get(ledger, next, envelope);
-		if (found == LEDGER_NONE && chain->depth == 0)
-			return BE_NO_ENVELOPE;
-		if (found == LEDGER_NONE)
-			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing",
-					 name->category);
-		if (found < 0)
-			return (enum be_status)found;
-		rules_roll_over(envelope, now_ns, transaction_id);
-		chain->depth++;
-		next = &envelope->parent;
-		if (next->category_size == 0)
-			break;
-	}
-	return status;
-}
-
-static enum be_status chain_store(struct ledger *ledger, struct chain *chain)
-{
-	enum be_status status = BE_OK;
-
-	for (uint32_t i = 0; i < chain->depth && status == BE_OK; i++)
-		status = ledger_envelope_put(ledger, &chain->envelopes[i]);
-	return status;
-}
-
-/* Changes what is committed and how many commits are pending in the whole chain. Both were added up
- * before by the same rules, so a result below zero means a damaged record. */
-static enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending)
-{
-	for (uint32_t i = 0; i < chain->depth; i++) {
-		struct envelope *envelope = &chain->envelopes[i];
-
-		if (!amount_add(envelope->committed, amount, &envelope->committed) ||
-		    envelope->committed < 0 || (pending < 0 && envelope->pending == 0))
-			return error_set(BE_DAMAGED,
-					 "what is committed in \"%s\" does not add up: run "
-					 "be-inspect verify",
-					 envelope->name.category);
-		envelope->pending += (uint64_t)pending;
-	}
-	return BE_OK;
-}
-
-static enum be_status chain_spend(struct chain *chain, int64_t amount)
-{
-	for (uint32_t i = 0; i < chain->depth; i++) {
-		struct envelope *envelope = &chain->envelopes[i];
-
-		if (!amount_add(envelope->spent, amount, &envelope->spent))
-			return error_set(
-				BE_OVERFLOW,
-				"what is spent in \"%s\" would be more than can be counted",
-				envelope->name.category);
-	}
-	return BE_OK;
-}
-
-/* Counts, in the whole chain and in the header (which chain_load() has read), how a commit ended
- * that nobody ended in time. */
-static void chain_count(struct ledger *ledger, struct chain *chain, enum lapse lapse)
-{
-	ledger->header.lapses[lapse]++;
-	for (uint32_t i = 0; i < chain->depth; i++)
-		chain->envelopes[i].lapses[lapse]++;
-}
 
 /* ---- decisions */
 
@@ -213,11 +35,16 @@ static void decide(struct be_decision *decision, enum be_status status, const st
 		   const struct envelope *envelope)
 {
 	decide_name(decision, status, name);
-	decision->limit = envelope->limit;
+	decision->limit = envelope->limit_now;
 	decision->spent = envelope->spent;
 	decision->committed = envelope->committed;
 	decision->available =
-		amount_available(envelope->limit, envelope->spent, envelope->committed);
+		amount_available(envelope->limit_now, envelope->spent, envelope->committed);
+}
+
+static bool exceeds(const struct envelope *envelope, int64_t amount)
+{
+	return amount > amount_available(envelope->limit_now, envelope->spent, envelope->committed);
 }
 
 /* May `amount` more be committed in this envelope, whatever its ancestors say? */
@@ -225,9 +52,20 @@ static enum be_status permit(const struct envelope *envelope, int64_t amount)
 {
 	if (envelope->suspended)
 		return BE_SUSPENDED;
-	if (amount > amount_available(envelope->limit, envelope->spent, envelope->committed))
-		return BE_EXCEEDS_BUDGET;
-	return BE_OK;
+	if (!exceeds(envelope, amount))
+		return BE_OK;
+	/* What cannot be counted cannot be let through, either. */
+	if (envelope->observe_only && amount <= INT64_MAX - envelope->committed)
+		return BE_OK;
+	return BE_EXCEEDS_BUDGET;
+}
+
+/* Counts, before it is committed, what is granted only because nothing is refused there. */
+static void chain_excuse(struct chain *chain, int64_t amount)
+{
+	for (uint32_t i = 0; i < chain->depth; i++)
+		if (exceeds(&chain->envelopes[i], amount))
+			chain->envelopes[i].excused++;
 }
 
 /* What may still turn a refusal into a grant is told with it: the window's end, and commits that
@@ -241,10 +79,10 @@ static enum be_status refuse(struct ledger *ledger, enum be_status why,
 	*refusal = (struct refusal){
 		.tally = envelope->tally,
 		.asked = amount,
-		.limit = envelope->limit,
+		.limit = envelope->limit_now,
 		.spent = envelope->spent,
 		.committed = envelope->committed,
-		.window_end_ns = period_end(envelope->period, envelope->period_start_ns),
+		.window_end_ns = envelope->period_end_ns,
 	};
 	if (why == BE_EXCEEDS_BUDGET && refusal_hinges_on_commits(refusal)) {
 		status = ledger_header(ledger);
@@ -336,8 +174,11 @@ enum be_status rules_check(struct ledger *ledger, struct rules_question *questio
 			return (enum be_status)found;
 		if (found == LEDGER_NONE)
 			return check_no_envelope(key, question);
-		if (envelope.period != BE_PERIOD_TOTAL)
-			rules_roll_over(&envelope, now_at(&question->moment), 1);
+		if ((envelope.period_end_ns | envelope.raise_until_ns) != 0) {
+			status = rules_roll_over(ledger, &envelope, now_at(&question->moment), 1);
+			if (status != BE_OK)
+				return status;
+		}
 		if (question->after && depth == 0) {
 			rules_describe_envelope(&envelope, question->after);
 			question->has_envelope = true;
@@ -356,13 +197,6 @@ enum be_status rules_check(struct ledger *ledger, struct rules_question *questio
 }
 
 /* ---- what the rules below share */
-
-static void show_envelope(struct result *result, const struct envelope *envelope)
-{
-	result->envelope.size = sizeof result->envelope;
-	rules_describe_envelope(envelope, &result->envelope);
-	result->has_envelope = true;
-}
 
 /* Writes a transaction for the chain, whose envelopes have been charged in memory. */
 static enum be_status write_transaction(struct ledger *ledger, const struct chain *chain,
@@ -462,7 +296,8 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 		show_envelope(result, &chain.envelopes[0]);
 		return status;
 	}
-	/* amount <= limit - spent - committed in each, so this cannot overflow. */
+	chain_excuse(&chain, operation->amount);
+	/* It was permitted in each, so this cannot overflow. */
 	status = chain_commit(&chain, operation->amount, +1);
 	if (status != BE_OK)
 		return status;
@@ -622,6 +457,7 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 			show_envelope(result, &chain.envelopes[0]);
 			return status;
 		}
+		chain_excuse(&chain, more);
 	}
 	status = chain_commit(&chain, more, 0);
 	if (status != BE_OK)
@@ -684,144 +520,6 @@ static enum be_status apply_reap(struct ledger *ledger, const struct operation *
 		       : status;
 }
 
-/* ---- envelopes */
-
-static enum be_status load_parent(struct ledger *ledger, const struct operation *operation,
-				  struct chain *chain)
-{
-	enum be_status status;
-
-	chain->depth = 0;
-	if (operation->parent.category_size == 0)
-		return BE_OK;
-	/* Parents exist before their children and never change, so this is the only cycle there can
-	 * be. */
-	if (name_equal(&operation->parent, &operation->name))
-		return BE_PARENT_CYCLE;
-	status = chain_load(ledger, &operation->parent, operation->now_ns, chain);
-	if (status == BE_NO_ENVELOPE)
-		return BE_NO_PARENT;
-	if (status == BE_OK && chain->depth == BE_DEPTH_MAX)
-		return BE_TOO_DEEP;
-	return status;
-}
-
-static enum be_status apply_create(struct ledger *ledger, const struct operation *operation,
-				   struct result *result)
-{
-	struct envelope envelope;
-	struct chain parents;
-	uint64_t transaction_id;
-	enum be_status status = next_transaction_id(ledger, &transaction_id);
-	int found;
-
-	if (status != BE_OK)
-		return status;
-	found = ledger_envelope_get(ledger, &operation->name, &envelope);
-	if (found < 0)
-		return (enum be_status)found;
-	if (found == 0) {
-		rules_roll_over(&envelope, operation->now_ns, transaction_id);
-		show_envelope(result, &envelope);
-		result->tally = envelope.tally;
-		return operation->kind == BE_OPERATION_ENSURE ? BE_OK : BE_ENVELOPE_EXISTS;
-	}
-	status = load_parent(ledger, operation, &parents);
-	if (status != BE_OK)
-		return status;
-
-	/* Nothing may be refused from here on. */
-	name_copy(&envelope.name, &operation->name);
-	name_copy(&envelope.parent, &operation->parent);
-	envelope.id = ledger->header.next_envelope_id++;
-	envelope.tally = envelope.id - ledger->header.leapt;
-	envelope.period = operation->period;
-	envelope.suspended = operation->suspended;
-	envelope.limit = operation->amount;
-	envelope.spent = envelope.committed = envelope.folded = 0;
-	envelope.window_first = transaction_id;
-	envelope.period_start_ns = operation->now_ns;
-	if (operation->period_start_ns != 0)
-		envelope.period_start_ns = period_start_at(
-			operation->period, operation->period_start_ns, operation->now_ns);
-	envelope.created_ns = operation->now_ns;
-	envelope.pending = envelope.children = envelope.granted = 0;
-	envelope.checksum = 0;
-	memset(envelope.lapses, 0, sizeof envelope.lapses);
-	show_envelope(result, &envelope);
-	result->made = true;
-	result->tally = envelope.tally;
-	if (parents.depth > 0) {
-		parents.envelopes[0].children++;
-		status = ledger_envelope_put(ledger, &parents.envelopes[0]);
-	}
-	return status == BE_OK ? ledger_envelope_put(ledger, &envelope) : status;
-}
-
-static enum be_status apply_remove(struct ledger *ledger, const struct operation *operation,
-				   struct result *result)
-{
-	struct chain chain;
-	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
-	struct envelope *envelope = &chain.envelopes[0];
-
-	if (status != BE_OK)
-		return status;
-	show_envelope(result, envelope);
-	if (envelope->children > 0)
-		return BE_HAS_CHILDREN;
-	if (envelope->pending > 0)
-		return BE_HAS_COMMITS;
-	if (chain.depth > 1 && chain.envelopes[1].children == 0)
-		return error_set(BE_DAMAGED, "\"%s\" counts no children, but is a parent",
-				 chain.envelopes[1].name.category);
-
-	/* Nothing may be refused from here on. */
-	result->has_envelope = false; /* there is none afterwards */
-	if (chain.depth > 1) {
-		chain.envelopes[1].children--;
-		status = ledger_envelope_put(ledger, &chain.envelopes[1]);
-	}
-	return status == BE_OK ? ledger_envelope_del(ledger, envelope) : status;
-}
-
-/* Set-limit, suspend, resume, reset: one envelope, and nobody else's business. */
-static enum be_status apply_steer(struct ledger *ledger, const struct operation *operation,
-				  struct result *result)
-{
-	struct envelope envelope;
-	uint64_t transaction_id;
-	enum be_status status = next_transaction_id(ledger, &transaction_id);
-	int found;
-
-	if (status != BE_OK)
-		return status;
-	found = ledger_envelope_get(ledger, &operation->name, &envelope);
-	if (found != 0)
-		return found == LEDGER_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
-	rules_roll_over(&envelope, operation->now_ns, transaction_id);
-
-	/* Nothing may be refused from here on. */
-	switch (operation->kind) {
-	case BE_OPERATION_SET_LIMIT:
-		envelope.limit = operation->amount;
-		break;
-	case BE_OPERATION_SUSPEND:
-		envelope.suspended = true;
-		break;
-	case BE_OPERATION_RESUME:
-		envelope.suspended = false;
-		break;
-	default: /* reset */
-		envelope.spent = envelope.folded = 0;
-		envelope.window_first = transaction_id;
-		envelope.period_start_ns = operation->now_ns;
-		break;
-	}
-	show_envelope(result, &envelope);
-	return ledger_envelope_put(ledger, &envelope);
-}
-
 /* ---- one way in */
 
 static enum be_status apply(struct ledger *ledger, const struct operation *operation,
@@ -847,6 +545,7 @@ static enum be_status apply(struct ledger *ledger, const struct operation *opera
 	case BE_OPERATION_SUSPEND:
 	case BE_OPERATION_RESUME:
 	case BE_OPERATION_RESET:
+	case BE_OPERATION_SET:
 		return apply_steer(ledger, operation, result);
 	case BE_OPERATION_REMOVE:
 		return apply_remove(ledger, operation, result);

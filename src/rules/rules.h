@@ -45,9 +45,18 @@ struct rules_question {
  * BE_NO_ENVELOPE, the decision names none, and refuser.category_size is 0. */
 enum be_status rules_check(struct ledger *ledger, struct rules_question *question);
 
-/* Brings an envelope to the window that `now_ns` lies in; transactions count for it from
- * `next_transaction_id` on. A clock that stands before the window changes nothing. */
-void rules_roll_over(struct envelope *envelope, int64_t now_ns, uint64_t next_transaction_id);
+/* Ends a raise, and brings an envelope to the window that `now_ns` lies in; transactions count for
+ * it from `next_transaction_id` on. A clock that stands before the window changes nothing. */
+enum be_status rules_roll_over_now(struct ledger *ledger, struct envelope *envelope, int64_t now_ns,
+				   uint64_t next_transaction_id);
+static inline enum be_status rules_roll_over(struct ledger *ledger, struct envelope *envelope,
+					     int64_t now_ns, uint64_t next_transaction_id)
+{
+	if ((envelope->period_end_ns == 0 || now_ns < envelope->period_end_ns) &&
+	    envelope->raise_until_ns == 0)
+		return BE_OK; /* as it is as good as always */
+	return rules_roll_over_now(ledger, envelope, now_ns, next_transaction_id);
+}
 
 /* An envelope, rolled over, as callers see it. */
 void rules_describe_envelope(const struct envelope *envelope, struct be_envelope *description);

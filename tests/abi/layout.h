@@ -22,6 +22,7 @@
 
 ENUM(be_status);
 ENUM(be_period);
+ENUM(be_setting);
 ENUM(be_commit_state);
 ENUM(be_reap_policy);
 ENUM(be_transaction_kind);
@@ -33,7 +34,7 @@ static_assert(sizeof(bool) == 1, "bool has one byte in all structures");
 
 #if UINTPTR_MAX == UINT64_MAX
 
-SIZE(be_envelope, 680);
+SIZE(be_envelope, 808);
 AT(be_envelope, size, 0);
 AT(be_envelope, period, 4);
 AT(be_envelope, id, 8);
@@ -62,6 +63,17 @@ AT(be_envelope, namespace_name, 168);
 AT(be_envelope, category, 296);
 AT(be_envelope, parent_namespace, 424);
 AT(be_envelope, parent_category, 552);
+AT(be_envelope, limit_now, 680);
+AT(be_envelope, raise, 688);
+AT(be_envelope, raise_until_ns, 696);
+AT(be_envelope, roll_over, 704);
+AT(be_envelope, carried, 712);
+AT(be_envelope, charged, 720);
+AT(be_envelope, excused, 728);
+AT(be_envelope, begins_on, 736);
+AT(be_envelope, observe_only, 740);
+AT(be_envelope, reserved_too, 741);
+AT(be_envelope, zone, 744);
 
 SIZE(be_cost, 16);
 AT(be_cost, low, 0);
@@ -142,15 +154,34 @@ AT(be_commit_options, ttl_ms, 8);
 AT(be_commit_options, detached, 16);
 AT(be_commit_options, reserved, 17);
 
-SIZE(be_envelope_options, 32);
+SIZE(be_envelope_options, 56);
 AT(be_envelope_options, size, 0);
 AT(be_envelope_options, suspended, 4);
 AT(be_envelope_options, reserved, 5);
 AT(be_envelope_options, parent_namespace, 8);
 AT(be_envelope_options, parent_category, 16);
 AT(be_envelope_options, period_start_ns, 24);
+AT(be_envelope_options, zone, 32);
+AT(be_envelope_options, begins_on, 40);
+AT(be_envelope_options, observe_only, 44);
+AT(be_envelope_options, reserved_too, 45);
+AT(be_envelope_options, roll_over, 48);
 
-SIZE(be_envelope_change, 48);
+SIZE(be_settings, 64);
+AT(be_settings, size, 0);
+AT(be_settings, mask, 4);
+AT(be_settings, limit, 8);
+AT(be_settings, period, 16);
+AT(be_settings, begins_on, 20);
+AT(be_settings, zone, 24);
+AT(be_settings, raise, 32);
+AT(be_settings, raise_until_ns, 40);
+AT(be_settings, roll_over, 48);
+AT(be_settings, suspended, 56);
+AT(be_settings, observe_only, 57);
+AT(be_settings, reserved, 58);
+
+SIZE(be_envelope_change, 56);
 AT(be_envelope_change, size, 0);
 AT(be_envelope_change, operation, 4);
 AT(be_envelope_change, namespace_name, 8);
@@ -159,6 +190,7 @@ AT(be_envelope_change, limit, 24);
 AT(be_envelope_change, period, 32);
 AT(be_envelope_change, reserved, 36);
 AT(be_envelope_change, options, 40);
+AT(be_envelope_change, settings, 48);
 
 SIZE(be_filter, 88);
 AT(be_filter, size, 0);

@@ -133,7 +133,7 @@ static enum be_status (*const makers[])(struct be_enforcer *, const char *, int6
 BEHAVIOUR_TEST(envelopes, what_is_wrong_is_refused_whether_the_envelope_exists_or_not)
 {
 	static const int64_t limits[] = {0, -1, INT64_MIN};
-	static const int periods[] = {5, -1, 1000};
+	static const int periods[] = {7, -1, 1000};
 
 	fixture_create(budget, "there", BE_UNIT);
 	for (size_t i = 0; i < 4; i++) {

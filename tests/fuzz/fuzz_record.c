@@ -9,6 +9,7 @@
 #include "fuzz.h"
 
 #include "records/record.h"
+#include "rules/calendar.h"
 
 /* Bytes in an allocation of their own, so that a read behind them is seen. */
 static struct be_bytes copy(const uint8_t *data, size_t size)
@@ -55,12 +56,30 @@ static void expect_key(struct be_bytes key)
 		}
 }
 
+/* Whatever a record has for a zone, windows are where they should be. */
+static void use_zone(struct be_bytes packed)
+{
+	int64_t start_ns, end_ns, now_ns = 0;
+	struct zone zone;
+
+	if (!zone_unpack(packed.data, packed.size, &zone))
+		return;
+	memcpy(&now_ns, packed.data, packed.size < sizeof now_ns ? packed.size : sizeof now_ns);
+	for (int period = BE_PERIOD_HOURLY; period <= BE_PERIOD_YEARLY; period++) {
+		calendar_window((enum be_period)period, period == BE_PERIOD_MONTHLY ? 31 : 0, &zone,
+				now_ns, &start_ns, &end_ns);
+		assert(start_ns <= now_ns && (now_ns < end_ns || end_ns == INT64_MAX));
+		(void)calendar_windows_between((enum be_period)period, &zone, start_ns, end_ns);
+	}
+}
+
 /* Reads a record of whichever type the key says and writes it again. False when it was refused. */
 static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_value *written)
 {
 	struct record_key where = {.size = (uint16_t)key.size};
 	struct transaction transaction;
 	struct envelope envelope;
+	struct be_bytes packed;
 	struct header header;
 	struct commit commit;
 
@@ -94,6 +113,13 @@ static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_va
 		expect_name(&transaction.name);
 		assert(transaction.amount >= 0 && transaction.depth <= BE_DEPTH_MAX);
 		record_encode_transaction(written, &where, &transaction);
+		return true;
+	case RECORD_ZONE:
+		if (!record_is_zone_name((const char *)where.bytes + 1, where.size - 1) ||
+		    record_decode_zone(value, &packed) != BE_OK)
+			return false;
+		use_zone(packed);
+		record_encode_zone(written, &where, packed.data, packed.size);
 		return true;
 	default:
 		return false;

@@ -60,7 +60,7 @@ static void check_envelopes(const char *path)
 	json_t *day = json_array_get(array, 0), *total = json_array_get(array, 1);
 	const char *start, *end;
 
-	EXPECT_EQUAL(json_object_size(day), 27);
+	EXPECT_EQUAL(json_object_size(day), 37);
 	EXPECT_JSON(day, "id", "1");
 	EXPECT_JSON(day, "namespace", "\"\"");
 	EXPECT_JSON(day, "category", "\"day\"");

@@ -198,7 +198,7 @@ int main(int argc, char **argv)
 	fill();
 	check_fine();
 	spend_without_ledger();
-	check_differences(2, "llm", "2");
+	check_differences(3, "llm", "2");
 	fill();
 	damage_transaction();
 	check_differences(2, "a record is damaged: transaction", "2");

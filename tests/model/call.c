@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEN(text) text text text text text text text text text text
 #define HUNDRED(text) TEN(TEN(text))
@@ -48,6 +49,7 @@ const char *const call_names[CALL_KINDS] = {
 	[CALL_SUSPEND] = "suspend",
 	[CALL_RESUME] = "resume",
 	[CALL_RESET] = "reset",
+	[CALL_SET] = "set",
 	[CALL_REMOVE] = "remove",
 	[CALL_CHECK] = "check",
 	[CALL_COMMIT] = "commit",
@@ -83,6 +85,15 @@ bool category_is_valid(const char *category)
 bool description_is_valid(const char *description)
 {
 	return text_is_valid(descriptions, ALL_DESCRIPTIONS, description);
+}
+
+const char *zone_ahead(void)
+{
+	static const char *zone;
+
+	if (!zone)
+		zone = access("/usr/share/zoneinfo/Etc/GMT-5", R_OK) == 0 ? "Etc/GMT-5" : "UTC";
+	return zone;
 }
 
 /* ---- rows */
@@ -189,6 +200,16 @@ static const struct field envelope_fields[] = {
 	FIELD(be_envelope, orphaned_released, FIELD_UINT64),
 	FIELD(be_envelope, orphaned_charged, FIELD_UINT64),
 	FIELD(be_envelope, settled_late, FIELD_UINT64),
+	FIELD(be_envelope, limit_now, FIELD_INT64),
+	FIELD(be_envelope, raise, FIELD_INT64),
+	FIELD(be_envelope, raise_until_ns, FIELD_INT64),
+	FIELD(be_envelope, roll_over, FIELD_INT64),
+	FIELD(be_envelope, carried, FIELD_INT64),
+	FIELD(be_envelope, charged, FIELD_INT64),
+	FIELD(be_envelope, excused, FIELD_UINT64),
+	FIELD(be_envelope, begins_on, FIELD_UINT32),
+	FIELD(be_envelope, observe_only, FIELD_BOOL),
+	FIELD(be_envelope, zone, FIELD_TEXT),
 };
 
 static const struct field commit_fields[] = {
@@ -383,11 +404,22 @@ static void print_commit_options(FILE *file, const struct call *call)
 			call->reap_policy == BE_REAP_CHARGE ? " charge" : "");
 }
 
+static void print_settings(FILE *file, const struct call *call)
+{
+	if (call->zone)
+		fprintf(file, " zone=%s begins-on=%u", call->zone, call->begins_on);
+	if (call->roll_over)
+		fprintf(file, " roll-over=%" PRId64, call->roll_over);
+	if (call->observe_only)
+		fprintf(file, " observe-only");
+}
+
 static void print_envelope_options(FILE *file, const struct call *call)
 {
 	fprintf(file, " period=%s", be_period_name(call->period));
 	if (!call->has_options)
 		return;
+	print_settings(file, call);
 	if (call->parent_category || call->parent_namespace) {
 		print_text(file, " parent=", call->parent_namespace);
 		print_text(file, "/", call->parent_category);
@@ -430,6 +462,14 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 		print_text(file, " ", call->description);
 	if (kind == CALL_CREATE || kind == CALL_ENSURE)
 		print_envelope_options(file, call);
+	if (kind == CALL_SET) {
+		fprintf(file,
+			" mask=%x limit=%" PRId64 " period=%s raise=%" PRId64 " until=%" PRId64
+			"%s",
+			call->mask, call->amount, be_period_name(call->period), call->raise,
+			call->raise_until_ns, call->suspended ? " suspended" : "");
+		print_settings(file, call);
+	}
 	if (kind == CALL_LIST_ENVELOPES || kind == CALL_LIST_COMMITS ||
 	    kind == CALL_LIST_TRANSACTIONS)
 		print_filter(file, call);

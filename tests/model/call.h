@@ -27,6 +27,9 @@ extern const char *const namespaces[NAMESPACES];
 extern const struct text categories[ALL_CATEGORIES];
 extern const struct text descriptions[ALL_DESCRIPTIONS];
 
+/* A zone whose clocks are always five hours ahead of UTC; UTC where the system does not have it. */
+const char *zone_ahead(void);
+
 /* Is it one of the valid texts above? */
 bool category_is_valid(const char *category);
 bool description_is_valid(const char *description);
@@ -38,6 +41,7 @@ enum call_kind {
 	CALL_SUSPEND,
 	CALL_RESUME,
 	CALL_RESET,
+	CALL_SET,
 	CALL_REMOVE,
 	CALL_CHECK,
 	CALL_COMMIT,
@@ -75,6 +79,13 @@ struct call {
 	int64_t period_start_ns;
 	uint64_t ttl_ms;
 	uint64_t id;
+	uint32_t mask; /* set */
+	uint32_t begins_on;
+	bool observe_only;
+	int64_t raise;
+	int64_t raise_until_ns;
+	int64_t roll_over;
+	const char *zone; /* NULL, "UTC", or one that is five hours ahead (zone_ahead()) */
 	const char *category;
 	const char *description;
 	const char *parent_namespace;

@@ -262,10 +262,34 @@ static enum be_status call_create(struct library *library, const struct call *ca
 	options.parent_namespace = call->parent_namespace;
 	options.parent_category = call->parent_category;
 	options.period_start_ns = call->period_start_ns;
+	options.zone = call->zone;
+	options.begins_on = call->begins_on;
+	options.observe_only = call->observe_only;
+	options.roll_over = call->roll_over;
 	if (call->kind == CALL_ENSURE)
 		return be_envelope_ensure(handle, call->category, call->amount, call->period,
 					  given);
 	return be_envelope_create(handle, call->category, call->amount, call->period, given);
+}
+
+static enum be_status call_set(struct library *library, const struct call *call,
+			       struct answer *answer)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+
+	settings.mask = call->mask;
+	settings.limit = call->amount;
+	settings.period = call->period;
+	settings.begins_on = call->begins_on;
+	settings.zone = call->zone;
+	settings.raise = call->raise;
+	settings.raise_until_ns = call->raise_until_ns;
+	settings.roll_over = call->roll_over;
+	settings.suspended = call->suspended;
+	settings.observe_only = call->observe_only;
+	RUBBISH(&answer->envelope);
+	return be_envelope_set(library->handles[call->handle], call->category, &settings,
+			       &answer->envelope);
 }
 
 static enum be_status call_utilization(struct library *library, const struct call *call,
@@ -385,6 +409,8 @@ static enum be_status answer_call(struct library *library, const struct call *ca
 		return be_envelope_resume(handle, call->category);
 	case CALL_RESET:
 		return be_envelope_reset(handle, call->category);
+	case CALL_SET:
+		return call_set(library, call, answer);
 	case CALL_REMOVE:
 		return be_envelope_remove(handle, call->category);
 	case CALL_CHECK:

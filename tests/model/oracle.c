@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NONE (-1)
 
@@ -25,12 +26,23 @@ struct account {
 	int64_t limit;
 	uint64_t refused_exceeds_budget, refused_suspended;
 	int64_t created_ns;
-	int64_t window_ns;  /* when the last window that somebody wrote down began, */
+	const char *zone; /* NULL: the windows follow no calendar */
+	uint32_t begins_on;
+	bool observe_only;
+	uint64_t excused;
+	int64_t roll_over;
+	int64_t raise, raise_until_ns; /* as last written down, */
+	int64_t carried;               /* and so is this */
+	int64_t window_ns;             /* when the last window that somebody wrote down began, */
+	int64_t window_end_ns;
 	size_t counts_from; /* and the first charge that counts for it */
 
 	/* As added up for one moment. */
-	int64_t start_ns;
+	int64_t start_ns, end_ns;
 	size_t from;
+	int64_t raise_now, carried_now;
+	wide spent_before; /* in the window that was written down */
+	wide charged;
 	wide spent;
 	wide committed;
 	uint64_t pending;
@@ -121,6 +133,17 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_OVERFLOW_SATURATES] = "an overflow stops at the largest number",
 	[MISTAKE_UTILIZATION_ROUNDS_UP] = "the utilization is rounded up",
 	[MISTAKE_CHECK_REAPS_NOTHING] = "a refused check reaps nothing",
+	[MISTAKE_DAY_ENDS_WITH_UTC] = "a zone's calendar is that of UTC",
+	[MISTAKE_MONTH_BEGINS_TOO_LATE] = "windows begin on the first day whatever was asked for",
+	[MISTAKE_RAISE_LASTS] = "a raise has no end",
+	[MISTAKE_RAISE_IS_CARRIED] = "what a raise left over is carried",
+	[MISTAKE_CARRIES_WITHOUT_CAP] = "more is carried than may be",
+	[MISTAKE_IDLE_WINDOWS_CARRY_NOTHING] = "a window in which nobody came carries nothing",
+	[MISTAKE_OBSERVER_REFUSES] = "an envelope that only observes refuses",
+	[MISTAKE_OBSERVER_COUNTS_NOTHING] = "what would have been refused is not counted",
+	[MISTAKE_CHARGED_IS_RESET] = "what is charged in all begins anew with a window",
+	[MISTAKE_PERIOD_CLEARS_SPENT] = "a new period begins with nothing spent",
+	[MISTAKE_SPENT_MOVES_WINDOW] = "setting spent to nothing begins a window",
 	[MISTAKE_LAPSES_COUNT_AT_LEAF] = "what was reaped counts in its own envelope only",
 	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
 	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
@@ -208,7 +231,7 @@ static unsigned depth_of(const struct oracle *oracle, const struct account *acco
 
 static int64_t length_ns(enum be_period period)
 {
-	static const int64_t seconds[] = {0, 3600, 86400, 604800, 2592000};
+	static const int64_t seconds[] = {0, 3600, 86400, 604800, 2592000, 0, 0};
 
 	return seconds[period] * INT64_C(1000000000);
 }
@@ -228,6 +251,117 @@ static int64_t window_at(const struct oracle *oracle, enum be_period period, int
 	if (makes(oracle, MISTAKE_WINDOWS_DRIFT))
 		return now_ns;
 	return start_ns + (now_ns - start_ns) / length * length;
+}
+
+/* ---- calendars, as the C library knows them */
+
+static int64_t ahead_s(const struct oracle *oracle, const char *zone)
+{
+	return strcmp(zone, "UTC") == 0 || makes(oracle, MISTAKE_DAY_ENDS_WITH_UTC) ? 0 : 5 * 3600;
+}
+
+static bool begins_here(const struct account *account, uint32_t on, const struct tm *tm)
+{
+	struct tm last = *tm;
+
+	switch (account->period) {
+	case BE_PERIOD_WEEKLY:
+		return tm->tm_wday == (int)on % 7;
+	case BE_PERIOD_MONTHLY:
+		last.tm_mon++;
+		last.tm_mday = 0;
+		timegm(&last);
+		return tm->tm_mday == ((int)on < last.tm_mday ? (int)on : last.tm_mday);
+	case BE_PERIOD_QUARTERLY:
+		return tm->tm_mday == 1 && tm->tm_mon % 3 == 0;
+	case BE_PERIOD_YEARLY:
+		return tm->tm_yday == 0;
+	default:
+		return true;
+	}
+}
+
+/* The first beginning of a window at or after a local moment, or the last one before or at it. */
+static int64_t beginning(const struct oracle *oracle, const struct account *account,
+			 int64_t local_s, int step)
+{
+	uint32_t on = account->begins_on && !makes(oracle, MISTAKE_MONTH_BEGINS_TOO_LATE)
+			      ? account->begins_on
+			      : 1;
+	int64_t unit = account->period == BE_PERIOD_HOURLY ? 3600 : 86400;
+	time_t at = local_s - (local_s % unit + unit) % unit;
+	struct tm tm;
+
+	if (step > 0)
+		at += unit;
+	while (gmtime_r(&at, &tm), !begins_here(account, on, &tm))
+		at += step * unit;
+	return at;
+}
+
+static int64_t clamp(wide ns)
+{
+	return ns > INT64_MAX ? INT64_MAX : ns < INT64_MIN ? INT64_MIN : (int64_t)ns;
+}
+
+/* The window by the calendar that now_ns lies in. */
+static void calendar_at(const struct oracle *oracle, const struct account *account, int64_t now_ns,
+			int64_t *start_ns, int64_t *end_ns)
+{
+	int64_t ahead = ahead_s(oracle, account->zone);
+	int64_t local_s = now_ns / BE_UNIT - (now_ns % BE_UNIT < 0) + ahead;
+
+	*start_ns = clamp((wide)(beginning(oracle, account, local_s, -1) - ahead) * BE_UNIT);
+	*end_ns = clamp((wide)(beginning(oracle, account, local_s, +1) - ahead) * BE_UNIT);
+}
+
+/* Works out the window that now_ns lies in, and what is carried into it, one window after the
+ * other. */
+static void find_window(const struct oracle *oracle, struct account *account, int64_t now_ns)
+{
+	int64_t end_ns = account->window_end_ns;
+	wide left = (wide)account->limit + account->carried - account->spent_before;
+	wide most = account->roll_over;
+
+	account->raise_now = account->raise;
+	if (account->raise_until_ns != 0 && now_ns >= account->raise_until_ns &&
+	    !makes(oracle, MISTAKE_RAISE_LASTS))
+		account->raise_now = 0;
+	account->end_ns = end_ns;
+	account->carried_now = account->carried;
+	if (!account->zone)
+		account->start_ns = window_at(oracle, account->period, account->window_ns, now_ns);
+	else if (now_ns >= end_ns && end_ns != INT64_MAX)
+		calendar_at(oracle, account, now_ns, &account->start_ns, &account->end_ns);
+	else
+		account->start_ns = account->window_ns;
+	account->from = account->start_ns == account->window_ns ? account->counts_from
+								: oracle->charge_count;
+	if (account->start_ns == account->window_ns)
+		return;
+	if (!account->zone)
+		account->end_ns = clamp((wide)account->start_ns + length_ns(account->period));
+	if (makes(oracle, MISTAKE_RAISE_IS_CARRIED))
+		left += account->raise;
+	if (makes(oracle, MISTAKE_CARRIES_WITHOUT_CAP) && most > 0)
+		most = INT64_MAX;
+	left = left < 0 ? 0 : left > most ? most : left;
+	while (left < most && end_ns < account->start_ns &&
+	       !makes(oracle, MISTAKE_IDLE_WINDOWS_CARRY_NOTHING)) {
+		int64_t start_ns;
+
+		left = left + account->limit > most ? most : left + account->limit;
+		if (account->zone)
+			calendar_at(oracle, account, end_ns, &start_ns, &end_ns);
+		else
+			end_ns = clamp((wide)end_ns + length_ns(account->period));
+	}
+	account->carried_now = (int64_t)left;
+}
+
+static int64_t limit_now(const struct account *account)
+{
+	return clamp((wide)account->limit + account->raise_now + account->carried_now);
 }
 
 /* Does a commit reserve anything in `account`, which is in its chain? */
@@ -263,6 +397,9 @@ static void add_up_charges(struct oracle *oracle)
 				break;
 			if (i >= account->from)
 				account->spent += charge->amount;
+			account->charged += charge->amount;
+			if (makes(oracle, MISTAKE_CHARGED_IS_RESET))
+				account->charged = account->spent;
 		}
 	}
 	for (size_t i = 0; i < oracle->account_count; i++)
@@ -289,15 +426,27 @@ static void add_up_lapses(struct oracle *oracle, const struct hold *hold)
 	}
 }
 
+/* What was charged in the windows that were written down. */
+static void add_up_before(struct oracle *oracle)
+{
+	for (size_t i = 0; i < oracle->account_count; i++)
+		oracle->accounts[i].spent_before = 0;
+	for (size_t i = 0; i < oracle->charge_count; i++)
+		for (struct account *account = &oracle->accounts[oracle->charges[i].account];
+		     account; account = parent_of(oracle, account))
+			if (i >= account->counts_from)
+				account->spent_before += oracle->charges[i].amount;
+}
+
 /* Every balance, as it is at `now_ns`, from the lists. */
 static void add_up(struct oracle *oracle, int64_t now_ns)
 {
+	add_up_before(oracle);
 	for (size_t i = 0; i < oracle->account_count; i++) {
 		struct account *account = &oracle->accounts[i];
 
-		account->start_ns = window_at(oracle, account->period, account->window_ns, now_ns);
-		account->from = account->start_ns == account->window_ns ? account->counts_from
-									: oracle->charge_count;
+		find_window(oracle, account, now_ns);
+		account->charged = 0;
 		account->spent = account->committed = 0;
 		account->pending = account->children = account->granted = 0;
 		account->expired_released = account->expired_charged = 0;
@@ -326,7 +475,7 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 
 static wide available(const struct account *account)
 {
-	wide left = (wide)account->limit - account->spent - account->committed;
+	wide left = (wide)limit_now(account) - account->spent - account->committed;
 
 	return left > 0 ? left : 0;
 }
@@ -343,7 +492,12 @@ static void keep_window(struct oracle *oracle, struct account *account)
 		oracle->coverage.carried_over += account->pending > 0;
 	}
 	account->window_ns = account->start_ns;
+	account->window_end_ns = account->end_ns;
 	account->counts_from = account->from;
+	account->carried = account->carried_now;
+	account->raise = account->raise_now;
+	if (account->raise == 0)
+		account->raise_until_ns = 0;
 }
 
 static void keep_windows(struct oracle *oracle, struct account *account)
@@ -358,12 +512,10 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 			  struct be_envelope *envelope)
 {
 	const struct account *parent = parent_of(oracle, account);
-	int64_t length = length_ns(account->period);
-	wide end = (wide)account->start_ns + length;
 	wide used = (account->spent + account->committed) * 1000000;
-	wide ppm = used / account->limit;
+	wide ppm = used / limit_now(account);
 
-	if (makes(oracle, MISTAKE_UTILIZATION_ROUNDS_UP) && used % account->limit > 0)
+	if (makes(oracle, MISTAKE_UTILIZATION_ROUNDS_UP) && used % limit_now(account) > 0)
 		ppm++;
 	*envelope = (struct be_envelope)BE_ENVELOPE_INIT;
 	envelope->period = account->period;
@@ -376,7 +528,17 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	 * window. */
 	envelope->utilization_ppm = ppm > INT64_MAX ? INT64_MAX : (int64_t)ppm;
 	envelope->period_start_ns = account->start_ns;
-	envelope->period_end_ns = length == 0 ? 0 : end > INT64_MAX ? INT64_MAX : (int64_t)end;
+	envelope->period_end_ns = account->period == BE_PERIOD_TOTAL ? 0 : account->end_ns;
+	envelope->limit_now = limit_now(account);
+	envelope->raise = account->raise_now;
+	envelope->raise_until_ns = account->raise_now > 0 ? account->raise_until_ns : 0;
+	envelope->roll_over = account->roll_over;
+	envelope->carried = account->carried_now;
+	envelope->charged = clamp(account->charged);
+	envelope->excused = account->excused;
+	envelope->begins_on = account->begins_on;
+	envelope->observe_only = account->observe_only;
+	strcpy(envelope->zone, account->zone ? account->zone : "");
 	envelope->created_ns = account->created_ns;
 	envelope->pending_commits = account->pending;
 	envelope->children = account->children;
@@ -554,7 +716,7 @@ static void decide(struct be_decision *decision, enum be_status status,
 		   const struct account *account)
 {
 	decision->status = status;
-	decision->limit = account->limit;
+	decision->limit = limit_now(account);
 	decision->spent = (int64_t)account->spent;
 	decision->committed = (int64_t)account->committed;
 	decision->available = (int64_t)available(account);
@@ -577,7 +739,9 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 		if (account->suspended &&
 		    (account == first || !makes(oracle, MISTAKE_ANCESTORS_NEVER_SUSPENDED)))
 			status = BE_SUSPENDED;
-		else if (too_much)
+		else if (too_much &&
+			 (!account->observe_only || makes(oracle, MISTAKE_OBSERVER_REFUSES) ||
+			  account->committed + amount > INT64_MAX))
 			status = BE_EXCEEDS_BUDGET;
 		if (status != BE_OK) {
 			decide(decision, status,
@@ -589,6 +753,15 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 	}
 	decide(decision, BE_OK, first);
 	return BE_OK;
+}
+
+/* Counts what was let through. */
+static void excuse(struct oracle *oracle, int leaf, int64_t amount)
+{
+	for (struct account *account = &oracle->accounts[leaf]; account;
+	     account = parent_of(oracle, account))
+		account->excused += amount > available(account) &&
+				    !makes(oracle, MISTAKE_OBSERVER_COUNTS_NOTHING);
 }
 
 /* Counts a refusal at the envelope that the decision names. A storage that only one process knows
@@ -708,6 +881,7 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 	status = ask(oracle, leaf, call->amount, &answer->decision);
 	if (status != BE_OK)
 		return status;
+	excuse(oracle, leaf, call->amount);
 	keep_windows(oracle, &oracle->accounts[leaf]);
 	oracle->holds =
 		grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
@@ -891,6 +1065,7 @@ static enum be_status try_extend(struct oracle *oracle, const struct call *call,
 
 		if (status != BE_OK)
 			return status;
+		excuse(oracle, hold->account, more);
 	}
 	keep_windows(oracle, &oracle->accounts[hold->account]);
 	hold->amount = call->amount;
@@ -932,6 +1107,32 @@ static bool namespace_is_valid(const char *namespace_name)
 	return false;
 }
 
+static enum be_status check_window(enum be_period period, const char *zone, uint32_t begins_on)
+{
+	bool by_calendar = zone || period == BE_PERIOD_QUARTERLY || period == BE_PERIOD_YEARLY;
+	uint32_t most = !by_calendar                  ? 0
+			: period == BE_PERIOD_WEEKLY  ? 7
+			: period == BE_PERIOD_MONTHLY ? 31
+						      : 0;
+
+	if (period > BE_PERIOD_YEARLY || (zone && period == BE_PERIOD_TOTAL) || begins_on > most)
+		return BE_INVALID_PERIOD;
+	return BE_OK;
+}
+
+static void set_window(struct oracle *oracle, struct account *account, enum be_period period,
+		       const char *zone, uint32_t begins_on)
+{
+	account->period = period;
+	account->zone = zone ? zone : period >= BE_PERIOD_QUARTERLY ? "UTC" : NULL;
+	account->begins_on = begins_on;
+	account->window_ns = oracle->now_ns;
+	account->window_end_ns = clamp((wide)oracle->now_ns + length_ns(period));
+	if (account->zone)
+		calendar_at(oracle, account, oracle->now_ns, &account->window_ns,
+			    &account->window_end_ns);
+}
+
 static enum be_status check_create(const struct oracle *oracle, const struct call *call)
 {
 	const char *parent_namespace = call->has_options ? call->parent_namespace : NULL;
@@ -945,10 +1146,14 @@ static enum be_status check_create(const struct oracle *oracle, const struct cal
 		return BE_INVALID_NAME;
 	if (call->amount <= 0)
 		return BE_INVALID_LIMIT;
-	if (call->period > BE_PERIOD_MONTHLY ||
-	    (call->has_options && call->period_start_ns > oracle->now_ns))
+	if (call->has_options &&
+	    (call->period_start_ns > oracle->now_ns ||
+	     (call->period_start_ns != 0 && (call->zone || call->period > BE_PERIOD_MONTHLY))))
 		return BE_INVALID_PERIOD;
-	return BE_OK;
+	if (call->has_options && call->roll_over < 0)
+		return BE_AMOUNT_NEGATIVE;
+	return check_window(call->period, call->has_options ? call->zone : NULL,
+			    call->has_options ? call->begins_on : 0);
 }
 
 /* The parent asked for: NONE when none was. */
@@ -1003,10 +1208,16 @@ static enum be_status answer_create(struct oracle *oracle, const struct call *ca
 		.created_ns = oracle->now_ns,
 		.window_ns = oracle->now_ns,
 		.counts_from = oracle->charge_count,
+		.observe_only = call->has_options && call->observe_only,
+		.roll_over = call->has_options ? call->roll_over : 0,
 	};
+	set_window(oracle, account, call->period, call->has_options ? call->zone : NULL,
+		   call->has_options ? call->begins_on : 0);
 	if (call->has_options && call->period_start_ns != 0) {
 		account->window_ns =
 			window_at(oracle, call->period, call->period_start_ns, oracle->now_ns);
+		account->window_end_ns =
+			clamp((wide)account->window_ns + length_ns(account->period));
 	}
 	if (depth_of(oracle, account) > oracle->coverage.deepest)
 		oracle->coverage.deepest = depth_of(oracle, account);
@@ -1030,6 +1241,9 @@ static void reset_account(struct oracle *oracle, struct account *account)
 	struct account *parent = parent_of(oracle, account);
 
 	account->window_ns = oracle->now_ns;
+	if (!account->zone)
+		account->window_end_ns = clamp((wide)oracle->now_ns + length_ns(account->period));
+	account->carried = 0;
 	account->counts_from = oracle->charge_count;
 	if (parent && makes(oracle, MISTAKE_RESET_REACHES_PARENT))
 		parent->counts_from = oracle->charge_count;
@@ -1065,6 +1279,80 @@ static enum be_status answer_steer(struct oracle *oracle, const struct call *cal
 		if (makes(oracle, MISTAKE_LIMIT_CLEARS_SPENT))
 			account->counts_from = oracle->charge_count;
 	}
+	return BE_OK;
+}
+
+static enum be_status check_set(const struct oracle *oracle, const struct call *call)
+{
+	enum be_status status = check_name(call);
+
+	if (status != BE_OK)
+		return status;
+	if (call->mask == 0 || call->mask > 127)
+		return BE_INVALID_ARGUMENT;
+	if (call->mask & BE_SET_LIMIT && call->amount <= 0)
+		return BE_INVALID_LIMIT;
+	if (call->mask & BE_SET_ROLL_OVER && call->roll_over < 0)
+		return BE_AMOUNT_NEGATIVE;
+	if (call->mask & BE_SET_RAISE && call->raise < 0)
+		return BE_AMOUNT_NEGATIVE;
+	if (call->mask & BE_SET_RAISE && call->raise > 0 && call->raise_until_ns <= oracle->now_ns)
+		return BE_INVALID_ARGUMENT;
+	return call->mask & BE_SET_PERIOD ? check_window(call->period, call->zone, call->begins_on)
+					  : BE_OK;
+}
+
+/* A window that follows no calendar goes on, unless it would be over. */
+static void change_window(struct oracle *oracle, struct account *account, const struct call *call)
+{
+	int64_t start_ns = account->window_ns, end_ns;
+
+	set_window(oracle, account, call->period, call->zone, call->begins_on);
+	end_ns = clamp((wide)start_ns + length_ns(account->period));
+	if (!account->zone && (account->period == BE_PERIOD_TOTAL || end_ns > oracle->now_ns)) {
+		account->window_ns = start_ns;
+		account->window_end_ns = end_ns;
+	}
+	if (makes(oracle, MISTAKE_PERIOD_CLEARS_SPENT))
+		account->counts_from = oracle->charge_count;
+}
+
+static enum be_status answer_set(struct oracle *oracle, const struct call *call,
+				 struct answer *answer)
+{
+	enum be_status status = check_set(oracle, call);
+	struct account *account;
+	int there;
+
+	answer->envelope = (struct be_envelope)BE_ENVELOPE_INIT;
+	if (status != BE_OK)
+		return status;
+	there = find_named(oracle, call);
+	if (there == NONE)
+		return BE_NO_ENVELOPE;
+	account = &oracle->accounts[there];
+	keep_window(oracle, account);
+	if (call->mask & BE_SET_LIMIT)
+		account->limit = call->amount;
+	if (call->mask & BE_SET_PERIOD)
+		change_window(oracle, account, call);
+	if (call->mask & BE_SET_SUSPENDED)
+		account->suspended = call->suspended;
+	if (call->mask & BE_SET_SPENT) {
+		account->counts_from = oracle->charge_count;
+		if (makes(oracle, MISTAKE_SPENT_MOVES_WINDOW))
+			account->window_ns = oracle->now_ns;
+	}
+	if (call->mask & BE_SET_RAISE) {
+		account->raise = call->raise;
+		account->raise_until_ns = call->raise > 0 ? call->raise_until_ns : 0;
+	}
+	if (call->mask & BE_SET_ROLL_OVER)
+		account->roll_over = call->roll_over;
+	if (call->mask & BE_SET_OBSERVE_ONLY)
+		account->observe_only = call->observe_only;
+	add_up(oracle, oracle->now_ns);
+	show_envelope(oracle, account, &answer->envelope);
 	return BE_OK;
 }
 
@@ -1228,6 +1516,8 @@ static enum be_status answer_call(struct oracle *oracle, const struct call *call
 	case CALL_RESET:
 	case CALL_REMOVE:
 		return answer_steer(oracle, call);
+	case CALL_SET:
+		return answer_set(oracle, call, answer);
 	case CALL_CHECK:
 		return answer_check(oracle, call, answer);
 	case CALL_COMMIT:
@@ -1368,7 +1658,7 @@ int64_t oracle_countable(struct oracle *oracle, const struct call *call, uint64_
 int64_t oracle_window_end(struct oracle *oracle, const struct call *call)
 {
 	const struct account *account = subject(oracle, call, 0);
-	wide end = account ? (wide)account->start_ns + length_ns(account->period) : 0;
-
-	return !account || length_ns(account->period) == 0 || end > INT64_MAX ? 0 : (int64_t)end;
+	return !account || account->period == BE_PERIOD_TOTAL || account->end_ns == INT64_MAX
+		       ? 0
+		       : account->end_ns;
 }

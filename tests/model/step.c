@@ -159,20 +159,62 @@ static void any_parent(struct generator *generator, struct call *call)
 
 /* ---- steps of each kind */
 
+/* A period, its zone and the day on which windows begin; sometimes none that can be. */
+static void any_window(struct generator *generator, struct call *call)
+{
+	call->period = (enum be_period)below(generator, 7);
+	if (chance(generator, 10))
+		call->period = (enum be_period)9;
+	if (chance(generator, call->period == BE_PERIOD_TOTAL ? 10 : 400))
+		call->zone = chance(generator, 500) ? "UTC" : zone_ahead();
+	if (call->zone && call->period == BE_PERIOD_WEEKLY && chance(generator, 500))
+		call->begins_on = (uint32_t)below(generator, chance(generator, 50) ? 9 : 8);
+	else if (call->zone && call->period == BE_PERIOD_MONTHLY && chance(generator, 500))
+		call->begins_on = (uint32_t)below(generator, chance(generator, 50) ? 33 : 32);
+	else if (chance(generator, 10))
+		call->begins_on = 1;
+}
+
+static void any_trial(struct generator *generator, struct call *call)
+{
+	call->observe_only = chance(generator, 100);
+	if (chance(generator, 250))
+		call->roll_over = any_amount(generator);
+}
+
+static void any_settings(struct generator *generator, struct step *step)
+{
+	struct call *call = &step->call;
+
+	for (int bit = 0; bit < 7; bit++)
+		if (chance(generator, 250))
+			call->mask |= 1U << bit;
+	if (chance(generator, 10))
+		call->mask |= 128;
+	call->amount = any_limit(generator);
+	call->suspended = chance(generator, 100);
+	any_window(generator, call);
+	any_trial(generator, call);
+	if (chance(generator, 900))
+		call->raise = any_amount(generator);
+	step->has_raise = chance(generator, 950);
+	call->raise_until_ns = between(generator, -1, chance(generator, 500) ? 9000 * SECOND : DAY);
+}
+
 static void any_envelope(struct generator *generator, struct step *step)
 {
 	struct call *call = &step->call;
 
 	call->amount = any_limit(generator);
-	call->period = (enum be_period)below(generator, 5);
-	if (chance(generator, 10))
-		call->period = (enum be_period)9;
+	any_window(generator, call);
 	call->has_options = chance(generator, 850);
 	if (!call->has_options)
 		return;
 	call->suspended = chance(generator, 20);
+	any_trial(generator, call);
 	any_parent(generator, call);
-	step->has_start = chance(generator, 250);
+	step->has_start =
+		chance(generator, call->zone || call->period > BE_PERIOD_MONTHLY ? 10 : 250);
 	if (step->has_start)
 		call->period_start_ns =
 			-between(generator, -1, chance(generator, 500) ? 9000 * SECOND : 100 * DAY);
@@ -235,6 +277,9 @@ static void fill(struct generator *generator, struct step *step)
 	case CALL_SET_LIMIT:
 		call->amount = any_limit(generator);
 		break;
+	case CALL_SET:
+		any_settings(generator, step);
+		break;
 	case CALL_WORKER_DIES:
 		call->count = chance(generator, 100) ? 40 : 1 + (unsigned)below(generator, 3);
 		any_commit(generator, step);
@@ -277,27 +322,17 @@ static const struct {
 	enum call_kind kind;
 	unsigned weight;
 } weights[] = {
-	{CALL_COMMIT, 2800},
-	{CALL_MOVE, 850},
-	{CALL_SETTLE, 850},
-	{CALL_RELEASE, 650},
-	{CALL_RECORD, 700},
-	{CALL_EXTEND, 650},
-	{CALL_CHECK, 500},
-	{CALL_CREATE, 350},
-	{CALL_ENSURE, 350},
-	{CALL_SET_LIMIT, 400},
-	{CALL_RESET, 350},
-	{CALL_RESUME, 440},
-	{CALL_SUSPEND, 20},
-	{CALL_REMOVE, 200},
-	{CALL_UTILIZATION, 300},
-	{CALL_REAP, 200},
-	{CALL_LIST_ENVELOPES, 100},
-	{CALL_LIST_COMMITS, 100},
-	{CALL_LIST_TRANSACTIONS, 100},
-	{CALL_WORKER_DIES, 50},
-	{CALL_REOPEN, 20},
+	{CALL_COMMIT, 2500},      {CALL_SET, 300},
+	{CALL_MOVE, 850},         {CALL_SETTLE, 850},
+	{CALL_RELEASE, 650},      {CALL_RECORD, 700},
+	{CALL_EXTEND, 650},       {CALL_CHECK, 500},
+	{CALL_CREATE, 350},       {CALL_ENSURE, 350},
+	{CALL_SET_LIMIT, 400},    {CALL_RESET, 350},
+	{CALL_RESUME, 440},       {CALL_SUSPEND, 20},
+	{CALL_REMOVE, 200},       {CALL_UTILIZATION, 300},
+	{CALL_REAP, 200},         {CALL_LIST_ENVELOPES, 100},
+	{CALL_LIST_COMMITS, 100}, {CALL_LIST_TRANSACTIONS, 100},
+	{CALL_WORKER_DIES, 50},   {CALL_REOPEN, 20},
 	{CALL_VERIFY, 20},
 };
 
@@ -423,6 +458,8 @@ void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t
 	resolve_amount(step, oracle, call);
 	if (step->has_start)
 		call->period_start_ns = moment(oracle, step->call.period_start_ns);
+	if (step->has_raise)
+		call->raise_until_ns = moment(oracle, step->call.raise_until_ns);
 	if (step->has_since)
 		call->filter.since_ns = moment(oracle, step->call.filter.since_ns);
 	if (step->has_until)

@@ -46,7 +46,7 @@ struct step {
 	uint32_t nth;    /* of the commits; or the number of a step */
 	uint32_t number; /* its place when the steps were made */
 	/* Set in call.filter and call.period_start_ns are then distances from now, not moments. */
-	bool has_since, has_until, has_start;
+	bool has_since, has_until, has_start, has_raise;
 };
 
 /* When the steps of a seed begin. */

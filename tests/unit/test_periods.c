@@ -41,9 +41,21 @@ Test(periods, each_has_its_name_and_length)
 	}
 }
 
+Test(periods, of_the_calendar_have_names_and_no_length)
+{
+	enum be_period parsed;
+
+	cr_expect_str_eq(be_period_name(BE_PERIOD_QUARTERLY), "quarterly");
+	cr_expect_str_eq(be_period_name(BE_PERIOD_YEARLY), "yearly");
+	cr_expect_eq(be_period_parse("yearly", &parsed), BE_OK);
+	cr_expect_eq(parsed, BE_PERIOD_YEARLY);
+	cr_expect_eq(be_period_seconds(BE_PERIOD_QUARTERLY), 0);
+	cr_expect_eq(be_period_seconds(BE_PERIOD_YEARLY), 0);
+}
+
 Test(periods, other_numbers_are_unknown)
 {
-	static const int numbers[] = {-1, 5, 6, INT32_MAX, INT32_MIN};
+	static const int numbers[] = {-1, 7, 8, INT32_MAX, INT32_MIN};
 
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
 		enum be_period period = (enum be_period)numbers[i];
@@ -59,7 +71,7 @@ Test(periods, other_numbers_are_unknown)
 Test(periods, other_names_are_refused)
 {
 	static const char *const names[] = {"",       "Daily",   "daily ", "dail",
-					    "dailyy", "unknown", "yearly"};
+					    "dailyy", "unknown", "annual"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		enum be_period period = BE_PERIOD_MONTHLY;

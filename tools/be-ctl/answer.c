@@ -39,8 +39,9 @@ int answer_exit_status(enum be_status status)
 	 * is there. */
 	if (be_status_is_refusal(status) || status == BE_ALREADY_THERE)
 		return EXIT_REFUSED;
-	return status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW ? TOOL_EXIT_USAGE
-								     : TOOL_EXIT_FAULT;
+	return (status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW) || status == BE_INVALID_ZONE
+		       ? TOOL_EXIT_USAGE
+		       : TOOL_EXIT_FAULT;
 }
 
 /* ---- sentences */

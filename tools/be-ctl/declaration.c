@@ -104,13 +104,15 @@ enum key {
 	KEY_PARENT,
 	KEY_SUSPENDED,
 	KEY_START,
+	KEY_ZONE,
+	KEY_BEGINS_ON,
 	KEY_COUNT,
 };
 
 static const char *const keys[KEY_COUNT] = {
 	[KEY_CATEGORY] = "category", [KEY_NAMESPACE] = "namespace", [KEY_LIMIT] = "limit",
 	[KEY_PERIOD] = "period",     [KEY_PARENT] = "parent",       [KEY_SUSPENDED] = "suspended",
-	[KEY_START] = "start",
+	[KEY_START] = "start",       [KEY_ZONE] = "zone",           [KEY_BEGINS_ON] = "begins_on",
 };
 
 /* A name as the library wants it; the operations themselves check it again. */
@@ -201,8 +203,35 @@ static void take_period(struct declaration *declaration, const struct yaml_node 
 	if (text && be_period_parse(text, &period) != BE_OK)
 		declaration_complain(
 			declaration, declared->period_at,
-			"'%s': the periods are hourly, daily, weekly, monthly and total", text);
+			"'%s': the periods are hourly, daily, weekly, monthly, quarterly, yearly "
+			"and total",
+			text);
 	declared->period = (uint8_t)period;
+}
+
+/* Whether there is such a zone the library says. */
+static void take_zone(struct declaration *declaration, const struct yaml_node *node,
+		      struct declared *declared)
+{
+	const char *text = take_text(declaration, node, "a time zone");
+
+	if (text)
+		declared->zone = texts_keep(declaration->texts, text);
+}
+
+static void take_day(struct declaration *declaration, const struct yaml_node *node,
+		     struct declared *declared)
+{
+	const char *text = take_text(declaration, node, "a day");
+	char *end = NULL;
+	unsigned long day = text ? strtoul(text, &end, 10) : 0;
+
+	if (text && (*text < '0' || *text > '9' || *end || day < 1 || day > 31))
+		declaration_complain(declaration, node->at,
+				     "'%s': weeks begin on day 1 (Monday) to 7, months on 1 to 31",
+				     text);
+	else
+		declared->begins_on = (uint8_t)day;
 }
 
 static void take_suspended(struct declaration *declaration, const struct yaml_node *node,
@@ -395,6 +424,10 @@ static void take_envelope(struct declaration *declaration, const struct yaml_nod
 		take_suspended(declaration, values[KEY_SUSPENDED], declared);
 	if (values[KEY_START])
 		take_start(declaration, values[KEY_START], declared);
+	if (values[KEY_ZONE])
+		take_zone(declaration, values[KEY_ZONE], declared);
+	if (values[KEY_BEGINS_ON])
+		take_day(declaration, values[KEY_BEGINS_ON], declared);
 	if (declared->category)
 		enter(declaration, declared);
 }

@@ -13,12 +13,14 @@ struct declared {
 	const char *category;
 	const char *parent_namespace; /* NULL: no parent; likewise the category */
 	const char *parent_category;
+	const char *zone; /* NULL: none */
 	int64_t limit;
 	int64_t start_ns;    /* 0: none */
 	struct yaml_mark at; /* of the whole envelope, and of what may be refused in it */
 	struct yaml_mark period_at;
 	struct yaml_mark parent_at;
-	uint8_t period;      /* enum be_period */
+	uint8_t period; /* enum be_period */
+	uint8_t begins_on;
 	bool says_suspended; /* `suspended` tells something */
 	bool suspended;
 	/* The plan's: */

@@ -76,7 +76,9 @@ struct options_block {
 static bool are_equal(const struct be_envelope_options *a, const struct be_envelope_options *b)
 {
 	return a->suspended == b->suspended && a->parent_namespace == b->parent_namespace &&
-	       a->parent_category == b->parent_category && a->period_start_ns == b->period_start_ns;
+	       a->parent_category == b->parent_category &&
+	       a->period_start_ns == b->period_start_ns && a->zone == b->zone &&
+	       a->begins_on == b->begins_on;
 }
 
 /* The same ones as last time, if they are. */
@@ -109,16 +111,25 @@ static bool has_same_parent(const struct declared *declared, const struct be_env
 	       strcmp(declared->parent_category, envelope->parent_category) == 0;
 }
 
+/* Quarters and years are those of UTC where no zone is declared. */
+static bool has_same_calendar(const struct declared *declared, const struct be_envelope *envelope)
+{
+	const char *zone = declared->zone                         ? declared->zone
+			   : declared->period > BE_PERIOD_MONTHLY ? "UTC"
+								  : "";
+
+	return strcmp(zone, envelope->zone) == 0 && declared->begins_on == envelope->begins_on;
+}
+
 static void complain_of_difference(struct declaration *declaration, const struct declared *declared,
 				   const struct be_envelope *envelope)
 {
-	if (declared->period != envelope->period)
+	if (declared->period != envelope->period || !has_same_calendar(declared, envelope))
 		declaration_complain(
 			declaration, declared->period_at,
-			"'%s' is %s, and a period cannot be changed; remove the envelope first, or "
-			"declare it %s",
+			"'%s' is %s%s%s, which be-ctl set changes; declare it so, or set it before",
 			declared->category, be_period_name(envelope->period),
-			be_period_name(envelope->period));
+			*envelope->zone ? " in the zone " : "", envelope->zone);
 	if (!has_same_parent(declared, envelope)) {
 		char *label = envelope->has_parent ? answer_label(envelope->parent_namespace,
 								  envelope->parent_category)
@@ -136,7 +147,7 @@ static void complain_of_difference(struct declaration *declaration, const struct
 /* Does a window begin where it is declared to? */
 static bool has_same_start(const struct declared *declared, const struct be_envelope *envelope)
 {
-	int64_t period_s = be_period_seconds(envelope->period);
+	int64_t period_s = *envelope->zone ? 0 : be_period_seconds(envelope->period);
 	int64_t between_ns = envelope->period_start_ns - declared->start_ns;
 
 	return declared->start_ns == 0 ||
@@ -253,6 +264,8 @@ static void add_creation(struct planner *planner, struct declared *declared)
 	options.parent_namespace = declared->parent_namespace;
 	options.parent_category = declared->parent_category;
 	options.period_start_ns = declared->start_ns;
+	options.zone = declared->zone;
+	options.begins_on = declared->begins_on;
 	change->period = (enum be_period)declared->period;
 	change->options = keep_options(planner->plan, &options);
 	declared->is_created = true;

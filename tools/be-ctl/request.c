@@ -30,8 +30,9 @@ static const struct {
 	[OPTION_LIMIT] = {"limit", "AMOUNT", "What may be spent in one window"},
 	[OPTION_PERIOD] =
 		{"period", "PERIOD",
-		 "How long a window is: hourly, daily, weekly, monthly (30 days) or total, which "
-		 "never ends (default)"},
+		 "How long a window is: hourly, daily, weekly, monthly (30 days, or with --zone a "
+		 "month), quarterly, yearly (both by a calendar) or total, which never ends "
+		 "(default)"},
 	[OPTION_PARENT] = {"parent", "NAME",
 			   "The category of an envelope that limits this one, too"},
 	[OPTION_PARENT_NAMESPACE] =
@@ -42,6 +43,27 @@ static const struct {
 		{"start", "TIME",
 		 "A moment at which a window began, to align windows with it: 2023-11-16, "
 		 "'2023-11-16 18:15:46', @SECONDS or 30m, 1h, 7d ago; in UTC (default: now)"},
+	[OPTION_ZONE] =
+		{"zone", "ZONE",
+		 "Windows follow the calendar of this time zone, with its summer time: UTC, or "
+		 "Europe/Berlin"},
+	[OPTION_BEGINS_ON] =
+		{"begins-on", "DAY",
+		 "With --zone: weeks begin on this day, monday (default) to sunday; months on the "
+		 "1st (default) to the 31st, or on their last day where that is earlier"},
+	[OPTION_ROLL_OVER] =
+		{"roll-over", "AMOUNT",
+		 "What a window leaves over is added to the next, up to this; 0 for nothing"},
+	[OPTION_OBSERVE_ONLY] = {"observe-only", NULL,
+				 "Refuse nothing for lack of budget, but count what would be"},
+	[OPTION_ENFORCE] = {"enforce", NULL, "Refuse again what exceeds the budget"},
+	[OPTION_RAISE] = {"raise", "AMOUNT",
+			  "Let so much more than the limit be spent until --until; 0 ends that"},
+	[OPTION_UNTIL] =
+		{"until", "MOMENT",
+		 "When the raise ends: 2023-11-16, '2023-11-16 18:15:46' or @SECONDS in UTC, or "
+		 "90m, 8h, 3d from now"},
+	[OPTION_KEEP_WINDOW] = {"keep-window", NULL, "The window ends when it was to end"},
 	[OPTION_AMOUNT] = {"amount", "AMOUNT", "How much, in decimal digits: 0.40"},
 	[OPTION_TOKENS] =
 		{"tokens", "TOKENS",
@@ -164,6 +186,30 @@ static void take_tokens(const struct argp_state *state, const char *text, struct
 	free(count);
 }
 
+/* A day of the week by its name, or of the month. */
+static uint32_t parse_day(const struct argp_state *state, const char *text)
+{
+	static const char *const days[] = {"monday", "tuesday",  "wednesday", "thursday",
+					   "friday", "saturday", "sunday"};
+
+	for (uint32_t i = 0; i < 7; i++)
+		if (strcasecmp(text, days[i]) == 0)
+			return i + 1;
+	return (uint32_t)argument_count(state, "--begins-on", text, 1, 31);
+}
+
+/* A moment, or a duration from now. */
+static int64_t parse_until(const struct argp_state *state, const char *text)
+{
+	int64_t now_ns = moment_now_ns(), duration_ns, until_ns;
+
+	if (!duration_parse(text, &duration_ns))
+		return argument_moment(state, "--until", text, now_ns);
+	if (__builtin_add_overflow(now_ns, duration_ns, &until_ns))
+		argument_refuse(state, "--until", text, "that is after the year 2262");
+	return until_ns;
+}
+
 static int parse_death_signal(const struct argp_state *state, const char *text)
 {
 	if (strcmp(text, "TERM") == 0)
@@ -186,6 +232,12 @@ static void take_amount(const struct argp_state *state, const char *option, cons
 static bool *flag_of(enum request_option option, struct request *request)
 {
 	switch (option) {
+	case OPTION_OBSERVE_ONLY:
+		return &request->observe_only;
+	case OPTION_ENFORCE:
+		return &request->enforce;
+	case OPTION_KEEP_WINDOW:
+		return &request->keep_window;
 	case OPTION_SUSPENDED:
 		return &request->suspended;
 	case OPTION_CHARGE_WHEN_REAPED:
@@ -232,6 +284,21 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_START:
 		request->start_ns = argument_moment(state, "--start", text, moment_now_ns());
+		break;
+	case OPTION_ZONE:
+		request->zone = text;
+		break;
+	case OPTION_BEGINS_ON:
+		request->begins_on = parse_day(state, text);
+		break;
+	case OPTION_ROLL_OVER:
+		request->roll_over = argument_amount(state, "--roll-over", text);
+		break;
+	case OPTION_RAISE:
+		request->raise = argument_amount(state, "--raise", text);
+		break;
+	case OPTION_UNTIL:
+		request->until_ns = parse_until(state, text);
 		break;
 	case OPTION_AMOUNT:
 	case OPTION_ESTIMATE:
@@ -324,6 +391,10 @@ static void check_complete(struct argp_state *state, const struct request *reque
 		argp_error(state, "--parent-namespace needs --parent");
 	if (tokens && (operands > 1 || request->given & UINT64_C(1) << OPTION_AMOUNT))
 		argp_error(state, "an amount and --tokens: one of them");
+	if (request->raise > 0 && request->until_ns == 0)
+		argp_error(state, "--raise needs --until");
+	if (request->observe_only && request->enforce)
+		argp_error(state, "--observe-only and --enforce: one of them");
 	if (request->cost_file && request->cost_fd >= 0)
 		argp_error(state, "--cost-fd and --cost-file: one of them");
 }

@@ -19,6 +19,14 @@ enum request_option {
 	OPTION_PARENT_NAMESPACE,
 	OPTION_SUSPENDED,
 	OPTION_START,
+	OPTION_ZONE,
+	OPTION_BEGINS_ON,
+	OPTION_ROLL_OVER,
+	OPTION_OBSERVE_ONLY,
+	OPTION_ENFORCE,
+	OPTION_RAISE,
+	OPTION_UNTIL,
+	OPTION_KEEP_WINDOW,
 	OPTION_AMOUNT,
 	OPTION_TOKENS,
 	OPTION_ESTIMATE,
@@ -82,12 +90,18 @@ struct request {
 	int64_t limit;
 	int64_t start_ns;
 	int64_t before_ns;
+	const char *zone;
+	uint32_t begins_on;
+	int64_t roll_over;
+	int64_t raise;
+	int64_t until_ns;
 	uint64_t ttl_ms;
 	int cost_fd;      /* -1: not given */
 	int death_signal; /* 0: none */
 	uint32_t mode;
 	enum be_period period;
 	enum be_durability durability;
+	bool observe_only, enforce, keep_window;
 	bool suspended, charge_when_reaped, charge_on_failure, dry_run, prune, json;
 };
 

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GIVEN(request, option) ((request)->given & UINT64_C(1) << OPTION_##option)
+
 /* ---- envelopes */
 
 /* After the verb, for --json. Another process may have been here since; then that is what is
@@ -41,6 +43,10 @@ static struct be_envelope_options envelope_options(const struct request *request
 	options.parent_category = request->parent_category;
 	options.parent_namespace = request->parent_namespace;
 	options.period_start_ns = request->start_ns;
+	options.zone = request->zone;
+	options.begins_on = request->begins_on;
+	options.observe_only = request->observe_only;
+	options.roll_over = request->roll_over;
 	return options;
 }
 
@@ -54,8 +60,6 @@ static enum be_status create(const struct request *request, struct be_enforcer *
 						request->period, &options));
 }
 
-#define GIVEN(request, option) ((request)->given & UINT64_C(1) << OPTION_##option)
-
 static bool has_parent_asked_for(const struct request *request, const struct be_envelope *envelope)
 {
 	const char *asked =
@@ -68,7 +72,7 @@ static bool has_parent_asked_for(const struct request *request, const struct be_
 
 static bool has_start_asked_for(const struct request *request, const struct be_envelope *envelope)
 {
-	int64_t period_ns = be_period_seconds(envelope->period) * BE_UNIT;
+	int64_t period_ns = *envelope->zone ? 0 : be_period_seconds(envelope->period) * BE_UNIT;
 	int64_t between_ns = envelope->period_start_ns - request->start_ns;
 
 	return period_ns > 0 ? between_ns % period_ns == 0 : between_ns == 0;
@@ -83,6 +87,12 @@ static json_t *find_differences(const struct request *request, const struct be_e
 	} parts[] = {
 		{"limit", envelope->limit != request->limit},
 		{"period", GIVEN(request, PERIOD) && envelope->period != request->period},
+		{"zone", request->zone && strcmp(envelope->zone, request->zone) != 0},
+		{"begins_on",
+		 GIVEN(request, BEGINS_ON) && envelope->begins_on != request->begins_on},
+		{"roll_over",
+		 GIVEN(request, ROLL_OVER) && envelope->roll_over != request->roll_over},
+		{"observe_only", request->observe_only && !envelope->observe_only},
 		{"start", GIVEN(request, START) && !has_start_asked_for(request, envelope)},
 		{"parent", GIVEN(request, PARENT) && !has_parent_asked_for(request, envelope)},
 		{"suspended", request->suspended && !envelope->suspended},
@@ -112,7 +122,7 @@ static void complain_of_differences(const struct request *request, const json_t 
 	if (fclose(stream) != 0 ||
 	    asprintf(&sentence,
 		     "it was there and stays as it is, which differs from what is asked for: %s; "
-		     "be-ctl set-limit changes a limit",
+		     "be-ctl set changes it",
 		     names) < 0)
 		tool_out_of_memory();
 	complain(label, sentence);
@@ -164,9 +174,55 @@ static enum be_status resume(const struct request *request, struct be_enforcer *
 			     be_envelope_resume(handle, request->category));
 }
 
+/* Sets what was given. A zone belongs to the period; without one it stays what it is. */
+static enum be_status set(const struct request *request, struct be_enforcer *handle,
+			  struct answer *answer)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+	enum be_status status;
+
+	settings.limit = request->limit;
+	settings.period = request->period;
+	settings.zone = request->zone;
+	settings.begins_on = request->begins_on;
+	settings.raise = request->raise;
+	settings.raise_until_ns = request->until_ns;
+	settings.roll_over = request->roll_over;
+	settings.observe_only = request->observe_only;
+	if (GIVEN(request, LIMIT))
+		settings.mask |= BE_SET_LIMIT;
+	if (GIVEN(request, PERIOD) || GIVEN(request, ZONE) || GIVEN(request, BEGINS_ON))
+		settings.mask |= BE_SET_PERIOD;
+	if (GIVEN(request, RAISE))
+		settings.mask |= BE_SET_RAISE;
+	if (GIVEN(request, ROLL_OVER))
+		settings.mask |= BE_SET_ROLL_OVER;
+	if (request->observe_only || request->enforce)
+		settings.mask |= BE_SET_OBSERVE_ONLY;
+	if (settings.mask & BE_SET_PERIOD && !GIVEN(request, PERIOD)) {
+		status = be_utilization(handle, request->category, &envelope);
+		if (status != BE_OK)
+			return status;
+		settings.period = envelope.period;
+		if (!request->zone && *envelope.zone)
+			settings.zone = envelope.zone;
+	}
+	status = be_envelope_set(handle, request->category, &settings, &answer->envelope);
+	if (status != BE_OK || !request->json)
+		answer->envelope.id = 0;
+	return show_envelope(request, handle, answer, status);
+}
+
 static enum be_status reset(const struct request *request, struct be_enforcer *handle,
 			    struct answer *answer)
 {
+	struct be_settings settings = BE_SETTINGS_INIT;
+
+	settings.mask = BE_SET_SPENT;
+	if (request->keep_window)
+		return show_envelope(request, handle, answer,
+				     be_envelope_set(handle, request->category, &settings, NULL));
 	return show_envelope(request, handle, answer, be_envelope_reset(handle, request->category));
 }
 
@@ -281,7 +337,8 @@ static enum be_status reap(const struct request *request, struct be_enforcer *ha
 #define CHANGE (SET(DURABILITY) | SET(JSON))
 #define MAKE                                                                                       \
 	(ENVELOPE | SET(LIMIT) | SET(PERIOD) | SET(PARENT) | SET(PARENT_NAMESPACE) |               \
-	 SET(SUSPENDED) | SET(START) | SET(MODE) | CHANGE)
+	 SET(SUSPENDED) | SET(START) | SET(ZONE) | SET(BEGINS_ON) | SET(ROLL_OVER) |               \
+	 SET(OBSERVE_ONLY) | SET(MODE) | CHANGE)
 
 const struct verb verbs[] = {
 	{.name = "create",
@@ -292,8 +349,8 @@ const struct verb verbs[] = {
 	{.name = "ensure",
 	 .summary = "Makes an envelope unless it is there; one there is left as it is",
 	 .details = "Where one that is there has another limit, period, parent or start than is "
-		    "asked for, standard error says so; that is no failure. be-ctl set-limit "
-		    "changes a limit.\n\n",
+		    "asked for, standard error says so; that is no failure. be-ctl set "
+		    "changes it.\n\n",
 	 .takes = MAKE,
 	 .needs = SET(CATEGORY) | SET(LIMIT),
 	 .act = ensure},
@@ -303,6 +360,18 @@ const struct verb verbs[] = {
 	 .needs = SET(CATEGORY) | SET(LIMIT),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = set_limit},
+	{.name = "set",
+	 .summary = "Changes what an envelope is set to; what was spent and committed stays",
+	 .details = "Limit, period, the calendar that windows follow, what rolls over, a raise "
+		    "for a time, and whether it refuses at all.\n\n"
+		    "  be-ctl set --category llm --period monthly --zone Europe/Berlin DIR\n"
+		    "  be-ctl set --category llm --raise 50 --until 8h DIR\n\n",
+	 .takes = ENVELOPE | SET(LIMIT) | SET(PERIOD) | SET(ZONE) | SET(BEGINS_ON) |
+		  SET(ROLL_OVER) | SET(OBSERVE_ONLY) | SET(ENFORCE) | SET(RAISE) | SET(UNTIL) |
+		  CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = set},
 	{.name = "suspend",
 	 .summary = "Lets an envelope, and all below it, grant nothing until resumed",
 	 .takes = ENVELOPE | CHANGE,
@@ -317,7 +386,7 @@ const struct verb verbs[] = {
 	 .act = resume},
 	{.name = "reset",
 	 .summary = "Begins a new window now, with nothing spent; pending commits stay",
-	 .takes = ENVELOPE | CHANGE,
+	 .takes = ENVELOPE | SET(KEEP_WINDOW) | CHANGE,
 	 .needs = SET(CATEGORY),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = reset},

@@ -199,6 +199,12 @@ static const struct metric {
 } metrics_of_envelopes[] = {
 	{"limit", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit),
 	 "What may be spent in a window."},
+	{"limit_now", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(limit_now),
+	 "The same with what is carried over and raised for a time."},
+	{"charged_total", NULL, "counter", VALUE_AMOUNT, OF_ENVELOPE(charged),
+	 "What was charged since the envelope was created, here and below. Never reset."},
+	{"excused_total", NULL, "counter", VALUE_COUNT, OF_ENVELOPE(excused),
+	 "Commits and extensions that an envelope which only observes would have refused."},
 	{"spent", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent),
 	 "What was spent in the current window."},
 	{"committed", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(committed),

@@ -90,7 +90,9 @@ enum be_period argument_period(const struct argp_state *state, const char *optio
 	enum be_period period;
 
 	if (be_period_parse(text, &period) != BE_OK)
-		argument_refuse(state, option, text,
-				"the periods are hourly, daily, weekly, monthly and total");
+		argument_refuse(
+			state, option, text,
+			"the periods are hourly, daily, weekly, monthly, quarterly, yearly and "
+			"total");
 	return period;
 }

@@ -31,7 +31,7 @@ _budget_enforcer() {
 		asked+=("${COMP_WORDS[1]}")
 	fi
 	case $before in
-	--period) words='hourly daily weekly monthly total' ;;
+	--period) words='hourly daily weekly monthly quarterly yearly total' ;;
 	--durability) words='full process' ;;
 	--death-signal) words='TERM KILL none' ;;
 	--ttl) words='30m 1h 1d none' ;;

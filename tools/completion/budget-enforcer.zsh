@@ -12,7 +12,7 @@ _budget_enforcer_options() {
 	local -x ARGP_HELP_FMT=rmargin=1000
 	local line names one spec
 	local -A values=(
-		PERIOD '(hourly daily weekly monthly total)'
+		PERIOD '(hourly daily weekly monthly quarterly yearly total)'
 		HOW '(full process)' MODE '(full process)'
 		DURATION '(30m 1h 1d none)'
 		FILE _files

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done to envelopes: they are made, steered, set and removed. */
+#include "rules/envelopes.h"
+
+#include "base/error.h"
+#include "rules/chain.h"
+#include "rules/rules.h"
+#include "rules/window.h"
+
+#include <string.h>
+
+/* The zone that came with the operation is the one that the environment goes by from now on. */
+static enum be_status put_zone(struct ledger *ledger, const struct operation *operation)
+{
+	if (operation->zone_size == 0 || operation->description_size == 0)
+		return BE_OK;
+	return ledger_zone_put(ledger, operation->zone, operation->zone_size,
+			       (const uint8_t *)operation->description,
+			       operation->description_size);
+}
+
+static enum be_status load_parent(struct ledger *ledger, const struct operation *operation,
+				  struct chain *chain)
+{
+	enum be_status status;
+
+	chain->depth = 0;
+	if (operation->parent.category_size == 0)
+		return BE_OK;
+	/* Parents exist before their children and never change, so this is the only cycle there can
+	 * be. */
+	if (name_equal(&operation->parent, &operation->name))
+		return BE_PARENT_CYCLE;
+	status = chain_load(ledger, &operation->parent, operation->now_ns, chain);
+	if (status == BE_NO_ENVELOPE)
+		return BE_NO_PARENT;
+	if (status == BE_OK && chain->depth == BE_DEPTH_MAX)
+		return BE_TOO_DEEP;
+	return status;
+}
+
+enum be_status apply_create(struct ledger *ledger, const struct operation *operation,
+			    struct result *result)
+{
+	struct envelope envelope;
+	struct chain parents;
+	uint64_t transaction_id;
+	enum be_status status = next_transaction_id(ledger, &transaction_id);
+	int found;
+
+	if (status != BE_OK)
+		return status;
+	found = ledger_envelope_get(ledger, &operation->name, &envelope);
+	if (found < 0)
+		return (enum be_status)found;
+	if (found == 0) {
+		status = rules_roll_over(ledger, &envelope, operation->now_ns, transaction_id);
+		if (status != BE_OK)
+			return status;
+		show_envelope(result, &envelope);
+		result->tally = envelope.tally;
+		return operation->kind == BE_OPERATION_ENSURE ? BE_OK : BE_ENVELOPE_EXISTS;
+	}
+	status = load_parent(ledger, operation, &parents);
+	if (status == BE_OK)
+		status = window_begin(operation, &envelope);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	name_copy(&envelope.name, &operation->name);
+	name_copy(&envelope.parent, &operation->parent);
+	envelope.id = ledger->header.next_envelope_id++;
+	envelope.tally = envelope.id - ledger->header.leapt;
+	envelope.suspended = operation->suspended;
+	envelope.limit = operation->amount;
+	envelope.spent = envelope.committed = envelope.folded = 0;
+	envelope.window_first = transaction_id;
+	envelope.observe_only = operation->observe_only;
+	envelope.raise = envelope.raise_until_ns = envelope.carried = envelope.charged = 0;
+	envelope.roll_over = operation->roll_over;
+	envelope.excused = 0;
+	envelope.limit_now = envelope.limit;
+	envelope.created_ns = operation->now_ns;
+	envelope.pending = envelope.children = envelope.granted = 0;
+	envelope.checksum = 0;
+	memset(envelope.lapses, 0, sizeof envelope.lapses);
+	show_envelope(result, &envelope);
+	result->made = true;
+	result->tally = envelope.tally;
+	if (parents.depth > 0) {
+		parents.envelopes[0].children++;
+		status = ledger_envelope_put(ledger, &parents.envelopes[0]);
+	}
+	if (status == BE_OK)
+		status = put_zone(ledger, operation);
+	return status == BE_OK ? ledger_envelope_put(ledger, &envelope) : status;
+}
+
+enum be_status apply_remove(struct ledger *ledger, const struct operation *operation,
+			    struct result *result)
+{
+	struct chain chain;
+	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
+	struct envelope *envelope = &chain.envelopes[0];
+
+	if (status != BE_OK)
+		return status;
+	show_envelope(result, envelope);
+	if (envelope->children > 0)
+		return BE_HAS_CHILDREN;
+	if (envelope->pending > 0)
+		return BE_HAS_COMMITS;
+	if (chain.depth > 1 && chain.envelopes[1].children == 0)
+		return error_set(BE_DAMAGED, "\"%s\" counts no children, but is a parent",
+				 chain.envelopes[1].name.category);
+
+	/* Nothing may be refused from here on. */
+	result->has_envelope = false; /* there is none afterwards */
+	if (chain.depth > 1) {
+		chain.envelopes[1].children--;
+		status = ledger_envelope_put(ledger, &chain.envelopes[1]);
+	}
+	return status == BE_OK ? ledger_envelope_del(ledger, envelope) : status;
+}
+
+/* What set changes, after the window has been set. */
+static void set(const struct operation *operation, uint64_t transaction_id,
+		struct envelope *envelope)
+{
+	uint32_t mask = operation->mask;
+
+	if (mask & BE_SET_LIMIT)
+		envelope->limit = operation->amount;
+	if (mask & BE_SET_SUSPENDED)
+		envelope->suspended = operation->suspended;
+	if (mask & BE_SET_OBSERVE_ONLY)
+		envelope->observe_only = operation->observe_only;
+	if (mask & BE_SET_ROLL_OVER)
+		envelope->roll_over = operation->roll_over;
+	if (mask & BE_SET_RAISE) {
+		envelope->raise = operation->raise;
+		envelope->raise_until_ns = operation->raise_until_ns;
+	}
+	if (mask & BE_SET_SPENT) {
+		envelope->spent = envelope->folded = 0;
+		envelope->window_first = transaction_id;
+	}
+}
+
+/* Set, set-limit, suspend, resume, reset: one envelope, and nobody else's business. */
+enum be_status apply_steer(struct ledger *ledger, const struct operation *operation,
+			   struct result *result)
+{
+	struct envelope envelope;
+	uint64_t transaction_id;
+	enum be_status status = next_transaction_id(ledger, &transaction_id);
+	int found;
+
+	if (status != BE_OK)
+		return status;
+	found = ledger_envelope_get(ledger, &operation->name, &envelope);
+	if (found != 0)
+		return found == LEDGER_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
+	status = rules_roll_over(ledger, &envelope, operation->now_ns, transaction_id);
+	if (status == BE_OK && operation->kind == BE_OPERATION_SET &&
+	    operation->mask & BE_SET_PERIOD)
+		status = window_change(operation, &envelope);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	switch (operation->kind) {
+	case BE_OPERATION_SET_LIMIT:
+		envelope.limit = operation->amount;
+		break;
+	case BE_OPERATION_SUSPEND:
+		envelope.suspended = true;
+		break;
+	case BE_OPERATION_RESUME:
+		envelope.suspended = false;
+		break;
+	case BE_OPERATION_SET:
+		set(operation, transaction_id, &envelope);
+		break;
+	default: /* reset */
+		envelope.spent = envelope.folded = envelope.carried = 0;
+		envelope.window_first = transaction_id;
+		window_restart(&envelope, operation->now_ns);
+		break;
+	}
+	envelope.limit_now = envelope_limit_now(&envelope);
+	show_envelope(result, &envelope);
+	result->tally = envelope.tally;
+	status = put_zone(ledger, operation);
+	return status == BE_OK ? ledger_envelope_put(ledger, &envelope) : status;
+}
