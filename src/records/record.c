@@ -602,9 +602,22 @@ bool record_read_header(struct be_bytes key, struct be_bytes value, uint64_t *tx
 	return true;
 }
 
+static bool record_is_foreign(struct be_bytes value)
+{
+	struct head head;
+
+	if (value.size < sizeof head)
+		return false;
+	memcpy(&head, value.data, sizeof head);
+	return head.type == RECORD_HEADER && head.format != 0 && head.format != RECORD_FORMAT &&
+	       head.size == value.size;
+}
+
 const struct vouching record_vouching = {
 	.digest = record_digest,
 	.is_header = record_is_header,
+	.header_key = {"\3", 1},
+	.is_foreign = record_is_foreign,
 	.read_header = record_read_header,
 };
 

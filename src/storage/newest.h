@@ -6,9 +6,6 @@
  * is whole, and the newest one is compared with it. Nobody was told of a newest one that is not
  * whole, so it is dropped, and the one before is the newest again.
  *
- * The library does not call it yet: LMDB still flushes twice for each txn. It comes before the
- * change that leaves one of the two out.
- *
  * As in pages.h nothing here maps or locks a file, every byte read counts as hostile, and every
  * walk ends. Work and memory are in proportion to what the txn changed and to the lists of free
  * pages it read. The caller is alone with the file, or holds the lock that no meta page is written
@@ -29,15 +26,19 @@ struct vouching {
 	/* False: the header's own checksum does not fit. */
 	bool (*read_header)(struct be_bytes key, struct be_bytes value, uint64_t *txn,
 			    uint64_t *digest);
+	struct be_bytes header_key;
+	/* Is the header one that another version wrote, in a format that only it can judge? */
+	bool (*is_foreign)(struct be_bytes header_value);
 };
 
 /* Is the newest txn whole? `metas` are the two meta pages, checked (preflight.h), of a file of
  * `pages` whole pages.
  *
- * BE_OK: it is, or it was dropped before and there is only one. BE_DAMAGED: it is not, and `fault`
- * says why; *may_go_back tells whether the txn before may take its place, which is not so where
- * that one was seen to be damaged, or where it is the empty one at the beginning and the newest has
- * more than one record: a copy, perhaps, that was not copied whole. BE_IO_ERROR, with a sentence in
+ * BE_OK: it is, or it was dropped before and there is only one; or the file holds no header that
+ * these functions know, and so is not for them to judge. BE_DAMAGED: it is not, and `fault` says
+ * why; *may_go_back tells whether the txn before may take its place, which is not so where that one
+ * was seen to be damaged, or where it is the empty one at the beginning and the newest has more
+ * than one record: a copy, perhaps, that was not copied whole. BE_IO_ERROR, with a sentence in
  * `fault`; BE_NO_MEMORY.
  *
  * A compacted copy is txn 1 beside an empty txn 0. Its header has the number that it had where it

@@ -51,6 +51,11 @@ static bool read_header(struct be_bytes key, struct be_bytes value, uint64_t *tx
 	return true;
 }
 
+static bool is_foreign(struct be_bytes value)
+{
+	return value.size == 0;
+}
+
 static void write_txn(MDB_env *env, unsigned first, unsigned step, unsigned count)
 {
 	char name[16], bytes[300] = "value";
@@ -132,7 +137,9 @@ static void change(const uint8_t *data, size_t size, bool undo)
 
 static void prove(void)
 {
-	static const struct vouching all = {no_digest, is_header, read_header};
+	static const struct vouching all = {
+		no_digest, is_header, read_header, {"h", 1}, is_foreign,
+	};
 	size_t head_size = LMDB_PAGE_MAX + sizeof(struct meta_page);
 	unsigned char *head = malloc(head_size);
 	struct pages_fault fault;
