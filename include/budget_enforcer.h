@@ -85,7 +85,13 @@
  * DURABILITY
  *
  *   When a call that changes something returns BE_OK, the change survives the death of any process,
- *   and with BE_DURABILITY_FULL (the default) the loss of power.
+ *   and with BE_DURABILITY_FULL (the default) the loss of power. So does what an answer of such a
+ *   call was computed on. Readers may see a change a moment before it is on the disk; they and the
+ *   change go down together. Each batch of changes costs one flush. When the machine went down in
+ *   the middle of one, the next opening recognises that the batch is not whole, and drops it
+ *   (struct be_statistics, went_back): nobody had been told of it. BE_UNKNOWN_OUTCOME: the flush
+ *   failed, and so did another try; the change is there to be seen, but may be lost with the
+ *   machine. Nobody is told OK again before all of it is on the disk.
  *
  * COUNTS OF REFUSALS
  *
@@ -223,6 +229,8 @@ enum be_status {
 	BE_MUST_REOPEN = -167,      /* LMDB could not end a write in this process, which must close
 	                               all its handles on the environment and open it again. The
 	                               files are sound */
+	BE_UNKNOWN_OUTCOME = -168,  /* the disk failed while it kept the change, which may or may
+	                               not be there when it works again: look it up then */
 };
 
 /* The constant's name without BE_, in lower case: "exceeds_budget". Never NULL; "unknown" for a
@@ -849,7 +857,10 @@ struct be_statistics {
 	                         seen from the pid namespace of this process */
 	bool refusals_known; /* false: be-counts is missing or cannot be used, and all counts of
 	                        refusals are 0 */
-	uint8_t reserved[3];
+	bool went_back;      /* when it was first opened since the machine came up, the newest txn
+	                        was not whole on the disk, and was dropped. Nobody had been told of
+	                        it, and the next change took its place */
+	uint8_t reserved[2];
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while

@@ -21,7 +21,9 @@
  *      returns 0, and not at all after abort or after a commit that failed.
  *   3. A read txn sees one state of the map, the one at its beginning, or it may exclude write txns
  *      for as long as it lasts (the library keeps read txns short).
- *   4. When commit returns 0, the changes are as durable as this storage promises to be.
+ *   4. When commit returns 0, the changes are as durable as this storage promises to be, and so is
+ *      all that the txn has read. The commit of a txn that changed nothing should cost next to
+ *      nothing.
  *
  *   Threads: begin may be called by any number of threads at once. A txn is used by one thread, the
  *   one that began it. Fork: a child may use the storage only if the storage itself can bear that.

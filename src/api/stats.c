@@ -119,6 +119,7 @@ static enum be_status measure(const struct be_storage *storage, struct be_statis
 	stats->stale_readers = figures.stale_readers;
 	stats->reader_lag = figures.reader_lag;
 	stats->lagging_pid = figures.lagging_pid;
+	stats->went_back = figures.went_back;
 	return BE_OK;
 }
 
@@ -150,6 +151,7 @@ static enum be_status fill(struct be_enforcer *handle, struct be_statistics *sta
 	owners = environment_owners(environment);
 	if (owners)
 		owners_each(owners, count_owner, &stats->owners);
+	stats->went_back |= owners && owners_went_back(owners);
 	stats->refused_no_envelope = counts_no_envelope(environment->counts);
 	stats->refusals_known = environment->counts != NULL;
 	return BE_OK;

@@ -103,6 +103,8 @@ static const struct {
 	[-BE_MUST_REOPEN] =
 		{"must_reopen",
 		 "A write failed in this process; close all its handles and open again"},
+	[-BE_UNKNOWN_OUTCOME] = {"unknown_outcome",
+				 "The disk failed: whether it was done is to be looked up later"},
 };
 
 static const char *const operations[] = {

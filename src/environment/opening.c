@@ -38,6 +38,7 @@
 #include "sharing/counts.h"
 #include "storage/backend.h"
 #include "storage/lmdb.h"
+#include "storage/newest.h"
 #include "storage/reader_number.h"
 
 #include <sys/stat.h>
@@ -140,8 +141,10 @@ static enum be_status enlist(struct opening *opening)
 /* Lets the opening lock go, which ends with the registration otherwise. */
 static enum be_status let_in(struct opening *opening)
 {
-	if (opening->role == FIRST)
-		owners_opened(opening->environment->executor.owners);
+	if (opening->role != FIRST)
+		return BE_OK;
+	owners_settle(opening->environment->executor.owners, lmdb_storage_went_back(opening->lmdb));
+	owners_opened(opening->environment->executor.owners);
 	return BE_OK;
 }
 
@@ -153,8 +156,8 @@ static void leave(struct opening *opening)
 		return;
 	if (!opening->keeps && owners_close(environment->executor.owners))
 		environment->executor.owners = NULL;
-	else
-		let_in(opening);
+	else if (opening->role == FIRST)
+		owners_opened(environment->executor.owners);
 }
 
 /* ---- step 3: meet */
@@ -187,6 +190,7 @@ static enum be_status open_storage(struct opening *opening)
 		.create = opening->may_create,
 		.read_only = environment->executor.read_only,
 		.sync = true, /* until the durability is settled */
+		.may_go_back = !owners_are_settled(environment->executor.owners),
 		.mode = settings->mode,
 		.map_size = settings->map_size,
 	};
@@ -196,6 +200,13 @@ static enum be_status open_storage(struct opening *opening)
 
 	if (owners && owners_are_registered(owners))
 		lmdb.number = reader_number_of(owners_generation(owners));
+	if (environment->executor.group)
+		lmdb.flushed = group_flushed(environment->executor.group);
+	else if (!lmdb.may_go_back)
+		lmdb.known = group_peek_flushed(environment->directory);
+	/* What is not flushed at all needs no proof as long as the machine is up. */
+	if (!opening->is_marked)
+		lmdb.vouching = &record_vouching;
 	if (status == BE_OK)
 		status = lmdb_storage_open(&lmdb, &opened);
 	if (status != BE_OK)
@@ -264,7 +275,9 @@ static enum be_status settle_durability(const struct opening *opening)
 	if (opening->settings->durability == BE_DURABILITY_PROCESS) {
 		if (!opening->is_marked)
 			status = boot_mark(environment->directory, opening->settings->mode);
-		return status == BE_OK ? lmdb_storage_stop_flushing(opening->lmdb) : status;
+		if (status == BE_OK)
+			lmdb_storage_stop_flushing(opening->lmdb);
+		return status;
 	}
 	if (opening->is_marked)
 		status = lmdb_storage_flush(opening->lmdb);

@@ -10,6 +10,7 @@
  *   marks[i].state   see below
  *   slots[i]         the operation (by its user), the result and its text (by the leader)
  *   room             the queue of those who found no slot free
+ *   flushed          the newest txn that is known to be on the disk (lmdb.c)
  *
  * The states of a slot. "Leader" is the thread that holds `leader`.
  *
@@ -128,6 +129,7 @@ struct group_file {
 	uint32_t last_size;
 	uint32_t first_row;             /* where the next batch begins to take */
 	_Atomic uint32_t next_is_stuck; /* the one that is to lead next did not in time */
+	_Atomic uint64_t flushed;
 	struct lock leader;
 	struct lock next;
 	struct row rows[ROWS];
@@ -179,18 +181,22 @@ static THREAD_LOCAL_FAST uint32_t favourite; /* the slot this thread used last *
 
 /* ---- opening */
 
-static void initialise(struct group_file *file)
+static void initialise(struct group_file *file, bool keep_flushed)
 {
+	uint64_t flushed =
+		keep_flushed && file->magic == GROUP_MAGIC ? atomic_load(&file->flushed) : 0;
+
 	file->magic = 0;
 	/* The slots need not be clean. */
 	memset((char *)file + sizeof file->magic, 0,
 	       offsetof(struct group_file, slots) - sizeof file->magic);
+	atomic_store(&file->flushed, flushed);
 	file->magic = GROUP_MAGIC;
 }
 
 /* `reset`: this process is alone, and makes of it what it must be. */
 static enum be_status map_file(const struct shared_directory *directory, int fd, bool reset,
-			       struct group_file **file)
+			       bool keep_flushed, struct group_file **file)
 {
 	char path[SHARED_PATH_SIZE];
 	enum be_status status = BE_OK;
@@ -204,7 +210,7 @@ static enum be_status map_file(const struct shared_directory *directory, int fd,
 		return status;
 	*file = map;
 	if (reset)
-		initialise(*file);
+		initialise(*file, keep_flushed);
 	if ((*file)->magic == GROUP_MAGIC)
 		return BE_OK;
 	munmap(map, sizeof **file);
@@ -237,7 +243,7 @@ enum be_status group_open(const struct shared_directory *directory, mode_t mode,
 	made->penalty = 1;
 	status = open_file(directory, mode, reset, &fd);
 	if (status == BE_OK) {
-		status = map_file(directory, fd, reset, &made->file);
+		status = map_file(directory, fd, reset, owners_are_settled(owners), &made->file);
 		close(fd);
 	}
 	if (status != BE_OK) {
@@ -246,6 +252,28 @@ enum be_status group_open(const struct shared_directory *directory, mode_t mode,
 	}
 	*group = made;
 	return BE_OK;
+}
+
+_Atomic uint64_t *group_flushed(struct group *group)
+{
+	return &group->file->flushed;
+}
+
+uint64_t group_peek_flushed(const struct shared_directory *directory)
+{
+	uint64_t flushed = 0;
+	int fd;
+
+	if (shared_file_open(directory, GROUP_FILE, SHARED_LOOK, 0, &fd) != BE_OK) {
+		error_clear();
+		return 0;
+	}
+	if (!shared_file_begins(fd, GROUP_MAGIC) ||
+	    pread(fd, &flushed, sizeof flushed, offsetof(struct group_file, flushed)) !=
+		    (ssize_t)sizeof flushed)
+		flushed = 0;
+	close(fd);
+	return flushed;
 }
 
 void group_close(struct group *group)
@@ -649,6 +677,21 @@ static enum step answer_fault(struct turn *turn, enum be_status status)
 	return LOOK;
 }
 
+/* The same where the turn's own operation may have been carried out, and nobody can tell now. */
+static enum step answer_doubt(struct turn *turn, enum be_status status)
+{
+	char text[ERROR_TEXT_SIZE];
+
+	if (turn->slot == NO_SLOT ? turn->with_own : turn->file->marks[turn->slot].state == TAKEN) {
+		error_save(text);
+		status = error_set(BE_UNKNOWN_OUTCOME,
+				   "whether it was carried out cannot be told now, and must be "
+				   "looked up later: %s",
+				   text);
+	}
+	return answer_fault(turn, status);
+}
+
 static void leave(struct turn *turn)
 {
 	turn->holds &= ~(unsigned)HOLDS_LEADER;
@@ -670,7 +713,7 @@ static enum step give_back(struct turn *turn, const struct batch *batch, enum be
 	if (batch->count == 0 || is_own)
 		return answer_fault(turn, status);
 	if (may_stand && batch_last(turn->storage, &committed) != BE_OK) {
-		then = answer_fault(turn, status);
+		then = answer_doubt(turn, status);
 		leave(turn);
 		return then;
 	}
@@ -770,7 +813,8 @@ static enum step lead(struct turn *turn)
 
 	if (status != BE_OK) {
 		note_outcome(turn->group, status);
-		then = answer_fault(turn, status);
+		then = turn->slot == NO_SLOT ? answer_fault(turn, status)
+					     : answer_doubt(turn, status);
 		leave(turn);
 	} else if (turn->slot != NO_SLOT && is_alone(turn->group)) {
 		then = withdraw(turn);

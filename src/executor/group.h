@@ -58,6 +58,13 @@ enum be_status group_open(const struct shared_directory *directory, mode_t mode,
 			  struct owners *owners, struct group **group);
 void group_close(struct group *group);
 
+/* The word for lmdb_settings.flushed. A group that is reset keeps it as long as be-owners is of
+ * this boot. */
+_Atomic uint64_t *group_flushed(struct group *group);
+
+/* The same of a file that may not be there, or not be sound: then 0. */
+uint64_t group_peek_flushed(const struct shared_directory *directory);
+
 /* Carries out one operation, in a batch of this thread's or of another's; true when `result` is the
  * answer. False: nothing was done, and the caller is to carry it out in a txn of its own, holding
  * group_lock(). Cancellation must be off, as for the next ones. */

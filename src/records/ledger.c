@@ -123,10 +123,9 @@ enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 	struct record_key key;
 	enum be_status status;
 
-	if (ledger->changes == 0) {
-		ledger_abort(ledger);
-		return BE_OK;
-	}
+	if (ledger->changes == 0)
+		return storage_done(
+			ledger->storage->ops->commit(ledger->storage->self, ledger->txn));
 	status = ledger_header(ledger);
 	if (status == BE_OK) {
 		ledger->header.changes++;
@@ -189,6 +188,8 @@ enum be_status ledger_read_header(const struct be_storage *storage, bool write,
 	status = ledger_header(&ledger);
 	if (status == BE_OK)
 		*header = ledger.header;
+	if (status == BE_OK && write)
+		return ledger_commit(&ledger, 0);
 	ledger_abort(&ledger);
 	return status;
 }

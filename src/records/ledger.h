@@ -34,14 +34,15 @@ struct ledger {
 enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *storage, bool write);
 
 /* Ends the txn. Commit writes the header when anything changed, with the number of the batch unless
- * that is 0, and drops the txn when nothing did, so that it costs no flush. */
+ * that is 0. When nothing did, it costs no flush, but what was read in it is as durable afterwards
+ * as if it had been written in it. */
 enum be_status ledger_commit(struct ledger *ledger, uint64_t batch);
 void ledger_abort(struct ledger *ledger);
 
 /* Reads the header into ledger->header, once. A storage without one is BE_NOT_AN_ENVIRONMENT. */
 enum be_status ledger_header(struct ledger *ledger);
 
-/* The same in a txn of its own, which changes nothing. */
+/* The same in a txn of its own, which changes nothing. What a write txn read is durable. */
 enum be_status ledger_read_header(const struct be_storage *storage, bool write,
 				  struct header *header);
 

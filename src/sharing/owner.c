@@ -49,6 +49,12 @@ enum unknown_owners {
 	UNKNOWN_REAPED = 2,
 };
 
+enum settled {
+	UNSETTLED, /* nobody has opened it to write since the machine came up */
+	SETTLED,
+	SETTLED_AFTER_GOING_BACK,
+};
+
 struct owners_file {
 	_Atomic uint64_t magic; /* written last */
 	_Atomic uint64_t next_generation;
@@ -56,7 +62,8 @@ struct owners_file {
 	_Atomic uint32_t used;      /* slots from this one on have never been taken */
 	char boot_id[BOOT_ID_SIZE]; /* when it was made */
 	_Atomic uint32_t unknown;   /* enum unknown_owners */
-	uint8_t padding[4096 - 28 - BOOT_ID_SIZE];
+	_Atomic uint32_t settled;   /* enum settled */
+	uint8_t padding[4096 - 32 - BOOT_ID_SIZE];
 	struct owner_slot slots[OWNER_SLOTS];
 };
 
@@ -614,6 +621,22 @@ uint32_t owners_pid_namespace(const struct owners *owners)
 bool owners_were_alone(const struct owners *owners)
 {
 	return owners->is_alone;
+}
+
+bool owners_are_settled(const struct owners *owners)
+{
+	return owners && owners->file->settled != UNSETTLED;
+}
+
+bool owners_went_back(const struct owners *owners)
+{
+	return owners->file->settled == SETTLED_AFTER_GOING_BACK;
+}
+
+void owners_settle(struct owners *owners, bool went_back)
+{
+	if (owners->file->settled == UNSETTLED)
+		owners->file->settled = went_back ? SETTLED_AFTER_GOING_BACK : SETTLED;
 }
 
 bool owners_claim_unknown(struct owners *owners)

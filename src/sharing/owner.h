@@ -78,6 +78,12 @@ uint32_t owners_pid_namespace(const struct owners *owners);
  * until it has been opened. */
 bool owners_were_alone(const struct owners *owners);
 
+/* Has a process had the environment open to write since the machine came up? From owners_settle()
+ * on. NULL: no. The first one tells whether the newest txn was not whole then, and was dropped. */
+bool owners_are_settled(const struct owners *owners);
+bool owners_went_back(const struct owners *owners);
+void owners_settle(struct owners *owners, bool went_back);
+
 /* Commits may be pending for owners that a file which was made anew never knew. True for the one
  * process that is to reap those. One that fails leaves them to the next that opens; one that dies
  * is itself a dead owner, and when those are reaped, the unknown ones are, too. */

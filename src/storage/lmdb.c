@@ -53,6 +53,16 @@
  * therefore given one of our own that holds two links to the descriptors of what was looked at
  * (base/shared_file.h), so that it opens these and nothing else, whatever becomes of the names.
  *
+ * Flushing. LMDB flushes nothing (MDB_NOSYNC). A commit is flushed here, once: pages and meta page
+ * together. The meta page may reach the disk before the pages that it names, and the machine may
+ * go down in between; the next opening then finds the newest txn incomplete, and goes back to the
+ * one before (newest.h). That one must be on the disk for it: a txn is not written before the one
+ * that it follows was flushed, by whatever process. The word *flushed, which all who write share,
+ * is the number of the newest txn that is known to be on the disk. It is read and written inside a
+ * write txn, or while the lock that all write txns are made under is held (group.h). Where it is
+ * behind, a process died before it had flushed, or a flush failed, of which the system perhaps told
+ * another process only: then all that the newest txn changed is written again before it is flushed.
+ *
  * LMDB's codes become statuses in failed(), the only place.
  */
 #include "storage/lmdb.h"
@@ -63,6 +73,7 @@
 #include "base/shared_file.h"
 #include "base/thread_local.h"
 #include "storage/backend.h"
+#include "storage/newest.h"
 #include "storage/preflight.h"
 #include "storage/reader_number.h"
 #include "storage/table_lock.h"
@@ -152,6 +163,11 @@ struct lmdb_storage {
 	struct table_lock table;
 	int32_t number; /* by which the reader table knows this process; 0: its pid */
 	bool read_only;
+	bool sync;                 /* commits are flushed */
+	_Atomic uint64_t *flushed; /* where all who write share it, or the next one */
+	_Atomic uint64_t own_flushed;
+	const struct vouching *vouching;
+	bool went_back;          /* when it was opened */
 	bool is_lost;            /* the map: under `gate` or `writing` */
 	atomic_bool is_undumped; /* the map is left out of core dumps */
 	atomic_uint kept;        /* readers of the pool that keep their slot */
@@ -309,6 +325,13 @@ static __attribute__((cold)) enum be_status failed(const char *path, bool read_o
 static int storage_failed(const struct lmdb_storage *storage, int code)
 {
 	return failed(storage->path, storage->read_only, code);
+}
+
+static enum be_status name_file(const char *path, const char *name, char file[PATH_MAX])
+{
+	if (snprintf(file, PATH_MAX, "%s/%s", path, name) >= PATH_MAX)
+		return error_errno(BE_INVALID_ARGUMENT, ENAMETOOLONG, "%s", path);
+	return BE_OK;
 }
 
 /* ---------------------------------------------------------------- begin, end */
@@ -775,18 +798,95 @@ static __attribute__((cold)) int commit_failed(struct lmdb_storage *storage, uin
 	return storage_failed(storage, rc);
 }
 
+/* ---- flushing */
+
+static int flush_file(const struct lmdb_storage *storage)
+{
+	int rc;
+
+	do
+		rc = fdatasync(storage->data.fd) < 0 ? errno : 0;
+	while (rc == EINTR);
+	return rc;
+}
+
+/* Writes again what txn `newest` changed, and flushes. A flush that failed may have let the system
+ * forget which pages are not on the disk, and the next one then succeeds without them. */
+static __attribute__((cold, noinline)) enum be_status flush_anew(struct lmdb_storage *storage,
+								 uint64_t newest)
+{
+	char data[PATH_MAX];
+	enum be_status status = name_file(storage->path, DATA_FILE, data);
+	int rc;
+
+	if (status == BE_OK && storage->vouching && newest > 0)
+		status = preflight_rewrite(data, storage->data.fd, newest, storage->vouching);
+	if (status != BE_OK)
+		return status;
+	rc = flush_file(storage);
+	if (rc)
+		return error_errno(BE_IO_ERROR, rc,
+				   "%s: flushing it failed, and nothing more can be written until "
+				   "that succeeds: look at the disk",
+				   data);
+	atomic_store(storage->flushed, newest);
+	return BE_OK;
+}
+
+/* Before txn `id` may be written, or an answer given that was computed in it: the one that it
+ * follows is on the disk. */
+static enum be_status flush_before(struct lmdb_storage *storage, uint64_t id)
+{
+	if (__builtin_expect(!storage->sync || atomic_load(storage->flushed) == id - 1, 1))
+		return BE_OK;
+	return flush_anew(storage, id - 1);
+}
+
+/* Flushes txn `id`, which was written just now. */
+static enum be_status flush_written(struct lmdb_storage *storage, uint64_t id)
+{
+	int rc = flush_file(storage);
+
+	if (rc == 0) {
+		atomic_store(storage->flushed, id);
+		return BE_OK;
+	}
+	if (flush_anew(storage, id) == BE_OK) {
+		error_clear();
+		return BE_OK;
+	}
+	return error_errno(BE_UNKNOWN_OUTCOME, rc,
+			   "%s: flushing " DATA_FILE " failed: whether what was to be done is kept "
+			   "is not known before the disk works again; look it up then",
+			   storage->path);
+}
+
+/* The newest txn, for who holds the writer's lock. */
+static uint64_t newest_txn(struct lmdb_storage *storage)
+{
+	MDB_envinfo about;
+
+	return mdb_env_info(storage->env, &about) == 0 ? about.me_last_txnid : 0;
+}
+
 static int lmdb_commit(void *self, void *txn)
 {
 	struct lmdb_storage *storage = self;
 	struct lmdb_txn *writer = txn;
 	MDB_txn *ending = writer->txn;
 	uint64_t id = mdb_txn_id(ending);
-	int rc;
+	int rc = flush_before(storage, id);
 
 	writer->txn = NULL;
-	rc = mdb_txn_commit(ending);
-	if (rc)
-		rc = commit_failed(storage, id, rc);
+	if (rc) {
+		mdb_txn_abort(ending);
+	} else {
+		rc = mdb_txn_commit(ending);
+		if (rc)
+			rc = commit_failed(storage, id, rc);
+		else if (storage->sync && newest_txn(storage) == id)
+			rc = flush_written(storage, id);
+	}
 	pthread_mutex_unlock(&storage->writing);
 	if (__builtin_expect(!storage->is_undumped && rc == 0, 0))
 		undump(storage);
@@ -992,13 +1092,6 @@ static enum be_status is_missing(const struct shared_directory *directory)
 			 directory->path);
 }
 
-static enum be_status name_file(const char *path, const char *name, char file[PATH_MAX])
-{
-	if (snprintf(file, PATH_MAX, "%s/%s", path, name) >= PATH_MAX)
-		return error_errno(BE_INVALID_ARGUMENT, ENAMETOOLONG, "%s", path);
-	return BE_OK;
-}
-
 enum be_status lmdb_storage_examine(const struct shared_directory *directory, bool may_be_missing)
 {
 	char data[PATH_MAX];
@@ -1161,8 +1254,7 @@ static int open_by_name(const struct lmdb_settings *settings, const char *path,
 			struct lmdb_storage *storage)
 {
 	MDB_env **env = &storage->env;
-	unsigned flags = MDB_NOTLS | (settings->sync ? 0 : MDB_NOSYNC) |
-			 (settings->read_only ? MDB_RDONLY : 0);
+	unsigned flags = MDB_NOTLS | MDB_NOSYNC | (settings->read_only ? MDB_RDONLY : 0);
 	int rc;
 
 	do {
@@ -1436,6 +1528,10 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	storage->expects_dead = true; /* one may have died before this process came */
 	storage->interface = (struct be_storage){.ops = &operations.every, .self = storage};
 	storage->read_only = settings->read_only;
+	storage->sync = settings->sync;
+	storage->vouching = settings->vouching;
+	storage->own_flushed = settings->known;
+	storage->flushed = settings->flushed ? settings->flushed : &storage->own_flushed;
 	memcpy(storage->path, settings->directory->path, path_size);
 	return storage;
 }
@@ -1498,6 +1594,61 @@ static enum be_status ready_files(const struct lmdb_settings *settings, const ch
 	return status;
 }
 
+/* ---- the newest txn */
+
+/* To go back, also for one who only reads. */
+static enum be_status drop_newest(const struct lmdb_settings *settings, const char *data)
+{
+	enum be_status status;
+	int fd;
+
+	status = shared_file_open(settings->directory, DATA_FILE, SHARED_CHANGE, 0, &fd);
+	if (status == BE_PERMISSION)
+		return error_set(status,
+				 "%s: the machine went down in the middle of a txn, which must be "
+				 "dropped: write permission is needed for that once",
+				 data);
+	if (status != BE_OK)
+		return status;
+	status = preflight_go_back(data, fd);
+	close(fd);
+	return status;
+}
+
+/* Nobody has the environment open. What is known to be flushed is whole. Else the newest txn must
+ * prove that it is; if the machine may have gone down since it was written, one that cannot is
+ * dropped, and nobody was told of it. */
+static enum be_status settle_newest(const struct lmdb_settings *settings, const char *data,
+				    struct lmdb_storage *storage)
+{
+	uint64_t known = atomic_load(storage->flushed), newest;
+	enum be_status status;
+	bool may_go_back = settings->may_go_back;
+	int rc;
+
+	/* As long as the machine is up, all that was written is there to be read. */
+	if (!settings->vouching || (settings->read_only && !may_go_back))
+		return BE_OK;
+	status = preflight_newest(data, storage->data.fd, known, settings->vouching, &newest,
+				  &may_go_back);
+	/* What does not hold together then has another reason, which be_verify() can tell. */
+	if (status == BE_DAMAGED && !settings->may_go_back) {
+		error_clear();
+		rc = flush_file(storage);
+		atomic_store(storage->flushed, rc ? 0 : newest);
+		return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+	}
+	if (status == BE_DAMAGED && may_go_back) {
+		error_clear();
+		status = drop_newest(settings, data);
+		storage->went_back = status == BE_OK;
+		newest--;
+	}
+	if (status != BE_OK || settings->read_only || newest == known)
+		return status;
+	return flush_anew(storage, newest);
+}
+
 /* What is done while data.mdb is held. */
 static enum be_status open_held(const struct lmdb_settings *settings, const char *data,
 				struct lmdb_storage *storage)
@@ -1507,11 +1658,17 @@ static enum be_status open_held(const struct lmdb_settings *settings, const char
 	enum be_status status = ready_files(settings, data, storage, &exists);
 	int rc;
 
+	if (status == BE_OK && exists && !is_in_use(settings->directory))
+		status = settle_newest(settings, data, storage);
+	if (status == BE_OK && exists)
+		status = preflight_roots(data, fd);
 	if (status != BE_OK)
 		return status;
 	status = open_storage(settings, storage);
 	if (status == BE_OK && nothing_committed(storage->env)) {
-		rc = sync_directories(settings->directory);
+		rc = settings->read_only ? 0 : flush_file(storage);
+		if (rc == 0)
+			rc = sync_directories(settings->directory);
 		if (rc)
 			status = (enum be_status)storage_failed(storage, rc);
 	}
@@ -1599,18 +1756,24 @@ bool lmdb_storage_find(const struct shared_directory *directory, struct stat *ab
 	return fstatat(directory->fd, "data.mdb", about, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage)
+bool lmdb_storage_went_back(const struct lmdb_storage *storage)
 {
-	int rc = mdb_env_set_flags(storage->env, MDB_NOSYNC, 1);
+	return storage->went_back;
+}
 
-	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+void lmdb_storage_stop_flushing(struct lmdb_storage *storage)
+{
+	storage->sync = false;
 }
 
 enum be_status lmdb_storage_flush(struct lmdb_storage *storage)
 {
-	int rc = mdb_env_sync(storage->env, 1);
+	int rc = flush_file(storage);
 
-	return rc ? (enum be_status)storage_failed(storage, rc) : BE_OK;
+	if (rc)
+		return (enum be_status)storage_failed(storage, rc);
+	atomic_store(storage->flushed, newest_txn(storage));
+	return BE_OK;
 }
 
 void lmdb_storage_close(struct lmdb_storage *storage)
@@ -1840,6 +2003,7 @@ static enum be_status lmdb_measure(void *self, struct backend_figures *figures)
 	lmdb_abort(storage, txn);
 	if (rc)
 		return storage_failed(storage, rc);
+	figures->went_back = storage->went_back;
 	figures->map_size = information.me_mapsize;
 	figures->pages = information.me_last_pgno + 1;
 	figures->readers = list.count;

@@ -9,17 +9,28 @@
 #include "base/shared_file.h"
 
 #include <budget_enforcer_storage.h>
+#include <stdatomic.h>
 
 struct lmdb_storage;
 struct shared_directory;
 struct stat;
+struct vouching;
 
 struct lmdb_settings {
 	const struct shared_directory *directory;
-	const char *path;  /* where none is given: of the directory, which exists */
-	bool create;       /* make the files where missing; nothing is made for a reader */
-	bool read_only;    /* begin(write) answers BE_READ_ONLY */
-	bool sync;         /* flush on commit; false: BE_DURABILITY_PROCESS */
+	const char *path; /* where none is given: of the directory, which exists */
+	bool create;      /* make the files where missing; nothing is made for a reader */
+	bool read_only;   /* begin(write) answers BE_READ_ONLY */
+	bool sync;        /* flush on commit; false: BE_DURABILITY_PROCESS */
+	/* With sync: where all who write share the number of the newest txn that is known to be
+	 * on the disk; 0: none is known to be. NULL: nobody else writes as long as it is open,
+	 * and it is `known`. */
+	_Atomic uint64_t *flushed;
+	uint64_t known;
+	/* What the newest txn has to prove itself by when nobody has the files open and it is not
+	 * known to be on the disk; NULL: it need not. */
+	const struct vouching *vouching;
+	bool may_go_back;  /* the machine may have gone down since: the newest may be dropped */
 	mode_t mode;       /* of files made, whatever the umask */
 	uint64_t map_size; /* bytes; a multiple of the page size */
 	int32_t number;    /* for the reader table (reader_number.h); 0: one is drawn */
@@ -40,9 +51,12 @@ struct be_storage *lmdb_storage_interface(struct lmdb_storage *storage);
 enum be_status lmdb_storage_stat(struct lmdb_storage *storage, struct stat *about);
 bool lmdb_storage_find(const struct shared_directory *directory, struct stat *about);
 
+/* Was the newest txn not whole when it was opened, and dropped? */
+bool lmdb_storage_went_back(const struct lmdb_storage *storage);
+
 /* From now on commits survive the death of processes, but not the loss of power. No write txn may
  * be open. */
-enum be_status lmdb_storage_stop_flushing(struct lmdb_storage *storage);
+void lmdb_storage_stop_flushing(struct lmdb_storage *storage);
 
 /* Flushes what was written without. */
 enum be_status lmdb_storage_flush(struct lmdb_storage *storage);

@@ -147,6 +147,16 @@ static enum be_status check_metas(const char *path, const unsigned char *head, s
 		return error_set(BE_DAMAGED,
 				 "%s: meta page %u names pages that cannot be; restore a backup",
 				 path, (unsigned)newest->header.number);
+	return BE_OK;
+}
+
+/* LMDB touches the roots of the newest txn as soon as it is used. */
+static enum be_status check_roots(const char *path, const struct meta_page metas[2],
+				  unsigned long long file_size)
+{
+	const struct meta_page *newest = newest_of(metas);
+	uint32_t page_size = metas[0].trees[0].pad;
+
 	for (size_t i = 0; i < 2; i++)
 		if (newest->trees[i].depth > 0 && newest->trees[i].root >= file_size / page_size)
 			return error_set(BE_DAMAGED,
@@ -159,8 +169,9 @@ enum be_status preflight_meta_pages(const char *path, const unsigned char *head,
 				    unsigned long long file_size)
 {
 	struct meta_page metas[2];
+	enum be_status status = check_metas(path, head, head_size, file_size, metas);
 
-	return check_metas(path, head, head_size, file_size, metas);
+	return status == BE_OK ? check_roots(path, metas, file_size) : status;
 }
 
 /* Is it what a process left that died while LMDB made the file? Then there is the first meta page
@@ -308,5 +319,72 @@ enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool 
 	/* The other one may be of the txn after, meanwhile. */
 	before = metas[(txn + 1) % 2].txn < txn ? &metas[(txn + 1) % 2] : NULL;
 	status = pages_check(fd, &metas[txn % 2], before, pages_of(metas, file_size), &fault);
+	return pages_damaged(path, status, &fault);
+}
+
+enum be_status preflight_roots(const char *path, int fd)
+{
+	struct meta_page metas[2];
+	enum be_status status;
+	off_t file_size;
+	int looks = 0;
+
+	do {
+		status = preflight_metas(path, fd, metas, &file_size);
+		if (status == BE_OK)
+			status = check_roots(path, metas, (unsigned long long)file_size);
+	} while (status == BE_DAMAGED && ++looks < LOOKS);
+	return status;
+}
+
+/* -------------------------------------------------------------- newest txn */
+
+enum be_status preflight_newest(const char *path, int fd, uint64_t known,
+				const struct vouching *vouching, uint64_t *newest,
+				bool *may_go_back)
+{
+	struct meta_page metas[2];
+	struct pages_fault fault;
+	enum be_status status;
+	bool may = false;
+	off_t file_size;
+
+	status = preflight_metas(path, fd, metas, &file_size);
+	if (status != BE_OK) {
+		*may_go_back = false;
+		return status;
+	}
+	*newest = newest_of(metas)->txn;
+	if (*newest == known)
+		return BE_OK;
+	status = newest_prove(fd, metas, pages_of(metas, file_size), vouching, &may, &fault);
+	*may_go_back = *may_go_back && may;
+	return pages_damaged(path, status, &fault);
+}
+
+enum be_status preflight_go_back(const char *path, int fd)
+{
+	struct meta_page metas[2];
+	enum be_status status;
+	off_t file_size;
+
+	status = preflight_metas(path, fd, metas, &file_size);
+	return status == BE_OK ? newest_go_back(path, fd, metas) : status;
+}
+
+enum be_status preflight_rewrite(const char *path, int fd, uint64_t txn,
+				 const struct vouching *vouching)
+{
+	struct meta_page metas[2];
+	struct pages_fault fault;
+	enum be_status status;
+	off_t file_size;
+
+	status = preflight_metas(path, fd, metas, &file_size);
+	if (status == BE_OK && newest_of(metas)->txn != txn)
+		status = check_txn(path, metas, txn + 1);
+	if (status != BE_OK)
+		return status;
+	status = newest_rewrite(fd, metas, pages_of(metas, file_size), vouching, &fault);
 	return pages_damaged(path, status, &fault);
 }

@@ -4,6 +4,7 @@
 #ifndef STORAGE_PREFLIGHT_H
 #define STORAGE_PREFLIGHT_H
 
+#include "storage/newest.h"
 #include "storage/pages.h"
 
 #include <budget_enforcer.h>
@@ -39,6 +40,22 @@ enum be_status preflight_pages(const char *path, int fd, uint64_t txn);
 /* Reads every page: does all hold together that LMDB keeps about records and free pages? *outdated
  * tells that nothing was looked at, since txn `txn` is no longer one of the last two. */
 enum be_status preflight_all_pages(const char *path, int fd, uint64_t txn, bool *outdated);
+
+/* Are the pages in the file that LMDB touches first, in one that preflight_data_file() accepts? */
+enum be_status preflight_roots(const char *path, int fd);
+
+/* Is the newest txn, whose number is *newest, whole (newest.h)? It is if it is number `known`,
+ * since that has been flushed. BE_DAMAGED when it is not; *may_go_back, if it is true, stays so
+ * when the one before may take its place. Nobody may have the file open. */
+enum be_status preflight_newest(const char *path, int fd, uint64_t known,
+				const struct vouching *vouching, uint64_t *newest,
+				bool *may_go_back);
+
+/* The other two functions of newest.h, under the same conditions, or in a write txn. To rewrite,
+ * the newest txn must be number `txn`. */
+enum be_status preflight_go_back(const char *path, int fd);
+enum be_status preflight_rewrite(const char *path, int fd, uint64_t txn,
+				 const struct vouching *vouching);
 
 /* The check of the meta pages itself, on the first bytes of a file of `file_size` bytes, for tests
  * and fuzzing. `head` holds min(file_size, head_size) bytes. Sets an error text that begins with

@@ -243,7 +243,8 @@ AT(be_statistics, reader_lag, 168);
 AT(be_statistics, refused_no_envelope, 176);
 AT(be_statistics, lagging_pid, 184);
 AT(be_statistics, refusals_known, 188);
-AT(be_statistics, reserved, 189);
+AT(be_statistics, went_back, 189);
+AT(be_statistics, reserved, 190);
 
 SIZE(be_verification, 40);
 AT(be_verification, size, 0);

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <lmdb.h>
 #include <string.h>
+#include <unistd.h>
 
 struct inside *inside;
 
@@ -68,4 +69,19 @@ void mdb_txn_abort(MDB_txn *txn)
 		find_own("mdb_txn_abort", &own);
 	own(txn);
 	leave(txn);
+}
+
+int fdatasync(int fd)
+{
+	static int (*own)(int);
+	int rc;
+
+	if (own == NULL)
+		find_own("fdatasync", &own);
+	if (inside == NULL)
+		return own(fd);
+	atomic_store(&inside->in_txn, 1);
+	rc = own(fd);
+	atomic_store(&inside->in_txn, 0);
+	return rc;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells from outside whether a process is inside a write txn: a program that links this has LMDB's
- * functions that begin and end a txn pass through it. A process is inside from the moment at which
- * it holds the writer's lock until a few instructions after it has let it go.
+ * Tells from outside whether a process is inside a write txn or flushes it: a program that links
+ * this has LMDB's functions that begin and end a txn pass through it, and fdatasync(). A process is
+ * inside from the moment at which it holds the writer's lock until a few instructions after it has
+ * let it go, and then while it flushes.
  */
 #ifndef INSIDE_H
 #define INSIDE_H

@@ -78,7 +78,7 @@ static struct be_storage *make_storage(void)
 /* The file as the library leaves it, with an operation of each kind in its slot. */
 static void prepare(struct group_file *file)
 {
-	initialise(file);
+	initialise(file, false);
 	memset(file->slots, 0, USED * sizeof file->slots[0]);
 	for (uint32_t i = 0; i < USED; i++) {
 		file->slots[i].operation = make_operation((enum be_operation)(i + 1));

@@ -188,6 +188,9 @@ static const struct field of_stats[] = {
 	 "checks and commits that named no envelope"},
 	{"REFUSALS-KNOWN", "refusals_known", FIELD_YES, STATS(refusals_known), false,
 	 "no: be-counts is missing or cannot be used, and all counts of refusals are 0"},
+	{"WENT-BACK", "went_back", FIELD_YES, STATS(went_back), false,
+	 "yes: when the machine came up the newest txn was not whole and was dropped; nobody had "
+	 "been told of it"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
 	{"READERS", "readers", FIELD_COUNT, STATS(readers), false,
