@@ -3,7 +3,8 @@
  * All slots of LMDB's reader table are taken. While their owner lives, whoever needs one more is
  * told BE_TOO_MANY_PROCESSES; once it is dead, its slots are freed by the first that finds none.
  *
- * 4096 processes would be needed; the table is filled by hand with the pid of one that lives.
+ * 4096 processes would be needed; the table is filled by hand with the number of one that lives
+ * (storage/reader_number.h). Where a liblmdb is not given numbers, that is its pid.
  */
 #include "support.h"
 
@@ -42,17 +43,19 @@ static int hold_open(int end, void *context)
 		pause();
 }
 
-/* Gives every free slot of the table to `pid`, and raises the number of slots in use to all of
- * them. Done by a process that has not opened the environment, whose locks would go with the
- * descriptor. */
-static int fill_table(int pid, void *unused)
+#define PIDS (1 << 22) /* the kernel's are below */
+
+/* Gives every free slot of the table to the one process that has one, and raises the number of
+ * slots in use to all of them. Done by a process that has not opened the environment, whose locks
+ * would go with the descriptor. */
+static int fill_table(int holder, void *unused)
 {
 	char path[PATH_MAX];
 	struct stat about;
 	uint8_t *file;
 	size_t slots = 0, first = 0, filled = 0;
 	uint32_t all;
-	int fd;
+	int number = 0, fd;
 
 	(void)unused;
 	test_path(path, "environment/lock.mdb");
@@ -60,10 +63,12 @@ static int fill_table(int pid, void *unused)
 	EXPECT(fd >= 0 && fstat(fd, &about) == 0);
 	file = mmap(NULL, (size_t)about.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	EXPECT(file != MAP_FAILED);
-	/* The first slot is the one that holds this pid already. */
-	for (size_t at = SLOT; first == 0 && at < (size_t)about.st_size; at += SLOT)
-		if (((struct slot *)(file + at))->pid == pid)
+	/* The first slot is the one that the holder has already. */
+	for (size_t at = SLOT; first == 0 && at < (size_t)about.st_size; at += SLOT) {
+		number = ((struct slot *)(file + at))->pid;
+		if (number == holder || number > PIDS)
 			first = at;
+	}
 	EXPECT(first > 0);
 	slots = ((size_t)about.st_size - first) / SLOT;
 	for (size_t i = 0; i < slots; i++) {
@@ -73,7 +78,7 @@ static int fill_table(int pid, void *unused)
 			continue;
 		slot->txn = UINT64_MAX; /* no txn at the moment */
 		slot->thread = 1;
-		slot->pid = pid;
+		slot->pid = number;
 		filled++;
 	}
 	all = (uint32_t)slots;
