@@ -21,11 +21,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -126,6 +128,12 @@ static enum be_status part_make(struct part *part, const char *path)
 	return part->fd < 0 ? failed(path) : BE_OK;
 }
 
+/* By its number, since musl has no function for it. */
+static long rename_to_new(const char *from, const char *to)
+{
+	return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
 /* Gives the file its name, unless something has it. */
 static enum be_status part_name(struct part *part, const char *path)
 {
@@ -133,7 +141,7 @@ static enum be_status part_name(struct part *part, const char *path)
 		return linkat(AT_FDCWD, part->path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0
 			       ? failed(path)
 			       : BE_OK;
-	if (renameat2(AT_FDCWD, part->path, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
+	if (rename_to_new(part->path, path) < 0) {
 		/* A network file system may know of renames only that write over what is there, and
 		 * of links. */
 		if (errno != EINVAL || link(part->path, path) < 0)

@@ -42,6 +42,15 @@ void error_write(const char *format, ...)
 	has_text = true;
 }
 
+const char *error_meaning(int code, char *room, size_t size)
+{
+#ifdef __GLIBC__
+	return strerror_r(code, room, size);
+#else
+	return strerror_r(code, room, size) == 0 ? room : "an error that has no name";
+#endif
+}
+
 void error_write_errno(int code, const char *format, ...)
 {
 	va_list arguments;
@@ -55,7 +64,7 @@ void error_write_errno(int code, const char *format, ...)
 	has_text = true;
 	used = strlen(text);
 	snprintf(text + used, sizeof text - used, ": %s",
-		 strerror_r(code, meaning, sizeof meaning));
+		 error_meaning(code, meaning, sizeof meaning));
 }
 
 void error_name_path(const char *path)

@@ -26,6 +26,10 @@ void error_clear(void);
 		status_;                                                                           \
 	})
 
+/* What an errno means, in `room` or elsewhere. strerror_r() returns text with glibc, and a
+ * number with other C libraries. */
+const char *error_meaning(int code, char *room, size_t size);
+
 /* For these two, and error_path() below. */
 void error_write(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void error_write_errno(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

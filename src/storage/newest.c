@@ -288,7 +288,7 @@ static enum be_status write_again(const struct page_reader *reader, const void *
 			continue;
 		if (put <= 0) {
 			page_note_damage(reader, "pages cannot be written again: %s",
-					 strerror_r(errno, meaning, sizeof meaning));
+					 error_meaning(errno, meaning, sizeof meaning));
 			return BE_IO_ERROR;
 		}
 		used += (size_t)put;

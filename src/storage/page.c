@@ -2,6 +2,8 @@
 /* Reading one page; page.h says what for. Every byte read counts as hostile. */
 #include "storage/page.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -48,7 +50,7 @@ enum be_status page_read_bytes(const struct page_reader *reader, uint64_t number
 	if (got >= 0)
 		return page_damaged(reader, "page %" PRIu64 " is cut short", number);
 	page_note_damage(reader, "page %" PRIu64 " cannot be read: %s", number,
-			 strerror_r(errno, meaning, sizeof meaning));
+			 error_meaning(errno, meaning, sizeof meaning));
 	return BE_IO_ERROR;
 }
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from typing import TYPE_CHECKING, Any, Iterator, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, TypeVar, Union
 
 from . import _native, _threads
-from ._errors import InvalidCall
+from ._errors import Event, InvalidCall
 from ._holds import Reservation
 
 if TYPE_CHECKING:
-    from ._native import Amount, Commit, Envelope, OnDeath, Transaction
+    from ._native import Amount, Commit, Durability, Envelope, OnDeath, Transaction
 
 _Self = TypeVar("_Self", bound="BudgetEnforcer")
 _T = TypeVar("_T")
@@ -33,10 +33,17 @@ class BudgetEnforcer(_native.Enforcer):
     namespace. Any number of threads, tasks and fork children may use it at once."""
 
     def __init__(self, path: Optional[Union[str, os.PathLike[str]]] = None,
-                 namespace: Optional[str] = None, *, memory: bool = False, **options: Any) -> None:
+                 namespace: Optional[str] = None, *, memory: bool = False,
+                 durability: Durability = "full", create: bool = True, read_only: bool = False,
+                 owning: bool = False, mode: int = 0, map_size: int = 0,
+                 observe: Optional[Callable[[Event], Any]] = None) -> None:
         place = None if memory else _place(path)
+        options = {"durability": durability, "create": create, "read_only": read_only,
+                   "owning": owning, "mode": mode, "map_size": map_size, "observe": observe}
         self._opened = place, namespace, memory, options
-        super().__init__(place, namespace, **options)
+        super().__init__(place, namespace, durability=durability, create=create,
+                         read_only=read_only, owning=owning, mode=mode, map_size=map_size,
+                         observe=observe)
 
     def __reduce__(self) -> Any:
         """In the processes of a pool that does not fork, the same environment opened again."""

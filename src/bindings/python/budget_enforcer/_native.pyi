@@ -8,6 +8,7 @@ from ._errors import Event
 Amount = Union[Decimal, int, str]
 Period = Literal["total", "hourly", "daily", "weekly", "monthly"]
 OnDeath = Literal["release", "charge"]
+Durability = Literal["full", "process"]
 
 @final
 class Decision:
@@ -119,7 +120,7 @@ class Commit:
 class Enforcer:
     def __init__(
         self, path: Optional[Union[str, os.PathLike[str]]], namespace: Optional[str] = ..., *,
-        durability: Literal["full", "process"] = ..., create: bool = ..., read_only: bool = ...,
+        durability: Durability = ..., create: bool = ..., read_only: bool = ...,
         owning: bool = ..., mode: int = ..., map_size: int = ...,
         observe: Optional[Callable[[Event], Any]] = ...,
     ) -> None: ...
