@@ -207,7 +207,7 @@ enum be_status {
 	BE_NEWER_FORMAT = -132,        /* written by a later version of this library */
 	BE_DAMAGED = -133,             /* a file or record is damaged; restore a backup */
 	BE_UNBALANCED = -134,          /* be_verify() found balances that differ from the ledger */
-	BE_OTHER_PID_NAMESPACE = -135, /* in use from another pid namespace (container) */
+	BE_OTHER_PID_NAMESPACE = -135, /* liblmdb is not 0.9, and in use by our pid elsewhere */
 	BE_OTHER_BOOT = -136,          /* process durability, and the machine went down with it */
 	BE_BAD_FILE_SYSTEM = -137,     /* a network file system, say; shared maps are unsafe */
 	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it

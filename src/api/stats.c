@@ -129,6 +129,11 @@ static enum be_status read_durability(const struct shared_directory *directory,
 	bool is_marked;
 	enum be_status status = boot_check(directory, &is_marked);
 
+	if (status == BE_OTHER_BOOT) { /* this process has it open: see opening.c */
+		error_clear();
+		is_marked = true;
+		status = BE_OK;
+	}
 	if (status == BE_OK)
 		stats->durability = is_marked ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	return status;

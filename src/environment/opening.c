@@ -181,6 +181,22 @@ static void close_group(struct opening *opening)
 
 /* ---- step 4: open */
 
+/* As boot_check() says. But while somebody has the environment open, it is of this boot, whatever
+ * id a container shows for that. */
+static enum be_status check_boot(struct opening *opening)
+{
+	const struct environment *environment = opening->environment;
+	const struct owners *owners = environment->executor.owners;
+	enum be_status status = boot_check(environment->directory, &opening->is_marked);
+
+	if (status != BE_OTHER_BOOT || opening->role == FIRST || !owners ||
+	    !owners_are_in_use(owners))
+		return status;
+	error_clear();
+	opening->is_marked = true;
+	return BE_OK;
+}
+
 static enum be_status open_storage(struct opening *opening)
 {
 	const struct environment_settings *settings = opening->settings;
@@ -196,7 +212,7 @@ static enum be_status open_storage(struct opening *opening)
 	};
 	const struct owners *owners = environment->executor.owners;
 	struct lmdb_storage *opened;
-	enum be_status status = boot_check(environment->directory, &opening->is_marked);
+	enum be_status status = check_boot(opening);
 
 	if (owners && owners_are_registered(owners))
 		lmdb.number = reader_number_of(owners_generation(owners));

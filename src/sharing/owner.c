@@ -608,6 +608,11 @@ bool owners_are_registered(const struct owners *owners)
 	return owners->registered;
 }
 
+bool owners_are_in_use(const struct owners *owners)
+{
+	return lock_is_held(owners->file_locks.fd, 0, OWNER_SLOTS);
+}
+
 uint64_t owners_generation(const struct owners *owners)
 {
 	return owners->generation;

@@ -68,6 +68,9 @@ bool owners_are_in(const struct owners *owners, const struct shared_directory *d
 /* Did it register, rather than open to look only? */
 bool owners_are_registered(const struct owners *owners);
 
+/* Does another process have the environment open, to change it? Asks the kernel. */
+bool owners_are_in_use(const struct owners *owners);
+
 /* What it registered with. */
 uint64_t owners_generation(const struct owners *owners);
 

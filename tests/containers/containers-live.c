@@ -2,8 +2,8 @@
 /*
  * What containers live through: they run as different users of one group; new ones take the places
  * of old ones while both work; they are frozen at any moment and thawed; the volume is mounted
- * read-only; and the first program of the README runs in a container's own root, an overlay, as
- * well as on the volume.
+ * read-only; a runtime shows them another boot id; and the first program of the README runs in a
+ * container's own root, an overlay, as well as on the volume.
  *
  * usage: containers-live FIRST-PROGRAM LIBRARY
  */
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +135,50 @@ static void test_users_rolling_and_frozen(struct live *live, uint64_t *random)
 	       (int)settled);
 }
 
+/* Where the runtime shows another boot id than the host's. */
+static int open_with_another_boot_id(int index, void *context)
+{
+	struct be_statistics stats = BE_STATISTICS_INIT;
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+	enum be_status expected = index == 0 ? BE_OK : BE_OTHER_BOOT;
+	FILE *file = fopen("/tmp/id", "w");
+
+	(void)context;
+	EXPECT(file != NULL && fputs("00000000-0000-0000-0000-000000000000\n", file) > 0);
+	fclose(file);
+	EXPECT(mount("/tmp/id", "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) == 0);
+	options.durability = BE_DURABILITY_PROCESS;
+	for (int look = 1; look >= 0; look--) {
+		options.flags = look ? BE_OPEN_READ_ONLY : 0;
+		EXPECT_STATUS(be_open(CONTAINER_BUDGET, &options, &handle), expected);
+		if (expected == BE_OK) {
+			EXPECT_OK(be_stats(handle, &stats));
+			EXPECT_EQUAL(stats.durability, BE_DURABILITY_PROCESS);
+		}
+		be_close(handle);
+	}
+	return 0;
+}
+
+static void test_boot_id(void)
+{
+	struct be_enforcer *handle;
+	char path[PATH_MAX];
+
+	test_path(path, "boot");
+	EXPECT(mkdir(path, 0755) == 0);
+	handle = test_open(path, BE_DURABILITY_PROCESS);
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQUAL(container_wait(container_start(path, false, open_with_another_boot_id,
+							    i, NULL)),
+			     0);
+		be_close(handle);
+		handle = NULL;
+	}
+	printf("another boot id is believed when nobody has it open, and only then\n");
+}
+
 static void copy_file(const char *from, const char *to)
 {
 	char buffer[65536];
@@ -192,6 +237,7 @@ int main(int argc, char **argv)
 	live->works = gate_make();
 	EXPECT(chmod(test_directory(), 0755) == 0);
 	test_users_rolling_and_frozen(live, &random);
+	test_boot_id();
 	test_first_program(argv);
 	return 0;
 }
