@@ -195,6 +195,7 @@ static enum be_status run_for_result(struct be_enforcer *handle,
 	struct zones *zones = NULL;
 	enum be_status status;
 
+	memset(result, 0, sizeof *result);
 	if (!handle)
 		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
 	status = envelopes_prepare(handle, change, enforcer_now(handle), &zones, &operation);
