@@ -4,7 +4,7 @@
 export type AmountInput = number | string | bigint;
 /** Ids are strings of digits: they have 64 bits, and pass JSON. Any of the three is taken. */
 export type Id = string | number | bigint;
-export type Period = 'total' | 'hourly' | 'daily' | 'weekly' | 'monthly';
+export type Period = 'total' | 'hourly' | 'daily' | 'weekly' | 'monthly' | 'quarterly' | 'yearly';
 export type Reason = 'within_budget' | 'exceeds_budget' | 'no_envelope' | 'suspended';
 /** What amounts are in results, by the option `amounts`. */
 export interface AmountKinds { number: number; string: string; bigint: bigint }

@@ -36,7 +36,7 @@ const EXISTING = 1, READ_ONLY = 2, OWNING = 8;
 const EXCEEDS_BUDGET = -1, SUSPENDED = -3, ALREADY_RELEASED = -11, ALREADY_CHARGED = -14;
 const FIRST_FAULT = -100;
 
-const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly'];
+const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly'];
 const KINDS = [undefined, 'record', 'settle', 'expired', 'orphaned'];
 // How a decision can end; all other statuses are thrown.
 const REASONS = {

@@ -6,7 +6,7 @@ from typing import Any, Callable, Literal, Optional, Union, final
 from ._errors import Event
 
 Amount = Union[Decimal, int, str]
-Period = Literal["total", "hourly", "daily", "weekly", "monthly"]
+Period = Literal["total", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"]
 OnDeath = Literal["release", "charge"]
 Durability = Literal["full", "process"]
 
