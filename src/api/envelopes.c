@@ -252,7 +252,7 @@ enum be_status(be_envelope_ensure_with)(struct be_enforcer *handle, const char *
 					    .limit = limit,
 					    .period = period,
 					    .options = options};
-	struct result result;
+	struct result result = {0};
 	enum be_status status;
 
 	error_clear();
@@ -282,7 +282,7 @@ enum be_status be_envelope_set(struct be_enforcer *handle, const char *category,
 {
 	struct be_envelope_change change = {
 		.operation = BE_OPERATION_SET, .category = category, .settings = settings};
-	struct result result;
+	struct result result = {0};
 	enum be_status status;
 
 	error_clear();

@@ -38,7 +38,7 @@ static int64_t first_day(enum be_period period, int begins_on, int64_t day, int 
 	if (period == BE_PERIOD_DAILY)
 		return day + after;
 	if (period == BE_PERIOD_WEEKLY)
-		return day - (date_weekday(day) - begins_on + 7) % 7 + 7 * after;
+		return day - (date_weekday(day) - begins_on + 7) % 7 + INT64_C(7) * after;
 	if (month_to_day(month, begins_on) > day)
 		month--; /* only where windows begin within months */
 	return month_to_day(floor_div(month, months) * months + (int64_t)months * after, begins_on);

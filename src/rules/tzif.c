@@ -36,7 +36,7 @@ static int64_t time_at(const struct tzif_block *block, uint32_t index)
 
 static int32_t offset_at(const struct tzif_block *block, uint32_t type)
 {
-	return (int32_t)get_32(block->infos + type * 6);
+	return (int32_t)get_32(block->infos + (size_t)type * 6);
 }
 
 /* Takes a block's header apart, and says where the block ends. */
@@ -48,7 +48,7 @@ static bool take_block(const uint8_t *at, const uint8_t *end, size_t time_size,
 
 	if (end - at < HEADER_SIZE || memcmp(at, "TZif", 4) != 0)
 		return false;
-	for (int i = 0; i < 6; i++)
+	for (size_t i = 0; i < 6; i++)
 		count[i] = get_32(at + 20 + 4 * i);
 	left = (uint64_t)(end - at) - HEADER_SIZE;
 	need = (uint64_t)count[3] * (time_size + 1) + (uint64_t)count[4] * 6 + count[5] +

@@ -255,6 +255,31 @@ static bool *flag_of(enum request_option option, struct request *request)
 	}
 }
 
+/* What an envelope is set to, beside its limit and period. */
+static void take_setting(const struct argp_state *state, enum request_option option,
+			 const char *text, struct request *request)
+{
+	switch (option) {
+	case OPTION_ZONE:
+		request->zone = text;
+		break;
+	case OPTION_BEGINS_ON:
+		request->begins_on = parse_day(state, text);
+		break;
+	case OPTION_ROLL_OVER:
+		request->roll_over = argument_amount(state, "--roll-over", text);
+		break;
+	case OPTION_RAISE:
+		request->raise = argument_amount(state, "--raise", text);
+		break;
+	case OPTION_UNTIL:
+		request->until_ns = parse_until(state, text);
+		break;
+	default:
+		break;
+	}
+}
+
 static void take_option(struct argp_state *state, enum request_option option, const char *text,
 			struct request *request)
 {
@@ -284,21 +309,6 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_START:
 		request->start_ns = argument_moment(state, "--start", text, moment_now_ns());
-		break;
-	case OPTION_ZONE:
-		request->zone = text;
-		break;
-	case OPTION_BEGINS_ON:
-		request->begins_on = parse_day(state, text);
-		break;
-	case OPTION_ROLL_OVER:
-		request->roll_over = argument_amount(state, "--roll-over", text);
-		break;
-	case OPTION_RAISE:
-		request->raise = argument_amount(state, "--raise", text);
-		break;
-	case OPTION_UNTIL:
-		request->until_ns = parse_until(state, text);
 		break;
 	case OPTION_AMOUNT:
 	case OPTION_ESTIMATE:
@@ -333,6 +343,7 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		request->mode = parse_mode(state, text);
 		break;
 	default:
+		take_setting(state, option, text, request);
 		break;
 	}
 }
