@@ -53,8 +53,12 @@ static struct operation make_operation(enum be_operation kind)
 
 	assert(name_set_namespace(&operation.name, "task") == BE_OK);
 	assert(name_set_category(&operation.name, "llm") == BE_OK);
-	assert(name_set_description(operation.description, &operation.description_size, "text") ==
-	       BE_OK);
+	/* Where an envelope's window is set, the zone takes the description's place. */
+	if (kind == BE_OPERATION_SET)
+		operation.mask = BE_SET_LIMIT;
+	else if (kind != BE_OPERATION_CREATE && kind != BE_OPERATION_ENSURE)
+		assert(name_set_description(operation.description, &operation.description_size,
+					    "text") == BE_OK);
 	assert(operation_is_valid(&operation) == (kind != BE_OPERATION_CHECK));
 	return operation;
 }

@@ -483,7 +483,7 @@ static void test_names(struct be_enforcer *handle, uint64_t commit)
 static void test_numbers(struct be_enforcer *handle, uint64_t commit)
 {
 	static const int64_t limits[] = {0, -1, INT64_MIN};
-	static const int periods[] = {-1, 5, 1000};
+	static const int periods[] = {-1, 7, 1000};
 	struct be_envelope_options future = BE_ENVELOPE_OPTIONS_INIT;
 	uint64_t id;
 	size_t i;
