@@ -33,6 +33,7 @@
 #include "rules/amount.h"
 #include "storage/backend.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -235,6 +236,7 @@ static enum be_status add_to_sums(struct pruner *pruner, struct ledger *ledger,
 		chain[i] = find_sum(removal, transaction->chain[i], &place);
 		if (chain[i])
 			continue;
+		assert(removal->sum_count < SUMS);
 		chain[i] = &removal->sums[removal->sum_count];
 		chain[i]->id = transaction->chain[i];
 		status = fill_sum(pruner, ledger, name, chain[i]);
@@ -255,6 +257,7 @@ static enum be_status fold(struct ledger *ledger, const struct sum *sum)
 	struct envelope envelope;
 	int found = ledger_envelope_get(ledger, &sum->name, &envelope);
 
+	assert(sum->amount > 0);
 	if (found < 0)
 		return (enum be_status)found;
 	if (found != 0 || envelope.id != sum->id || envelope.window_first != sum->window_first)
@@ -285,6 +288,7 @@ static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 	status = add_to_sums(pruner, ledger, &transaction);
 	if (status != BE_OK || pruner->needs_directory)
 		return (int)status;
+	assert(removal->count < STEP_MAX);
 	removal->ids[removal->count++] = transaction.id;
 	pruner->next_id = transaction.id + 1;
 	return 0;
@@ -302,6 +306,7 @@ static int gather_ended(struct pruner *pruner, struct ledger *ledger)
 	pruner->next_id = commit.id + 1;
 	if (commit.ended_ns >= pruner->before_ns)
 		return 0;
+	assert(removal->count < STEP_MAX);
 	removal->may_change[removal->count] =
 		commit.state == BE_COMMIT_EXPIRED || commit.state == BE_COMMIT_ORPHANED;
 	removal->ids[removal->count++] = commit.id;

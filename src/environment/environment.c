@@ -25,6 +25,7 @@
 #include "sharing/counts.h"
 #include "storage/backend.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -241,6 +242,7 @@ static enum be_status open_entry(const struct environment_settings *settings,
 {
 	enum be_status status;
 
+	assert(!environment->busy && environment->references == 0);
 	environment->busy = true;
 	pthread_mutex_unlock(&table_lock);
 	status = opening_run(settings, environment);
@@ -257,6 +259,7 @@ static enum be_status open_entry(const struct environment_settings *settings,
 /* The same to close it. */
 static void close_entry(struct environment *environment)
 {
+	assert(!environment->busy && environment->references == 0);
 	environment->busy = true;
 	pthread_mutex_unlock(&table_lock);
 	opening_undo(environment);
@@ -336,6 +339,7 @@ enum be_status environment_open(const struct environment_settings *settings,
 
 static void drop(struct environment *environment)
 {
+	assert(environment->references > 0);
 	if (--environment->references > 0)
 		return;
 	if (environment_is_ours(environment))

@@ -30,6 +30,7 @@
 #include "executor/group.h"
 #include "records/ledger.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,7 @@ static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as
 {
 	struct operation *operation = &reaper->due.operations[reaper->due.count++];
 
+	assert(reaper->due.count <= DUE_MAX);
 	memset(operation, 0, offsetof(struct operation, description));
 	operation->kind = BE_OPERATION_REAP;
 	operation->id = id;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "storage/backend.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What a storage returned, as 0, LEDGER_NONE or a fault. */
@@ -63,6 +64,7 @@ static enum be_status write(struct ledger *ledger, const struct record_key *key,
 {
 	const struct be_storage *storage = ledger->storage;
 
+	assert(ledger->write);
 	ledger->changes++;
 	return storage_done(storage->ops->put(storage->self, ledger->txn, record_key_bytes(key),
 					      (struct be_bytes){value->bytes, value->size}));
@@ -81,9 +83,11 @@ static enum be_status put(struct ledger *ledger, const struct record_key *key,
 static enum be_status del(struct ledger *ledger, const struct record_key *key, uint64_t part)
 {
 	const struct be_storage *storage = ledger->storage;
-	int answer = storage_answer(
-		storage->ops->del(storage->self, ledger->txn, record_key_bytes(key)));
+	int answer;
 
+	assert(ledger->write);
+	answer = storage_answer(
+		storage->ops->del(storage->self, ledger->txn, record_key_bytes(key)));
 	ledger->changes++;
 	ledger->digest -= part;
 	if (answer == LEDGER_NONE)
@@ -293,6 +297,7 @@ enum be_status ledger_envelope_put(struct ledger *ledger, struct envelope *envel
 	struct record_value value;
 	struct record_key key;
 
+	assert(envelope->name.category_size > 0);
 	record_key_envelope(&key, &envelope->name);
 	record_encode_envelope(&value, &key, envelope);
 	return put(ledger, &key, &value, &envelope->checksum);
@@ -381,6 +386,7 @@ enum be_status ledger_commit_end(struct ledger *ledger, struct commit *commit)
 	struct record_key key;
 	enum be_status status;
 
+	assert(commit->state != BE_COMMIT_PENDING);
 	record_key_id(&key, RECORD_COMMIT, commit->id);
 	status = del(ledger, &key, commit->checksum);
 	commit->checksum = 0; /* there is none yet among the ended ones */
@@ -396,6 +402,7 @@ enum be_status ledger_commit_replace(struct ledger *ledger, struct commit *commi
 {
 	enum be_status status = del_deadline(ledger, old_deadline_ns, commit->id);
 
+	assert(commit->state == BE_COMMIT_PENDING);
 	return status == BE_OK ? ledger_commit_put(ledger, commit) : status;
 }
 

@@ -8,6 +8,7 @@
 
 #include "storage/newest.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -306,7 +307,11 @@ bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64
 	return true;
 }
 
-/* ---- encoding */
+/* ---- encoding
+ *
+ * What is encoded would be decoded again: an amount below zero, or a commit that is pending in one
+ * place and ended in another, would be money out of nothing.
+ */
 
 static uint8_t *put_text(uint8_t *at, const char *text, size_t size)
 {
@@ -399,6 +404,8 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 	};
 	uint8_t *at = value->bytes + sizeof record;
 
+	assert(envelope->limit > 0 && envelope->spent >= 0 && envelope->committed >= 0 &&
+	       envelope->folded >= 0);
 	memcpy(record.lapses, envelope->lapses, sizeof record.lapses);
 	if (record.has_more)
 		at = put_more(at, envelope);
@@ -436,6 +443,10 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 	};
 	uint8_t *at = value->bytes + sizeof record;
 
+	assert(commit->amount >= 0 && commit->deadline_ns >= 0);
+	assert(key->bytes[0] ==
+	       (commit->state == BE_COMMIT_PENDING ? RECORD_COMMIT : RECORD_ENDED));
+	assert(commit->description_size < BE_DESCRIPTION_SIZE);
 	memcpy(value->bytes, &record, sizeof record);
 	at = put_text(at, commit->name.namespace_name, commit->name.namespace_size);
 	at = put_text(at, commit->name.category, commit->name.category_size);
@@ -462,6 +473,9 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 	size_t chain_size = transaction->depth * sizeof transaction->chain[0];
 	uint8_t *at = value->bytes + sizeof record;
 
+	assert(transaction->amount >= 0 && transaction->held >= 0);
+	assert(transaction->depth > 0 && transaction->depth <= BE_DEPTH_MAX);
+	assert(transaction->description_size < BE_DESCRIPTION_SIZE);
 	memcpy(value->bytes, &record, sizeof record);
 	memcpy(at, transaction->chain, chain_size);
 	at += chain_size;

@@ -9,6 +9,7 @@
 #include "rules/amount.h"
 #include "base/error.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,6 +135,7 @@ int64_t amount_utilization_ppm(int64_t limit, int64_t spent, int64_t committed)
 	/* The dividend is below 2^64 x 10^6, which is below 2^84. */
 	__extension__ unsigned __int128 ppm = (uint64_t)spent + (uint64_t)committed;
 
+	assert(limit > 0);
 	ppm = ppm * 1000000 / (uint64_t)limit;
 	return ppm > INT64_MAX ? INT64_MAX : (int64_t)ppm;
 }

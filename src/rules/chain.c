@@ -6,6 +6,8 @@
 #include "rules/amount.h"
 #include "rules/rules.h"
 
+#include <assert.h>
+
 /* The next transaction's id, from which a window that begins in this txn counts. A read txn writes
  * nothing down, so there any number will do, and it is spared the look-up. */
 enum be_status next_transaction_id(struct ledger *ledger, uint64_t *id)
@@ -81,8 +83,23 @@ enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending
 	return BE_OK;
 }
 
+bool chain_covers(const struct chain *chain)
+{
+	for (uint32_t i = 0; i < chain->depth; i++) {
+		const struct envelope *envelope = &chain->envelopes[i];
+
+		if (envelope->suspended)
+			return false;
+		if (!envelope->observe_only &&
+		    envelope->spent > envelope->limit_now - envelope->committed)
+			return false;
+	}
+	return true;
+}
+
 enum be_status chain_spend(struct chain *chain, int64_t amount)
 {
+	assert(amount >= 0);
 	for (uint32_t i = 0; i < chain->depth; i++) {
 		struct envelope *envelope = &chain->envelopes[i];
 

@@ -22,6 +22,11 @@ enum be_status chain_store(struct ledger *ledger, struct chain *chain);
 /* Each changes all envelopes of the chain in memory. */
 enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending);
 enum be_status chain_spend(struct chain *chain, int64_t amount);
+
+/* Is all that is spent and committed covered by every limit of the chain, and none suspended? For
+ * assertions, after a grant. */
+bool chain_covers(const struct chain *chain);
+
 void chain_count(struct ledger *ledger, struct chain *chain, enum lapse lapse);
 
 /* Shows the envelope with the result. */

@@ -11,6 +11,10 @@
  *
  * Each rule reads and checks first. Below the line "nothing may be refused from here on" it only
  * writes, and what fails there is a fault of the storage, for which the caller drops the whole txn.
+ *
+ * The assertions state what the rules themselves see to, on structures of this process: records
+ * that are damaged or forged are refused before, by decoding them or by the sums that they do not
+ * fit.
  */
 #include "rules/rules.h"
 
@@ -19,6 +23,7 @@
 #include "rules/chain.h"
 #include "rules/envelopes.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- decisions */
@@ -264,6 +269,9 @@ static enum be_status end_commit(struct ledger *ledger, struct commit *commit,
 {
 	bool was_pending = commit->state == BE_COMMIT_PENDING;
 
+	/* It ends once; one that was reaped may still be settled. */
+	assert(state != BE_COMMIT_PENDING);
+	assert(was_pending || (state == BE_COMMIT_SETTLED && commit->transaction_id == 0));
 	commit->state = state;
 	commit->transaction_id = transaction_id;
 	commit->ended_ns = now_ns;
@@ -301,6 +309,7 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	status = chain_commit(&chain, operation->amount, +1);
 	if (status != BE_OK)
 		return status;
+	assert(operation->amount == 0 || chain_covers(&chain));
 
 	/* Nothing may be refused from here on. */
 	for (uint32_t i = 0; i < chain.depth; i++)
@@ -381,6 +390,8 @@ static enum be_status charge_commit(struct ledger *ledger, const struct operatio
 {
 	enum be_status status = late ? BE_OK : chain_commit(chain, -commit->amount, -1);
 
+	assert(late == (commit->state != BE_COMMIT_PENDING));
+	assert(state != BE_COMMIT_PENDING && state != BE_COMMIT_RELEASED);
 	if (status == BE_OK)
 		status = chain_spend(chain, transaction->amount);
 	if (status != BE_OK)
@@ -462,6 +473,7 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	status = chain_commit(&chain, more, 0);
 	if (status != BE_OK)
 		return status;
+	assert(more <= 0 || chain_covers(&chain));
 
 	/* Nothing may be refused from here on. */
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
@@ -560,6 +572,7 @@ enum be_status rules_apply(struct ledger *ledger, const struct operation *operat
 {
 	uint32_t before = ledger->changes;
 
+	assert(ledger->write && operation_is_valid(operation));
 	memset(result, 0, sizeof *result);
 	result->decision.size = sizeof result->decision;
 	result->status = apply(ledger, operation, result);
