@@ -2,10 +2,10 @@
 /*
  * Several changes of envelopes in one txn: all of them or none.
  *
- * All are checked before the txn begins, so that what a caller got wrong holds up nobody. In the
- * txn each is made into an operation again when it is its turn: that is cheaper than to fill memory
- * with a million of them, and with their results, while everybody waits. Only for an observer the
- * envelopes are kept, in memory that is touched before.
+ * All changes are checked before the txn begins, so that a caller's mistake holds up no other
+ * process. In the txn each change is made into an operation again when its turn comes: other
+ * writers wait meanwhile, and this is cheaper than to fill memory with a million operations and
+ * results. Envelopes are kept only for an observer, in memory that is touched before the txn.
  */
 #include "api/enforcer.h"
 #include "api/envelopes.h"
@@ -32,7 +32,8 @@ struct change_set {
 	struct seen *seen;   /* NULL: nobody observes */
 };
 
-/* The array is one of structures that may be smaller or larger than ours: the first one says. */
+/* The structures in the array may be smaller or larger than ours. The first one tells their size.
+ * */
 static enum be_status make(void *context, size_t i, struct operation *operation)
 {
 	struct change_set *set = context;
@@ -55,7 +56,7 @@ static void look(void *context, size_t i, const struct result *result)
 	set->seen[i].envelope = result->envelope;
 }
 
-/* Checks all, and finds the memory for what is to be seen. */
+/* Checks all changes, and allocates what the observer will be shown. */
 static enum be_status prepare(struct change_set *set)
 {
 	struct operation operation;

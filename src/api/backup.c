@@ -2,10 +2,10 @@
 /*
  * be_backup() and be_restore(): an environment as one file, and back.
  *
- * Both give what they make its name when it is whole and flushed: a file that has none until then,
- * or a directory under another name. A process that is killed in the middle leaves nothing that
- * looks finished, and nothing that exists is written over. Once the name is there the call
- * succeeds, or it takes the name back.
+ * Both write to something else first: a file without a name, or a directory under another name. It
+ * gets its name when it is whole and flushed. So a process that is killed in the middle leaves
+ * nothing that looks finished, and nothing that exists is written over. When the name is there the
+ * call succeeds, or it takes the name back.
  *
  * Cancellation is off throughout: LMDB would be left with a txn that pins its pages. Paths and
  * buffers lie on the heap, so that small stacks suffice.
@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #define COPY_BYTES 65536
-/* A signal that comes again and again is not worth waiting for. */
+/* How often a signal may interrupt the copy before the call gives up. */
 #define INTERRUPTIONS_MAX 100
 
 static enum be_status failed(const char *path)
@@ -85,7 +85,7 @@ static enum be_status open_directory_of(const char *path, int *fd)
 	if (!directory)
 		return out_of_memory();
 	*fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* To be flushed it is read. */
+	/* Flushing a directory takes permission to read it. */
 	if (*fd < 0)
 		status = failed(errno == EACCES ? directory : path);
 	free(directory);
@@ -94,8 +94,8 @@ static enum be_status open_directory_of(const char *path, int *fd)
 
 /* ---- backup */
 
-/* A file being made. Most file systems make it without a name, so that it vanishes with a process
- * that is killed; elsewhere it lies beside, under a name of its own. */
+/* A file being made. Most file systems can make it without a name, so that it vanishes when the
+ * process is killed. Elsewhere it lies in the same directory, under a temporary name. */
 struct part {
 	int fd;
 	int directory; /* that its name will be in */
@@ -112,7 +112,7 @@ static enum be_status part_make(struct part *part, const char *path)
 		status = open_directory_of(path, &part->directory);
 	if (status != BE_OK)
 		return status;
-	/* It is named through /proc, where that is. */
+	/* Such a file gets its name through /proc, so /proc must be there. */
 	if (access("/proc/self/fd", X_OK) == 0) {
 		directory = directory_of(path);
 		if (!directory)
@@ -142,8 +142,8 @@ static enum be_status part_name(struct part *part, const char *path)
 			       ? failed(path)
 			       : BE_OK;
 	if (rename_to_new(part->path, path) < 0) {
-		/* A network file system may know of renames only that write over what is there, and
-		 * of links. */
+		/* A network file system may have only renames that write over what is there, and
+		 * links. */
 		if (errno != EINVAL || link(part->path, path) < 0)
 			return failed(path);
 		unlink(part->path);
@@ -174,7 +174,7 @@ static void part_close(struct part *part)
 		close(part->directory);
 }
 
-/* LMDB ends the copy when a signal interrupts its writing, as it may on network file systems. */
+/* On network file systems a signal may interrupt a write, and LMDB then gives the copy up. */
 static enum be_status copy_out(const struct be_storage *storage, const struct part *part,
 			       const char *path)
 {
@@ -334,7 +334,7 @@ static enum be_status take_over(const struct restoring *restoring)
 	return status;
 }
 
-/* rename() puts the directory in the place of nothing, or of an empty one. */
+/* rename() succeeds when there is nothing of that name, or an empty directory. */
 static enum be_status publish(const struct restoring *restoring, int above)
 {
 	enum be_status status;

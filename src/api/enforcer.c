@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handle: opening, closing, its clock and observer, and the way of every operation through it.
+ * The handle: how it is opened and closed, its clock and observer, and how every operation goes
+ * through it.
  *
- * A handle is read by any number of threads without a lock. Its environment pointer changes only in
- * a fork child, once, by environment_renew().
+ * Any number of threads read a handle without a lock. Its pointer to the environment changes only
+ * in a fork child, once, by environment_renew().
  */
 #include "api/enforcer.h"
 
@@ -45,8 +46,8 @@ int64_t enforcer_now_coarse(const struct be_enforcer *handle)
 
 /* ---- opening and closing */
 
-/* A reader writes to lock.mdb, too, so of owner, group and others each has both permissions or
- * none. */
+/* A reader writes to lock.mdb, too. So the owner, the group and others each need both permissions,
+ * or none. */
 static enum be_status check_mode(uint32_t mode)
 {
 	if (mode & ~0666U)
@@ -163,7 +164,7 @@ static enum be_status reap_at_opening(struct be_enforcer *handle, struct owners 
 	return status;
 }
 
-/* Leaves the error text alone, which may say why. */
+/* Leaves the error text as it is, since it may say why the handle is discarded. */
 static void discard(struct be_enforcer *handle)
 {
 	environment_close(atomic_load(&handle->environment));
@@ -229,7 +230,7 @@ enum be_status enforcer_environment(struct be_enforcer *handle, struct environme
 		return BE_OK;
 	status = environment_renew(&handle->settings, &handle->environment);
 	*environment = atomic_load(&handle->environment);
-	/* As be_open() does. What cannot be reaped now is found again before anybody is refused. */
+	/* As be_open() does. What cannot be reaped now is looked for again before a refusal. */
 	if (status == BE_OK && !enforcer_is_read_only(handle) &&
 	    reap_at_opening(handle, (*environment)->executor.owners) != BE_OK)
 		error_clear();
@@ -371,7 +372,7 @@ static void fail(struct result *result, enum be_status status)
 	result->status = status;
 }
 
-/* Sets the text, but where one says already what went wrong. */
+/* Sets the error text, unless there is one that says what went wrong. */
 static void explain(const struct operation *operation, const struct result *result)
 {
 	if (result->refusal.tally != 0)
@@ -391,7 +392,7 @@ enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operat
 	int64_t now_ns;
 	bool again;
 
-	/* The thread that has shown so far that this process lives may have ended. */
+	/* A thread of this process shows others that it lives. That thread may have ended. */
 	if (status == BE_OK && environment->executor.owners)
 		(void)owners_self(environment->executor.owners);
 	if (status == BE_OK)

@@ -7,13 +7,13 @@
 #include "records/record.h"
 #include "rules/operation.h"
 
-/* Address space for an environment, when nobody says otherwise. */
+/* Address space for an environment, unless the options say otherwise. */
 #define ENFORCER_DEFAULT_MAP_SIZE (UINT64_C(64) << 30)
 
 struct holds;
 
-/* Fixed after be_open(), but for the environment and the holds, which are replaced in a fork child.
- */
+/* Nothing changes after be_open(), except the environment and the holds, which a fork child
+ * replaces. */
 struct be_enforcer {
 	_Atomic(struct environment *) environment;
 	_Atomic(struct holds *) holds; /* of one that was opened with BE_OPEN_OWNING: api/holds.h */
@@ -50,8 +50,8 @@ int64_t enforcer_now_coarse(const struct be_enforcer *handle);
 enum be_status enforcer_name(const struct be_enforcer *handle, const char *category,
 			     struct name *name);
 
-/* The key of that envelope, for asking only: whether the name is valid has not been looked at.
- * False: it is empty or too long. */
+/* The key of that envelope, for look-ups only, since it does not check whether the name is valid.
+ * False: the category is empty or too long. */
 bool enforcer_key(const struct be_enforcer *handle, const char *category, struct record_key *key);
 
 /* Clears an operation, its description excepted, and sets its kind and time: that given, or now. */
@@ -59,20 +59,20 @@ void enforcer_prepare_at(struct operation *operation, enum be_operation kind, in
 void enforcer_prepare(const struct be_enforcer *handle, struct operation *operation,
 		      enum be_operation kind);
 
-/* Runs one operation, tells the observer, and returns the result's status with an error text. What
- * is refused for lack of budget is run again, at the time that it is then, when that may change. */
+/* Runs one operation, tells the observer, and returns the result's status with an error text. An
+ * operation that is refused for lack of budget is run a second time, with the time read anew, when
+ * the answer may have changed. */
 enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
 			    struct result *result);
 
-/* For what an envelope refused for lack of budget: reaps what is due. *again: its window has ended
- * or something was freed since it was decided, so that it is to be decided again at *now_ns. A
- * fault of reaping is the answer in place of the refusal. A handle opened read-only reaps nothing.
- */
+/* After a refusal for lack of budget: reaps what is due. *again: the window has ended, or something
+ * was freed since the decision, so that the caller must decide again, at *now_ns. A fault of
+ * reaping is the answer in place of the refusal. A handle opened read-only reaps nothing. */
 enum be_status enforcer_doubt(struct be_enforcer *handle, const struct refusal *refusal,
 			      int64_t *now_ns, bool *again);
 
-/* Counts a check, commit or extension that ended so, if it was refused: at the envelope that
- * refused. */
+/* Counts a check, commit or extension that ended with this status, if it was refused, at the
+ * envelope that refused. */
 void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t refuser);
 
 /* Tells the observer, if there is one. */

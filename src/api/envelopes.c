@@ -367,7 +367,7 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category,
 	if (status != BE_OK)
 		return error_default(status);
 	rules_describe_envelope(&envelope, &own);
-	counts.number = 0; /* what is behind that is zeroed by whoever reads it, if anybody does */
+	counts.number = 0; /* counts_show() zeroes the rest before it reads */
 	counts_show(atomic_load(&handle->environment)->counts, &counts, envelope.tally, &own);
 	sized_write(shown, &own);
 	return BE_OK;

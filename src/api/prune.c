@@ -2,23 +2,23 @@
 /*
  * be_prune(): keeps the ledger bounded while the pool works.
  *
- * A step gathers some records in a read txn, which holds up nobody, and removes them in a write
- * txn. A transaction that is removed while it still counts for a window is folded: its amount goes
- * over to `folded` of each envelope of its chain whose current window it belongs to, so that spent
- * stays what it was, and what verify adds up with it. The amounts are added up as they are
- * gathered. Between the two txns an envelope may be removed, and a window may end, which begins the
- * next one behind all that was gathered: both are seen in the write txn, and nothing is folded
- * then. When somebody else has pruned meanwhile, the step is done again.
+ * A step gathers some records in a read txn, which holds up no writer, and removes them in a write
+ * txn. A transaction that still counts for a window is folded when it is removed: its amount is
+ * added to `folded` of each envelope of its chain whose current window it belongs to. So spent
+ * stays what it was, and verify still adds up to it. The amounts are added up while they are
+ * gathered. Between the two txns an envelope may be removed, or a window may end, and the next
+ * window begins behind everything that was gathered. The write txn sees both, and then folds
+ * nothing. When another process has pruned meanwhile, the step is done again.
  *
- * A txn costs its flushes, whatever it carries: a step is as large as makes its work last as long
- * as they do, so that pruning keeps ahead of a pool that writes many changes with each flush. Where
- * the disk, or the map, is full, a txn needs free pages to free some, and steps become smaller
- * until one fits.
+ * A txn costs the same flushes however much it carries. A step is so large that its work takes as
+ * long as its flushes, so that pruning keeps ahead of a pool that writes many changes with each
+ * flush. When the disk or the map is full, a txn needs free pages before it can free some; steps
+ * then become smaller until one fits.
  *
- * A transaction knows its chain by ids. While the envelope it was charged to exists, its ancestors
- * are found by their names. When it was removed, they are looked up in a directory of all
- * envelopes, made at the first such transaction: names and ids never change, and each is compared
- * again in the txn that folds.
+ * A transaction knows its chain by ids. While the envelope that it was charged to exists, its
+ * ancestors are found by their names. When that envelope has been removed, they are looked up in a
+ * directory of all envelopes, which is made at the first such transaction. Names and ids never
+ * change, and the txn that folds compares each of them again.
  *
  * Cancellation is off but for the pauses between steps.
  */
@@ -38,14 +38,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Between two steps, so that a writer who was woken when the first ended is there before the second
- * begins. */
+/* Between two steps, so that a writer that was woken at the end of the first is running before the
+ * second begins. */
 #define PAUSE_NS 100000
 /* When others write meanwhile, the pause is so many times what the last write txn took: pruning
  * then takes an eleventh of the writer's time at most. */
 #define POLITENESS 10
-/* Records removed in one write txn, at most; at first, and where a flush costs nothing; and how
- * many times as long as the flush the work may take. */
+/* How many records one write txn removes: at most, and at first and where a flush costs nothing.
+ * The work may take so many times as long as the flush. */
 #define STEP_MAX 4096
 #define STEP_MIN 64
 #define WORK_PER_FLUSH 1
@@ -177,7 +177,7 @@ static const struct name *find_name(const struct directory *directory, uint64_t 
 
 /* ---- sums */
 
-/* The sum for the envelope `id`; NULL: there is none yet, and *place is where it would be found. */
+/* The sum for the envelope `id`. NULL: there is none yet, and *place is where it belongs. */
 static struct sum *find_sum(struct removal *removal, uint64_t id, size_t *place)
 {
 	for (*place = id % PLACES; removal->places[*place] != 0; *place = (*place + 1) % PLACES) {
@@ -189,8 +189,8 @@ static struct sum *find_sum(struct removal *removal, uint64_t id, size_t *place)
 	return NULL;
 }
 
-/* Finds the envelope `id` of a chain: it has that name, or, if that is NULL, the directory knows.
- * Sets needs_directory when it cannot be found without the directory. */
+/* Finds the envelope `id` of a chain by its name, or by the directory if `name` is NULL. Sets
+ * needs_directory when the directory is needed and does not know it yet. */
 static enum be_status fill_sum(struct pruner *pruner, struct ledger *ledger,
 			       const struct name *name, struct sum *sum)
 {
@@ -270,8 +270,8 @@ static enum be_status fold(struct ledger *ledger, const struct sum *sum)
 
 /* ---- gathering */
 
-/* Each looks at the next record, and moves on: 0, LEDGER_NONE when there is none to be pruned from
- * here on, or a fault. */
+/* Looks at the next record, and moves on. Returns 0, LEDGER_NONE when nothing is left to be pruned,
+ * or a fault. */
 typedef int gather_function(struct pruner *pruner, struct ledger *ledger);
 
 static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
@@ -294,7 +294,7 @@ static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 	return 0;
 }
 
-/* They lie in the order in which they were made, not ended, so all are looked at. */
+/* Ended commits lie in the order in which they were made, not ended, so all are looked at. */
 static int gather_ended(struct pruner *pruner, struct ledger *ledger)
 {
 	struct removal *removal = pruner->removal;
@@ -426,7 +426,7 @@ static void adjust_step(struct pruner *pruner)
 		pruner->step = STEP_MAX;
 }
 
-/* Can a smaller step do what this one could not? What dead readers kept is free afterwards, too. */
+/* Can a smaller step do what this one could not? Also frees the pages that dead readers kept. */
 static bool may_fit(struct pruner *pruner, enum be_status status)
 {
 	const struct be_storage *storage = pruner->environment->executor.storage;
@@ -521,7 +521,7 @@ static void give_back(void *context)
 	free(pruner->removal);
 }
 
-/* The memory goes also when the thread is cancelled. */
+/* The memory is freed also when the thread is cancelled. */
 static void prune_uncancelled(struct pruner *pruner)
 {
 	int cancel_state;
@@ -558,7 +558,7 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 		return error_default(status);
 	pruner.done.size = sizeof pruner.done;
 	prune_uncancelled(&pruner);
-	/* What was removed is removed, even when a later step failed. */
+	/* The caller learns what was removed even when a later step failed. */
 	sized_write(pruning, &pruner.done);
 	return error_default(pruner.status);
 }

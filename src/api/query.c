@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The listings. Each reads a page of records in one short read txn, ends the txn, and only then
- * shows them to the caller, who may take his time: a txn held open would keep LMDB from reusing the
- * pages that every commit frees. The next page begins behind the last key.
+ * shows the records to the caller, whose function may take long: an open txn would keep LMDB from
+ * reusing the pages that every commit frees. The next page begins behind the last key.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -17,8 +17,8 @@
 #define PAGE 64
 /* Records looked at in one txn, whether or not they pass the filter. */
 #define LOOKS 1024
-/* From so many records on, some megabytes, the pages that they are in are let go. A listing of
- * millions would otherwise make the process look as large as the data file. */
+/* After so many records, which are some megabytes, a listing lets go of the pages that it has read.
+ * Otherwise a listing of millions would make the process look as large as the data file. */
 #define LET_GO 16384
 
 union row {
@@ -134,8 +134,8 @@ static bool show_envelope(struct query *query, union row *row)
 
 /* ---- commits */
 
-/* An owner is a slot of this environment's be-owners. Where that is missing, as beside a copy that
- * was restored, nobody is one, whichever processes of the original live. */
+/* An owner is a slot of this environment's be-owners. Where that file is missing, as after a
+ * restore, no owner lives, even if processes of the original environment do. */
 static bool owner_lives(const struct query *query, const struct commit *commit)
 {
 	if (commit->owner.generation == 0 || query->environment->is_given)
@@ -143,7 +143,8 @@ static bool owner_lives(const struct query *query, const struct commit *commit)
 	return query->owners && owners_alive(query->owners, &commit->owner);
 }
 
-/* As what it is due to be reaped, in the order in which reaping looks; else it is pending. */
+/* The state that reaping would end it with, in the order in which reaping looks; pending if it
+ * would not. */
 static enum be_commit_state state_of(const struct query *query, const struct be_commit_info *info)
 {
 	if (info->deadline_ns != 0 && info->deadline_ns <= query->now_ns)

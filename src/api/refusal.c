@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sentences of refusals. Each names the envelope, the figures that the decision was made on,
- * and only such advice as would have helped: who waits for commits to end that do not exist, or for
- * a window that never ends, waits for ever.
+ * The sentences of refusals. Each names the envelope and the figures of the decision, and advises
+ * only what would have helped: a worker that waits for commits to end where there are none, or for
+ * the end of a window that never ends, would wait for ever.
  *
- * A worker near its limit is refused often and seldom asks why, so the figures are kept and the
- * sentence is made when be_last_error() is called.
+ * A worker near its limit is refused often and seldom asks why. So the figures are kept, and
+ * be_last_error() makes the sentence when it is called.
  */
 #include "api/refusal.h"
 

@@ -5,9 +5,9 @@
 
 #include "rules/operation.h"
 
-/* For EXCEEDS_BUDGET and SUSPENDED: what was asked for, the figures that the envelope of this name
- * refused it on, and what would help. `requested` is the amount that the caller gave, of which
- * refusal->asked may be a part. Puts the text together only when somebody asks for it. */
+/* For EXCEEDS_BUDGET and SUSPENDED: what was asked for, the figures on which the envelope of this
+ * name refused it, and what would help. `requested` is the amount that the caller gave, and
+ * refusal->asked may be a part of it. The text is made only when it is asked for. */
 void refusal_explain(enum be_status status, const char *namespace_name, const char *category,
 		     int64_t requested, const struct refusal *refusal);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Structures that begin with `uint32_t size` and may grow. A program built against an older header
- * passes a smaller one: what it lacks counts as zero, and is not written. One built against a newer
- * header may pass a larger one, as long as what we do not know is zero.
+ * passes a smaller one: the members that it lacks count as zero, and are not written. A program
+ * built against a newer header may pass a larger one, as long as the members that we do not know
+ * are zero.
  *
- * A size that no release can have meant is refused before anything is read, cleared or written: the
- * structure was not initialised, and what its size spans is somebody else's memory.
+ * A size that no release can have is refused before anything is read, cleared or written: the
+ * structure was not initialised, and the bytes that its size covers may belong to something else.
  */
 #ifndef SIZED_H
 #define SIZED_H
@@ -123,7 +124,8 @@ static inline void sized_write_bytes(void *to, const void *from, size_t own_size
  * leaves all of ours as it is. */
 #define sized_read(from, to) sized_read_bytes(from, to, SIZED_FIRST(to), sizeof *(to))
 
-/* The same for offers, not wishes: what we do not know may be anything, and is not used. */
+/* The same for what a caller offers rather than asks for: members that we do not know may hold
+ * anything, and are not used. */
 #define sized_take(from, to) sized_take_bytes(from, to, SIZED_FIRST(to), sizeof *(to))
 
 /* Zeroes a structure that a caller wants filled, but for its size. NULL is fine. */

@@ -68,7 +68,7 @@ static int64_t read_clock(const void *handle)
 	return enforcer_now_coarse(handle);
 }
 
-/* A check that was refused for lack of budget, as of the coarse clock. */
+/* A check that was refused for lack of budget by the coarse clock. */
 static __attribute__((noinline)) enum be_status check_again(struct be_enforcer *handle,
 							    struct environment *environment,
 							    struct rules_question *question)
@@ -216,8 +216,8 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
 }
 
-/* Commits will be looked for from the next id on when this process is dead. One that a reader sees
- * may be old, and is then the lower. */
+/* Notes the next commit's id: when this process is dead, its commits are looked for from there on.
+ * A reader may see an older id, which is lower, so that no commit is missed. */
 static enum be_status note_first_commit(struct environment *environment)
 {
 	struct header header;

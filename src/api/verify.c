@@ -3,20 +3,20 @@
  * be_verify(): recomputes every balance from pending commits and ledger, and the digest of all
  * records.
  *
- * A consistent answer needs one state of everything, but a read txn as long as a large ledger would
- * keep LMDB from reusing pages while the pool writes on. The ledger only grows, so most of it is
- * added up beforehand, a page at a time: transactions below `horizon`, the next id at the start,
- * each for the envelopes whose window it belonged to at the start. One read txn then covers all the
- * rest: envelopes, commits, and what was charged from the horizon on. An envelope whose
- * window is the same as at the start has spent both sums; one whose window began meanwhile began it
- * at or after the horizon, and has spent the second sum only.
+ * A consistent answer needs one state of everything, but a read txn that lasts as long as a walk
+ * over a large ledger would keep LMDB from reusing pages while the pool writes on. The ledger only
+ * grows, so most of it is added up beforehand, a page at a time: the transactions below `horizon`,
+ * which is the next id at the start, each for the envelopes whose window it belonged to at the
+ * start. One read txn then covers the rest: envelopes, commits, and what was charged from the
+ * horizon on. An envelope whose window is the same as at the start has spent both sums. One whose
+ * window began meanwhile began it at or after the horizon, and has spent the second sum only.
  *
  * Transactions do not change, and only pruning, which is noticed, removes them: so the digest of
  * those below the horizon and that of the rest make that of the last txn. Ended commits do change,
  * when they are settled late.
  *
- * Reading pages is a cancellation point, and so may the caller's function be: cancellation is off
- * from beginning to end, lest a thread that is cancelled leaves its read txn behind.
+ * Reading pages is a cancellation point, and the caller's function may be one, too. A thread that
+ * is cancelled there would leave its read txn behind, so cancellation is off from beginning to end.
  */
 #include "api/enforcer.h"
 #include "api/sized.h"
@@ -251,8 +251,8 @@ static enum be_status before_last_txn(struct verifier *verifier)
 
 /* ---- the last txn */
 
-/* A look-up met a record that is damaged. The walk over its own kind reports that, and this one
- * goes on. */
+/* A look-up met a damaged record. The walk over records of that kind reports it, so this walk goes
+ * on. */
 static bool met_damage(int found)
 {
 	return found == BE_DAMAGED || found == BE_NEWER_FORMAT || found == BE_OLDER_FORMAT;
@@ -484,7 +484,7 @@ static enum be_status last_txn(struct verifier *verifier)
 	return status;
 }
 
-/* All transactions in the last txn, for when they were pruned while they were added up
+/* Reads all transactions in the last txn, because some were pruned while they were added up
  * beforehand. */
 static enum be_status only_last_txn(struct verifier *verifier)
 {
@@ -557,7 +557,7 @@ static void compare_balances(struct verifier *verifier)
 		       verifier->deadlines, verifier->deadlines_expected);
 }
 
-/* Where single records are damaged, theirs is the digest that differs. */
+/* Where single records are damaged the digest differs because of them, and that is told already. */
 static void compare_digest(struct verifier *verifier)
 {
 	if (verifier->damaged || verifier->digest == verifier->digest_expected)
@@ -567,7 +567,7 @@ static void compare_digest(struct verifier *verifier)
 			 "sound, but the digest of all is not the header's");
 }
 
-/* LMDB would stumble over a damaged page, so that nothing is read through it then. */
+/* LMDB can crash on a damaged page, so nothing is read through it then. */
 static enum be_status check_pages(struct verifier *verifier)
 {
 	const struct backend *backend = backend_of(verifier->storage);
