@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors whose locks are to end with this process. A lock of an open file description, as
- * flock() and F_OFD_SETLK take, lasts until the last descriptor of that description is closed, and
- * a fork child has a copy of every descriptor: a child that lives longer than its parent would hold
- * its parent's locks. So each descriptor that is to carry such a lock is noted here, and every fork
- * child closes its copies of them before it does anything else.
+ * Descriptors whose locks must end with this process. A lock of an open file description, such as
+ * flock() and F_OFD_SETLK take, lasts until the last descriptor of that description is closed. A
+ * fork child has a copy of every descriptor, so a child that lives longer than its parent would go
+ * on holding its parent's locks. Therefore each descriptor that will carry such a lock is noted
+ * here, and every fork child closes its copies before it does anything else.
  *
  * No fork may come between opening a descriptor and noting it, hence:
  *
@@ -13,8 +13,8 @@
  *     descriptor_note(&made->descriptor);
  *     descriptors_let_forks();
  *
- * Nothing that may wait for another process belongs between the two. The lock within is the last
- * in every lock order.
+ * Nothing that may wait for another process belongs between the two. The lock that they take is the
+ * last in every lock order.
  */
 #ifndef DESCRIPTOR_H
 #define DESCRIPTOR_H

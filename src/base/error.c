@@ -16,14 +16,14 @@
 #include <unistd.h>
 
 static _Thread_local char text[ERROR_TEXT_SIZE];
-/* Of a text that was not asked for yet: who puts it together, and of what. */
+/* A text that was not asked for yet: the function that makes it, and what it makes it of. */
 static _Thread_local struct {
 	void (*compose)(const void *data); /* NULL: the text is there */
 	_Alignas(8) unsigned char data[ERROR_LATER_SIZE];
 } later;
-/* Apart from the text, and in the memory that every thread has from its start, so that clearing it
- * on the hot path is one store. Programs that load the library late have room for little there: a
- * byte, but not the text. */
+/* Apart from the text, and in memory that every thread has from its start, so that clearing it on
+ * the hot path is one store. A program that loads the library late has little room there: enough
+ * for a byte, but not for the text. */
 static THREAD_LOCAL_FAST bool has_text;
 
 void error_clear(void)

@@ -22,7 +22,8 @@ int64_t monotonic_ns(void);
 enum futex_end futex_sleep(const _Atomic uint32_t *word, uint32_t expected, uint32_t bits,
 			   int64_t until_ns);
 
-/* Wakes those who sleep on the word with one of `bits`: the one who has slept longest, or all. */
+/* Wakes threads that sleep on the word with one of `bits`: the one that has slept longest, or
+ * all. */
 void futex_wake_one(const _Atomic uint32_t *word);
 void futex_wake(const _Atomic uint32_t *word, uint32_t bits);
 

@@ -2,9 +2,9 @@
 /*
  * The files of an environment; shared_file.h says what is expected of them.
  *
- * What is no regular file is not opened at all, if it was none when it was looked at; what became
- * one since is opened without waiting for anybody, looked at again by its descriptor, and closed.
- * All is judged by that second look.
+ * Each file is looked at twice. If the first look finds no regular file, nothing is opened. If the
+ * file has been replaced since by something else, opening it waits for nothing; the second look, by
+ * the descriptor, then finds that out and closes it. Only the second look decides.
  */
 #include "base/shared_file.h"
 
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How often a file is looked at that is removed, or made, while it is opened. */
+/* How often to look again at a file that is removed, or made, while it is opened. */
 #define LOOKS 64
 #define LOOK_PAUSE_NS 1000000L
 /* No status: it was made or removed just now, so look again. */
@@ -139,8 +139,8 @@ static bool owner_is_expected(const struct stat *file, const struct stat *direct
 	return directory->st_mode & S_IWOTH && (file->st_mode & 0006) == 0006;
 }
 
-/* LOOK_AGAIN when it was removed meanwhile, or is empty and of a stranger: its maker may be about
- * to give it its mode. */
+/* LOOK_AGAIN when it was removed meanwhile, or is empty and belongs to another user: the process
+ * that makes it may be about to give it its mode. */
 static enum be_status judge(const struct shared_directory *directory, const char *path, int fd)
 {
 	struct stat about, parent;
@@ -171,7 +171,7 @@ static enum be_status judge(const struct shared_directory *directory, const char
 
 /* ---- opening */
 
-/* A group that may put files into the directory is to use this one, too. */
+/* If a group may put files into the directory, it must be able to use this file, too. */
 static int give_group(const struct shared_directory *directory, int fd, mode_t mode)
 {
 	struct stat about, parent;
@@ -204,7 +204,7 @@ static enum be_status make(const struct shared_directory *directory, const char 
 	return rc == EPERM ? BE_PERMISSION : error_path(rc, path);
 }
 
-/* Sees to it that a file does not lie in a lower layer of an overlay. */
+/* Brings a file to the upper layer of an overlay. */
 static enum be_status copy_up(const struct shared_directory *directory, const char *name,
 			      const char *path)
 {
@@ -324,8 +324,8 @@ bool shared_file_begins(int fd, uint64_t magic)
 
 /* ---- allocating and mapping */
 
-/* For file systems that cannot allocate: zeros behind the end, which is all that was missing. What
- * lies before the end may be in use. */
+/* For file systems that cannot allocate: writes zeros behind the end, and nothing before the end,
+ * since that may be in use. */
 static int write_zeros(int fd, off_t from, off_t size)
 {
 	static const char zeros[4096];

@@ -7,19 +7,19 @@
  *
  *   a regular file: neither a link, which would lead elsewhere, nor a FIFO or a device, of which
  *                   even the opening can hang or do something;
- *   of one name:    a second hard link would be the file of another environment, or anybody's;
+ *   of one name:    with a second hard link it might be a file of something else;
  *   of an owner who can be expected, which is
  *                   - this process's user, the directory's owner, or root; or
  *                   - anybody, if all who may put files into the directory may write this file
  *                     anyway: it has the directory's group, and read and write permission for
  *                     that, in a directory that the group may write (or the same for everybody).
  *                     Users who share an environment are of one group, and each file belongs to
- *                     the one who came first. Then writing to a file that was planted does what
- *                     the one who planted it could do without us.
+ *                     the user who came first. Writing to a planted file then does nothing that
+ *                     the user who planted it could not do without us.
  *
- * Only what is made here gets a mode or a group; what is found keeps them. A file of this process's
- * user that was moved here from elsewhere is all of that, and is told by its first bytes
- * (shared_file_begins()).
+ * A file that is made here gets a mode and a group; a file that is found keeps its own. A file of
+ * this process's user that was moved here from elsewhere passes all of this; its first bytes tell
+ * it from ours (shared_file_begins()).
  */
 #ifndef SHARED_FILE_H
 #define SHARED_FILE_H
@@ -48,10 +48,10 @@ int shared_flush(int fd);
  * are there after the loss of power. Returns an errno. */
 int shared_flush_names(int at, const char *path);
 
-/* On an overlay, as a container's root is, a file may still lie in a lower layer. It is copied when
- * it is first opened for writing, and one who had opened it to read goes on reading the old one. So
- * a look begins with opening for writing there, and all see one file; PERMISSION for those who may
- * not. */
+/* On an overlay, such as a container's root, a file may still lie in a lower layer. It is copied
+ * when it is first opened for writing, and a process that opened it before, to read, goes on
+ * reading the old one. So a look begins with opening for writing there, and all processes see one
+ * file. The status is PERMISSION when the process may not write. */
 enum shared_access {
 	SHARED_LOOK,   /* to read; it must be there */
 	SHARED_CHANGE, /* to read and write; it must be there */
@@ -81,10 +81,9 @@ enum be_status shared_file_allocate(const struct shared_directory *directory, co
 enum be_status shared_file_map(const struct shared_directory *directory, const char *name, int fd,
 			       size_t size, bool writable, void **map);
 
-/* May it be written to, as one that begins with this magic? So it may when it begins with that, in
- * whichever version (the last of its eight characters), or with zeros, or is empty: made, and not
- * yet written. Anything else is not ours, however it came here: it is replaced, not written
- * over. */
+/* May this file be written to, as one that begins with this magic? It may if it begins with the
+ * magic of any version (the last of its eight characters), or with zeros, or is empty: then it was
+ * made, and not yet written. Anything else is not ours, and must be replaced, not written over. */
 bool shared_file_begins(int fd, uint64_t magic);
 
 /* The path of a file, for texts. */

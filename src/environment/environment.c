@@ -2,19 +2,24 @@
 /*
  * The per-process table of open environments: the one piece of global state in the library.
  *
- * An entry is either in use by handles, or kept for its registration, or busy: one thread opens or
- * closes it, and owns all of it meanwhile but the table's part. Other threads that want it wait for
- * `changed`; those that want another environment do not.
+ * The states of an entry, and who owns it:
  *
- * Locks: `table_lock` covers the table, and nothing that waits for another process is done under
- * it: such a process may have been stopped. The fork handlers hold it across fork(), so that a
- * child finds the table whole; what is busy then is its parent's, as is all else in the table. The
- * locks that opening takes are in opening.c.
+ *   state   references  busy  owner of the members outside the table's part
+ *   in use  1 or more   no    the handles: nothing changes but what is atomic
+ *   busy    0           yes   the one thread that opens or closes it
+ *   kept    0           no    nobody: its registration is held, its storage is closed
  *
- * An environment of which the last handle is closed, while commits tied to this process are pending
- * or another thread holds the registration's hint, keeps its registration (its storage is closed):
- * the process lives, so what it reserved stays reserved. It is taken up again when the directory is
- * opened again.
+ * A thread that wants an environment that is busy waits for `changed`. Threads that want another
+ * environment do not wait.
+ *
+ * Locks: `table_lock` covers the table. Nothing that waits for another process is done under it,
+ * since that process may have been stopped. The fork handlers hold it across fork(), so that a
+ * child finds the table whole; every entry is then its parent's, busy or not. The locks that
+ * opening takes are in opening.c.
+ *
+ * When the last handle is closed while commits tied to this process are pending, or while another
+ * thread holds the registration's hint, the entry is kept: the process lives, so what it reserved
+ * stays reserved. The registration is used again when the directory is opened again.
  */
 #include "environment/environment.h"
 
@@ -56,8 +61,8 @@ static void after_fork_in_parent(void)
 	pthread_mutex_unlock(&table_lock);
 }
 
-/* Everything in the table is the parent's, and is freed when this process next opens something,
- * outside a fork handler. Nobody waits here for what its threads were doing. */
+/* Everything in the table is the parent's. It is freed when this process next opens something,
+ * outside a fork handler. Nothing here waits for what the parent's threads were doing. */
 static void after_fork_in_child(void)
 {
 	atomic_fetch_add_explicit(&environment_fork_generation, 1, memory_order_release);
@@ -82,9 +87,9 @@ static void unlink_environment(struct environment *environment)
 		}
 }
 
-/* Drops what a parent left in the table and no handle of ours refers to. The struct itself stays:
- * another thread may have read its address from a handle just before this one renewed that, and
- * still look whose it is. */
+/* Drops what the parent left in the table and no handle of ours refers to. The struct itself stays:
+ * another thread may have read its address from a handle just before this thread renewed that
+ * handle, and may still look whose it is. */
 static void release_inherited(struct environment *environment)
 {
 	if (environment->executor.owners)
@@ -111,9 +116,9 @@ static struct environment *find_environment(const struct stat *about)
 	return NULL;
 }
 
-/* A registration that was kept is of use only while its file is the one that others find in the
- * directory. When that was removed after all was closed, what it stood for has gone, too, and it is
- * not found again. */
+/* A registration that was kept is of use only while its file is the one that other processes find
+ * in the directory. If the file was removed after all was closed, the commits that it stood for
+ * have gone, too, and the registration is not used again. */
 static struct environment *find_usable(const struct shared_directory *directory,
 				       struct environment *found)
 {
@@ -131,9 +136,9 @@ static mode_t directory_mode(mode_t mode)
 	return mode | (mode & 0444) >> 2;
 }
 
-/* Gives the directory that was just made its mode, whatever the umask, by way of a descriptor that
- * needs no permission. It keeps the setgid bit that it has from the one above, so that files in it
- * get its group. */
+/* Gives the directory that was just made its mode, whatever the umask, through a descriptor that
+ * needs no permission. The directory keeps the setgid bit that it has from the directory above, so
+ * that files in it get its group. */
 static int set_mode(int fd, mode_t mode)
 {
 	char name[32];
@@ -150,7 +155,7 @@ static int set_mode(int fd, mode_t mode)
 	return chmod(name, mode) < 0 ? errno : 0;
 }
 
-/* One that is there already is left as it is. */
+/* A directory that is there already is left as it is. */
 static enum be_status make_directory(const char *path, mode_t mode)
 {
 	int fd, rc;
@@ -182,7 +187,7 @@ static enum be_status open_directory(const struct environment_settings *settings
 	return status == BE_OK ? shared_directory_open(settings->path, directory) : status;
 }
 
-/* Counts one more user of what is open, if it is open in a way that suits. */
+/* Counts one more handle, if the environment is open in the way that the handle needs. */
 static enum be_status share(const struct environment_settings *settings,
 			    struct environment *environment)
 {
@@ -236,7 +241,7 @@ static struct environment *take_place(struct shared_directory *directory, const 
 	return found;
 }
 
-/* The table is not held while it is opened. */
+/* The table's lock is not held while the environment is opened. */
 static enum be_status open_entry(const struct environment_settings *settings,
 				 struct environment *environment)
 {
@@ -256,7 +261,7 @@ static enum be_status open_entry(const struct environment_settings *settings,
 	return status;
 }
 
-/* The same to close it. */
+/* Nor while it is closed. */
 static void close_entry(struct environment *environment)
 {
 	assert(!environment->busy && environment->references == 0);
@@ -365,8 +370,8 @@ void environment_close(struct environment *environment)
 
 /* ---- fork children */
 
-/* A child opens what its parent had open in the way in which its parent had it, whichever handle it
- * uses first, and nothing else in its place. */
+/* A child opens the same environment as its parent, in the same way, whichever handle it uses
+ * first, and nothing that has taken its place since. */
 static struct environment_settings as_inherited(const struct environment_settings *settings,
 						const struct environment *inherited)
 {
@@ -389,7 +394,7 @@ static enum be_status open_inherited(const struct environment_settings *settings
 	struct environment_settings same = as_inherited(settings, inherited);
 	enum be_status status = open_path(&same, opened);
 
-	/* One that has given up its rights since it was forked can still look. */
+	/* A child that has given up its rights since the fork can still look. */
 	if (status == BE_PERMISSION && settings->flags & BE_OPEN_READ_ONLY &&
 	    !inherited->executor.read_only) {
 		error_clear();
@@ -399,7 +404,7 @@ static enum be_status open_inherited(const struct environment_settings *settings
 	return status;
 }
 
-/* Of several threads that use a handle first, one replaces its environment. */
+/* When several threads use a handle first, one of them replaces its environment. */
 static void replace(_Atomic(struct environment *) *place, struct environment *inherited,
 		    struct environment *opened)
 {

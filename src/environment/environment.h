@@ -3,9 +3,9 @@
  * An open environment, shared by all handles of this process that name it: one mapping per
  * directory, counted, since LMDB loses its locks when one process maps the same files twice.
  *
- * Fork: what the parent opened, a child must not touch. Each environment remembers the fork
- * generation it was opened in, which a fork handler raises in the child; a handle that finds its
- * environment out of date opens a new one (enforcer.c).
+ * Fork: a child must not touch what its parent opened. Each environment remembers the fork
+ * generation in which it was opened. A fork handler raises the generation in the child, and a
+ * handle that finds its environment out of date opens a new one (enforcer.c).
  */
 #ifndef ENVIRONMENT_H
 #define ENVIRONMENT_H
@@ -26,7 +26,7 @@ struct environment {
 	uint64_t map_size;
 	dev_t data_device; /* of the open data.mdb */
 	ino_t data_inode;
-	bool is_given; /* the storage is the caller's: not in the table, and fork is his affair */
+	bool is_given; /* the storage is the caller's, who sees to forks: not in the table */
 	uint64_t fork_generation;
 
 	/* The table's, under its lock. */
@@ -55,25 +55,25 @@ struct environment_settings {
 enum be_status environment_open(const struct environment_settings *settings,
 				struct environment **environment);
 
-/* Counts one user less; with the last one all is closed. In a fork child that never used it, of an
- * environment the parent opened, this only forgets. */
+/* Counts one handle less, and closes all with the last one. In a fork child that never used the
+ * environment, which its parent opened, this only forgets it. */
 void environment_close(struct environment *environment);
 
-/* In a fork child: replaces an environment that the parent opened by one of our own, once,
- * whichever thread comes first. */
+/* In a fork child: replaces an environment that the parent opened by one of the child's own.
+ * Several threads may call it; the first does it. */
 enum be_status environment_renew(const struct environment_settings *settings,
 				 _Atomic(struct environment *) *place);
 
-/* The owners as the environment's own file be-owners has them; NULL for a storage of the caller's,
- * and while nobody has had the environment open to write since it was made or restored, or since
- * the machine went down: then nobody who is named in a commit lives. One that looks from before
- * that looks for the file again with each call. */
+/* The owners, as the environment's file be-owners has them. NULL for a storage of the caller's, and
+ * as long as no process has had the environment open to write since it was made or restored, or
+ * since the machine went down: then no owner of a commit lives. A reader that opened it before that
+ * looks for the file again with each call. */
 struct owners *environment_owners(struct environment *environment);
 
 /* Raised in every fork child. */
 extern _Atomic uint64_t environment_fork_generation;
 
-/* Was it opened by this process, rather than by one that this one was forked from? One load. */
+/* Was it opened by this process, and not by a process that this one was forked from? One load. */
 static inline bool environment_is_ours(const struct environment *environment)
 {
 	return environment->is_given ||

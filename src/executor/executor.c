@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The executor: the way of operations to a write txn. The storage's single writer serialises them
- * across threads and processes.
+ * The executor brings operations to a write txn. The storage's single writer serialises them across
+ * threads and processes.
  *
  * Cancellation is off from before a lock is taken until the txn has ended: a thread that vanished
  * inside it would leave LMDB's writer lock in a state that stops the whole process.

@@ -4,8 +4,8 @@
  * only to end a page of commits; the rules look at each again before they end it, since it may have
  * been ended meanwhile.
  *
- * A dead owner's slot is freed only after its commits are gone. Whoever dies in between leaves the
- * slot for the next one to find, and so does a commit that cannot be ended yet.
+ * A dead owner's slot is freed only after its commits are gone. If the process that reaps dies in
+ * between, or if a commit cannot be ended yet, the slot stays for the next process to find.
  *
  * Why a refusal that comes after a look is true. Let it have been decided in a txn that saw C
  * commits reaped, and let everything that is due at a moment M after that be looked for: first the
@@ -15,13 +15,14 @@
  *     sees them counted, unless the refusing one saw them done.
  *   - A commit past its deadline at M is either found here, or was ended by a txn that this read
  *     txn sees, and counted likewise.
- *   - What a process did that died between the last write of its txn and the word to readers, and
- *     what it had posted, is made visible, or dropped, before its own commits are looked for; and
- *     it cannot have forgotten any slot, or ended what we still find past its deadline, so that a
- *     reader that sees too little only looks at too much: the rules look again in a write txn.
+ *   - A process may die between the last write of its txn and the word that shows the txn to
+ *     readers. What it did then, and what it had posted, is made visible or dropped before its own
+ *     commits are looked for. It cannot have forgotten any slot, or ended what we still find past
+ *     its deadline. So a reader that sees too little only looks at too much, and the rules look
+ *     again in a write txn.
  * So if the count is still C, nothing that was due at M was committed in the state that refused. If
- * not, everything that was due at M has ended in whatever txn decides next: one more is enough, and
- * nobody tries without end while others come and go.
+ * it is another, everything that was due at M has ended before the txn that decides next. One more
+ * try is enough, and no process tries without end while others come and go.
  */
 #include "executor/reap.h"
 
@@ -76,8 +77,8 @@ static bool same_owner(const struct owner *a, const struct owner *b)
 	return a->slot == b->slot && a->generation == b->generation;
 }
 
-/* An orphan whose charge no balance can count stays pending. It is looked for again only as long as
- * its owner's slot is there. */
+/* An orphan stays pending when its charge is more than a balance can count. It is looked for again
+ * only as long as its owner's slot is there. */
 static void keep_owner(struct reaper *reaper, const struct operation *operation)
 {
 	bool has_slot = false;
@@ -182,7 +183,7 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 		status = ledger_begin(&ledger, reaper->executor->storage, false);
 		if (status != BE_OK)
 			return status;
-		/* A page is bounded by what it looks at, too: a read txn must be short. */
+		/* It also ends after so many looks, since a read txn must be short. */
 		while (reaper->due.count < DUE_MAX && looked_at++ < 32 * DUE_MAX) {
 			found = ledger_commit_next(&ledger, commit.id + 1, &commit);
 			if (found != 0)
@@ -197,8 +198,8 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 	return status;
 }
 
-/* A process may have died after the last write of its txn and before it said so. The txn stands,
- * but a reader does not see it until a writer has come. */
+/* A process may have died after the last write of its txn and before it showed the txn to readers.
+ * The txn stands, but a reader sees it only when a writer has come since. */
 static enum be_status come_as_writer(struct reaper *reaper)
 {
 	return executor_direct(reaper->executor, NULL, NULL, 0);

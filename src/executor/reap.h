@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ends the commits nobody will end: those past their deadline, and those whose owner is dead. */
+/* Ends commits that no process will end: those past their deadline, and those whose owner is
+ * dead. */
 #ifndef REAP_H
 #define REAP_H
 
@@ -27,9 +28,9 @@ enum be_status reap_run(struct executor *executor, int64_t now_ns, bool thorough
 
 /*
  * For a refusal that hinges on what is committed, and that was decided when `reaped` commits had
- * been reaped in the environment: reaps what is due at `now_ns`, as above and quickly, and says
- * whether anything was freed since, by whomever. If so, it is to be decided once more, and is then
- * true of the moment `now_ns`; if not, it was true.
+ * been reaped in the environment: reaps quickly what is due at `now_ns`, and says whether anything
+ * was freed since, by any process. If so, the caller decides once more, and that decision is true
+ * of the moment `now_ns`. If not, the refusal was true.
  */
 enum be_status reap_for_refusal(struct executor *executor, int64_t now_ns, uint64_t reaped,
 				const struct reap_listener *listener, bool *freed);

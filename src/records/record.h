@@ -21,10 +21,10 @@
  * Decoding believes nothing: sizes, ranges and combinations are checked before a structure is
  * filled.
  *
- * What a checksum of its own cannot show is that a whole record has vanished, or is there too much,
- * or is an old one. For that the header vouches for all others with a digest: the sum, modulo 2^64,
- * of their checksums. It depends on no order, so that a txn changes it by what the txn writes, and
- * the checksums are not linear, so that changes do not cancel each other. A deadline, which has no
+ * A record's own checksum cannot show that a whole record has vanished, or was added, or is an old
+ * one. For that the header vouches for all other records with a digest: the sum of their checksums,
+ * modulo 2^64. The sum does not depend on an order, so a txn changes it by what the txn writes. The
+ * checksums are not linear, so that changes do not cancel each other. A deadline, which has no
  * value, counts with a checksum over its key.
  */
 #ifndef RECORD_H
@@ -61,7 +61,7 @@ struct record_value {
 	_Alignas(8) uint8_t bytes[BE_STORAGE_VALUE_MAX];
 };
 
-/* What became of commits that nobody ended in time, as it is counted. */
+/* How commits ended that were not ended in time; each way is counted. */
 enum lapse {
 	LAPSE_EXPIRED_RELEASED,
 	LAPSE_EXPIRED_CHARGED,

@@ -3,8 +3,8 @@
  * Exact money: amounts as text, and checked arithmetic on nanos.
  *
  * Text is accepted in one form only, digits with at most one point between two of them. What is
- * refused is never guessed at: a tenth decimal is refused even when it is a zero, because whoever
- * wrote it counts in other units than we do. Nothing here depends on the locale.
+ * refused is never guessed at: a tenth decimal is refused even when it is a zero, because a text
+ * with ten decimals counts in other units than we do. Nothing here depends on the locale.
  */
 #include "rules/amount.h"
 #include "base/error.h"

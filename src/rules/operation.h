@@ -70,17 +70,17 @@ struct result {
 	struct be_transaction transaction; /* id 0: none was written */
 };
 
-/* Is it one that the rules may be given? They ask no more, so that what a caller gave has been
- * looked at before, with texts for people; this is for operations that come from a file which
- * others write, and for assertions. Any bytes may be asked about, also those of the bools. */
+/* May the rules be given this operation? They check no more. What a caller gave has been checked
+ * before, with texts for people; this is for operations from a file that other processes write, and
+ * for assertions. It can be asked about any bytes, also those of the bools. */
 bool operation_is_valid(const struct operation *operation);
 
 /* Copies an operation from shared memory, and of its description only what is in use; false when
  * the copy is not valid. */
 bool operation_take(struct operation *copy, const struct operation *shared);
 
-/* The same for a result: its status is one that an operation can have, its texts end, and it has no
- * bool that is none. */
+/* The same for a result: its status is one that an operation can have, its texts end, and each bool
+ * is 0 or 1. */
 bool result_is_valid(const struct result *result);
 
 /* Copies a result, without the transaction where there is none. */

@@ -73,8 +73,8 @@ static void chain_excuse(struct chain *chain, int64_t amount)
 			chain->envelopes[i].excused++;
 }
 
-/* What may still turn a refusal into a grant is told with it: the window's end, and commits that
- * are reaped, of which the header, read already by those who write, keeps count. */
+/* A refusal carries what may still turn it into a grant: the window's end, and how many commits had
+ * been reaped. The header counts those; a write txn has read it already. */
 static enum be_status refuse(struct ledger *ledger, enum be_status why,
 			     const struct envelope *envelope, int64_t amount,
 			     struct refusal *refusal)
@@ -97,9 +97,8 @@ static enum be_status refuse(struct ledger *ledger, enum be_status why,
 	return status == BE_OK ? why : status;
 }
 
-/* May `amount` more be committed in the chain? From the envelope up, the first that refuses is the
- * one named.
- * */
+/* May `amount` more be committed in the chain? From the envelope up; the first one that refuses is
+ * named. */
 static enum be_status chain_decide(struct ledger *ledger, const struct chain *chain, int64_t amount,
 				   struct result *result)
 {
@@ -124,7 +123,7 @@ static int64_t now_at(struct rules_moment *moment)
 	return moment->now_ns;
 }
 
-/* Finds one envelope of a chain; with its name if somebody is to be told of it. */
+/* Finds one envelope of a chain. `named`: with its name, since it will be shown. */
 static int find_in_chain(struct ledger *ledger, const struct record_key *key, int depth, bool named,
 			 struct envelope *envelope)
 {
@@ -159,8 +158,8 @@ check_refused(struct ledger *ledger, enum be_status why, const struct record_key
 	return refuse(ledger, why, envelope, question->amount, &question->refusal);
 }
 
-/* The same question for those who only ask: one envelope at a time, no chain is put together, and
- * of names only the keys are handled until somebody wants to be told. */
+/* The same question without a reservation: one envelope at a time, without a chain, and with keys
+ * in place of names until a name must be shown. */
 enum be_status rules_check(struct ledger *ledger, struct rules_question *question)
 {
 	struct be_decision *decision = question->decision;
@@ -261,15 +260,14 @@ static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t n
 	return status;
 }
 
-/* Ends a commit in storage: what is kept of one that was released or settled is only how it
- * ended. */
+/* Ends a commit in storage. Of a commit that was released or settled only how it ended is kept. */
 static enum be_status end_commit(struct ledger *ledger, struct commit *commit,
 				 enum be_commit_state state, uint64_t transaction_id,
 				 int64_t now_ns)
 {
 	bool was_pending = commit->state == BE_COMMIT_PENDING;
 
-	/* It ends once; one that was reaped may still be settled. */
+	/* A commit ends once. One that was reaped may still be settled. */
 	assert(state != BE_COMMIT_PENDING);
 	assert(was_pending || (state == BE_COMMIT_SETTLED && commit->transaction_id == 0));
 	commit->state = state;
@@ -380,9 +378,8 @@ static enum be_status apply_record(struct ledger *ledger, const struct operation
 	return status == BE_OK ? write_transaction(ledger, &chain, &transaction, result) : status;
 }
 
-/* Charges a commit and ends it. `late`: it was reaped before, so that nothing is committed for it
- * any more.
- * */
+/* Charges a commit and ends it. `late`: it was reaped before, and nothing is committed for it any
+ * more. */
 static enum be_status charge_commit(struct ledger *ledger, const struct operation *operation,
 				    struct commit *commit, struct chain *chain, bool late,
 				    struct transaction *transaction, enum be_commit_state state,
@@ -428,10 +425,10 @@ static enum be_status apply_settle(struct ledger *ledger, const struct operation
 		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
 	bool late = status == BE_ALREADY_REAPED;
 
-	/* The money was spent, whenever the word of it comes. */
+	/* The money was spent, however late we are told. */
 	if (late) {
 		status = chain_load(ledger, &commit.name, operation->now_ns, &chain);
-		/* One of the same name that was made since never granted it. */
+		/* An envelope of the same name that was made since did not grant it. */
 		if (status == BE_OK && chain.envelopes[0].id != commit.envelope_id)
 			status = BE_NO_ENVELOPE;
 	}
@@ -485,8 +482,8 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	return status == BE_OK ? ledger_commit_replace(ledger, &commit, old_deadline_ns) : status;
 }
 
-/* Ends a commit that somebody saw expired or orphaned. Since they looked, it may have been ended or
- * extended, so it is looked at again. */
+/* Ends a commit that was seen to be expired or orphaned. It may have been ended or extended since,
+ * so it is looked at again. */
 static enum be_status apply_reap(struct ledger *ledger, const struct operation *operation,
 				 struct result *result)
 {

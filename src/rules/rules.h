@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* May this be spent? The one function through which every change goes, and the one that only
- * asks. */
+/* May this be spent? One function through which every change goes, and one that only asks. */
 #ifndef RULES_H
 #define RULES_H
 

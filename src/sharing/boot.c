@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file be-boot; boot.h says what for. It is written under another name and renamed, so that a
- * process that is killed leaves no half of it, which would be of no boot. What it holds need not be
- * flushed, since after a loss of power anything but the new boot's id is as good.
+ * process that is killed does not leave half of it, which would be the id of no boot. What it holds
+ * need not be flushed: after a loss of power, anything but the new boot's id does as well.
  */
 #include "sharing/boot.h"
 
@@ -107,7 +107,7 @@ enum be_status boot_mark(const struct shared_directory *directory, mode_t mode)
 	enum be_status status = boot_id(id);
 	int fd, rc;
 
-	/* What a process that was killed left, or somebody planted. */
+	/* A process that was killed may have left it, or somebody planted it. */
 	if (status == BE_OK && unlinkat(directory->fd, MADE_FILE, 0) < 0 && errno != ENOENT)
 		status = failed(directory, errno);
 	if (status == BE_OK)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Until when an environment that is not flushed can be trusted. Process durability flushes nothing,
- * so that what it wrote is sound only while the machine that booted under some id is up, and may be
- * anything afterwards, pages of older days among it. So that nobody has to look into it to know,
- * the file be-boot beside the data holds that id. Its name is flushed before the first change that
- * is not, and goes when all is flushed.
+ * How long an environment that is not flushed can be trusted. Process durability flushes nothing.
+ * So what it wrote is sound only until the machine goes down, and may be anything afterwards, also
+ * pages of an older state. To tell without looking at pages, the file be-boot beside the data holds
+ * the id of the boot. Its name is flushed before the first change that is not flushed, and it is
+ * removed when all is flushed.
  *
- * Those who call hold the opening lock (owner.h) or only read.
+ * Callers hold the opening lock (owner.h) or only read.
  */
 #ifndef BOOT_H
 #define BOOT_H
@@ -15,11 +15,11 @@
 
 #define BOOT_ID_SIZE 64
 
-/* The id of this boot, as a line. BE_IO_ERROR where the system does not tell. */
+/* The id of this boot, as a line. BE_IO_ERROR when the system does not tell it. */
 enum be_status boot_id(char id[BOOT_ID_SIZE]);
 
-/* BE_OTHER_BOOT when the machine went down since. Otherwise *marked tells whether something is not
- * flushed. */
+/* BE_OTHER_BOOT when the machine has gone down since. Otherwise *marked says whether something is
+ * not flushed. */
 enum be_status boot_check(const struct shared_directory *directory, bool *marked);
 
 /* From now on changes may stay unflushed. */

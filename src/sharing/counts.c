@@ -2,17 +2,17 @@
 /*
  * The file be-counts; counts.h says what for. It is an array of tallies. Tally 0 belongs to the
  * environment, and tally N to the envelope that was given the number N when it was made: numbers
- * ascend and are never used again, so that a tally has one owner for ever, and one that was never
- * written is 0. They are ids, less what those have leapt over when the environment was restored:
- * this file is as long as it has tallies. Words are in the machine's own order and only ever added
- * to.
+ * ascend and are never used again, so a tally belongs to one envelope for ever, and a tally that
+ * was never written is 0. The numbers are ids less what ids have leapt over when the environment
+ * was restored, so that the file is only as long as it has tallies. Words are in the machine's own
+ * order and are only added to.
  *
  * The map is as long as the file can become, far beyond its end. A page behind the end, or one for
  * which the disk has no room, would be SIGBUS; so before this process first touches a chunk of the
- * file it has the system allocate it, and remembers that. The file is never cut. Whoever has not
- * allocated a chunk reads it by pread(), a page at a time.
+ * file it has the system allocate it, and remembers that. The file is never cut. A process that has
+ * not allocated a chunk reads it by pread(), a page at a time.
  *
- * After opening all is changed by atomic operations, and no lock is taken.
+ * After opening, everything is changed by atomic operations, and no lock is taken.
  */
 #include "sharing/counts.h"
 
@@ -112,7 +112,7 @@ static bool map_file(struct counts *counts)
 	return false;
 }
 
-/* Zeros where nothing is. */
+/* Reads zeros where nothing is. */
 static void read_page(const struct counts *counts, uint64_t number, struct counts_page *page)
 {
 	memset(page->tallies, 0, sizeof page->tallies);
@@ -123,7 +123,7 @@ static void read_page(const struct counts *counts, uint64_t number, struct count
 		memset(page->tallies, 0, sizeof page->tallies);
 }
 
-/* One that is being made, or whose maker was killed, has no magic yet. */
+/* A file that is being made, or whose maker was killed, has no magic yet. */
 static bool is_ours(const struct counts *counts, off_t size)
 {
 	struct counts_page page;

@@ -5,8 +5,8 @@
  * refusal costs an addition in memory, needs no txn, and outlives its process. Nothing flushes
  * them: after a loss of power they may have fallen back. They are no part of a backup.
  *
- * Nothing here fails, and nothing that is wrong with the file hinders anybody: what cannot be
- * counted is not counted, and what cannot be read is 0. A NULL `counts` is one that counts nothing.
+ * Nothing here fails, and a file that is wrong hinders no caller: what cannot be counted is not
+ * counted, and what cannot be read is 0. A NULL `counts` counts nothing.
  */
 #ifndef COUNTS_H
 #define COUNTS_H
@@ -38,13 +38,13 @@ struct counts_page {
  * make it at once: each does the same. */
 struct counts *counts_open(const struct shared_directory *directory, mode_t mode);
 
-/* For those who only read; NULL when there is no such file. */
+/* For a process that only reads. NULL when there is no such file. */
 struct counts *counts_open_read_only(const struct shared_directory *directory);
 
 void counts_close(struct counts *counts);
 
-/* Removes the file, for an environment that begins and that nobody else has open: its ids begin
- * anew, too. */
+/* Removes the file of an environment that begins anew, as its ids do, and that no other process has
+ * open. */
 void counts_remove(const struct shared_directory *directory);
 
 /* Counts one refusal: EXCEEDS_BUDGET or SUSPENDED at the envelope that refused, NO_ENVELOPE for the

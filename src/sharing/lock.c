@@ -2,13 +2,14 @@
 /*
  * Locks that name their holder; lock.h has the word.
  *
- * Waking. Who lets go of a lock with WAITERS clears the bit and wakes the one that has slept
- * longest. Who has slept takes the lock with WAITERS set, since others may sleep still. A wake-up
- * that is given to a process just killed is lost: then those who wait look for themselves, the
- * first in line after LOOK_NS, the others after as long as they have waited, LOOK_MAX_NS at most.
+ * Waking. A thread that lets go of a lock with WAITERS clears the bit and wakes the thread that has
+ * slept longest. A thread that has slept takes the lock with WAITERS set, since others may still
+ * sleep. A wake-up that goes to a process just killed is lost. Then the threads that wait look for
+ * themselves: the first in line after LOOK_NS, the others after as long as they have waited,
+ * LOOK_MAX_NS at most.
  *
- * Taking over. A process that is dead takes nothing any more, so the word that named it when it was
- * judged is either there still, and then nobody else has had the lock since, or the exchange fails.
+ * Taking over. A dead process takes nothing any more. So either the word that named it when it was
+ * judged is still there, and no other process has had the lock since, or the exchange fails.
  */
 #include "sharing/lock.h"
 
@@ -27,7 +28,7 @@
 
 _Static_assert(OWNER_SLOTS - 1 <= 0xfff, "a slot's number has twelve bits in the word");
 
-/* The half that changes hands is the one that is slept on. */
+/* Threads sleep on the half of the word that changes when the lock changes hands. */
 static const _Atomic uint32_t *low_half(const struct lock *lock)
 {
 	return (const _Atomic uint32_t *)&lock->word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
@@ -61,7 +62,7 @@ uint64_t lock_history(const struct lock *lock)
 	return atomic_load(&lock->word) & ~WAITERS;
 }
 
-/* Puts `user` in the place of whoever the word was of. On failure *word is the new one. */
+/* Puts `user` in the place of the process that the word names. On failure *word is the new one. */
 /* NOLINTNEXTLINE(readability-non-const-parameter): a failed exchange writes to it */
 static bool take(struct lock *lock, const struct lock_user *user, uint64_t *word, uint64_t flags)
 {
@@ -142,8 +143,8 @@ static void let_go(struct lock *lock, const struct lock_user *user, uint64_t fla
 	uint64_t word = atomic_load(&lock->word);
 
 	do {
-		/* Somebody wrote over it, or took over from this process, whose descriptors were
-		 * closed under it. */
+		/* Something wrote over the word, or another process took over from this one,
+		 * whose descriptors were closed under it. */
 		if ((word & NAME_MASK) != user->name)
 			return;
 	} while (!atomic_compare_exchange_weak(&lock->word, &word,

@@ -2,17 +2,17 @@
 /*
  * Locks in a file that processes share. Each is one word, which names its holder: the process's
  * slot in be-owners and its generation there. When the kernel says that this process is dead
- * (owner.h), somebody who waits takes the word over from it.
+ * (owner.h), a thread that waits takes the word over from it.
  *
  *   bit 0         HELD
- *   bit 1         WAITERS   somebody may sleep: who lets go wakes one
- *   bit 2         LEFT      the last holder died, or could not bring to an end what the lock guards
+ *   bit 1         WAITERS   threads may sleep: the holder wakes one when it lets go
+ *   bit 2         LEFT      the last holder died, or could not finish what the lock guards
  *   bits 3..14    the holder's slot
- *   bits 15..31   how often it was taken, so that those who wait see that it changes hands
+ *   bits 15..31   how often it was taken, so that waiting threads see it change hands
  *   bits 32..63   the low half of the holder's generation
  *
- * What is in the file may be any bytes. No word makes this code do anything worse than to wait for
- * a process that lives, or to take over from one that does not.
+ * The word may be any bytes. None of them makes this code do anything worse than to wait for a live
+ * process, or to take over from a dead one.
  *
  * A dead holder is one whose process is dead: a thread must not end while it holds a lock.
  */
@@ -38,7 +38,7 @@ struct lock_user lock_user(struct owners *owners);
 /* The name of a process in locks; never 0. */
 uint64_t lock_name(const struct owner *owner);
 
-/* Is the process of that name dead, or is it no name at all? Asks the kernel. */
+/* Is the process of that name dead, or is this the name of none? Asks the kernel. */
 bool lock_name_is_dead(const struct lock_user *user, uint64_t name);
 
 /* Held by anybody, dead or alive? One load. */
@@ -62,12 +62,12 @@ enum lock_manner {
 /* Waits for the lock and takes it, from the dead, too. */
 void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner manner);
 
-/* For its holder: has it been left, by one who died or by lock_leave()? From lock_mend() on it has
- * not. */
+/* For the holder: did the last holder die, or call lock_leave()? After lock_mend() the answer is
+ * no. */
 bool lock_is_left(const struct lock *lock);
 void lock_mend(struct lock *lock);
 
-/* Lets go. After lock_leave() the next one who takes it finds it left. */
+/* Lets go. After lock_leave() the next holder finds it left. */
 void lock_drop(struct lock *lock, const struct lock_user *user);
 void lock_leave(struct lock *lock, const struct lock_user *user);
 

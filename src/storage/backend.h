@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a storage of the library's own can do beyond the functions that every storage has. Each of
- * these functions is optional: NULL where a storage has no such thing, and the caller then does
- * without or says that it cannot be done.
+ * these functions is optional: it is NULL where a storage has no such thing, and the caller then
+ * does without, or says that it cannot be done.
  *
- * The functions of every storage come first, marked by a value of `reserved` that no storage of a
- * user's may have, so that whoever has a storage can ask for the others.
+ * The functions of every storage come first, and are marked by a value of `reserved` that a user's
+ * storage may not have. By that mark the library finds the others.
  */
 #ifndef STORAGE_BACKEND_H
 #define STORAGE_BACKEND_H

@@ -8,8 +8,8 @@
  * fail, and a value that get returned stays where it is at least until the txn ends.
  *
  * A write txn holds the lock alone, read txns share it. glibc is told to let a waiting writer go
- * first, for threads that read in a loop would keep it waiting for ever. At a fork all locks are
- * taken, so that the child's copy of each map is a whole one.
+ * first, since threads that read in a loop would keep it waiting for ever. A fork takes all locks,
+ * so that the child has a whole copy of each map.
  */
 #include "base/error.h"
 

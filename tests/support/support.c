@@ -110,11 +110,11 @@ void test_end_if_it_hangs(unsigned seconds)
 
 	signal(SIGALRM, SIG_DFL);
 	EXPECT(setrlimit(RLIMIT_CPU, &computing) == 0);
-	/* To do work to see how slow it goes would cost more than many a child does. */
+	/* Working to see how slow the machine is would cost more than what many a child does. */
 	alarm((unsigned)(10 * seconds * (1 + load())));
 }
 
-/* A signal handler may not walk directories, but it may become a program that does. The children
+/* A signal handler may not walk directories, but it may execute a program that does. The children
  * die when that program has ended. */
 static void deadline_passed(int signal_number)
 {

@@ -68,8 +68,8 @@ double test_seconds_since(int64_t start_ns);
  * work that is done to see, and by how many others wait for the processors and disks. */
 double test_slowness(void);
 
-/* For loops that wait until something is so, and would do so for ever if it never were: sleeps for
- * a moment, and tells whether to go on. False after so many seconds of a quiet machine. */
+/* For loops that wait for something that may never come: sleeps for a moment, and tells whether to
+ * go on. False after so many seconds of a quiet machine. */
 bool test_wait_on(int64_t start_ns, unsigned seconds);
 
 /* Ends this process, and the program that it becomes, when it hangs: after so many seconds of
@@ -82,11 +82,11 @@ void test_end_if_it_hangs(unsigned seconds);
  * process's; removed with all that is in it when the main process ends. */
 const char *test_directory(void);
 
-/* It is to lie in memory, where there is enough of that: /dev/shm of a container is small. Before
- * the first call of test_directory(). */
+/* Puts the directory into memory, if there is enough: /dev/shm of a container is small. To be
+ * called before the first test_directory(). */
 void test_in_memory(void);
 
-/* Makes a directory below $TMPDIR or /tmp that nobody removes but the caller, who need not have
+/* Makes a directory below $TMPDIR or /tmp, which the caller has to remove. The caller need not have
  * begun with test_begin(). */
 void test_make_directory(char *path, size_t size, const char *name);
 

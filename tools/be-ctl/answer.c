@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers. Errors go to standard error as one sentence, whatever the format; with --json there is
- * one document on standard output too, so that a script finds the status and the figures there.
- * Only of what could not be understood, a command line or a file, there is none.
+ * Answers. Errors go to standard error as one sentence, whatever the format. With --json there is
+ * also one document on standard output, where a script finds the status and the figures. There is
+ * none only when a command line or a file could not be understood.
  */
 #include "answer.h"
 
@@ -35,8 +35,8 @@ int answer_exit_status(enum be_status status)
 {
 	if (status == BE_OK)
 		return EXIT_DONE;
-	/* To the library it is a fault of the caller, but here it means that all is well with what
-	 * is there. */
+	/* To the library this is a fault of the caller, but here it means that what is there is
+	 * well. */
 	if (be_status_is_refusal(status) || status == BE_ALREADY_THERE)
 		return EXIT_REFUSED;
 	return (status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW) || status == BE_INVALID_ZONE
@@ -46,7 +46,7 @@ int answer_exit_status(enum be_status status)
 
 /* ---- sentences */
 
-/* What an operator can do, where the library's own sentence speaks to programmers or to nobody. */
+/* Advice for operators, where the library's own sentence is for programmers, or says nothing. */
 static const char *advice(const struct request *request, enum be_status status)
 {
 	switch (status) {

@@ -224,7 +224,7 @@ static void show(const struct plan *plan, const struct request *request)
 		print_note(&plan->notes[i]);
 }
 
-/* What the file, or the planner, complains of has no status of the library's. */
+/* A complaint about the file, or of the planner, has no status of the library's. */
 static json_t *json_of_complaints(const struct declaration *declaration, const char *status)
 {
 	json_t *more = json_object(), *errors = json_array();
@@ -294,7 +294,7 @@ static int apply(const struct request *request, struct declaration *declaration,
 	return answer.told ? EXIT_REFUSED : result;
 }
 
-/* A file that says nothing, or what cannot be understood, was complained of. */
+/* A file that is empty, or cannot be understood, was complained of. */
 static void answer_bad_file(const struct request *request, const struct declaration *declaration)
 {
 	struct answer answer = answer_to(request);

@@ -25,7 +25,7 @@ void declaration_complain(struct declaration *declaration, struct yaml_mark at, 
 	char *subject, *sentence;
 	va_list list;
 
-	/* Complaints after these would only follow from the others. */
+	/* Further complaints would only follow from these. */
 	if (declaration->errors++ >= DECLARATION_COMPLAINTS_MAX)
 		return;
 	va_start(list, format);
@@ -264,8 +264,8 @@ static void take_start(struct declaration *declaration, const struct yaml_node *
 
 /* ---- finding them again */
 
-/* A slot holds the upper half of a hash and, below, 1 + an index; 0 is free. Few names need to be
- * looked at that are not the one, and none when the tables grow. */
+/* A slot holds the upper half of a hash and, below it, 1 + an index; 0 is free. So a look-up
+ * compares few other names, and growing a table compares none. */
 #define TAG_MASK (UINT64_C(0xffffffff) << 32)
 
 static uint64_t hash(const char *namespace_name, const char *category)
@@ -492,7 +492,7 @@ static void take_document(struct declaration *declaration, struct nodes *nodes)
 	if (!given)
 		declaration_complain(declaration, at,
 				     "a mapping with the key 'envelopes' is needed");
-	/* What stands behind would be ignored, and is refused instead. */
+	/* A second document would be ignored, so it is refused. */
 	if (next != NODES_MAPPING)
 		return;
 	nodes_leave(nodes);

@@ -2,11 +2,11 @@
 /*
  * Compares what is declared with what is there.
  *
- * The plan is made while what is there is listed, before the txn that carries it out. What the
- * rules of the library would refuse is found here already where it can be, because here the place
- * in the file is known and --dry-run ends here; the library has the last word.
+ * The plan is made while the envelopes are listed, before the txn that carries it out. Where the
+ * planner can tell, it finds what the library's rules would refuse, because it knows the place in
+ * the file, and because --dry-run ends here. The library has the last word.
  *
- * Of what is there and declared alike nothing is kept, and little of the rest.
+ * Nothing is kept of envelopes that are as declared, and little of the others.
  */
 #include "plan.h"
 
@@ -232,8 +232,8 @@ static struct other *find_other(const struct plan *plan, const char *namespace_n
 
 /* ---- what is missing */
 
-/* How many envelopes are in the chain of this one, all of which is there or planned; TOO_DEEP where
- * it is more than may be. */
+/* How many envelopes are in the chain of this one, which are all there or planned; TOO_DEEP when
+ * there are more than a chain may have. */
 static unsigned depth(const struct planner *planner, const char *namespace_name,
 		      const char *category)
 {
@@ -277,8 +277,8 @@ static void add_creation(struct planner *planner, struct declared *declared)
 				     declared->category, BE_DEPTH_MAX);
 }
 
-/* The parent of one that is missing, if that is missing, too, and declared. *is_lost: it is neither
- * there nor declared. */
+/* The parent of a missing envelope, if the parent is missing, too, and declared. *is_lost: the
+ * parent is neither there nor declared. */
 static struct declared *missing_parent(const struct planner *planner,
 				       const struct declared *declared, bool *is_lost)
 {
@@ -296,8 +296,8 @@ static struct declared *missing_parent(const struct planner *planner,
 	return NULL;
 }
 
-/* Creates one that is missing, its ancestors first. Those whose chain does not end, in a loop or
- * where nothing is, are left out with a complaint. */
+/* Creates a missing envelope, its ancestors first. An envelope whose chain is a loop, or leads to
+ * nothing, is left out with a complaint. */
 static void plan_missing_one(struct planner *planner, struct declared *declared)
 {
 	struct declaration *declaration = planner->declaration;
@@ -315,7 +315,7 @@ static void plan_missing_one(struct planner *planner, struct declared *declared)
 		declaration_complain(declaration, chain[count - 1]->parent_at,
 				     "the parent of '%s' is neither there nor declared",
 				     chain[count - 1]->category);
-	/* It was met before: in this chain, or in one that came to nothing. */
+	/* It was met before: in this chain, or in one that was left out. */
 	for (size_t i = 0; up && i < count; i++)
 		if (chain[i] == up)
 			for (size_t j = i; j < count; j++)
@@ -339,7 +339,7 @@ static void plan_missing(struct planner *planner)
 
 /* ---- removal */
 
-/* Complains when something will stay that is below this one, or holds money in it. */
+/* Complains when an envelope below this one will stay, or a commit holds money in it. */
 static void check_removal(struct planner *planner, const struct other *other)
 {
 	char *label = answer_label(other->namespace_name, other->category);
@@ -427,7 +427,7 @@ static void note_what_is_left(struct planner *planner)
 
 /* ---- all together */
 
-/* As if it had not been compared with anything yet. */
+/* Forgets the comparison. */
 static void forget(struct declaration *declaration)
 {
 	for (size_t i = 0; i < declaration->count; i++) {

@@ -135,9 +135,9 @@ static uint32_t parse_mode(const struct argp_state *state, const char *text)
 	if (*text < '0' || *text > '7' || *end || mode & ~0666UL || (mode & 0600) != 0600 ||
 	    (mode & 0222) << 1 != (mode & 0444))
 		argument_refuse(state, "--mode", text,
-				"600, 660 (for the directory's group) or 666 is needed: whoever "
-				"may read an environment must be able to write, since readers "
-				"write to lock.mdb, too");
+				"600, 660 (for the directory's group) or 666 is needed: a user "
+				"who may read an environment must be able to write, since "
+				"readers write to lock.mdb, too");
 	return (uint32_t)mode;
 }
 
@@ -148,7 +148,7 @@ static uint64_t parse_ttl(const struct argp_state *state, const char *text)
 	if (strcmp(text, "none") == 0)
 		return 0;
 	ttl_ns = argument_duration(state, "--ttl", text);
-	/* No time at all would mean for ever. */
+	/* The library takes 0 for no deadline. */
 	if (ttl_ns == 0)
 		argument_refuse(state, "--ttl", text, "it would have expired at once");
 	return (uint64_t)(ttl_ns / NS_PER_MS);
@@ -228,7 +228,7 @@ static void take_amount(const struct argp_state *state, const char *option, cons
 	request->has_amount = true;
 }
 
-/* Of an option without a value what it turns on; NULL for all others. */
+/* The flag that an option without a value turns on; NULL for all others. */
 static bool *flag_of(enum request_option option, struct request *request)
 {
 	switch (option) {

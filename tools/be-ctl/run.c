@@ -2,18 +2,18 @@
 /*
  * Runs a command on a reservation.
  *
- * The commit belongs to this process: when it is killed, the kernel ends its lock, and the commit
- * is reaped. A command that went on then would spend what nobody holds for it, so the kernel sends
- * it a signal at that moment. Every other signal that would end this process is blocked while there
- * is a reservation, and taken one at a time: the command gets it, and what the command does about
- * it decides. Signals of the terminal reach the command by themselves.
+ * The commit belongs to this process. When this process is killed, the kernel ends its lock, and
+ * the commit is reaped. A command that went on would spend money that is no longer reserved, so the
+ * kernel sends it a signal at that moment. All other signals that would end this process are
+ * blocked while there is a reservation, and are passed on to the command, one at a time; the
+ * command decides what happens. Signals of the terminal reach the command by themselves.
  *
- * What the command writes as its cost goes into a file that has no name rather than into a pipe: it
- * is read when the command has ended, and no grandchild that keeps it open can hold that up.
+ * The command writes its cost into a file that has no name, not into a pipe: the file is read when
+ * the command has ended, and a grandchild that keeps it open cannot hold that up.
  *
- * What a command has told that it cost is charged, however it ended. The estimate is charged in
- * place of what it has not told, or not so that it can be read. What could not be charged is said,
- * with the command line that makes up for it.
+ * The cost that the command has told is charged, however the command ended. If it told none, or
+ * none that can be read, the estimate is charged. If charging fails, the error says so, with the
+ * command line that makes up for it.
  */
 #include "run.h"
 
@@ -109,7 +109,7 @@ static bool read_cost(const struct request *request, int cost, struct charge *ch
 	return is_read && charge->bad == 0;
 }
 
-/* What a command cost that ended so. */
+/* The cost of a command that ended in this way. */
 struct bill {
 	bool is_due; /* something is to be charged */
 	bool is_told;
@@ -128,7 +128,7 @@ static struct bill make_bill(const struct request *request, int cost, int result
 	bill.is_told = charge.told > 0;
 	bill.amount = charge.amount;
 	bill.is_due = bill.is_told || estimate_is_due;
-	/* What cannot be understood was spent all the same. */
+	/* A cost that cannot be read was spent all the same. */
 	if (estimate_is_due && (!bill.is_told || !bill.is_readable) &&
 	    bill.amount < request->amount)
 		bill.amount = request->amount;
@@ -146,8 +146,8 @@ static void block_signals(sigset_t *blocked, sigset_t *before)
 	sigaddset(blocked, SIGCHLD);
 	for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
 		sigaddset(blocked, passed_on[i]);
-	/* A parent that ignores it hands that down, and then nobody would hear of the command's
-	 * end. */
+	/* A parent may have SIGCHLD ignored, and this process inherits that; it would then not
+	 * learn that the command has ended. */
 	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_BLOCK, blocked, before);
 }
@@ -159,7 +159,7 @@ static bool give_descriptor(int fd, int number)
 }
 
 /* Becomes the command, in the child. The parent may have been killed before the kernel was asked to
- * tell of that. */
+ * signal its death. */
 static _Noreturn void become(const struct request *request, int cost, const sigset_t *mask,
 			     pid_t parent, int failed)
 {

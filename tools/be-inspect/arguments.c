@@ -154,7 +154,7 @@ const char *view_name(enum view view)
 	return views[view].name;
 }
 
-/* What only makes sense once all arguments are known. */
+/* What can be judged only when all arguments are known. */
 struct parser {
 	struct arguments *arguments;
 	const char *columns; /* of --output; NULL: not given */

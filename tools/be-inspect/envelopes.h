@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Envelopes copied from an environment, kept small, and beside each what a view wants to know of
- * what is pending in it and below it. */
+/* Envelopes copied from an environment, in little memory. Beside each envelope is what a view wants
+ * to know of the commits that are pending in it and below it. */
 #ifndef ENVELOPES_H
 #define ENVELOPES_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting for what comes next. The signals that end it are blocked but while waiting, so that the
- * environment is closed in order, and its reader slot with it, before the process ends.
+ * Waiting for what comes next. The signals that end it are blocked except while it waits, so that
+ * the environment is closed in order, and its reader slot with it, before the process ends.
  */
 #include "follow.h"
 

@@ -9,13 +9,13 @@
 void follow_begin(void);
 
 /* Waits until there is something to read from `fd`, or for that long. False when a signal came, or
- * nobody is at the other end any more. */
+ * when the other end is closed. */
 bool follow_wait_input(int fd, int milliseconds);
 
 /* Waits a moment. False when a signal came, or nobody reads standard output any more. */
 bool follow_wait(void);
 
-/* Ends the process as the signal would have, or as writing to nobody does. */
+/* Ends the process as the signal would have, or as SIGPIPE does. */
 _Noreturn void follow_end(void);
 
 #endif

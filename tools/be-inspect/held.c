@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What waits to be reaped, by envelope. Normally that is nothing, or little; so it is found first,
- * in one pass over what is pending, and only for envelopes that have any of it the parents are
- * asked for. An envelope or a parent may have been removed since.
+ * What waits to be reaped, by envelope. Normally that is nothing, or little. So one pass over the
+ * pending commits finds it first, and only then the parents of those envelopes are looked up. An
+ * envelope or a parent may have been removed since.
  */
 #include "held.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of the committed amounts waits to be reaped: the holds of dead owners, and those whose
- * deadline has passed. They count as committed until somebody needs the money. */
+/* Which of the committed amounts wait to be reaped: the holds of dead owners, and those whose
+ * deadline has passed. They count as committed until a worker needs the money. */
 #ifndef HELD_H
 #define HELD_H
 

@@ -2,9 +2,9 @@
 /*
  * Records gathered in memory: sorted, and linked to trees.
  *
- * What is sorted is small: the number that the sort column's value is, and the record's place in
- * the pack, which grows in the order of adding. Records are unpacked to be shown, and where such
- * numbers are equal but the values may differ.
+ * What is sorted is small: a number for the value of the sort column, and the record's place in the
+ * pack, which grows in the order of adding. Records are unpacked to be shown, and to be compared
+ * when their numbers are equal but their values may differ.
  *
  * A listing that takes several pages sees changes made meanwhile, so a parent may be missing, and
  * an envelope that was removed and made anew with another parent may even close a circle. What has
@@ -23,7 +23,8 @@
 /* A record's index among those added, and NONE. */
 typedef uint32_t rows_index;
 #define NONE UINT32_MAX
-/* Where only so many are to be shown, twice as many are kept, and these, before the rest goes. */
+/* With a limit, twice as many records as the limit and so many more are kept before the rest is
+ * dropped. */
 #define SPARE 4096
 
 struct entry {
@@ -210,7 +211,7 @@ static void link_to_parents(struct rows *rows)
 			rows->parents[i] = NONE;
 }
 
-/* A tree of envelopes in need stands where its most constrained one would. */
+/* A tree stands where the most constrained of its envelopes would. */
 static void raise_trees(struct rows *rows)
 {
 	for (size_t i = 0; i < rows->count; i++) {

@@ -59,7 +59,7 @@ static void prepare_to_stop(void)
 	signal(SIGTSTP, note_signal);
 }
 
-/* Gives the terminal back, and stops until somebody continues it. */
+/* Gives the terminal back, and stops the process until it is continued. */
 static void stop(void)
 {
 	sigset_t stops;
@@ -75,7 +75,7 @@ static void stop(void)
 	signal(SIGTSTP, note_signal);
 }
 
-/* Others have had the terminal meanwhile. After SIGSTOP, too, of which nobody hears. */
+/* Other programs have used the terminal meanwhile, also after SIGSTOP, which cannot be noticed. */
 static void take_over_again(void)
 {
 	continued = 0;

@@ -15,9 +15,8 @@
 #include <time.h>
 
 #define SECOND_NS INT64_C(1000000000)
-/* Who holds what is pending is found by going through all that is pending. Where that is much, it
- * is done so rarely that it takes one part in so many of a processor's time, but at least every
- * minute. */
+/* The holders are found by going through all pending commits. If those are many, it is done so
+ * rarely that it takes one part in so many of a processor's time, but at least every minute. */
 #define HOLDERS_PART 400
 #define HOLDERS_MOST_NS (60 * SECOND_NS)
 
@@ -98,8 +97,8 @@ static int64_t rounded(double nanos)
 	return nanos < 1e6 ? (int64_t)nanos : (int64_t)(nanos / 1e6) * 1000000;
 }
 
-/* Takes over what was seen before (NULL: nothing), and adds what is seen now. A window that began
- * anew, be it that it was reset, begins with a sample of its own. */
+/* Takes over what was seen before (NULL: nothing), and adds what is seen now. A window that has
+ * begun anew, or was reset, begins with a sample of its own. */
 static void sample(struct activity *activity, const struct be_envelope *envelope,
 		   const struct activity *before, int64_t now_ns)
 {

@@ -170,8 +170,8 @@ static void hide(struct table *table, const char *key)
 			table->columns[i].hidden = true;
 }
 
-/* Only what was not asked for is left out, only where somebody looks, and only before the first
- * line: then the columns stay. */
+/* Columns are left out only if they were not asked for, only on a terminal, and only before the
+ * first line; from then on they stay. */
 static void leave_out(struct table *table)
 {
 	size_t gone = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pool: worker processes, forked from one that has the environment open, which replay a trace
- * through the library. Each takes the next request that nobody has taken, reserves its estimate,
+ * through the library. Each takes the next request that no worker has taken, reserves its estimate,
  * "runs" it (which takes no time) and settles its actual cost.
  *
  * SHARED MEMORY. One counter deals the requests out, and each worker has a place of its own that

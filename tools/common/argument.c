@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The values of options, for argp parsers. argp_error() does not return here: it ends the process,
- * for none of the tools parses with ARGP_NO_EXIT. The text is escaped, because it may come from a
- * script that got it from elsewhere.
+ * The values of options, for argp parsers. argp_error() ends the process, since no tool parses with
+ * ARGP_NO_EXIT. The text is escaped, because it may come from a script that got it from elsewhere.
  */
 #include "argument.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a program tells that it has cost, read leniently: such text comes from Python, jq and shell
- * scripts, which print 5e-05, .5 or more digits than there are nanos. It is money that is spent
- * already, so that nothing is gained by refusing it; be_amount_parse(), which reads what somebody
- * wants to be done, refuses all of that.
+ * Reads leniently what a program says it has cost. Such text comes from Python, jq and shell
+ * scripts, which print 5e-05, .5 or more digits than there are nanos. The money is spent already,
+ * so refusing the text gains nothing. be_amount_parse() refuses all of that, since it reads what a
+ * user wants to be done.
  */
 #ifndef CHARGE_H
 #define CHARGE_H

@@ -2,11 +2,12 @@
 /*
  * How a tool begins and ends.
  *
- * A tool whose reader has gone away (`| head`) is to end without a word. That is what SIGPIPE does
- * by itself, but a parent that ignores the signal hands that down, so the default is restored.
+ * A tool whose reader has gone away (`| head`) must end without a word. SIGPIPE does that by
+ * itself, unless the parent ignores the signal, which the tool inherits. So the default is
+ * restored.
  *
- * LMDB trusts the pages of a data file, and a damaged one can crash whoever reads it. A tool then
- * says so and exits as after any other fault.
+ * LMDB trusts the pages of a data file, and a damaged page can crash the process that reads it. A
+ * tool then says so and exits as after any other fault.
  */
 #include "tool.h"
 
@@ -55,7 +56,7 @@ static void handle_crashes(void (*handler)(int))
 		signal(crashes[i], handler);
 }
 
-/* A child's crash is its parent's to judge. */
+/* The parent judges the crash of its child. */
 static void crash_by_signal(void)
 {
 	handle_crashes(SIG_DFL);
@@ -64,7 +65,7 @@ static void crash_by_signal(void)
 void tool_start(void)
 {
 	setlocale(LC_ALL, "");
-	/* Where even C.UTF-8 is missing, whatever is not ASCII will be printed escaped. */
+	/* Where even C.UTF-8 is missing, all that is not ASCII is printed escaped. */
 	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_DFL);
