@@ -17,13 +17,8 @@ static bool add_envelope(void *context, const struct be_envelope *envelope)
 {
 	struct envelopes *envelopes = context;
 
-	if (envelopes->count == envelopes->room) {
-		envelopes->room = envelopes->room + envelopes->room / 2 + 64;
-		envelopes->places =
-			reallocarray(envelopes->places, envelopes->room, sizeof *envelopes->places);
-		if (!envelopes->places)
-			tool_out_of_memory();
-	}
+	envelopes->places = tool_grow(envelopes->places, envelopes->count, &envelopes->room,
+				      sizeof *envelopes->places);
 	envelopes->places[envelopes->count++] = pack_add(&envelopes->pack, envelope);
 	return true;
 }

@@ -63,12 +63,8 @@ static struct holding *find_or_add(struct held *held, const char *namespace_name
 		free(holding);
 		return *found;
 	}
-	if (held->count == held->room) {
-		held->room = held->room + held->room / 2 + 64;
-		held->holdings = reallocarray(held->holdings, held->room, sizeof(struct holding *));
-		if (!held->holdings)
-			tool_out_of_memory();
-	}
+	held->holdings =
+		tool_grow(held->holdings, held->count, &held->room, sizeof(struct holding *));
 	held->holdings[held->count++] = holding;
 	return holding;
 }

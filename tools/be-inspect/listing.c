@@ -87,12 +87,9 @@ static bool note_transaction(void *context, const struct be_transaction *transac
 
 	if (latest->only_free && transaction->amount > 0)
 		return true;
-	if (latest->matches < latest->limit && latest->matches == latest->room) {
-		latest->room = latest->room > 0 ? 2 * latest->room : 64;
-		latest->ids = reallocarray(latest->ids, latest->room, sizeof *latest->ids);
-		if (!latest->ids)
-			tool_out_of_memory();
-	}
+	if (latest->matches < latest->limit)
+		latest->ids =
+			tool_grow(latest->ids, latest->matches, &latest->room, sizeof *latest->ids);
 	latest->ids[latest->matches++ % latest->limit] = transaction->id;
 	return true;
 }

@@ -30,12 +30,7 @@ static struct owner_row *find_or_add(struct owner_rows *rows, uint64_t id, uint3
 	for (i = 0; i < rows->count; i++)
 		if (rows->owners[i].id == id)
 			return &rows->owners[i];
-	if (rows->count == rows->room) {
-		rows->room = rows->room > 0 ? 2 * rows->room : 64;
-		rows->owners = reallocarray(rows->owners, rows->room, sizeof *owner);
-		if (!rows->owners)
-			tool_out_of_memory();
-	}
+	rows->owners = tool_grow(rows->owners, rows->count, &rows->room, sizeof *owner);
 	owner = &rows->owners[rows->count++];
 	*owner = (struct owner_row){.id = id, .pid = pid, .alive = alive};
 	return owner;

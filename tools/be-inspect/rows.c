@@ -142,12 +142,7 @@ void rows_add(struct rows *rows, const void *record)
 	const unsigned char *bytes = record;
 	uint64_t key = 0;
 
-	if (rows->count == rows->room) {
-		rows->room = rows->room + rows->room / 2 + 64;
-		rows->entries = reallocarray(rows->entries, rows->room, sizeof *rows->entries);
-		if (!rows->entries)
-			tool_out_of_memory();
-	}
+	rows->entries = tool_grow(rows->entries, rows->count, &rows->room, sizeof *rows->entries);
 	if (arguments->sort)
 		key = order_key(arguments->sort, record, arguments->now_ns);
 	if (rows->kept) {

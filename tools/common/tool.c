@@ -110,3 +110,14 @@ void tool_out_of_memory(void)
 		restore();
 	errx(TOOL_EXIT_FAULT, "out of memory");
 }
+
+void *tool_grow(void *array, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return array;
+	*room = *room + *room / 2 + 64;
+	array = reallocarray(array, *room, size);
+	if (!array)
+		tool_out_of_memory();
+	return array;
+}

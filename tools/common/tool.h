@@ -5,6 +5,7 @@
 
 #include <budget_enforcer.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* 0 is success and 1 is what each tool documents: a difference, a refusal. */
 enum {
@@ -38,5 +39,9 @@ void tool_restore_with(void (*function)(void));
 
 /* Ends the process with TOOL_EXIT_FAULT, saying that there is no memory left. */
 _Noreturn void tool_out_of_memory(void);
+
+/* Makes room for one more in an array of `count` members of `size` bytes, of which there is room
+ * for *room, and returns where it lies then. Ends the process when memory has run out. */
+void *tool_grow(void *array, size_t count, size_t *room, size_t size);
 
 #endif
