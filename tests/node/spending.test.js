@@ -85,7 +85,7 @@ test('parents, limits, resets, removal', () => {
   assert.equal(budget.utilization('llm').available, 2);
   task.removeEnvelope('llm');
   assert.equal(task.check('llm', 1).reason, 'no_envelope');
-  assert.throws(() => task.createEnvelope({ category: 'x', limit: 1, period: 'yearly' }),
+  assert.throws(() => task.createEnvelope({ category: 'x', limit: 1, period: 'fortnightly' }),
     { code: 'ERR_BUDGET_INVALID_PERIOD' });
 });
 

@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 	expect_usage("--limit", "", "--limit: '': ");
 	expect_usage("--limit", "0", "--limit: it must be more than 0");
 	expect_usage("--limit", "0.0000000001", "--limit: '0.0000000001': ");
-	expect_usage("--period", "yearly", "--period: 'yearly': the periods are hourly, ");
+	expect_usage("--period", "fortnightly", "--period: 'fortnightly': the periods are ");
 	expect_usage("--speed", "-1", "--speed: '-1': a number from 0 to 1000000 is needed");
 	expect_usage("--speed", "inf", "--speed: 'inf': a number");
 	expect_usage("--speed", "1.2.3", "--speed: '1.2.3': a number");
