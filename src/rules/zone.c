@@ -270,7 +270,8 @@ static int64_t moment_of_day(const struct zone_day *rule, int64_t year, int32_t 
 		int64_t last = first + date_days_of_month(year, rule->month) - 1;
 
 		/* A Sunday is 0 here. */
-		day = first + (rule->day - date_weekday(first) % 7 + 7) % 7 + 7 * (rule->week - 1);
+		day = first + (rule->day - date_weekday(first) % 7 + 7) % 7 +
+		      INT64_C(7) * (rule->week - 1);
 		while (day > last)
 			day -= 7;
 		break;
