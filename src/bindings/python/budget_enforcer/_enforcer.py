@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, TypeVar, Union
 
 from . import _native, _threads
 from ._errors import Event, InvalidCall
@@ -38,8 +38,9 @@ class BudgetEnforcer(_native.Enforcer):
                  owning: bool = False, mode: int = 0, map_size: int = 0,
                  observe: Optional[Callable[[Event], Any]] = None) -> None:
         place = None if memory else _place(path)
-        options = {"durability": durability, "create": create, "read_only": read_only,
-                   "owning": owning, "mode": mode, "map_size": map_size, "observe": observe}
+        options: Dict[str, Any] = {
+            "durability": durability, "create": create, "read_only": read_only, "owning": owning,
+            "mode": mode, "map_size": map_size, "observe": observe}
         self._opened = place, namespace, memory, options
         super().__init__(place, namespace, durability=durability, create=create,
                          read_only=read_only, owning=owning, mode=mode, map_size=map_size,
