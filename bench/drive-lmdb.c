@@ -28,17 +28,17 @@ enum type {
 struct header {
 	uint64_t next_commit_id;
 	uint64_t next_transaction_id;
-	uint8_t rest[104];
+	uint8_t rest[128];
 };
 
 /* As the enforcer has them, so that a check reads the same bytes of either. */
 struct envelope {
-	uint64_t head;
+	uint64_t head[2];
 	uint64_t id;
 	int64_t limit;
 	int64_t spent;
 	int64_t committed;
-	uint8_t rest[88];
+	uint8_t rest[128];
 };
 
 struct commit {
@@ -46,7 +46,7 @@ struct commit {
 	int64_t amount;
 	int64_t created_ns;
 	uint32_t owner;
-	uint8_t rest[60];
+	uint8_t rest[68];
 	char category[POOL_CATEGORY_SIZE - 1];
 	char description[sizeof POOL_DESCRIPTION - 1];
 };
@@ -56,7 +56,7 @@ struct transaction {
 	uint64_t commit_id;
 	int64_t amount;
 	int64_t at_ns;
-	uint8_t rest[32];
+	uint8_t rest[40];
 	char category[POOL_CATEGORY_SIZE - 1];
 	char description[sizeof POOL_DESCRIPTION - 1];
 };
@@ -359,10 +359,10 @@ int main(int argc, char **argv)
 		.committed = lmdb_committed,
 	};
 
-	_Static_assert(sizeof(struct header) == 120 && sizeof(struct envelope) == 128,
+	_Static_assert(sizeof(struct header) == 144 && sizeof(struct envelope) == 176,
 		       "as the enforcer's");
-	_Static_assert(offsetof(struct commit, category) == 88 &&
-			       offsetof(struct transaction, category) == 64,
+	_Static_assert(offsetof(struct commit, category) == 96 &&
+			       offsetof(struct transaction, category) == 72,
 		       "as the enforcer's");
 	return pool_main(argc, argv, &driver);
 }
