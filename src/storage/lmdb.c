@@ -1768,11 +1768,12 @@ void lmdb_storage_stop_flushing(struct lmdb_storage *storage)
 
 enum be_status lmdb_storage_flush(struct lmdb_storage *storage)
 {
+	uint64_t newest = newest_txn(storage);
 	int rc = flush_file(storage);
 
 	if (rc)
 		return (enum be_status)storage_failed(storage, rc);
-	atomic_store(storage->flushed, newest_txn(storage));
+	atomic_store(storage->flushed, newest);
 	return BE_OK;
 }
 
