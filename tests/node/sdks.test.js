@@ -2,7 +2,7 @@
 'use strict';
 // The SDKs themselves, from the npm registry, against a server that answers as the providers do and
 // keeps its own account: what is spent is that, to the nano. BUDGET_SDKS names the directory where
-// they are installed.
+// the script sdks has installed them.
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
