@@ -192,8 +192,7 @@ static void accept_every_txn(void)
 	}
 	end_work(&work);
 	EXPECT(deepest >= 3);
-	printf("%u txns accepted; depth to %u; %.1f s\n", txns, deepest,
-	       test_seconds_since(start));
+	printf("%u txns accepted; depth to %u; %.1f s\n", txns, deepest, test_seconds_since(start));
 }
 
 static void accept_large_lists(void)
