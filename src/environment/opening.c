@@ -169,6 +169,7 @@ static enum be_status open_group(struct opening *opening)
 	if (opening->role == LOOKING)
 		return BE_OK;
 	return group_open(environment->directory, opening->settings->mode, opening->role == FIRST,
+			  opening->settings->durability != BE_DURABILITY_PROCESS,
 			  environment->executor.owners, &environment->executor.group);
 }
 

@@ -8,9 +8,10 @@
  * its operation in a slot of the file and sleeps until a leader has carried it out.
  *
  * Who leads. Two locks (sharing/lock.h): `leader` is held while a batch is carried out; `next` is
- * held by the one thread that waits for `leader`. A thread that finds `next` free takes it, waits
- * for `leader`, and lets `next` go; one that finds it taken posts and sleeps. So one thread only is
- * woken when a batch ends without having been served by it, and nobody overtakes it.
+ * held by the one thread that waits for `leader`. A thread that finds both free leads. Any other
+ * posts its operation. If `next` is free it takes it, waits for `leader`, and lets `next` go; if
+ * not, it sleeps. So one thread only is woken when a batch ends without having been served by it,
+ * and nobody overtakes it.
  *
  * Exactly once. A leader stamps the slots it takes with the number of its batch, writes the results
  * into them, and writes the number into the header record in the same txn. When a leader dies, the
@@ -23,7 +24,7 @@
  * operations back: each is then carried out alone by its own process, which gets its own answer.
  * Where the leader cannot tell whether its txn was committed, it leaves the lock as a dead leader
  * does. A process that met a fault goes without group commit for a while, longer each time, so that
- * it neither leads nor has its own operations led; see "trouble" in group.c.
+ * it neither leads nor has its own operations led; see "trouble" in group_lock.h.
  *
  * Every write txn is one of a leader's, or is made holding `leader`: see group_lock().
  *
@@ -36,7 +37,7 @@
  *
  * Crowds. The more threads sleep, the more seldom each looks for itself, so that all together look
  * some hundred times a second; there are 512 slots, and those who find none free wait in a queue
- * for one. See "sleeping" and "the room" in group.c.
+ * for one. See group_room.h, and "sleeping" in group_file.h.
  *
  * Trust. Who may write the file can spoil what others do through it: hold them up, or give them
  * false answers. It cannot make them crash or run on wild bytes: operations and results are copied
@@ -52,10 +53,10 @@ struct be_storage;
 struct group;
 
 /* Maps the file in `directory`, making it where missing. `reset`: nobody else has the environment
- * open, so that whatever the file holds is of the dead. Under the opening lock. `owners` must
- * outlive it. */
+ * open, so that whatever the file holds is of the dead. `awaits_disk`: the storage flushes what is
+ * committed. Under the opening lock. `owners` must outlive it. */
 enum be_status group_open(const struct shared_directory *directory, mode_t mode, bool reset,
-			  struct owners *owners, struct group **group);
+			  bool awaits_disk, struct owners *owners, struct group **group);
 void group_close(struct group *group);
 
 /* The word for lmdb_settings.flushed. A group that is reset keeps it as long as be-owners is of

@@ -8,10 +8,12 @@
  * what is changed, one which, two where, one how many bytes follow.
  */
 #include "../../src/executor/group.c"
+#include "../../src/executor/group_file.c"
 
 #include "fuzz.h"
 
 #include <budget_enforcer_storage.h>
+#include <stdio.h>
 
 #define USED 14 /* slots */
 
@@ -43,7 +45,7 @@ static void open_group(void)
 	assert(shared_directory_open(directory, &shared) == BE_OK);
 	assert(owners_open(shared, 0600, BE_DURABILITY_PROCESS, &owners) == BE_OK);
 	owners_opened(owners);
-	assert(group_open(shared, 0600, true, owners, &group) == BE_OK);
+	assert(group_open(shared, 0600, true, true, owners, &group) == BE_OK);
 }
 
 static struct operation make_operation(enum be_operation kind)

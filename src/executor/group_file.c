@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "executor/group_file.h"
+
+#include "base/error.h"
+#include "base/futex.h"
+#include "executor/group.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define GROUP_FILE "be-group"
+#define GROUP_MAGIC UINT64_C(0x357072672d2d6562) /* "be--grp5" */
+/* How long one sleeper alone trusts that somebody will lead. */
+#define WAIT_NS 5000000
+
+static void initialise(struct group_file *file, bool keep_flushed)
+{
+	uint64_t flushed =
+		keep_flushed && file->magic == GROUP_MAGIC ? atomic_load(&file->flushed) : 0;
+
+	file->magic = 0;
+	/* The slots need not be clean. */
+	memset((char *)file + sizeof file->magic, 0,
+	       offsetof(struct group_file, slots) - sizeof file->magic);
+	atomic_store(&file->flushed, flushed);
+	file->magic = GROUP_MAGIC;
+}
+
+/* `reset`: this process is alone, and makes of it what it must be. */
+static enum be_status map_file(const struct shared_directory *directory, int fd, bool reset,
+			       bool keep_flushed, struct group_file **file)
+{
+	char path[SHARED_PATH_SIZE];
+	enum be_status status = BE_OK;
+	void *map;
+
+	if (reset)
+		status = shared_file_allocate(directory, GROUP_FILE, fd, sizeof **file);
+	if (status == BE_OK)
+		status = shared_file_map(directory, GROUP_FILE, fd, sizeof **file, true, &map);
+	if (status != BE_OK)
+		return status;
+	*file = map;
+	if (reset)
+		initialise(*file, keep_flushed);
+	if ((*file)->magic == GROUP_MAGIC)
+		return BE_OK;
+	munmap(map, sizeof **file);
+	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
+			 shared_file_path(directory, GROUP_FILE, path));
+}
+
+static enum be_status open_file(const struct shared_directory *directory, mode_t mode, bool reset,
+				int *fd)
+{
+	enum be_status status = shared_file_open(directory, GROUP_FILE, SHARED_MAKE, mode, fd);
+
+	if (status != BE_OK || !reset || shared_file_begins(*fd, GROUP_MAGIC))
+		return status;
+	close(*fd);
+	unlinkat(directory->fd, GROUP_FILE, 0);
+	return shared_file_open(directory, GROUP_FILE, SHARED_NEW, mode, fd);
+}
+
+enum be_status group_file_open(const struct shared_directory *directory, mode_t mode, bool reset,
+			       bool keep_flushed, struct group_file **file)
+{
+	int fd;
+	enum be_status status = open_file(directory, mode, reset, &fd);
+
+	if (status != BE_OK)
+		return status;
+	status = map_file(directory, fd, reset, keep_flushed, file);
+	close(fd);
+	return status;
+}
+
+void group_file_close(struct group_file *file)
+{
+	munmap(file, sizeof *file);
+}
+
+uint64_t group_peek_flushed(const struct shared_directory *directory)
+{
+	uint64_t flushed = 0;
+	int fd;
+
+	if (shared_file_open(directory, GROUP_FILE, SHARED_LOOK, 0, &fd) != BE_OK) {
+		error_clear();
+		return 0;
+	}
+	if (!shared_file_begins(fd, GROUP_MAGIC) ||
+	    pread(fd, &flushed, sizeof flushed, offsetof(struct group_file, flushed)) !=
+		    (ssize_t)sizeof flushed)
+		flushed = 0;
+	close(fd);
+	return flushed;
+}
+
+uint32_t count_posted(struct group_file *file)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < ROWS; i++)
+		count += (uint32_t)__builtin_popcountll(file->rows[i].posted);
+	return count;
+}
+
+bool is_any_posted(struct group_file *file)
+{
+	uint64_t posted = 0;
+
+	for (size_t i = 0; i < ROWS; i++)
+		posted |= file->rows[i].posted;
+	return posted != 0;
+}
+
+int64_t look_at(uint32_t waiting, uint32_t salt)
+{
+	int64_t now_ns = monotonic_ns();
+	uint64_t mixed = ((uint64_t)now_ns ^ salt) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return now_ns + WAIT_NS * (int64_t)(1 + (mixed >> 32) % (waiting > 0 ? waiting : 1));
+}
+
+static void wake_row(struct row *row, uint32_t bits)
+{
+	if (bits == 0)
+		return;
+	atomic_fetch_add(&row->turn, 1);
+	futex_wake(&row->turn, bits);
+}
+
+void wake_rows(struct group_file *file, const uint32_t bits[ROWS])
+{
+	for (size_t i = 0; i < ROWS; i++)
+		wake_row(&file->rows[i], bits[i]);
+}
+
+void pass_on(struct group_file *file)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		uint64_t posted = atomic_load(&file->rows[i].posted);
+
+		if (posted != 0) {
+			wake_row(&file->rows[i], wake_bit((uint32_t)__builtin_ctzll(posted)));
+			return;
+		}
+	}
+}
