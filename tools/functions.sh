@@ -37,7 +37,8 @@ find_missing() {
 	missing=()
 	for package; do
 		name=${package%\?}
-		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] || continue
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] ||
+			continue
 		[ "$package" = "$name" ] || is_offered "$name" || ! is_offered gcc || continue
 		missing+=("$name")
 	done
@@ -48,19 +49,19 @@ install_packages() {
 	local missing as_root=()
 
 	if ! command -v apt-get >/dev/null; then
-		echo "This is no Debian-like system. What these Debian packages hold must be there: ${*%\?}"
+		echo "This is no Debian-like system. These packages must be there: ${*%\?}"
 		return
 	fi
 	find_missing "$@"
 	[ ${#missing[@]} -gt 0 ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null ||
-			fail "packages are missing, and there is no sudo. As root: apt-get install ${missing[*]}"
+			fail "packages are missing. As root: apt-get install ${missing[*]}"
 		as_root=(sudo)
 	fi
 	say "Installing ${missing[*]}"
 	"${as_root[@]}" apt-get -q -o DPkg::Lock::Timeout=300 update ||
-		echo "The lists of packages could not all be brought up to date; going on with what there is."
+		echo "Not all lists of packages could be brought up to date; going on without."
 	find_missing "$@"
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "${missing[@]}" </dev/null ||
@@ -70,7 +71,8 @@ install_packages() {
 # Can environments lie there? The library refuses the network; what else it refuses it says itself.
 is_local() {
 	case $(stat -f -c %T "$1" 2>/dev/null || echo missing) in
-	missing | nfs | smb* | cifs | v9fs | fuse* | ceph | afs | coda | lustre | gpfs | gfs* | ocfs2 | vboxsf) return 1 ;;
+	missing | nfs | smb* | cifs | v9fs | fuse* | ceph | afs | coda | lustre | gpfs) return 1 ;;
+	gfs* | ocfs2 | vboxsf) return 1 ;;
 	esac
 }
 
@@ -87,11 +89,12 @@ make_work_directory() {
 
 	if [ -n "${TMPDIR-}" ]; then
 		parent=$TMPDIR
-		is_local "$parent" || fail "TMPDIR=$parent is not a directory of this machine; environments must lie in one"
+		is_local "$parent" ||
+			fail "TMPDIR=$parent is not a directory of this machine, as is needed"
 	else
 		for parent in /tmp /var/tmp /dev/shm ''; do
 			[ -n "$parent" ] ||
-				fail "neither /tmp nor /var/tmp nor /dev/shm is local and has 2 GB to spare; set TMPDIR"
+				fail "no local directory has 2 GB to spare; set TMPDIR"
 			! is_local "$parent" || ! has_room "$parent" || break
 		done
 	fi

@@ -16,7 +16,8 @@ expect() {
 
 	shift 3
 	"$ctl" "$@" >"$work/output" 2>"$work/errors" || got=$?
-	if [ "$got" -ne "$status" ] || ! matches "$work/output" "$output" || ! matches "$work/errors" "$errors"; then
+	if [ "$got" -ne "$status" ] || ! matches "$work/output" "$output" ||
+		! matches "$work/errors" "$errors"; then
 		echo "be-ctl $*"
 		echo "exit status: $got, expected $status"
 		echo "output: $(<"$work/output"), expected: $output"
@@ -32,8 +33,10 @@ matches() {
 
 # available CATEGORY AMOUNT: exactly so much is available.
 available() {
-	"$ctl" check --json --category "$1" --amount 9000000000 "$budget" >"$work/output" 2>/dev/null || true
-	matches "$work/output" "*\"available\": \"$2\"*" || fail "not $2 available: $(<"$work/output")"
+	"$ctl" check --json --category "$1" --amount 9000000000 "$budget" >"$work/output" \
+		2>/dev/null || true
+	matches "$work/output" "*\"available\": \"$2\"*" ||
+		fail "not $2 available: $(<"$work/output")"
 }
 
 # wait_until COMMAND...: until it succeeds. A machine under load may take its time.
