@@ -15,8 +15,8 @@
 #include "base/shared_file.h"
 #include "records/ledger.h"
 #include "storage/backend.h"
-#include "storage/lmdb.h"
-#include "storage/preflight.h"
+#include "storage/lmdb/lmdb.h"
+#include "storage/lmdb/preflight.h"
 
 #include <errno.h>
 #include <fcntl.h>

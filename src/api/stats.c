@@ -10,7 +10,7 @@
 #include "sharing/boot.h"
 #include "sharing/counts.h"
 #include "storage/backend.h"
-#include "storage/reader_number.h"
+#include "storage/lmdb/reader_number.h"
 
 #include <pthread.h>
 

@@ -37,9 +37,9 @@
 #include "sharing/boot.h"
 #include "sharing/counts.h"
 #include "storage/backend.h"
-#include "storage/lmdb.h"
-#include "storage/newest.h"
-#include "storage/reader_number.h"
+#include "storage/lmdb/lmdb.h"
+#include "storage/lmdb/newest.h"
+#include "storage/lmdb/reader_number.h"
 
 #include <sys/stat.h>
 

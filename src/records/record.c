@@ -6,7 +6,7 @@
  */
 #include "records/record.h"
 
-#include "storage/newest.h"
+#include "storage/lmdb/newest.h"
 
 #include <assert.h>
 #include <stddef.h>

@@ -232,7 +232,7 @@ bool record_is_header(struct be_bytes key);
 bool record_read_header(struct be_bytes key, struct be_bytes value, uint64_t *txn,
 			uint64_t *digest);
 
-/* The three, for a storage that has its newest txn prove itself (storage/newest.h). */
+/* The three, for a storage that has its newest txn prove itself (storage/lmdb/newest.h). */
 struct vouching;
 extern const struct vouching record_vouching;
 

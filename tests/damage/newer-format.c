@@ -8,7 +8,7 @@
 #include "support.h"
 
 #include "records/record.h"
-#include "storage/lmdb.h"
+#include "storage/lmdb/lmdb.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
  * told BE_TOO_MANY_PROCESSES; once it is dead, its slots are freed by the first that finds none.
  *
  * 4096 processes would be needed; the table is filled by hand with the number of one that lives
- * (storage/reader_number.h). Where a liblmdb is not given numbers, that is its pid.
+ * (storage/lmdb/reader_number.h). Where a liblmdb is not given numbers, that is its pid.
  */
 #include "support.h"
 

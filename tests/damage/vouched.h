@@ -7,7 +7,7 @@
 #ifndef VOUCHED_H
 #define VOUCHED_H
 
-#include "storage/newest.h"
+#include "storage/lmdb/newest.h"
 
 #include <lmdb.h>
 

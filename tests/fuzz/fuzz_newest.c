@@ -8,8 +8,8 @@
 #include "fuzz.h"
 
 #include "base/error.h"
-#include "storage/newest.h"
-#include "storage/preflight.h"
+#include "storage/lmdb/newest.h"
+#include "storage/lmdb/preflight.h"
 
 #include <lmdb.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
  */
 #include "fuzz.h"
 
-#include "storage/pages.h"
-#include "storage/preflight.h"
+#include "storage/lmdb/pages.h"
+#include "storage/lmdb/preflight.h"
 
 #include <budget_enforcer.h>
 #include <fcntl.h>

@@ -7,8 +7,8 @@
 #include "fuzz.h"
 
 #include "base/error.h"
-#include "storage/pages.h"
-#include "storage/preflight.h"
+#include "storage/lmdb/pages.h"
+#include "storage/lmdb/preflight.h"
 
 static void expect_sound(const uint8_t *head, size_t head_size, uint64_t file_size)
 {

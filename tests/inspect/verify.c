@@ -4,7 +4,7 @@
 #include "inspects.h"
 
 #include "records/record.h"
-#include "storage/lmdb.h"
+#include "storage/lmdb/lmdb.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
  * they are ready.
  */
 #include "storage/backend.h"
-#include "storage/lmdb.h"
-#include "storage/reader_number.h"
+#include "storage/lmdb/lmdb.h"
+#include "storage/lmdb/reader_number.h"
 #include "support.h"
 
 #include <criterion/criterion.h>

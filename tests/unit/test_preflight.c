@@ -4,8 +4,8 @@
  * ones, made by the storage and then spoiled; a file that is let through must be readable to its
  * last record by LMDB, which a child process tries, for it would die by SIGBUS.
  */
-#include "storage/lmdb.h"
-#include "storage/preflight.h"
+#include "storage/lmdb/lmdb.h"
+#include "storage/lmdb/preflight.h"
 #include "support.h"
 
 #include <criterion/criterion.h>

@@ -5,9 +5,9 @@
  * the txn wrote, over LMDB and memory alike, so that each proves itself.
  */
 #include "records/ledger.h"
-#include "storage/lmdb.h"
-#include "storage/newest.h"
-#include "storage/pages.h"
+#include "storage/lmdb/lmdb.h"
+#include "storage/lmdb/newest.h"
+#include "storage/lmdb/pages.h"
 #include "support.h"
 
 #include <criterion/criterion.h>

@@ -4,7 +4,7 @@
  * changes, abort, one state per read txn, one writer at a time. Each test runs once per storage, in
  * a process of its own. Threads count their findings; only the main thread asserts.
  */
-#include "storage/lmdb.h"
+#include "storage/lmdb/lmdb.h"
 #include "support.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/table_lock.h"
+#include "storage/lmdb/table_lock.h"
 
 #include <errno.h>
 #include <sys/file.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walking the trees of an LMDB data file without LMDB; pages.h says what for. */
-#include "storage/pages.h"
+#include "storage/lmdb/pages.h"
 
-#include "storage/page.h"
+#include "storage/lmdb/page.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

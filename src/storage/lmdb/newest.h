@@ -14,7 +14,7 @@
 #ifndef STORAGE_NEWEST_H
 #define STORAGE_NEWEST_H
 
-#include "storage/pages.h"
+#include "storage/lmdb/pages.h"
 
 /* What a storage must know of the records in it, which those who keep them tell. One record, the
  * header, carries the number of the txn that wrote it, and the digest of all others: the sum,

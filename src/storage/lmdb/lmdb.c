@@ -65,7 +65,7 @@
  *
  * LMDB's codes become statuses in failed(), the only place.
  */
-#include "storage/lmdb.h"
+#include "storage/lmdb/lmdb.h"
 
 #include "base/descriptor.h"
 #include "base/error.h"
@@ -73,10 +73,10 @@
 #include "base/shared_file.h"
 #include "base/thread_local.h"
 #include "storage/backend.h"
-#include "storage/newest.h"
-#include "storage/preflight.h"
-#include "storage/reader_number.h"
-#include "storage/table_lock.h"
+#include "storage/lmdb/newest.h"
+#include "storage/lmdb/preflight.h"
+#include "storage/lmdb/reader_number.h"
+#include "storage/lmdb/table_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

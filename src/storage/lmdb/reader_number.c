@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/reader_number.h"
+#include "storage/lmdb/reader_number.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -18,10 +18,10 @@
  *
  * Each of these was, in simulated losses of power, the only one that noticed some of them.
  */
-#include "storage/newest.h"
+#include "storage/lmdb/newest.h"
 
 #include "base/error.h"
-#include "storage/page.h"
+#include "storage/lmdb/page.h"
 
 #include <assert.h>
 #include <errno.h>

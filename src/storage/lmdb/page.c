@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading one page; page.h says what for. Every byte read counts as hostile. */
-#include "storage/page.h"
+#include "storage/lmdb/page.h"
 
 #include "base/error.h"
 

@@ -4,8 +4,8 @@
 #ifndef STORAGE_PREFLIGHT_H
 #define STORAGE_PREFLIGHT_H
 
-#include "storage/newest.h"
-#include "storage/pages.h"
+#include "storage/lmdb/newest.h"
+#include "storage/lmdb/pages.h"
 
 #include <budget_enforcer.h>
 #include <stddef.h>

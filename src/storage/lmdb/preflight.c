@@ -8,7 +8,7 @@
  * the end of the file and gave back. So in a short file the trees are walked, to see whether all
  * pages in use are there.
  */
-#include "storage/preflight.h"
+#include "storage/lmdb/preflight.h"
 
 #include "base/error.h"
 

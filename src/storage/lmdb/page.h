@@ -4,7 +4,7 @@
 #ifndef STORAGE_PAGE_H
 #define STORAGE_PAGE_H
 
-#include "storage/pages.h"
+#include "storage/lmdb/pages.h"
 
 enum tree {
 	FREE_PAGES = 0,
