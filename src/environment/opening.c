@@ -15,7 +15,7 @@
  *   2 register     shows itself to other  takes a slot of be-owners, under its opening lock, which
  *                  copies of the library  it lets go         | it keeps
  *   3 meet         -                      maps be-group        makes it anew
- *   4 open         opens the storage, alone with data.mdb if nobody else has it open (lmdb.c)
+ *   4 open         opens the storage, alone with data.mdb if nobody else has it open (lmdb_open.c)
  *   5 settle       -                      makes the header where it is missing, marks or flushes
  *                                         for durability
  *   6 count        maps be-counts, without which all goes on

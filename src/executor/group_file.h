@@ -11,7 +11,7 @@
  *   slots[i]         the operation (by its user), the result and its text (by the leader)
  *   room             the queue of those who found no slot free
  *   last             what the last batch was like; under `leader`
- *   flushed          the newest txn that is known to be on the disk (lmdb.c)
+ *   flushed          the newest txn that is known to be on the disk (lmdb_commit.c)
  *
  * The states of a slot. "Leader" is the thread that holds `leader`.
  *

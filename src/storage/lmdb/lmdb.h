@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The storage over LMDB. lmdb.c is the only source file that includes <lmdb.h>; opening.c is
- * the one that opens it, once per environment and process; be_restore() opens what it makes.
+ * The storage over LMDB. environment/opening.c opens it, once per environment and process;
+ * be_restore() opens what it makes.
  */
 #ifndef STORAGE_LMDB_H
 #define STORAGE_LMDB_H

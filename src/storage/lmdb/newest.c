@@ -59,7 +59,7 @@ struct items {
 };
 
 /* A list of free pages that has pages of its own. */
-struct chain {
+struct long_list {
 	uint64_t first;
 	uint64_t txn;
 	struct node node; /* only its size and `rest` are used */
@@ -67,7 +67,7 @@ struct chain {
 };
 
 struct chains {
-	struct chain *chains;
+	struct long_list *chains;
 	size_t count, room;
 };
 
@@ -149,14 +149,14 @@ static enum be_status add_item(struct items *items, struct item item)
 
 static enum be_status add_chain(struct chains *chains, uint64_t txn, const struct node *node)
 {
-	struct chain *grown = grow(chains->chains, chains->count, &chains->room, sizeof *grown);
-	struct chain *chain;
+	struct long_list *grown = grow(chains->chains, chains->count, &chains->room, sizeof *grown);
+	struct long_list *chain;
 
 	if (!grown)
 		return BE_NO_MEMORY;
 	chains->chains = grown;
 	chain = &chains->chains[chains->count++];
-	*chain = (struct chain){.txn = txn, .node = *node};
+	*chain = (struct long_list){.txn = txn, .node = *node};
 	memcpy(chain->place, node->rest.data, sizeof chain->place);
 	memcpy(&chain->first, chain->place, sizeof chain->first);
 	return BE_OK;
@@ -172,8 +172,8 @@ static int by_number(const void *a, const void *b)
 
 static int by_first(const void *a, const void *b)
 {
-	uint64_t left = ((const struct chain *)a)->first;
-	uint64_t right = ((const struct chain *)b)->first;
+	uint64_t left = ((const struct long_list *)a)->first;
+	uint64_t right = ((const struct long_list *)b)->first;
 
 	return (left > right) - (left < right);
 }
@@ -350,7 +350,7 @@ out:
 }
 
 /* The list in a chain of pages that the other side has not. */
-static enum be_status enter_chain(struct proof *proof, struct side *side, struct chain *chain)
+static enum be_status enter_chain(struct proof *proof, struct side *side, struct long_list *chain)
 {
 	uint32_t page_size = side->reader.page_size;
 	unsigned char *bytes = NULL;
@@ -498,7 +498,7 @@ static enum be_status compare_trees(struct proof *proof, enum tree tree)
 }
 
 /* Is it the same list, untouched? */
-static bool is_same_chain(const struct chain *a, const struct chain *b)
+static bool is_same_chain(const struct long_list *a, const struct long_list *b)
 {
 	return a->first == b->first && a->txn == b->txn && a->node.size == b->node.size;
 }

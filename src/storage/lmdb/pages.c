@@ -244,7 +244,7 @@ enum be_status pages_check(int fd, const struct meta_page *meta, const struct me
 	enum be_status status;
 
 	walk.thorough = true;
-	/* The same root in both: see mend_meta_page() in lmdb.c. */
+	/* The same root in both: see mend_meta_page() in lmdb_commit.c. */
 	if (before && before->trees[RECORDS].depth > 0 &&
 	    before->trees[RECORDS].root != meta->trees[RECORDS].root)
 		walk.freed_root = before->trees[RECORDS].root;
