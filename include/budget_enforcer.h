@@ -539,10 +539,10 @@ BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *op
 
 /* Gives a handle back. NULL is allowed. Pending commits stay as they are: they belong to the
  * process for as long as it lives. But with BE_OPEN_OWNING those that this handle has made, and
- * that are not detached, are ended as orphans are, each by its own policy, whoever else knows their
- * ids: for threads of a pool that end, and languages that collect garbage. What cannot be ended
- * then, on a full disk, say, is when the process ends; and a fork child that closes ends nothing of
- * its parent's. */
+ * that are not detached, are ended as orphans are, each by its own policy, no matter who else knows
+ * their ids: for threads of a pool that end, and languages that collect garbage. What cannot be
+ * ended then, on a full disk, say, is when the process ends; and a fork child that closes ends
+ * nothing of its parent's. */
 void be_close(struct be_enforcer *handle);
 
 /* --------------------------------------------------------------- spending */

@@ -8,8 +8,8 @@
 /* Finds room for one commit more, before it is made: after that nothing may fail. */
 enum be_status holds_expect(struct be_enforcer *handle);
 
-/* A commit that this handle has made, for which room was found; and one that has ended, whoever
- * made it. */
+/* A commit that this handle has made, for which room was found; and one that has ended, whichever
+ * process made it. */
 void holds_add(struct be_enforcer *handle, uint64_t id);
 void holds_remove(struct be_enforcer *handle, uint64_t id);
 

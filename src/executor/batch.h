@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations carried out in a write txn of a storage. Whoever calls holds the lock of group.h,
+ * Operations carried out in a write txn of a storage. The caller holds the lock of group.h,
  * where there is one, and has cancellation off.
  */
 #ifndef BATCH_H

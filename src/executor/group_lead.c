@@ -260,8 +260,8 @@ static bool is_served(const struct turn *turn)
 	return turn->slot != NO_SLOT && turn->file->marks[turn->slot].state != POSTED;
 }
 
-/* Would nobody lead if this thread stopped? Whoever finds `next` taken sleeps, and waits for the
- * one that has it. */
+/* Would nobody lead if this thread stopped? A thread that finds `next` taken sleeps, and waits for
+ * the one that has it. */
 static bool nobody_is_next(struct turn *turn)
 {
 	if (!lock_try(&turn->file->next, &turn->group->self))

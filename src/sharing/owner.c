@@ -177,9 +177,9 @@ static bool hint_give_back(struct owner_slot *slot)
 
 /* ---- the file
  *
- * Whoever may write the directory may write any bytes into it, at any moment. Numbers are read once
- * and looked at before they are used; which slot is ours is never read from it. What it says of who
- * made which commits is believed, which can spoil balances and nothing else. */
+ * A process that may write the directory may write any bytes into it, at any moment. Numbers are
+ * read once and looked at before they are used; which slot is ours is never read from it. What it
+ * says of who made which commits is believed, which can spoil balances and nothing else. */
 
 static uint32_t used_slots(const struct owners_file *file)
 {
@@ -225,7 +225,7 @@ static enum be_status damaged(const struct owners *owners)
 /* Takes the file as it is, or makes it anew. One of another boot may hold any of its pages as it
  * was at some moment, and would give out generations that pending commits carry. But while somebody
  * holds a slot it is of this boot, whatever id it has: that could perhaps not be read when it was
- * made, or cannot now. Whoever shares the opening lock (is not alone) makes nothing. */
+ * made, or cannot now. A process that shares the opening lock (is not alone) makes nothing. */
 static enum be_status accept_file(struct owners *owners, bool read_only)
 {
 	struct owners_file *file = owners->file;
@@ -331,9 +331,9 @@ static void name_process(struct owners *owners)
 	owners->pid_namespace = own_pid_namespace();
 }
 
-/* Takes the opening lock. One who finds the environment in use shares it, and only while he
+/* Takes the opening lock. One that finds the environment in use shares it, and only while it
  * registers, since all that an opening makes is there. Else each of a crowd would sleep until the
- * one before him had been given a processor, opened, and let go. */
+ * one before it had been given a processor, opened, and let go. */
 static enum be_status lock_opening(struct owners *owners)
 {
 	int rc = lock_wait(owners->file_locks.fd, F_RDLCK, OPENING_BYTE);
@@ -424,7 +424,7 @@ static bool give_slot_back(struct owners *owners)
 	return true;
 }
 
-/* The byte that stands for this process, whoever else has its pid elsewhere. */
+/* The byte that stands for this process, even if others have its pid elsewhere. */
 static off_t process_byte(const struct owners *owners)
 {
 	return PROCESS_BYTES + ((off_t)owners->pid_namespace << PID_BITS) + (off_t)owners->pid;
@@ -650,7 +650,7 @@ bool owners_claim_unknown(struct owners *owners)
 
 	if (owners->file->unknown != UNKNOWN_LEFT)
 		return false;
-	/* Whoever finds this process dead is to look at all commits. Before the claim, after which
+	/* Who finds this process dead is to look at all commits. Before the claim, after which
 	 * it may die at once. */
 	owners->file->slots[owners->slot].first_commit = 1;
 	return atomic_compare_exchange_strong(&owners->file->unknown, &left, UNKNOWN_CLAIMED);

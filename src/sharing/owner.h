@@ -21,7 +21,7 @@
  *
  * A further byte is locked while a process opens the environment: alone from the first step to the
  * last by one who opens what nobody has open, and shared, only while they register, by those who
- * come after him. So one process makes all files, and sets what must be the same for all: the
+ * come after it. So one process makes all files, and sets what must be the same for all: the
  * durability.
  */
 #ifndef OWNER_H
@@ -93,8 +93,8 @@ void owners_settle(struct owners *owners, bool went_back);
 bool owners_claim_unknown(struct owners *owners);
 void owners_leave_unknown(struct owners *owners);
 
-/* All of those have been reaped; and may there still be some? Until they have been, whoever is
- * refused looks for them, too, whether or not another process has claimed them. */
+/* All of those have been reaped; and may there still be some? Until they have been, a caller that
+ * is refused looks for them, too, whether or not another process has claimed them. */
 void owners_reaped_unknown(struct owners *owners);
 bool owners_have_unknown(const struct owners *owners);
 

@@ -309,7 +309,7 @@ void chaos_create_envelopes(struct be_enforcer *handle)
 	}
 }
 
-/* That all owners are dead is noticed by whoever opens. */
+/* That all owners are dead is noticed by the next that opens. */
 void chaos_expect_nothing_held(const struct chaos *chaos)
 {
 	struct be_enforcer *handle = test_open(chaos->path, chaos->durability);

@@ -247,7 +247,7 @@ static void test_second_endings_have_their_own_statuses(void)
 }
 
 /* A file be-owners that was made anew, as after a restore, does not know the owners of what is
- * pending. The one who made it reaps that, or the next one, if he failed: here the disk does. */
+ * pending. The one who made it reaps that, or the next one, if that failed: here the disk does. */
 static void test_unknown_owners_are_found_by_the_next_if_not_the_first(void)
 {
 	struct scene scene;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A refusal is true: nobody is told exceeds_budget because of what a dead process holds or what is
- * past its deadline, whoever ends that, and whenever.
+ * past its deadline, whichever process ends that, and whenever.
  *
  * A race, in rounds. All of an envelope is held by processes that are then killed, in the middle of
  * what they do or after it, or by commits whose deadline then passes. At once committers, one who
  * extends and checkers ask, together for less than what is free as soon as that has ended; in some
- * rounds somebody reaps at the same time. So whoever is refused is refused falsely.
+ * rounds somebody reaps at the same time. So any refusal is false.
  *
  * Before that, two cases that such a race would meet too seldom: a worker that checks before it
  * records, beside a killed holder; and a look at the owners while others look at them all the time.

@@ -80,7 +80,7 @@ static void declare(const char *path, const char *file)
 	free(text);
 }
 
-/* Whoever asks for what is not there is told so without the terminal being turned over. */
+/* One that asks for what is not there is told so without the terminal being turned over. */
 static void check_errors(const char *path)
 {
 	struct ending ending;

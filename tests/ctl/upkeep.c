@@ -177,8 +177,8 @@ static void check_backup(void)
 	EXPECT_EQUAL(files_beside(), files);
 }
 
-/* A terminal that is told to stop takes nothing more, and whoever draws waits: so Ctrl-C comes
- * after the first step. */
+/* A terminal that is told to stop takes nothing more, and the program that draws waits: so Ctrl-C
+ * comes after the first step. */
 static void check_interrupted_prune(void)
 {
 	struct start start = {-1, -1, 0, {program, "prune", "--before", "0s", environment, NULL}};

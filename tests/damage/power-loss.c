@@ -439,7 +439,7 @@ enum mode {
 	MODE_UNFLUSHED,
 };
 
-/* Whoever made it is dead, and so it was reaped if it was to live no longer. */
+/* The process that made it is dead, and so it was reaped if it was to live no longer. */
 static bool expect_detached(void *context, const struct be_commit_info *commit)
 {
 	(void)context;

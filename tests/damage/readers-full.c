@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All slots of LMDB's reader table are taken. While their owner lives, whoever needs one more is
- * told BE_TOO_MANY_PROCESSES; once it is dead, its slots are freed by the first that finds none.
+ * All slots of LMDB's reader table are taken. While their owner lives, a process that needs one
+ * more is told BE_TOO_MANY_PROCESSES; once it is dead, its slots are freed by the first that finds
+ * none.
  *
  * 4096 processes would be needed; the table is filled by hand with the number of one that lives
  * (storage/lmdb/reader_number.h). Where a liblmdb is not given numbers, that is its pid.

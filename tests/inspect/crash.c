@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A damaged page can crash whoever reads it. verify lives on and calls it damage, without losing
+/* A damaged page can crash its reader. verify lives on and calls it damage, without losing
  * what was found before; but a process that somebody killed says nothing about the environment. */
 #include "inspects.h"
 

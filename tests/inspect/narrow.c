@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A table on a terminal keeps to its width as long as it can, without losing what matters; a pipe,
- * and whoever chooses columns, gets all of it. Asking for what is no column tells those there
+ * and one that chooses columns, gets all of it. Asking for what is no column tells those there
  * are. */
 #include "inspects.h"
 

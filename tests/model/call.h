@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the model test compares: a call of the library with all its arguments, and everything that
- * it answers. Whoever can answer calls can be compared with anybody else who can: the oracle
+ * it answers. What can answer calls can be compared with anything else that can: the oracle
  * (oracle.h) and the library over one storage or another (library.h) do.
  */
 #ifndef CALL_H

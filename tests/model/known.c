@@ -30,7 +30,7 @@ const struct known_game known_games[] = {
 	 2,
 	 {CREATE(10, BE_PERIOD_TOTAL), EXTEND(1, -1, UINT64_MAX)}},
 
-	{"who made a detached commit lives on when he closes and opens the environment",
+	{"who made a detached commit lives on when it closes and opens the environment",
 	 3,
 	 {CREATE(10, BE_PERIOD_TOTAL), COMMIT_WITH(1, .detached = true), PLAIN(CALL_REOPEN)}},
 

@@ -104,7 +104,7 @@ void library_destroy(struct library *library)
 
 /* ---- outputs */
 
-/* What a careless caller leaves in a structure that he wants filled. */
+/* What a careless caller leaves in a structure that is to be filled. */
 #define RUBBISH(structure)                                                                         \
 	do {                                                                                       \
 		memset((structure), 0xa5, sizeof *(structure));                                    \

@@ -805,7 +805,7 @@ static int find_to_spend(const struct oracle *oracle, const struct call *call,
 	return leaf;
 }
 
-/* Reaps for somebody who was refused: true when that freed something, so that he tries again.
+/* Reaps for somebody who was refused: true when that freed something, so that it is tried again.
  *
  * Open: nothing need be reaped when it cannot help: `asked` would not be available, either, if
  * nothing were committed in the envelope that refused. */

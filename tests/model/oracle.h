@@ -80,7 +80,7 @@ struct coverage {
 struct oracle;
 
 /* `sees_deaths`: does the library learn of dead workers by itself? Over a storage that only one
- * process knows it cannot, and whoever calls be_reap() tells it. */
+ * process knows it cannot, and the caller of be_reap() tells it. */
 struct oracle *oracle_create(int64_t now_ns, bool sees_deaths, enum mistake mistake);
 void oracle_destroy(struct oracle *oracle);
 

@@ -10,7 +10,7 @@
  *                    alike, and the kernel drops it when the process dies.
  *   All or nothing   Changes are made in memory. Commit writes them to "records.new", flushes it
  *                    and
- *                    renames it to "records": whoever reads finds the file before or the file
+ *                    renames it to "records": a reader finds the file before or the file
  *                    after.
  *   Readers          take no lock; the file they have read is the state they see.
  *   Nothing shared   A txn owns all that it uses, so threads and fork children need no further

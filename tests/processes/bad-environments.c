@@ -260,7 +260,7 @@ static void set_modes(const char *directory, const struct modes *modes)
 	set_mode(directory, ".", modes->directory);
 }
 
-/* The counts of refusals hinder nobody, whoever may not write them. */
+/* The counts of refusals hinder no process that may not write them. */
 static int spend_without_counts(int index, void *context)
 {
 	struct be_envelope envelope = BE_ENVELOPE_INIT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process is stopped in be_open(), holding the locks of one who opens first. Whoever opens the
- * same environment waits for it; but the other threads of that process fork, and open and close
+ * A process is stopped in be_open(), holding the locks of one who opens first. A process that opens
+ * the same environment waits for it; but the other threads of that process fork, and open and close
  * other environments, and so do their children. A child that was forked while a thread waited holds
  * nothing of what its parent opens then: when the parent dies, its commits come back.
  *

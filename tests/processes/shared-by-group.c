@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Users of one group share an environment: what each makes has the directory's group and the mode
- * asked for, so that the others can use it, whoever came first. A directory that is made keeps the
- * setgid bit of the one above, and one that was there keeps its mode, even one that another made at
- * the same moment.
+ * asked for, so that the others can use it, whichever came first. A directory that is made keeps
+ * the setgid bit of the one above, and one that was there keeps its mode, even one that another
+ * made at the same moment.
  */
 #include "support.h"
 

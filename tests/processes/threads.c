@@ -269,7 +269,7 @@ int main(void)
 	expect_accounts_agree(&stress);
 	printf("%d processes x %d threads: %d operations in %.2f s; %" PRIu64
 	       " commits granted, %" PRIu64 " refused, %" PRIu64
-	       " ended by whoever took them; the accounts agree\n",
+	       " ended by the threads that took them; the accounts agree\n",
 	       PROCESSES, THREADS, PROCESSES * THREADS * stress.operations,
 	       test_seconds_since(start), stress.shared->granted, stress.shared->refused,
 	       stress.shared->ended);

@@ -249,7 +249,8 @@ static int sync_directories(const struct shared_directory *directory)
 	return rc == EACCES ? 0 : rc;
 }
 
-/* So that nothing can have been acknowledged; whoever made the file may have died since. */
+/* So that nothing can have been acknowledged; the process that made the file may have died since.
+ */
 static bool nothing_committed(MDB_env *env)
 {
 	MDB_envinfo information;

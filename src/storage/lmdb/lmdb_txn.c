@@ -23,12 +23,12 @@
  * The map. A process that was opened with a smaller map_size than another takes over the larger
  * one, when the data has outgrown its own or is about to. LMDB then maps the file anew, and no txn
  * of this process may be under way. To be alone a thread takes `writing`, then `gate`, and then all
- * readers of the pool, as any reader takes one: that costs readers nothing. Whoever finds the pool
- * taken comes to the gate. Read txns beyond the pool are counted under it, and so is a copy, which
- * LMDB reads by itself. The read txn under which all pages are checked holds a slot for long and
- * never touches the map: it is left alone, and passes the gate to end. Nobody waits for ever: a
- * thread that cannot be alone in time lets all go again, and its call fails with BE_MAP_FULL. So
- * a thread that has a read txn open and begins another one cannot lock up the process.
+ * readers of the pool, as any reader takes one: that costs readers nothing. A thread that finds the
+ * pool taken comes to the gate. Read txns beyond the pool are counted under it, and so is a copy,
+ * which LMDB reads by itself. The read txn under which all pages are checked holds a slot for long
+ * and never touches the map: it is left alone, and passes the gate to end. Nobody waits for ever: a
+ * thread that cannot be alone in time lets all go again, and its call fails with BE_MAP_FULL. So a
+ * thread that has a read txn open and begins another one cannot lock up the process.
  */
 #include "storage/lmdb/inside.h"
 

@@ -6,7 +6,7 @@
  * thread that ends by the number of the thread in its own pid namespace. A thread that is killed
  * while it waits for such a mutex, or tries it, lets the kernel look at it, too; where the holder
  * is of another namespace and has the same number, the kernel takes the mutex for the dead one's,
- * and marks a live holder's lock as a dead one's. So nobody waits for that mutex any more: whoever
+ * and marks a live holder's lock as a dead one's. So nobody waits for that mutex any more: one that
  * makes LMDB take it holds this lock, which is the kernel's own (flock() on lock.mdb) and ends with
  * its holder. LMDB takes the mutex
  *
