@@ -369,7 +369,22 @@ struct be_decision {
 	int64_t committed;
 	char namespace_name[BE_NAME_SIZE];
 	char category[BE_NAME_SIZE];
+	int64_t asked;         /* what had to be available: of an extension only what is more than
+	                          before. A commit with a `least` that is refused has requested
+	                          that */
+	int64_t granted;       /* commit: what it holds from then on; extend: likewise */
+	int64_t window_end_ns; /* when the envelope's window ends; 0: never */
 };
+
+/* Bytes that hold any decision as text, with its NUL. */
+#define BE_DECISION_TEXT_SIZE 1024
+
+/* Writes a decision as one sentence for people: the envelope, the figures and, when it was refused,
+ * what there is to wait for, as be_last_error() says it. Names with a slash in them are quoted,
+ * and those that begin with a quotation mark. `size` is that of `text`; BE_DECISION_TEXT_SIZE
+ * always suffices, less may be INVALID_ARGUMENT. Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
+BE_MUST_USE enum be_status be_decision_text(const struct be_decision *decision, char *text,
+                                            size_t size);
 
 enum be_commit_state {
 	BE_COMMIT_PENDING = 0,
@@ -412,9 +427,10 @@ enum be_transaction_kind {
 	BE_TRANSACTION_SETTLE = 2,   /* be_settle() */
 	BE_TRANSACTION_EXPIRED = 3,  /* reaped with BE_REAP_CHARGE: the deadline had passed */
 	BE_TRANSACTION_ORPHANED = 4, /* reaped with BE_REAP_CHARGE: the owner had died */
+	BE_TRANSACTION_CHARGE = 5,   /* be_charge() */
 };
 
-/* "record", "settle", "expired", "orphaned"; "unknown" for any other number. */
+/* "record", "settle", "expired", "orphaned", "charge"; "unknown" for any other number. */
 const char *be_transaction_kind_name(enum be_transaction_kind kind);
 
 /* One line of the ledger. */
@@ -424,7 +440,7 @@ struct be_transaction {
 	uint64_t id;        /* ascending, never reused */
 	uint64_t commit_id; /* 0 for be_record() */
 	int64_t amount;     /* nanos charged */
-	int64_t held;       /* nanos that the commit had reserved; 0 for be_record() */
+	int64_t held;       /* nanos that the commit had reserved just before; 0 for be_record() */
 	int64_t at_ns;
 	bool late; /* settled after the commit had been reaped */
 	char namespace_name[BE_NAME_SIZE];
@@ -454,6 +470,7 @@ enum be_operation {
 	BE_OPERATION_RESET = 13,
 	BE_OPERATION_REMOVE = 14,
 	BE_OPERATION_SET = 15,
+	BE_OPERATION_CHARGE = 16,
 };
 
 /* "check", "commit", ...; "unknown" for any other number. */
@@ -565,13 +582,17 @@ struct be_commit_options {
 	uint64_t ttl_ms; /* milliseconds from now until it expires; 0: never */
 	bool detached;   /* outlives its owner: another process settles it. Best with a ttl */
 	uint8_t reserved[7];
+	int64_t least; /* nanos: when the amount is not available, as much of it as is will do, but
+	                  not less than this; decision.granted tells how much. What the dead hold
+	                  is not ended to get more. 0: the whole amount or nothing */
 };
 
 /* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held
  * until it is released, settled or reaped: one past its deadline can still be ended, or extended,
  * as long as nobody has reaped it. Durable on return. When it would be refused for lack of budget,
  * orphans and expired commits are reaped and it is tried again. Statuses as be_check(), with
- * INVALID_DESCRIPTION after AMOUNT_NEGATIVE; a ttl that ends after 2262 is INVALID_ARGUMENT. */
+ * INVALID_DESCRIPTION after AMOUNT_NEGATIVE; a ttl that ends after 2262 is INVALID_ARGUMENT, and so
+ * is a least above the amount. */
 BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category,
                                      int64_t amount, const char *description, uint64_t *id);
 
@@ -600,6 +621,15 @@ BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *cat
  * INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; as be_release(), but for ALREADY_REAPED;
  * NO_ENVELOPE, when it was reaped and its envelope was removed since; OVERFLOW. */
 BE_MUST_USE enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                     const char *description, struct be_transaction *transaction);
+
+/* Charges a part of a pending commit, which holds so much less from then on, and stays pending: for
+ * the many calls of one task. More than it holds is charged, too, and then it holds nothing: never
+ * refused for lack of budget. What is left is settled, released or reaped as ever. A NULL
+ * description keeps the commit's. `transaction` may be NULL. Durable on return. Statuses:
+ * INVALID_ARGUMENT, INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; as be_release() when it has
+ * ended (be_settle() charges one that was reaped); OVERFLOW. */
+BE_MUST_USE enum be_status be_charge(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                      const char *description, struct be_transaction *transaction);
 
 /* Changes what a pending commit holds and until when: `amount` replaces the amount held (more is
@@ -1022,6 +1052,7 @@ template <typename T> static inline T be_nanos(T amount) {
 #define be_record(handle, category, amount, ...) \
 	be_record(handle, category, BE_NANOS(amount), __VA_ARGS__)
 #define be_settle(handle, id, amount, ...) be_settle(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_charge(handle, id, amount, ...) be_charge(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_extend(handle, id, amount, ...) be_extend(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_envelope_create(handle, category, limit, ...) \
 	be_envelope_create(handle, category, BE_NANOS(limit), __VA_ARGS__)

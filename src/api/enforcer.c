@@ -377,7 +377,8 @@ static void explain(const struct operation *operation, const struct result *resu
 {
 	if (result->refusal.tally != 0)
 		refusal_explain(result->status, result->decision.namespace_name,
-				result->decision.category, operation->amount, &result->refusal);
+				result->decision.category, result->decision.requested,
+				&result->refusal);
 	else if (result->status == BE_NO_ENVELOPE && operation->name.category_size > 0)
 		refusal_explain_no_envelope(&operation->name);
 }

@@ -28,13 +28,13 @@
 #define SIZED_FIRST(pointer)                                                                       \
 	_Generic((pointer), struct be_options *                                                    \
 		 : SIZED_UNTIL(struct be_options, storage), struct be_commit_options *             \
-		 : SIZED_UNTIL(struct be_commit_options, reserved), struct be_envelope_options *   \
+		 : SIZED_UNTIL(struct be_commit_options, least), struct be_envelope_options *      \
 		 : SIZED_UNTIL(struct be_envelope_options, roll_over), struct be_settings *        \
 		 : SIZED_UNTIL(struct be_settings, reserved), struct be_envelope_change *          \
 		 : SIZED_UNTIL(struct be_envelope_change, settings), struct be_filter *            \
 		 : SIZED_UNTIL(struct be_filter, after_category), struct be_storage_ops *          \
 		 : SIZED_UNTIL(struct be_storage_ops, next), struct be_decision *                  \
-		 : SIZED_UNTIL(struct be_decision, category), struct be_envelope *                 \
+		 : SIZED_UNTIL(struct be_decision, window_end_ns), struct be_envelope *            \
 		 : SIZED_UNTIL(struct be_envelope, zone), struct be_transaction *                  \
 		 : SIZED_UNTIL(struct be_transaction, reserved), struct be_verification *          \
 		 : SIZED_UNTIL(struct be_verification, differences), struct be_statistics *        \

@@ -18,6 +18,15 @@ static enum be_status missing(const char *what)
 	return error_set(BE_INVALID_ARGUMENT, "no %s was given", what);
 }
 
+static enum be_status check_least(int64_t least, int64_t amount)
+{
+	if (least < 0)
+		return error_set(BE_AMOUNT_NEGATIVE, "options.least is below zero");
+	if (least > amount)
+		return error_set(BE_INVALID_ARGUMENT, "options.least is more than the amount");
+	return BE_OK;
+}
+
 static enum be_status check_amount(int64_t amount)
 {
 	if (amount < 0)
@@ -213,6 +222,7 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 				 "options.reap_policy is neither release nor charge");
 	operation->reap_policy = options.reap_policy;
 	operation->detached = options.detached;
+	operation->least = options.least;
 	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
 }
 
@@ -289,6 +299,8 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 		status = enforcer_name(handle, category, &operation.name);
 	if (status == BE_OK)
 		status = check_amount(amount);
+	if (status == BE_OK)
+		status = check_least(operation.least, amount);
 	if (status == BE_OK)
 		status = name_set_description(operation.description, &operation.description_size,
 					      description);
@@ -395,8 +407,10 @@ enum be_status(be_record)(struct be_enforcer *handle, const char *category, int6
 	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
 }
 
-enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amount,
-			  const char *description, struct be_transaction *transaction)
+/* Settle and charge: what a commit has cost, all or in part. */
+static enum be_status charge_commit(struct be_enforcer *handle, enum be_operation kind, uint64_t id,
+				    int64_t amount, const char *description,
+				    struct be_transaction *transaction)
 {
 	struct operation operation;
 	enum be_status status;
@@ -409,7 +423,7 @@ enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amoun
 		status = check_amount(amount);
 	if (status != BE_OK)
 		return status;
-	enforcer_prepare(handle, &operation, BE_OPERATION_SETTLE);
+	enforcer_prepare(handle, &operation, kind);
 	operation.id = id;
 	operation.amount = amount;
 	operation.has_description = description != NULL;
@@ -422,6 +436,18 @@ enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amoun
 	if (status != BE_NO_ENVELOPE)
 		forget_if_ended(handle, id, status);
 	return status;
+}
+
+enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			  const char *description, struct be_transaction *transaction)
+{
+	return charge_commit(handle, BE_OPERATION_SETTLE, id, amount, description, transaction);
+}
+
+enum be_status(be_charge)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			  const char *description, struct be_transaction *transaction)
+{
+	return charge_commit(handle, BE_OPERATION_CHARGE, id, amount, description, transaction);
 }
 
 enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)

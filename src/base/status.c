@@ -115,14 +115,13 @@ static const char *const operations[] = {
 	[BE_OPERATION_ENSURE] = "ensure",   [BE_OPERATION_SET_LIMIT] = "set_limit",
 	[BE_OPERATION_SUSPEND] = "suspend", [BE_OPERATION_RESUME] = "resume",
 	[BE_OPERATION_RESET] = "reset",     [BE_OPERATION_REMOVE] = "remove",
-	[BE_OPERATION_SET] = "set",
+	[BE_OPERATION_SET] = "set",         [BE_OPERATION_CHARGE] = "charge",
 };
 
 static const char *const transaction_kinds[] = {
-	[BE_TRANSACTION_RECORD] = "record",
-	[BE_TRANSACTION_SETTLE] = "settle",
-	[BE_TRANSACTION_EXPIRED] = "expired",
-	[BE_TRANSACTION_ORPHANED] = "orphaned",
+	[BE_TRANSACTION_RECORD] = "record",   [BE_TRANSACTION_SETTLE] = "settle",
+	[BE_TRANSACTION_EXPIRED] = "expired", [BE_TRANSACTION_ORPHANED] = "orphaned",
+	[BE_TRANSACTION_CHARGE] = "charge",
 };
 
 /* Negated as an unsigned number, a status above zero is far outside of the table. */

@@ -813,7 +813,7 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 		return BE_DAMAGED;
 	if (record.id != id || id == 0 || record.amount < 0 || record.held < 0 ||
 	    !is_flag(record.late) || record.kind < BE_TRANSACTION_RECORD ||
-	    record.kind > BE_TRANSACTION_ORPHANED || record.depth == 0 ||
+	    record.kind > BE_TRANSACTION_CHARGE || record.depth == 0 ||
 	    record.depth > BE_DEPTH_MAX || record.category_size == 0)
 		return BE_DAMAGED;
 	chain_size = record.depth * sizeof transaction->chain[0];

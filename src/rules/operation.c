@@ -85,9 +85,9 @@ bool operation_is_valid(const struct operation *operation)
 
 	switch (operation->kind) {
 	case BE_OPERATION_COMMIT:
-		return is_named && is_described && operation->amount >= 0 &&
-		       operation->deadline_ns >= 0 && is_bool(&operation->detached) &&
-		       operation->owner.slot < OWNER_SLOTS &&
+		return is_named && is_described && operation->least >= 0 &&
+		       operation->amount >= operation->least && operation->deadline_ns >= 0 &&
+		       is_bool(&operation->detached) && operation->owner.slot < OWNER_SLOTS &&
 		       (operation->reap_policy == BE_REAP_RELEASE ||
 			operation->reap_policy == BE_REAP_CHARGE);
 	case BE_OPERATION_EXTEND:
@@ -95,6 +95,7 @@ bool operation_is_valid(const struct operation *operation)
 	case BE_OPERATION_RECORD:
 		return is_named && is_described && operation->amount >= 0;
 	case BE_OPERATION_SETTLE:
+	case BE_OPERATION_CHARGE:
 		return is_described && operation->amount >= 0 &&
 		       is_bool(&operation->has_description);
 	case BE_OPERATION_RELEASE:
@@ -144,7 +145,7 @@ static bool envelope_is_valid(const struct be_envelope *envelope)
 static bool transaction_is_valid(const struct be_transaction *transaction)
 {
 	return transaction->kind >= BE_TRANSACTION_RECORD &&
-	       transaction->kind <= BE_TRANSACTION_ORPHANED && is_bool(&transaction->late) &&
+	       transaction->kind <= BE_TRANSACTION_CHARGE && is_bool(&transaction->late) &&
 	       ends(transaction->namespace_name, sizeof transaction->namespace_name) &&
 	       ends(transaction->category, sizeof transaction->category) &&
 	       ends(transaction->description, sizeof transaction->description);

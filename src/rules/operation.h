@@ -18,19 +18,20 @@ struct operation {
 	bool detached;                   /* commit */
 	bool suspended;                  /* create, ensure, set */
 	bool observe_only;               /* create, ensure, set */
-	bool has_description;            /* settle: else the commit's own is kept */
+	bool has_description;            /* settle, charge: else the commit's own is kept */
 	uint8_t begins_on;               /* create, ensure, set; as for zone */
 	uint8_t zone_size;
 	uint16_t description_size;
 	uint32_t mask; /* set: enum be_setting */
 	int64_t now_ns;
 	int64_t amount;          /* a limit for create, ensure, set and set-limit */
+	int64_t least;           /* commit; 0: the whole amount */
 	int64_t deadline_ns;     /* commit, extend; 0: none */
 	int64_t period_start_ns; /* create, ensure; 0: now */
 	int64_t raise;           /* set, as is the next one */
 	int64_t raise_until_ns;
 	int64_t roll_over;       /* create, ensure, set */
-	uint64_t id;             /* release, settle, extend, reap: of the commit */
+	uint64_t id;             /* release, settle, charge, extend, reap: of the commit */
 	struct owner owner;      /* commit: who holds it; reap as orphaned: who was found dead */
 	struct name name;        /* of the envelope, where no id names it */
 	struct name parent;      /* create, ensure */
@@ -64,7 +65,8 @@ struct result {
 	uint64_t commit_id;          /* 0: none */
 	uint64_t tally;              /* ensure, set: of the envelope, in be-counts */
 	struct refusal refusal;      /* commit, extend: when an envelope refused */
-	int64_t held;                /* release, reap: what the commit had reserved */
+	int64_t held;                /* release, reap: what the commit had reserved; commit: what it
+	                                was granted of its amount, if not all */
 	struct be_decision decision; /* commit, extend: filled whenever the envelope was found */
 	struct be_envelope envelope; /* as it is afterwards, if has_envelope */
 	struct be_transaction transaction; /* id 0: none was written */

@@ -43,6 +43,7 @@ static void decide(struct be_decision *decision, enum be_status status, const st
 	decision->limit = envelope->limit_now;
 	decision->spent = envelope->spent;
 	decision->committed = envelope->committed;
+	decision->window_end_ns = envelope->period_end_ns;
 	decision->available =
 		amount_available(envelope->limit_now, envelope->spent, envelope->committed);
 }
@@ -108,6 +109,7 @@ static enum be_status chain_decide(struct ledger *ledger, const struct chain *ch
 
 		if (status != BE_OK) {
 			decide(&result->decision, status, &envelope->name, envelope);
+			result->decision.asked = amount;
 			return refuse(ledger, status, envelope, amount, &result->refusal);
 		}
 	}
@@ -168,7 +170,7 @@ enum be_status rules_check(struct ledger *ledger, struct rules_question *questio
 	struct envelope envelope;
 
 	if (decision)
-		decision->requested = question->amount;
+		decision->requested = decision->asked = question->amount;
 	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
 		bool named = depth == 0 && (decision || question->after);
 		int found = find_in_chain(ledger, key, depth, named, &envelope);
@@ -280,6 +282,25 @@ static enum be_status end_commit(struct ledger *ledger, struct commit *commit,
 	return was_pending ? ledger_commit_end(ledger, commit) : ledger_commit_put(ledger, commit);
 }
 
+/* As much of the amount as is available, but not less than the least that will do. */
+static int64_t choose_amount(const struct chain *chain, const struct operation *operation)
+{
+	int64_t amount = operation->amount;
+
+	for (uint32_t i = 0; operation->least > 0 && i < chain->depth; i++) {
+		const struct envelope *envelope = &chain->envelopes[i];
+		int64_t available =
+			amount_available(envelope->limit_now, envelope->spent, envelope->committed);
+
+		/* What cannot be counted is not let through there, either. */
+		if (envelope->observe_only)
+			available = INT64_MAX - envelope->committed;
+		if (available < amount)
+			amount = available;
+	}
+	return amount < operation->least ? operation->least : amount;
+}
+
 /* ---- spending */
 
 static enum be_status apply_commit(struct ledger *ledger, const struct operation *operation,
@@ -289,22 +310,26 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	struct commit commit;
 	struct chain chain;
 	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
+	int64_t amount;
 
-	decision->requested = operation->amount;
+	decision->requested = decision->asked = operation->amount;
 	if (status == BE_NO_ENVELOPE)
 		decide_name(decision, BE_NO_ENVELOPE, &operation->name);
 	if (status != BE_OK)
 		return status;
-	status = chain_decide(ledger, &chain, operation->amount, result);
+	amount = choose_amount(&chain, operation);
+	status = chain_decide(ledger, &chain, amount, result);
+	if (status != BE_OK && operation->least > 0)
+		decision->requested = decision->asked = result->refusal.asked = operation->least;
 	if (status == BE_OK)
 		status = ledger_header(ledger);
 	if (status != BE_OK) {
 		show_envelope(result, &chain.envelopes[0]);
 		return status;
 	}
-	chain_excuse(&chain, operation->amount);
+	chain_excuse(&chain, amount);
 	/* It was permitted in each, so this cannot overflow. */
-	status = chain_commit(&chain, operation->amount, +1);
+	status = chain_commit(&chain, amount, +1);
 	if (status != BE_OK)
 		return status;
 	assert(operation->amount == 0 || chain_covers(&chain));
@@ -313,6 +338,10 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	for (uint32_t i = 0; i < chain.depth; i++)
 		chain.envelopes[i].granted++;
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
+	decision->requested = operation->amount;
+	decision->asked = decision->granted = amount;
+	if (amount < operation->amount)
+		result->held = amount;
 	commit.id = ledger->header.next_commit_id++;
 	commit.state = BE_COMMIT_PENDING;
 	commit.reap_policy = operation->reap_policy;
@@ -320,7 +349,7 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	commit.owner = operation->owner;
 	name_copy(&commit.name, &operation->name);
 	commit.envelope_id = chain.envelopes[0].id;
-	commit.amount = operation->amount;
+	commit.amount = amount;
 	commit.created_ns = operation->now_ns;
 	commit.deadline_ns = operation->deadline_ns;
 	commit.ended_ns = 0;
@@ -444,6 +473,46 @@ static enum be_status apply_settle(struct ledger *ledger, const struct operation
 			     BE_COMMIT_SETTLED, result);
 }
 
+/* Charges a part: what is charged of what the commit holds it holds no more. */
+static enum be_status apply_charge(struct ledger *ledger, const struct operation *operation,
+				   struct result *result)
+{
+	struct transaction transaction = {.kind = BE_TRANSACTION_CHARGE,
+					  .amount = operation->amount,
+					  .at_ns = operation->now_ns};
+	struct commit commit;
+	struct chain chain;
+	enum be_status status =
+		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
+	int64_t part;
+
+	if (status != BE_OK)
+		return status;
+	part = operation->amount < commit.amount ? operation->amount : commit.amount;
+	status = chain_commit(&chain, -part, 0);
+	if (status == BE_OK)
+		status = chain_spend(&chain, operation->amount);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	transaction.commit_id = commit.id;
+	transaction.held = commit.amount;
+	commit.amount -= part;
+	if (operation->has_description)
+		take_description(transaction.description, &transaction.description_size,
+				 operation->description, operation->description_size);
+	else
+		take_description(transaction.description, &transaction.description_size,
+				 commit.description, commit.description_size);
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(ledger, &chain);
+	if (status == BE_OK)
+		status = write_transaction(ledger, &chain, &transaction, result);
+	return status == BE_OK ? ledger_commit_replace(ledger, &commit, commit.deadline_ns)
+			       : status;
+}
+
 static enum be_status apply_extend(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
@@ -459,6 +528,7 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	old_deadline_ns = commit.deadline_ns;
 	more = operation->amount - commit.amount; /* both are 0 or more */
 	decision->requested = operation->amount;
+	decision->asked = more > 0 ? more : 0;
 	if (more > 0) {
 		status = chain_decide(ledger, &chain, more, result);
 		if (status != BE_OK) {
@@ -474,6 +544,7 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 
 	/* Nothing may be refused from here on. */
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
+	decision->granted = operation->amount;
 	commit.amount = operation->amount;
 	commit.deadline_ns = operation->deadline_ns;
 	result->commit_id = commit.id;
@@ -543,6 +614,8 @@ static enum be_status apply(struct ledger *ledger, const struct operation *opera
 		return apply_record(ledger, operation, result);
 	case BE_OPERATION_SETTLE:
 		return apply_settle(ledger, operation, result);
+	case BE_OPERATION_CHARGE:
+		return apply_charge(ledger, operation, result);
 	case BE_OPERATION_EXTEND:
 		return apply_extend(ledger, operation, result);
 	case BE_OPERATION_REAP:

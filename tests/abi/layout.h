@@ -79,7 +79,7 @@ SIZE(be_cost, 16);
 AT(be_cost, low, 0);
 AT(be_cost, high, 8);
 
-SIZE(be_decision, 304);
+SIZE(be_decision, 328);
 AT(be_decision, size, 0);
 AT(be_decision, status, 4);
 AT(be_decision, requested, 8);
@@ -89,6 +89,9 @@ AT(be_decision, spent, 32);
 AT(be_decision, committed, 40);
 AT(be_decision, namespace_name, 48);
 AT(be_decision, category, 176);
+AT(be_decision, asked, 304);
+AT(be_decision, granted, 312);
+AT(be_decision, window_end_ns, 320);
 
 SIZE(be_commit_info, 832);
 AT(be_commit_info, size, 0);
@@ -147,12 +150,13 @@ AT(be_options, observe, 48);
 AT(be_options, observe_context, 56);
 AT(be_options, storage, 64);
 
-SIZE(be_commit_options, 24);
+SIZE(be_commit_options, 32);
 AT(be_commit_options, size, 0);
 AT(be_commit_options, reap_policy, 4);
 AT(be_commit_options, ttl_ms, 8);
 AT(be_commit_options, detached, 16);
 AT(be_commit_options, reserved, 17);
+AT(be_commit_options, least, 24);
 
 SIZE(be_envelope_options, 56);
 AT(be_envelope_options, size, 0);

@@ -313,3 +313,93 @@ BEHAVIOUR_TEST(settings, are_changed_together_with_others_or_not_at_all)
 	assert_number(fixture_envelope(budget, "llm").limit, 7);
 	assert_number(fixture_envelope(budget, "llm").period, BE_PERIOD_YEARLY);
 }
+
+/* ---- commits */
+
+BEHAVIOUR_TEST(settings, a_commit_takes_what_is_left_between_a_least_and_a_most)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	struct be_decision decision = BE_DECISION_INIT;
+	uint64_t id;
+
+	fixture_create(budget, "all", 6 * TENTH);
+	fixture_create_below(budget, "llm", BE_UNIT, "", "all");
+	options.least = 3 * TENTH;
+	assert_ok(be_commit_with(budget, "llm", 9 * TENTH, NULL, &options, &id, &decision));
+	assert_number(decision.requested, 9 * TENTH);
+	assert_number(decision.granted, 6 * TENTH);
+	assert_balance(budget, "all", 0, 6 * TENTH);
+	assert_ok(be_release(budget, id));
+	assert_ok(be_commit_with(budget, "llm", 5 * TENTH, NULL, &options, &id, &decision));
+	assert_number(decision.granted, 5 * TENTH);
+	assert_refused(be_commit_with(budget, "llm", 5 * TENTH, NULL, &options, &id, &decision),
+		       BE_EXCEEDS_BUDGET);
+	assert_text(decision.category, "all");
+	assert_number(decision.requested, 3 * TENTH);
+	options.least = 6 * TENTH;
+	assert_refused(be_commit_with(budget, "llm", 5 * TENTH, NULL, &options, &id, NULL),
+		       BE_INVALID_ARGUMENT);
+	options.least = -1;
+	assert_refused(be_commit_with(budget, "llm", 5 * TENTH, NULL, &options, &id, NULL),
+		       BE_AMOUNT_NEGATIVE);
+}
+
+BEHAVIOUR_TEST(settings, a_commit_is_charged_part_by_part_and_holds_the_rest)
+{
+	struct be_transaction transaction = BE_TRANSACTION_INIT;
+	uint64_t id;
+
+	fixture_create(budget, "llm", BE_UNIT);
+	id = fixture_commit(budget, "llm", 8 * TENTH);
+	assert_ok(be_charge(budget, id, 3 * TENTH, "first", &transaction));
+	assert_number(transaction.kind, BE_TRANSACTION_CHARGE);
+	assert_number(transaction.commit_id, id);
+	assert_number(transaction.held, 8 * TENTH);
+	assert_text(transaction.description, "first");
+	assert_balance(budget, "llm", 3 * TENTH, 5 * TENTH);
+	/* Nobody takes what is still held. */
+	assert_status(be_check(budget, "llm", 3 * TENTH, NULL), BE_EXCEEDS_BUDGET);
+	assert_ok(be_charge(budget, id, 7 * TENTH, NULL, NULL));
+	assert_balance(budget, "llm", BE_UNIT, 0);
+	assert_ok(be_charge(budget, id, 0, NULL, NULL));
+	assert_refused(be_charge(budget, id, -1, NULL, NULL), BE_AMOUNT_NEGATIVE);
+	assert_ok(be_settle(budget, id, TENTH, NULL, NULL));
+	assert_balance(budget, "llm", 11 * TENTH, 0);
+	assert_refused(be_charge(budget, id, 1, NULL, NULL), BE_ALREADY_SETTLED);
+	assert_refused(be_charge(budget, 99, 1, NULL, NULL), BE_NO_COMMIT);
+}
+
+BEHAVIOUR_TEST(settings, a_decision_says_why_not_and_names_are_not_confused)
+{
+	struct be_enforcer *other = fixture_open("a/b");
+	struct be_decision decision = BE_DECISION_INIT;
+	char text[BE_DECISION_TEXT_SIZE], small[10];
+
+	assert_ok(be_envelope_create(budget, "b/c", BE_UNIT, BE_PERIOD_HOURLY, NULL));
+	assert_status(be_check(budget, "b/c", 2 * BE_UNIT, &decision), BE_EXCEEDS_BUDGET);
+	assert_number(decision.window_end_ns, BEGINNING_NS + HOUR_NS);
+	assert_ok(be_decision_text(&decision, text, sizeof text));
+	assert_text(text,
+		    "\"b/c\": 2 asked for, but 1 available (limit 1, spent 0, committed 0); that "
+		    "is more than its limit, which be-ctl set-limit raises");
+	assert_ok(be_record(budget, "b/c", BE_UNIT, NULL, NULL));
+	assert_status(be_check(budget, "b/c", BE_UNIT, &decision), BE_EXCEEDS_BUDGET);
+	assert_text(
+		be_last_error(),
+		"\"b/c\": 1 asked for, but 0 available (limit 1, spent 1, committed 0); wait until "
+		"its window ends at 2023-11-14T23:13:20Z, or raise the limit with be-ctl "
+		"set-limit");
+	assert_ok(be_decision_text(&decision, text, sizeof text));
+	assert_status(be_check(budget, "b/c", BE_UNIT, &decision), BE_EXCEEDS_BUDGET);
+	assert_text(text, be_last_error());
+	assert_status(be_check(other, "\"c\\", 1, &decision), BE_NO_ENVELOPE);
+	assert_ok(be_decision_text(&decision, text, sizeof text));
+	cr_assert(strncmp(text, "\"a/b\"/\"\\\"c\\\\\": there is no such envelope", 36) == 0, "%s",
+		  text);
+	assert_status(be_decision_text(&decision, small, sizeof small), BE_INVALID_ARGUMENT);
+	assert_status(be_decision_text(NULL, text, sizeof text), BE_INVALID_ARGUMENT);
+	assert_ok(be_check(budget, "b/c", 0, &decision));
+	assert_ok(be_decision_text(&decision, text, sizeof text));
+	assert_text(text,
+		    "\"b/c\": permitted (0 asked for, 0 available, limit 1, spent 1, committed 0)");
+}

@@ -55,6 +55,7 @@ const char *const call_names[CALL_KINDS] = {
 	[CALL_COMMIT] = "commit",
 	[CALL_RELEASE] = "release",
 	[CALL_SETTLE] = "settle",
+	[CALL_CHARGE] = "charge",
 	[CALL_RECORD] = "record",
 	[CALL_EXTEND] = "extend",
 	[CALL_REAP] = "reap",
@@ -169,7 +170,8 @@ static const struct field decision_fields[] = {
 	FIELD(be_decision, requested, FIELD_INT64), FIELD(be_decision, available, FIELD_INT64),
 	FIELD(be_decision, limit, FIELD_INT64),     FIELD(be_decision, spent, FIELD_INT64),
 	FIELD(be_decision, committed, FIELD_INT64), FIELD(be_decision, namespace_name, FIELD_TEXT),
-	FIELD(be_decision, category, FIELD_TEXT),
+	FIELD(be_decision, category, FIELD_TEXT),   FIELD(be_decision, asked, FIELD_INT64),
+	FIELD(be_decision, granted, FIELD_INT64),   FIELD(be_decision, window_end_ns, FIELD_INT64),
 };
 
 static const struct field envelope_fields[] = {
@@ -399,8 +401,8 @@ static void print_filter(FILE *file, const struct call *call)
 static void print_commit_options(FILE *file, const struct call *call)
 {
 	if (call->has_options)
-		fprintf(file, " ttl-ms=%" PRIu64 "%s%s", call->ttl_ms,
-			call->detached ? " detached" : "",
+		fprintf(file, " least=%" PRId64 " ttl-ms=%" PRIu64 "%s%s", call->least,
+			call->ttl_ms, call->detached ? " detached" : "",
 			call->reap_policy == BE_REAP_CHARGE ? " charge" : "");
 }
 
@@ -443,12 +445,14 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 		print_text(file, " ", namespaces[call->handle]);
 		print_text(file, "/", call->category);
 	}
-	if (kind == CALL_RELEASE || kind == CALL_SETTLE || kind == CALL_EXTEND)
+	if (kind == CALL_RELEASE || kind == CALL_SETTLE || kind == CALL_CHARGE ||
+	    kind == CALL_EXTEND)
 		fprintf(file, " commit=%" PRIu64, call->id);
 	if (kind <= CALL_SET_LIMIT)
 		fprintf(file, " limit=%" PRId64, call->amount);
 	if (kind == CALL_CHECK || kind == CALL_COMMIT || kind == CALL_SETTLE ||
-	    kind == CALL_RECORD || kind == CALL_EXTEND || kind == CALL_WORKER_DIES)
+	    kind == CALL_CHARGE || kind == CALL_RECORD || kind == CALL_EXTEND ||
+	    kind == CALL_WORKER_DIES)
 		fprintf(file, " amount=%" PRId64, call->amount);
 	if (kind == CALL_EXTEND)
 		fprintf(file, " ttl-ms=%" PRIu64, call->ttl_ms);
@@ -456,8 +460,8 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 		print_commit_options(file, call);
 	if (kind == CALL_WORKER_DIES)
 		fprintf(file, " commits=%u", call->count);
-	if ((kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_RECORD ||
-	     kind == CALL_WORKER_DIES) &&
+	if ((kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_CHARGE ||
+	     kind == CALL_RECORD || kind == CALL_WORKER_DIES) &&
 	    call->description)
 		print_text(file, " ", call->description);
 	if (kind == CALL_CREATE || kind == CALL_ENSURE)

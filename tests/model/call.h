@@ -47,6 +47,7 @@ enum call_kind {
 	CALL_COMMIT,
 	CALL_RELEASE,
 	CALL_SETTLE,
+	CALL_CHARGE,
 	CALL_RECORD,
 	CALL_EXTEND,
 	CALL_REAP,
@@ -79,6 +80,7 @@ struct call {
 	int64_t period_start_ns;
 	uint64_t ttl_ms;
 	uint64_t id;
+	int64_t least; /* commit */
 	uint32_t mask; /* set */
 	uint32_t begins_on;
 	bool observe_only;

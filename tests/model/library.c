@@ -121,6 +121,7 @@ static enum be_status call_commit(struct library *library, const struct call *ca
 	options.ttl_ms = call->ttl_ms;
 	options.reap_policy = call->reap_policy;
 	options.detached = call->detached;
+	options.least = call->least;
 	RUBBISH(&answer->decision);
 	answer->id = UINT64_MAX;
 	return be_commit_with(library->handles[call->handle], call->category, call->amount,
@@ -222,6 +223,9 @@ static enum be_status call_settle(struct library *library, const struct call *ca
 				  struct answer *answer)
 {
 	RUBBISH(&answer->transaction);
+	if (call->kind == CALL_CHARGE)
+		return be_charge(library->handles[call->handle], call->id, call->amount,
+				 call->description, &answer->transaction);
 	return be_settle(library->handles[call->handle], call->id, call->amount, call->description,
 			 &answer->transaction);
 }
@@ -424,6 +428,7 @@ static enum be_status answer_call(struct library *library, const struct call *ca
 	case CALL_RELEASE:
 		return be_release(handle, call->id);
 	case CALL_SETTLE:
+	case CALL_CHARGE:
 		return call_settle(library, call, answer);
 	case CALL_RECORD:
 		return call_record(library, call, answer);

@@ -144,6 +144,8 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_CHARGED_IS_RESET] = "what is charged in all begins anew with a window",
 	[MISTAKE_PERIOD_CLEARS_SPENT] = "a new period begins with nothing spent",
 	[MISTAKE_SPENT_MOVES_WINDOW] = "setting spent to nothing begins a window",
+	[MISTAKE_LEAST_GETS_NO_MORE] = "the least is granted where more is available",
+	[MISTAKE_PART_STAYS_HELD] = "what is charged of a commit stays held",
 	[MISTAKE_LAPSES_COUNT_AT_LEAF] = "what was reaped counts in its own envelope only",
 	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
 	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
@@ -717,6 +719,7 @@ static void decide(struct be_decision *decision, enum be_status status,
 {
 	decision->status = status;
 	decision->limit = limit_now(account);
+	decision->window_end_ns = account->period == BE_PERIOD_TOTAL ? 0 : account->end_ns;
 	decision->spent = (int64_t)account->spent;
 	decision->committed = (int64_t)account->committed;
 	decision->available = (int64_t)available(account);
@@ -796,7 +799,7 @@ static int find_to_spend(const struct oracle *oracle, const struct call *call,
 {
 	int leaf = find_named(oracle, call);
 
-	decision->requested = call->amount;
+	decision->requested = decision->asked = call->amount;
 	if (leaf == NONE) {
 		decision->status = BE_NO_ENVELOPE;
 		strcpy(decision->namespace_name, namespaces[call->handle]);
@@ -840,7 +843,7 @@ static enum be_status answer_check(struct oracle *oracle, const struct call *cal
 	if (!makes(oracle, MISTAKE_CHECK_REAPS_NOTHING) &&
 	    reap_for(oracle, status, call->amount, &answer->decision)) {
 		answer->decision = (struct be_decision)BE_DECISION_INIT;
-		answer->decision.requested = call->amount;
+		answer->decision.requested = answer->decision.asked = call->amount;
 		add_up(oracle, oracle->now_ns);
 		status = ask(oracle, leaf, call->amount, &answer->decision);
 	}
@@ -864,9 +867,33 @@ static enum be_status check_commit(const struct oracle *oracle, const struct cal
 		return BE_INVALID_ARGUMENT;
 	if (!category_is_valid(call->category))
 		return BE_INVALID_NAME;
-	if (call->amount < 0)
+	if (call->amount < 0 || (call->has_options && call->least < 0))
 		return BE_AMOUNT_NEGATIVE;
+	if (call->has_options && call->least > call->amount)
+		return BE_INVALID_ARGUMENT;
 	return description_is_valid(call->description) ? BE_OK : BE_INVALID_DESCRIPTION;
+}
+
+/* As much as is available in the whole chain, between the least and what is asked for. Who only
+ * observes has all that can be counted. */
+static int64_t choose(const struct oracle *oracle, int leaf, const struct call *call)
+{
+	wide most = call->amount;
+
+	if (!call->has_options || call->least <= 0)
+		return call->amount;
+	for (const struct account *account = &oracle->accounts[leaf]; account;
+	     account = parent_of(oracle, account))
+		if (account->observe_only)
+			most = account->committed + most > INT64_MAX
+				       ? INT64_MAX - account->committed
+				       : most;
+		else if (available(account) < most)
+			most = available(account);
+	if (most < call->least ||
+	    (makes(oracle, MISTAKE_LEAST_GETS_NO_MORE) && most < call->amount))
+		most = call->least;
+	return (int64_t)most;
 }
 
 static enum be_status try_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
@@ -874,20 +901,28 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 {
 	int leaf = find_to_spend(oracle, call, &answer->decision);
 	enum be_status status;
+	int64_t amount;
 
 	if (leaf == NONE)
 		return BE_NO_ENVELOPE;
 	add_up(oracle, oracle->now_ns);
-	status = ask(oracle, leaf, call->amount, &answer->decision);
-	if (status != BE_OK)
+	amount = choose(oracle, leaf, call);
+	status = ask(oracle, leaf, amount, &answer->decision);
+	if (status != BE_OK) {
+		if (call->has_options && call->least > 0)
+			answer->decision.requested = answer->decision.asked = call->least;
 		return status;
-	excuse(oracle, leaf, call->amount);
+	}
+	answer->decision.asked = amount;
+	answer->decision.requested = call->amount;
+	answer->decision.granted = amount;
+	excuse(oracle, leaf, amount);
 	keep_windows(oracle, &oracle->accounts[leaf]);
 	oracle->holds =
 		grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
 	oracle->holds[oracle->hold_count++] = (struct hold){
 		.account = leaf,
-		.amount = call->amount,
+		.amount = amount,
 		.created_ns = oracle->now_ns,
 		.deadline_ns = deadline_ns,
 		.reap_policy = call->has_options ? call->reap_policy : BE_REAP_RELEASE,
@@ -913,7 +948,7 @@ static enum be_status answer_commit(struct oracle *oracle, const struct call *ca
 	if (status != BE_OK)
 		return status;
 	status = try_commit(oracle, call, owner, deadline_ns, answer);
-	if (reap_for(oracle, status, call->amount, &answer->decision)) {
+	if (reap_for(oracle, status, answer->decision.requested, &answer->decision)) {
 		if (makes(oracle, MISTAKE_FIRST_TRY_COUNTS))
 			count(oracle, status, find_named(oracle, call), &answer->decision);
 		answer->decision = (struct be_decision)BE_DECISION_INIT;
@@ -1017,6 +1052,35 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 	return BE_OK;
 }
 
+static enum be_status answer_charge(struct oracle *oracle, const struct call *call,
+				    struct answer *answer)
+{
+	struct hold *hold = find_hold(oracle, call->id);
+	struct charge charge = {.kind = BE_TRANSACTION_CHARGE};
+	enum be_status status;
+
+	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	if (!description_is_valid(call->description))
+		return BE_INVALID_DESCRIPTION;
+	status = hold ? ended(hold) : BE_NO_COMMIT;
+	if (status != BE_OK)
+		return status;
+	charge.account = hold->account;
+	charge.commit_id = call->id;
+	charge.amount = call->amount;
+	charge.held = hold->amount;
+	charge.at_ns = oracle->now_ns;
+	charge.description = call->description ? call->description : hold->description;
+	if (!charge_chain(oracle, &charge))
+		return BE_OVERFLOW;
+	if (!makes(oracle, MISTAKE_PART_STAYS_HELD))
+		hold->amount -= call->amount < hold->amount ? call->amount : hold->amount;
+	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
+	return BE_OK;
+}
+
 static enum be_status answer_record(struct oracle *oracle, const struct call *call,
 				    struct answer *answer)
 {
@@ -1058,6 +1122,7 @@ static enum be_status try_extend(struct oracle *oracle, const struct call *call,
 	add_up(oracle, oracle->now_ns);
 	more = call->amount - hold->amount;
 	decision->requested = call->amount;
+	decision->asked = more > 0 ? more : 0;
 	if (more > 0 && makes(oracle, MISTAKE_EXTEND_ASKS_FOR_ALL))
 		more = call->amount;
 	if (more > 0) {
@@ -1073,6 +1138,7 @@ static enum be_status try_extend(struct oracle *oracle, const struct call *call,
 		hold->deadline_ns = deadline_ns;
 	add_up(oracle, oracle->now_ns);
 	decide(decision, BE_OK, &oracle->accounts[hold->account]);
+	decision->granted = call->amount;
 	return BE_OK;
 }
 
@@ -1528,6 +1594,8 @@ static enum be_status answer_call(struct oracle *oracle, const struct call *call
 		return answer_release(oracle, call);
 	case CALL_SETTLE:
 		return answer_settle(oracle, call, answer);
+	case CALL_CHARGE:
+		return answer_charge(oracle, call, answer);
 	case CALL_RECORD:
 		return answer_record(oracle, call, answer);
 	case CALL_EXTEND:

@@ -230,6 +230,10 @@ static void any_commit(struct generator *generator, struct step *step)
 	call->reap_policy = chance(generator, 400) ? BE_REAP_CHARGE : BE_REAP_RELEASE;
 	call->ttl_ms = any_ttl_ms(generator);
 	call->detached = chance(generator, 300);
+	if (chance(generator, 150))
+		call->least = chance(generator, 950) && call->amount > 0
+				      ? between(generator, 1, call->amount)
+				      : between(generator, -1, 20);
 }
 
 static void relative_amount(struct generator *generator, struct step *step, enum amount_base base,
@@ -290,10 +294,11 @@ static void fill(struct generator *generator, struct step *step)
 		relative_amount(generator, step, AMOUNT_AVAILABLE, 200);
 		break;
 	case CALL_SETTLE:
+	case CALL_CHARGE:
 	case CALL_RECORD:
 		call->amount = any_amount(generator);
 		call->description = any_description(generator);
-		relative_amount(generator, step, AMOUNT_HELD, call->kind == CALL_SETTLE ? 300 : 0);
+		relative_amount(generator, step, AMOUNT_HELD, call->kind != CALL_RECORD ? 300 : 0);
 		relative_amount(generator, step, AMOUNT_COUNTABLE, 15);
 		break;
 	case CALL_EXTEND:
@@ -322,18 +327,14 @@ static const struct {
 	enum call_kind kind;
 	unsigned weight;
 } weights[] = {
-	{CALL_COMMIT, 2500},      {CALL_SET, 300},
-	{CALL_MOVE, 850},         {CALL_SETTLE, 850},
-	{CALL_RELEASE, 650},      {CALL_RECORD, 700},
-	{CALL_EXTEND, 650},       {CALL_CHECK, 500},
-	{CALL_CREATE, 350},       {CALL_ENSURE, 350},
-	{CALL_SET_LIMIT, 400},    {CALL_RESET, 350},
-	{CALL_RESUME, 440},       {CALL_SUSPEND, 20},
-	{CALL_REMOVE, 200},       {CALL_UTILIZATION, 300},
-	{CALL_REAP, 200},         {CALL_LIST_ENVELOPES, 100},
-	{CALL_LIST_COMMITS, 100}, {CALL_LIST_TRANSACTIONS, 100},
-	{CALL_WORKER_DIES, 50},   {CALL_REOPEN, 20},
-	{CALL_VERIFY, 20},
+	{CALL_COMMIT, 2400},        {CALL_SET, 300},          {CALL_MOVE, 850},
+	{CALL_SETTLE, 700},         {CALL_CHARGE, 250},       {CALL_RELEASE, 650},
+	{CALL_RECORD, 700},         {CALL_EXTEND, 650},       {CALL_CHECK, 500},
+	{CALL_CREATE, 350},         {CALL_ENSURE, 350},       {CALL_SET_LIMIT, 400},
+	{CALL_RESET, 350},          {CALL_RESUME, 440},       {CALL_SUSPEND, 20},
+	{CALL_REMOVE, 200},         {CALL_UTILIZATION, 300},  {CALL_REAP, 200},
+	{CALL_LIST_ENVELOPES, 100}, {CALL_LIST_COMMITS, 100}, {CALL_LIST_TRANSACTIONS, 100},
+	{CALL_WORKER_DIES, 50},     {CALL_REOPEN, 20},        {CALL_VERIFY, 20},
 };
 
 static enum call_kind any_kind(struct generator *generator)
@@ -409,7 +410,8 @@ static int64_t add(int64_t a, int64_t b, int64_t low)
 
 static void resolve_amount(const struct step *step, struct oracle *oracle, struct call *call)
 {
-	bool by_id = call->kind == CALL_SETTLE || call->kind == CALL_EXTEND;
+	bool by_id =
+		call->kind == CALL_SETTLE || call->kind == CALL_CHARGE || call->kind == CALL_EXTEND;
 	uint64_t id = by_id ? call->id : 0;
 	int64_t base = 0;
 

@@ -81,12 +81,34 @@ static const char *advice(const struct request *request, enum be_status status)
 	}
 }
 
+/* As the library quotes names in which there is what divides them. */
+static void put_name(FILE *stream, const char *name)
+{
+	bool quoted = strchr(name, '/') != NULL || *name == '"';
+
+	if (quoted)
+		fputc('"', stream);
+	for (; *name; name++)
+		fprintf(stream, "%s%c", quoted && (*name == '"' || *name == '\\') ? "\\" : "",
+			*name);
+	if (quoted)
+		fputc('"', stream);
+}
+
 char *answer_label(const char *namespace_name, const char *category)
 {
 	char *label;
+	size_t size;
+	FILE *stream = open_memstream(&label, &size);
 
-	if (asprintf(&label, "%s%s%s", namespace_name ? namespace_name : "",
-		     namespace_name && *namespace_name ? "/" : "", category) < 0)
+	if (!stream)
+		tool_out_of_memory();
+	if (namespace_name && *namespace_name) {
+		put_name(stream, namespace_name);
+		fputc('/', stream);
+	}
+	put_name(stream, category);
+	if (fclose(stream) != 0)
 		tool_out_of_memory();
 	return label;
 }
@@ -184,6 +206,17 @@ static json_t *json_of_fields(const struct fields *fields, const void *record)
 	return object;
 }
 
+/* Of a moment, or of 0, which is never. */
+static json_t *json_of_end(int64_t end_ns)
+{
+	char text[MOMENT_TEXT_SIZE];
+
+	if (end_ns == 0)
+		return json_null();
+	moment_format(end_ns, 9, text);
+	return json_string(text);
+}
+
 static json_t *json_of_decision(const struct be_decision *decision)
 {
 	json_t *object = json_object();
@@ -195,7 +228,20 @@ static json_t *json_of_decision(const struct be_decision *decision)
 	answer_add(object, "limit", answer_json_amount(decision->limit));
 	answer_add(object, "spent", answer_json_amount(decision->spent));
 	answer_add(object, "committed", answer_json_amount(decision->committed));
+	answer_add(object, "granted", answer_json_amount(decision->granted));
+	answer_add(object, "window_end", json_of_end(decision->window_end_ns));
 	return object;
+}
+
+static void print_number(const struct answer *answer)
+{
+	char granted[BE_AMOUNT_TEXT_SIZE];
+
+	if (answer->granted > 0 &&
+	    be_amount_format(answer->granted, granted, sizeof granted) == BE_OK)
+		printf("%" PRIu64 " %s\n", answer->number, granted);
+	else
+		printf("%" PRIu64 "\n", answer->number);
 }
 
 static void print_json(struct answer *answer, enum be_status status, const char *sentence)
@@ -241,7 +287,7 @@ int answer_finish(struct answer *answer, enum be_status status)
 	if (answer->request->json)
 		print_json(answer, status, sentence);
 	else if (answer->has_number)
-		printf("%" PRIu64 "\n", answer->number);
+		print_number(answer);
 	free(sentence);
 	json_decref(answer->more);
 	return answer_exit_status(status);

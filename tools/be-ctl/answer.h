@@ -24,6 +24,7 @@ struct answer {
 	struct be_decision decision;       /* shown when it names a category */
 	struct be_envelope envelope;       /* shown when it has an id */
 	struct be_transaction transaction; /* likewise */
+	int64_t granted;                   /* printed behind the number; 0: it is not */
 	uint64_t commit_id; /* of no use to anybody if the answer cannot be written; 0: none */
 	json_t *more;       /* further members of the JSON document */
 	const char *error;  /* the library's sentence; NULL: be_last_error() has it */

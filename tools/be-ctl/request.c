@@ -65,6 +65,9 @@ static const struct {
 		 "90m, 8h, 3d from now"},
 	[OPTION_KEEP_WINDOW] = {"keep-window", NULL, "The window ends when it was to end"},
 	[OPTION_AMOUNT] = {"amount", "AMOUNT", "How much, in decimal digits: 0.40"},
+	[OPTION_LEAST] = {"least", "AMOUNT",
+			  "When that is not available, as much as is will do, but not less than "
+			  "this; what was granted is printed behind the id"},
 	[OPTION_TOKENS] =
 		{"tokens", "TOKENS",
 		 "In place of an amount: 1200@2.50 is what 1200 tokens cost at 2.50 for a million "
@@ -314,6 +317,9 @@ static void take_option(struct argp_state *state, enum request_option option, co
 	case OPTION_ESTIMATE:
 		take_amount(state, option == OPTION_AMOUNT ? "--amount" : "--estimate", text,
 			    request);
+		break;
+	case OPTION_LEAST:
+		request->least = argument_amount(state, "--least", text);
 		break;
 	case OPTION_TOKENS:
 		take_tokens(state, text, request);

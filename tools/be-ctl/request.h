@@ -28,6 +28,7 @@ enum request_option {
 	OPTION_UNTIL,
 	OPTION_KEEP_WINDOW,
 	OPTION_AMOUNT,
+	OPTION_LEAST,
 	OPTION_TOKENS,
 	OPTION_ESTIMATE,
 	OPTION_DESCRIPTION,
@@ -93,6 +94,7 @@ struct request {
 	const char *zone;
 	uint32_t begins_on;
 	int64_t roll_over;
+	int64_t least;
 	int64_t raise;
 	int64_t until_ns;
 	uint64_t ttl_ms;

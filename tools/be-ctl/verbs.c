@@ -257,11 +257,14 @@ static enum be_status commit(const struct request *request, struct be_enforcer *
 
 	options.detached = true;
 	options.ttl_ms = request->ttl_ms;
+	options.least = request->least;
 	options.reap_policy = request->charge_when_reaped ? BE_REAP_CHARGE : BE_REAP_RELEASE;
 	status = be_commit_with(handle, request->category, request->amount, request->description,
 				&options, &id, &answer->decision);
 	if (status == BE_OK)
 		set_number(answer, "id", id);
+	if (status == BE_OK && request->least > 0)
+		answer->granted = answer->decision.granted;
 	answer->commit_id = id;
 	return status;
 }
@@ -277,6 +280,17 @@ static enum be_status settle(const struct request *request, struct be_enforcer *
 			     struct answer *answer)
 {
 	enum be_status status = be_settle(handle, request->id, request->amount,
+					  request->description, &answer->transaction);
+
+	if (status == BE_OK)
+		set_number(answer, "id", answer->transaction.id);
+	return status;
+}
+
+static enum be_status charge(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
+{
+	enum be_status status = be_charge(handle, request->id, request->amount,
 					  request->description, &answer->transaction);
 
 	if (status == BE_OK)
@@ -411,7 +425,7 @@ const struct verb verbs[] = {
 		    "freed.\n\n"
 		    "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
 		    "  be-ctl settle DIR \"$id\" 0.31\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(TTL) |
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(LEAST) | SET(TOKENS) | SET(DESCRIPTION) | SET(TTL) |
 		  SET(CHARGE_WHEN_REAPED) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_EXISTING,
@@ -433,6 +447,14 @@ const struct verb verbs[] = {
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = settle},
+	{.name = "charge",
+	 .summary = "Charges a part of the commit ID, which goes on holding the rest",
+	 .details = "Prints the transaction's id. More than it holds is charged, too; then it "
+		    "holds nothing, until it is extended or settled.\n\n",
+	 .takes = SET(TOKENS) | SET(DESCRIPTION) | CHANGE,
+	 .operands = OPERANDS_ID_AMOUNT,
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = charge},
 	{.name = "record",
 	 .summary = "Charges a cost that was not reserved",
 	 .details = "Prints the transaction's id. It is never refused for lack of budget: the "

@@ -37,7 +37,7 @@ export interface PendingCommit {
 
 export interface Transaction<K extends keyof AmountKinds = 'number'> {
   readonly id: string;
-  readonly kind: 'record' | 'settle' | 'expired' | 'orphaned';
+  readonly kind: 'record' | 'settle' | 'expired' | 'orphaned' | 'charge';
   readonly commitId?: string;
   readonly amount: Amount<K>;
   readonly held: Amount<K>;

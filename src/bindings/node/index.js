@@ -37,7 +37,7 @@ const EXCEEDS_BUDGET = -1, SUSPENDED = -3, ALREADY_RELEASED = -11, ALREADY_CHARG
 const FIRST_FAULT = -100;
 
 const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly'];
-const KINDS = [undefined, 'record', 'settle', 'expired', 'orphaned'];
+const KINDS = [undefined, 'record', 'settle', 'expired', 'orphaned', 'charge'];
 // How a decision can end; all other statuses are thrown.
 const REASONS = {
   0: 'within_budget', [-1]: 'exceeds_budget', [-2]: 'no_envelope', [-3]: 'suspended',
