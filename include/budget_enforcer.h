@@ -42,8 +42,22 @@
  * NAMES
  *
  *   Categories are 1 to 127 bytes, namespaces 0 to 127 (the default is the empty one), descriptions
- *   0 to 512: valid UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F). What is
- *   longer or malformed is refused, never cut. A NULL description is an empty one.
+ *   0 to 512, keys 1 to 64: valid UTF-8 without control characters (U+0000 to U+001F, U+007F to
+ *   U+009F). What is longer or malformed is refused, never cut. A NULL description is an empty one.
+ *
+ * RETRIES
+ *
+ *   Who cannot know whether a call was carried out (its process was killed, its answer was lost)
+ *   may send it again, if it had a key: a text of the caller's own that names this one request in
+ *   the handle's namespace, such as "task-7/step-3". What was carried out under a key is not
+ *   carried out again, by whatever process: the same request gets the answer of the first time,
+ *   word for word, and another request under that key is KEY_REUSED. The same are requests of one
+ *   kind that agree in all their arguments and options, but for how long the key is kept. A call
+ *   that was refused, or failed, was not carried out, and leaves nothing under its key. So that
+ *   only who holds money goes on, a commit that has ended meanwhile answers how, as be_release()
+ *   does, in place of OK; a commit belongs to the process that made it, not to one that asks again,
+ *   so those that are to outlive it are detached. A key is kept for as long as the first call said,
+ *   after that it may be used anew, and is forgotten by the next calls with keys, or be_prune().
  *
  * THREADS, PROCESSES, FORK
  *
@@ -147,6 +161,8 @@ extern "C" {
 #define BE_AMOUNT_TEXT_SIZE 24
 /* Envelopes in a chain from a leaf to its topmost ancestor, both counted. */
 #define BE_DEPTH_MAX 8
+/* Bytes of a request's key with its terminating NUL. */
+#define BE_KEY_SIZE 65
 /* Bytes of a time zone's name with its terminating NUL. */
 #define BE_ZONE_SIZE 64
 
@@ -177,6 +193,7 @@ enum be_status {
 	BE_ALREADY_REAPED = -13,   /* the commit expired or was orphaned, and its amount was
 	                              freed */
 	BE_ALREADY_CHARGED = -14,  /* the same, and by its policy its held amount was charged */
+	BE_KEY_REUSED = -15,       /* the key was given before, with another request */
 
 	/* Faults of the call, -100 to -129. */
 	BE_INVALID_ARGUMENT = -100,    /* NULL where not allowed, an unknown option or
@@ -200,6 +217,7 @@ enum be_status {
 	BE_READ_ONLY = -114,           /* a change through a handle opened read-only */
 	BE_STOPPED = -115,             /* a callback returned false, and the listing ended there */
 	BE_INVALID_ZONE = -116,        /* no such time zone, or its file is none */
+	BE_INVALID_KEY = -117,         /* a key: length, UTF-8 or control characters */
 
 	/* Faults of the environment, -130 to -159. */
 	BE_NOT_FOUND = -130,           /* the directory or its files are missing */
@@ -481,9 +499,11 @@ struct be_event {
 	uint32_t size;
 	enum be_operation operation;
 	enum be_status status;
-	uint32_t reserved;
+	bool repeated;                 /* nothing was done: the answer is that of the same request
+	                                  before, see RETRIES */
+	uint8_t reserved[3];
 	uint64_t commit_id;            /* 0: none */
-	uint64_t transaction_id;       /* 0: none */
+	uint64_t transaction_id;       /* 0: none was written */
 	int64_t amount;                /* nanos asked for or charged; a limit for create, ensure and
 	                                  set-limit; what was held for release and reap */
 	int64_t at_ns;
@@ -531,7 +551,8 @@ struct be_options {
 	/* The observer: called after each operation on this handle, and for each commit that one
 	   reaped, in the thread that called, outside every lock and txn; `event` is valid during
 	   the call. It may call the library. be_open() calls it, too, for what it reaps. It is not
-	   called when arguments are refused (-100 to -113, -116), nor when a check could not begin
+	   called when arguments are refused (-100 to -113, -116, -117), nor when a check could not
+	   begin
 	   to read, nor for queries and upkeep. */
 	void (*observe)(void *context, const struct be_event *event);
 	void *observe_context;
@@ -585,14 +606,16 @@ struct be_commit_options {
 	int64_t least; /* nanos: when the amount is not available, as much of it as is will do, but
 	                  not less than this; decision.granted tells how much. What the dead hold
 	                  is not ended to get more. 0: the whole amount or nothing */
+	const char *key; /* of the request, see RETRIES; NULL: it has none */
+	uint64_t key_ms; /* milliseconds from now for which the key is kept; 0: for a day */
 };
 
 /* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held
  * until it is released, settled or reaped: one past its deadline can still be ended, or extended,
  * as long as nobody has reaped it. Durable on return. When it would be refused for lack of budget,
  * orphans and expired commits are reaped and it is tried again. Statuses as be_check(), with
- * INVALID_DESCRIPTION after AMOUNT_NEGATIVE; a ttl that ends after 2262 is INVALID_ARGUMENT, and so
- * is a least above the amount. */
+ * INVALID_DESCRIPTION and INVALID_KEY after AMOUNT_NEGATIVE, then KEY_REUSED; a ttl that ends after
+ * 2262 is INVALID_ARGUMENT, and so is a least above the amount. */
 BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category,
                                      int64_t amount, const char *description, uint64_t *id);
 
@@ -607,12 +630,28 @@ BE_MUST_USE enum be_status be_commit_with(struct be_enforcer *handle, const char
  * NO_COMMIT for an id that was never given. Durable on return. */
 BE_MUST_USE enum be_status be_release(struct be_enforcer *handle, uint64_t id);
 
+/* What else may be said of a charge. */
+struct be_charge_options {
+	uint32_t size;
+	uint32_t reserved;
+	const char *key; /* of the request, see RETRIES; NULL: it has none */
+	uint64_t key_ms; /* milliseconds from now for which the key is kept; 0: for a day */
+};
+
 /* Charges an actual cost. Never refused for lack of budget and never for suspension: the money is
  * gone. `transaction` may be NULL. Durable on return. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
  * INVALID_NAME, AMOUNT_NEGATIVE, INVALID_DESCRIPTION, NO_ENVELOPE, OVERFLOW. */
 BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *category,
                                      int64_t amount, const char *description,
                                      struct be_transaction *transaction);
+
+/* The same with options (NULL: the defaults). Statuses beside those, here and for the two below:
+ * INVALID_KEY after INVALID_DESCRIPTION, and KEY_REUSED before it looks at envelopes and
+ * commits. */
+BE_MUST_USE enum be_status be_record_with(struct be_enforcer *handle, const char *category,
+                                          int64_t amount, const char *description,
+                                          const struct be_charge_options *options,
+                                          struct be_transaction *transaction);
 
 /* Ends a commit and charges the actual cost, which may be less or more than what was held, in one
  * txn. A NULL description keeps the commit's. A commit reaped before is still charged, and the
@@ -622,6 +661,10 @@ BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *cat
  * NO_ENVELOPE, when it was reaped and its envelope was removed since; OVERFLOW. */
 BE_MUST_USE enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                      const char *description, struct be_transaction *transaction);
+BE_MUST_USE enum be_status be_settle_with(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                          const char *description,
+                                          const struct be_charge_options *options,
+                                          struct be_transaction *transaction);
 
 /* Charges a part of a pending commit, which holds so much less from then on, and stays pending: for
  * the many calls of one task. More than it holds is charged, too, and then it holds nothing: never
@@ -631,6 +674,10 @@ BE_MUST_USE enum be_status be_settle(struct be_enforcer *handle, uint64_t id, in
  * ended (be_settle() charges one that was reaped); OVERFLOW. */
 BE_MUST_USE enum be_status be_charge(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                      const char *description, struct be_transaction *transaction);
+BE_MUST_USE enum be_status be_charge_with(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                          const char *description,
+                                          const struct be_charge_options *options,
+                                          struct be_transaction *transaction);
 
 /* Changes what a pending commit holds and until when: `amount` replaces the amount held (more is
  * checked like a commit for the difference, and may be refused; less never is), and it expires
@@ -940,7 +987,8 @@ struct be_pruning {
  * sum. Pruning ends at the first transaction that is younger. A forgotten commit answers NO_COMMIT
  * when it is ended again, and one that was reaped can no longer be settled late. `progress` (may be
  * NULL) is called between the txns; it returns false to stop, which makes the result BE_STOPPED.
- * `pruning` (may be NULL) is filled on failure, too: what was removed is removed. */
+ * Keys of requests are forgotten when their own time is over, as of now. `pruning` (may be NULL) is
+ * filled on failure, too: what was removed is removed. */
 BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
                                     bool (*progress)(void *context, const struct be_pruning *done),
                                     void *context, struct be_pruning *pruning);
@@ -1009,6 +1057,7 @@ template <typename T> static inline T be_sized() {
 #define BE_COST_INIT { 0, 0 }
 #define BE_OPTIONS_INIT BE_SIZED(struct be_options)
 #define BE_COMMIT_OPTIONS_INIT BE_SIZED(struct be_commit_options)
+#define BE_CHARGE_OPTIONS_INIT BE_SIZED(struct be_charge_options)
 #define BE_ENVELOPE_OPTIONS_INIT BE_SIZED(struct be_envelope_options)
 #define BE_SETTINGS_INIT BE_SIZED(struct be_settings)
 #define BE_ENVELOPE_CHANGE_INIT BE_SIZED(struct be_envelope_change)
@@ -1053,6 +1102,12 @@ template <typename T> static inline T be_nanos(T amount) {
 	be_record(handle, category, BE_NANOS(amount), __VA_ARGS__)
 #define be_settle(handle, id, amount, ...) be_settle(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_charge(handle, id, amount, ...) be_charge(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_record_with(handle, category, amount, ...) \
+	be_record_with(handle, category, BE_NANOS(amount), __VA_ARGS__)
+#define be_settle_with(handle, id, amount, ...) \
+	be_settle_with(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_charge_with(handle, id, amount, ...) \
+	be_charge_with(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_extend(handle, id, amount, ...) be_extend(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_envelope_create(handle, category, limit, ...) \
 	be_envelope_create(handle, category, BE_NANOS(limit), __VA_ARGS__)

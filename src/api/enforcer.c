@@ -295,8 +295,9 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 		.size = sizeof event,
 		.operation = operation->kind,
 		.status = result->status,
+		.repeated = result->repeated,
 		.commit_id = result->commit_id ? result->commit_id : operation->id,
-		.transaction_id = result->transaction.id,
+		.transaction_id = result->repeated ? 0 : result->transaction.id,
 		/* Releasing and reaping are asked for by id alone. */
 		.amount = result->held ? result->held : operation->amount,
 		.at_ns = operation->now_ns,
@@ -381,6 +382,11 @@ static void explain(const struct operation *operation, const struct result *resu
 				&result->refusal);
 	else if (result->status == BE_NO_ENVELOPE && operation->name.category_size > 0)
 		refusal_explain_no_envelope(&operation->name);
+	else if (result->status == BE_KEY_REUSED)
+		error_set(BE_KEY_REUSED,
+			  "the key \"%s\" was given before, with another request: what was "
+			  "carried out under it stands, and this was not carried out",
+			  operation->key);
 }
 
 enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,

@@ -31,6 +31,7 @@
 #include "executor/group.h"
 #include "records/ledger.h"
 #include "rules/amount.h"
+#include "rules/requests.h"
 #include "storage/backend.h"
 
 #include <assert.h>
@@ -92,6 +93,7 @@ struct removal {
 struct pruner {
 	struct environment *environment;
 	int64_t before_ns;
+	int64_t now_ns;
 	bool (*progress)(void *context, const struct be_pruning *done);
 	void *context;
 	size_t step;      /* records in the next one */
@@ -478,6 +480,32 @@ static enum be_status run_step(struct pruner *pruner, const struct kind *kind, b
 	return status;
 }
 
+/* Forgets the keys whose time is over, so many in each txn. *more: there may be others. */
+static enum be_status forget_keys(struct pruner *pruner, bool *more)
+{
+	const struct executor *executor = &pruner->environment->executor;
+	int64_t begun_ns = monotonic_ns();
+	struct ledger ledger;
+	uint32_t count = 0;
+	enum be_status status = group_lock(executor->group, executor->storage);
+
+	*more = false;
+	if (status != BE_OK)
+		return status;
+	status = ledger_begin(&ledger, executor->storage, true);
+	if (status == BE_OK) {
+		status = requests_forget(&ledger, pruner->now_ns, STEP_MIN, &count);
+		if (status == BE_OK)
+			status = ledger_commit(&ledger, 0);
+		else
+			ledger_abort(&ledger);
+	}
+	group_unlock(executor->group, status);
+	pruner->took_ns = monotonic_ns() - begun_ns;
+	*more = status == BE_OK && count == STEP_MIN;
+	return status;
+}
+
 /* A thread may be cancelled here. */
 static void pause_after_step(const struct pruner *pruner, int cancel_state)
 {
@@ -494,14 +522,14 @@ static enum be_status prune(struct pruner *pruner, int cancel_state)
 {
 	static const struct kind kinds[] = {{gather_transaction, remove_transactions},
 					    {gather_ended, remove_ended}};
+	enum be_status status = BE_OK;
+	bool more = true;
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-		bool more = true;
-
+		more = true;
 		pruner->next_id = 1;
 		while (more) {
-			enum be_status status = run_step(pruner, &kinds[i], &more);
-
+			status = run_step(pruner, &kinds[i], &more);
 			if (status != BE_OK)
 				return status;
 			if (pruner->progress && !pruner->progress(pruner->context, &pruner->done))
@@ -510,7 +538,13 @@ static enum be_status prune(struct pruner *pruner, int cancel_state)
 				pause_after_step(pruner, cancel_state);
 		}
 	}
-	return BE_OK;
+	more = true;
+	while (status == BE_OK && more) {
+		status = forget_keys(pruner, &more);
+		if (more)
+			pause_after_step(pruner, cancel_state);
+	}
+	return status;
 }
 
 static void give_back(void *context)
@@ -556,6 +590,7 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 		status = enforcer_environment_to_write(handle, &pruner.environment);
 	if (status != BE_OK)
 		return error_default(status);
+	pruner.now_ns = enforcer_now(handle);
 	pruner.done.size = sizeof pruner.done;
 	prune_uncancelled(&pruner);
 	/* The caller learns what was removed even when a later step failed. */

@@ -28,7 +28,8 @@
 #define SIZED_FIRST(pointer)                                                                       \
 	_Generic((pointer), struct be_options *                                                    \
 		 : SIZED_UNTIL(struct be_options, storage), struct be_commit_options *             \
-		 : SIZED_UNTIL(struct be_commit_options, least), struct be_envelope_options *      \
+		 : SIZED_UNTIL(struct be_commit_options, key_ms), struct be_charge_options *       \
+		 : SIZED_UNTIL(struct be_charge_options, key_ms), struct be_envelope_options *     \
 		 : SIZED_UNTIL(struct be_envelope_options, roll_over), struct be_settings *        \
 		 : SIZED_UNTIL(struct be_settings, reserved), struct be_envelope_change *          \
 		 : SIZED_UNTIL(struct be_envelope_change, settings), struct be_filter *            \

@@ -12,6 +12,7 @@
 #include "rules/rules.h"
 
 #define NS_PER_MS INT64_C(1000000)
+#define DAY_MS UINT64_C(86400000)
 
 static enum be_status missing(const char *what)
 {
@@ -24,6 +25,33 @@ static enum be_status check_least(int64_t least, int64_t amount)
 		return error_set(BE_AMOUNT_NEGATIVE, "options.least is below zero");
 	if (least > amount)
 		return error_set(BE_INVALID_ARGUMENT, "options.least is more than the amount");
+	return BE_OK;
+}
+
+/* Sets the key of a request, if there is one, and sums up what is asked for: all else must be in
+ * place. */
+static enum be_status set_key(const struct be_enforcer *handle, const char *key, uint64_t key_ms,
+			      struct operation *operation)
+{
+	enum be_status status;
+
+	if (!key)
+		return BE_OK;
+	status = name_set_key(operation->key, &operation->key_size, key);
+	if (status != BE_OK)
+		return status;
+	if (key_ms == 0)
+		key_ms = DAY_MS;
+	if (key_ms > (uint64_t)(INT64_MAX / NS_PER_MS) ||
+	    __builtin_add_overflow(operation->now_ns, (int64_t)key_ms * NS_PER_MS,
+				   &operation->key_until_ns))
+		operation->key_until_ns = INT64_MAX;
+	if (operation->key_until_ns <= 0)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "the clock says that the key is kept until before 1970");
+	if (operation->name.category_size == 0)
+		name_copy(&operation->name, &handle->name);
+	operation->request_sum = operation_sum(operation);
 	return BE_OK;
 }
 
@@ -208,22 +236,22 @@ static enum be_status deadline(int64_t now_ns, uint64_t ttl_ms, int64_t *deadlin
 }
 
 static enum be_status read_commit_options(const struct be_commit_options *given,
+					  struct be_commit_options *options,
 					  struct operation *operation)
 {
-	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
-	enum be_status status = sized_read(given, &options);
+	enum be_status status = sized_read(given, options);
 
 	if (status != BE_OK)
 		return status;
-	if (!sized_is_zero(options.reserved, sizeof options.reserved))
+	if (!sized_is_zero(options->reserved, sizeof options->reserved))
 		return sized_refuse_unknown();
-	if (options.reap_policy != BE_REAP_RELEASE && options.reap_policy != BE_REAP_CHARGE)
+	if (options->reap_policy != BE_REAP_RELEASE && options->reap_policy != BE_REAP_CHARGE)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "options.reap_policy is neither release nor charge");
-	operation->reap_policy = options.reap_policy;
-	operation->detached = options.detached;
-	operation->least = options.least;
-	return deadline(operation->now_ns, options.ttl_ms, &operation->deadline_ns);
+	operation->reap_policy = options->reap_policy;
+	operation->detached = options->detached;
+	operation->least = options->least;
+	return deadline(operation->now_ns, options->ttl_ms, &operation->deadline_ns);
 }
 
 /* Notes the next commit's id: when this process is dead, its commits are looked for from there on.
@@ -271,8 +299,9 @@ static enum be_status run_commit(struct be_enforcer *handle, struct operation *o
 		return result->status = status;
 	}
 	status = enforcer_run(handle, operation, result);
+	/* One that was made before is held by the handle that made it. */
 	if (owning)
-		holds_add(handle, result->commit_id);
+		holds_add(handle, result->repeated ? 0 : result->commit_id);
 	return status;
 }
 
@@ -280,6 +309,7 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 			       const char *description, const struct be_commit_options *options,
 			       uint64_t *id, struct be_decision *decision)
 {
+	struct be_commit_options chosen = BE_COMMIT_OPTIONS_INIT;
 	struct operation operation;
 	struct result result;
 	enum be_status status;
@@ -294,7 +324,7 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 		return status;
 	enforcer_prepare(handle, &operation, BE_OPERATION_COMMIT);
 	operation.amount = amount;
-	status = read_commit_options(options, &operation);
+	status = read_commit_options(options, &chosen, &operation);
 	if (status == BE_OK)
 		status = enforcer_name(handle, category, &operation.name);
 	if (status == BE_OK)
@@ -304,6 +334,8 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 	if (status == BE_OK)
 		status = name_set_description(operation.description, &operation.description_size,
 					      description);
+	if (status == BE_OK)
+		status = set_key(handle, chosen.key, chosen.key_ms, &operation);
 	if (status == BE_OK)
 		status = name_owner(handle, &operation);
 	if (status != BE_OK)
@@ -384,9 +416,19 @@ static enum be_status charge(struct be_enforcer *handle, struct operation *opera
 	return status;
 }
 
-enum be_status(be_record)(struct be_enforcer *handle, const char *category, int64_t amount,
-			  const char *description, struct be_transaction *transaction)
+static enum be_status read_charge_options(const struct be_charge_options *given,
+					  struct be_charge_options *options)
 {
+	enum be_status status = sized_read(given, options);
+
+	return status == BE_OK && options->reserved != 0 ? sized_refuse_unknown() : status;
+}
+
+enum be_status(be_record_with)(struct be_enforcer *handle, const char *category, int64_t amount,
+			       const char *description, const struct be_charge_options *options,
+			       struct be_transaction *transaction)
+{
+	struct be_charge_options chosen = BE_CHARGE_OPTIONS_INIT;
 	struct operation operation;
 	enum be_status status;
 
@@ -394,6 +436,8 @@ enum be_status(be_record)(struct be_enforcer *handle, const char *category, int6
 	status = sized_clear(transaction);
 	if (!handle || !category)
 		return missing(handle ? "category" : "handle");
+	if (status == BE_OK)
+		status = read_charge_options(options, &chosen);
 	if (status != BE_OK)
 		return status;
 	enforcer_prepare(handle, &operation, BE_OPERATION_RECORD);
@@ -404,14 +448,24 @@ enum be_status(be_record)(struct be_enforcer *handle, const char *category, int6
 	if (status == BE_OK)
 		status = name_set_description(operation.description, &operation.description_size,
 					      description);
+	if (status == BE_OK)
+		status = set_key(handle, chosen.key, chosen.key_ms, &operation);
 	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
+}
+
+enum be_status(be_record)(struct be_enforcer *handle, const char *category, int64_t amount,
+			  const char *description, struct be_transaction *transaction)
+{
+	return be_record_with(handle, category, amount, description, NULL, transaction);
 }
 
 /* Settle and charge: what a commit has cost, all or in part. */
 static enum be_status charge_commit(struct be_enforcer *handle, enum be_operation kind, uint64_t id,
 				    int64_t amount, const char *description,
+				    const struct be_charge_options *options,
 				    struct be_transaction *transaction)
 {
+	struct be_charge_options chosen = BE_CHARGE_OPTIONS_INIT;
 	struct operation operation;
 	enum be_status status;
 
@@ -419,6 +473,8 @@ static enum be_status charge_commit(struct be_enforcer *handle, enum be_operatio
 	status = sized_clear(transaction);
 	if (!handle)
 		return missing("handle");
+	if (status == BE_OK)
+		status = read_charge_options(options, &chosen);
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status != BE_OK)
@@ -429,25 +485,43 @@ static enum be_status charge_commit(struct be_enforcer *handle, enum be_operatio
 	operation.has_description = description != NULL;
 	status = name_set_description(operation.description, &operation.description_size,
 				      description);
+	if (status == BE_OK)
+		status = set_key(handle, chosen.key, chosen.key_ms, &operation);
 	if (status != BE_OK)
 		return error_default(status);
 	status = charge(handle, &operation, transaction);
-	/* NO_ENVELOPE and OVERFLOW leave it as it was. */
-	if (status != BE_NO_ENVELOPE)
+	/* NO_ENVELOPE and OVERFLOW leave it as it was, and KEY_REUSED does not look at it. */
+	if (status != BE_NO_ENVELOPE && status != BE_KEY_REUSED)
 		forget_if_ended(handle, id, status);
 	return status;
+}
+
+enum be_status(be_settle_with)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			       const char *description, const struct be_charge_options *options,
+			       struct be_transaction *transaction)
+{
+	return charge_commit(handle, BE_OPERATION_SETTLE, id, amount, description, options,
+			     transaction);
 }
 
 enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amount,
 			  const char *description, struct be_transaction *transaction)
 {
-	return charge_commit(handle, BE_OPERATION_SETTLE, id, amount, description, transaction);
+	return be_settle_with(handle, id, amount, description, NULL, transaction);
+}
+
+enum be_status(be_charge_with)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			       const char *description, const struct be_charge_options *options,
+			       struct be_transaction *transaction)
+{
+	return charge_commit(handle, BE_OPERATION_CHARGE, id, amount, description, options,
+			     transaction);
 }
 
 enum be_status(be_charge)(struct be_enforcer *handle, uint64_t id, int64_t amount,
 			  const char *description, struct be_transaction *transaction)
 {
-	return charge_commit(handle, BE_OPERATION_CHARGE, id, amount, description, transaction);
+	return be_charge_with(handle, id, amount, description, NULL, transaction);
 }
 
 enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)

@@ -67,6 +67,8 @@ struct verifier {
 	struct by_id end;   /* the same as of the last read txn */
 	uint64_t deadlines;
 	uint64_t deadlines_expected;
+	uint64_t request_ends;
+	uint64_t requests;
 	uint64_t digest;          /* of the records walked over so far, */
 	uint64_t digest_expected; /* and of all, as the header of the last txn says */
 };
@@ -90,7 +92,8 @@ __attribute__((format(printf, 2, 3))) static void report(struct verifier *verifi
 static void report_damage(struct verifier *verifier, struct be_bytes key)
 {
 	static const char *const types[] = {"unknown",  "deadline",     "commit",      "header",
-					    "envelope", "ended commit", "transaction", "zone"};
+					    "envelope", "ended commit", "transaction", "zone",
+					    "key",      "end of a key"};
 	uint8_t type = ((const uint8_t *)key.data)[0];
 	char digits[2 * BE_STORAGE_KEY_MAX + 1] = "";
 
@@ -136,7 +139,7 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 		memcpy(from->bytes, key.data, key.size);
 		from->size = (uint16_t)key.size;
 		from->bytes[from->size++] = 0;
-		if (type != RECORD_DEADLINE && !record_checksum_fits(key, value)) {
+		if (record_has_value(type) && !record_checksum_fits(key, value)) {
 			report_damage(verifier, key);
 			continue;
 		}
@@ -417,6 +420,40 @@ static enum be_status visit_zone(struct verifier *verifier, struct ledger *ledge
 	return BE_OK;
 }
 
+static enum be_status visit_request(struct verifier *verifier, struct ledger *ledger,
+				    struct be_bytes key, struct be_bytes value)
+{
+	struct keyed_request request;
+
+	(void)ledger;
+	if (record_decode_request(key, value, &request) != BE_OK)
+		report_damage(verifier, key);
+	verifier->requests++;
+	return BE_OK;
+}
+
+static enum be_status visit_request_end(struct verifier *verifier, struct ledger *ledger,
+					struct be_bytes key, struct be_bytes value)
+{
+	struct keyed_request request;
+	int64_t until_ns;
+	int found;
+
+	if (!record_parse_request_end_key(key, &until_ns, &request.name) || value.size > 0) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	verifier->request_ends++;
+	found = ledger_request_get(ledger, &request.name, &request);
+	if (found < 0 && !met_damage(found))
+		return (enum be_status)found;
+	if (found != 0 || request.until_ns != until_ns)
+		report(verifier,
+		       "an end is noted for the key \"%s\" in \"%s\", which has another or is none",
+		       request.name.key, request.name.namespace_name);
+	return BE_OK;
+}
+
 static enum be_status visit_unknown(struct verifier *verifier, struct ledger *ledger,
 				    struct be_bytes key, struct be_bytes value)
 {
@@ -458,6 +495,10 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 		status = walk_all(verifier, ledger, RECORD_ENDED, visit_ended);
 	if (status == BE_OK)
 		status = walk_all(verifier, ledger, RECORD_ZONE, visit_zone);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_REQUEST, visit_request);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_REQUEST_END, visit_request_end);
 	if (status == BE_OK)
 		status = walk_unknown(verifier, ledger);
 	if (status != BE_OK)
@@ -555,6 +596,8 @@ static void compare_balances(struct verifier *verifier)
 	}
 	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}}, "deadlines",
 		       verifier->deadlines, verifier->deadlines_expected);
+	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}}, "ends of keys",
+		       verifier->request_ends, verifier->requests);
 }
 
 /* Where single records are damaged the digest differs because of them, and that is told already. */

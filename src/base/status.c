@@ -33,6 +33,7 @@ static const struct {
 				"The commit expired or its owner died; its amount was freed"},
 	[-BE_ALREADY_CHARGED] = {"already_charged",
 				 "The commit expired or its owner died; its amount was charged"},
+	[-BE_KEY_REUSED] = {"key_reused", "The key was given before, with another request"},
 
 	[-BE_INVALID_ARGUMENT] =
 		{"invalid_argument",
@@ -65,6 +66,7 @@ static const struct {
 	[-BE_STOPPED] = {"stopped", "The listing was stopped by its callback"},
 
 	[-BE_INVALID_ZONE] = {"invalid_zone", "There is no such time zone, or its file is none"},
+	[-BE_INVALID_KEY] = {"invalid_key", "A key is not 1 to 64 bytes of plain UTF-8"},
 	[-BE_NOT_FOUND] = {"not_found", "The environment's directory or its files are missing"},
 	[-BE_NOT_AN_ENVIRONMENT] = {"not_an_environment",
 				    "What is there is no environment of this library"},

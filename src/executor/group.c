@@ -103,9 +103,7 @@ static enum step post(struct turn *turn)
 	assert(turn->slot < SLOTS && turn->holds == 0);
 	turn->with_own = false;
 	slot = &turn->file->slots[turn->slot];
-	memcpy(&slot->operation, turn->operation, offsetof(struct operation, description));
-	memcpy(slot->operation.description, turn->operation->description,
-	       turn->operation->description_size + 1U);
+	operation_post(&slot->operation, turn->operation);
 	atomic_store(&turn->file->marks[turn->slot].state, POSTED);
 	atomic_fetch_or(&turn->file->rows[turn->slot / 64].posted, posted_bit(turn->slot));
 	return LOOK;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define GROUP_FILE "be-group"
-#define GROUP_MAGIC UINT64_C(0x357072672d2d6562) /* "be--grp5" */
+#define GROUP_MAGIC UINT64_C(0x367072672d2d6562) /* "be--grp6" */
 /* How long one sleeper alone trusts that somebody will lead. */
 #define WAIT_NS 5000000
 

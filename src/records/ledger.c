@@ -311,6 +311,22 @@ enum be_status ledger_envelope_del(struct ledger *ledger, const struct envelope 
 	return del(ledger, &key, envelope->checksum);
 }
 
+/* ---- records that are their key */
+
+static enum be_status put_key(struct ledger *ledger, const struct record_key *key)
+{
+	struct record_value nothing;
+	uint64_t part = 0;
+
+	nothing.size = 0;
+	return put(ledger, key, &nothing, &part);
+}
+
+static enum be_status del_key(struct ledger *ledger, const struct record_key *key)
+{
+	return del(ledger, key, record_part(record_key_bytes(key), (struct be_bytes){"", 0}));
+}
+
 /* ---- commits */
 
 static int get_commit(struct ledger *ledger, enum record_type type, uint64_t id,
@@ -340,15 +356,12 @@ int ledger_commit_get(struct ledger *ledger, uint64_t id, struct commit *commit)
 
 static enum be_status put_deadline(struct ledger *ledger, int64_t deadline_ns, uint64_t id)
 {
-	struct record_value nothing;
 	struct record_key key;
-	uint64_t part = 0;
 
 	if (deadline_ns == 0)
 		return BE_OK;
-	nothing.size = 0;
 	record_key_deadline(&key, deadline_ns, id);
-	return put(ledger, &key, &nothing, &part);
+	return put_key(ledger, &key);
 }
 
 static enum be_status del_deadline(struct ledger *ledger, int64_t deadline_ns, uint64_t id)
@@ -358,7 +371,7 @@ static enum be_status del_deadline(struct ledger *ledger, int64_t deadline_ns, u
 	if (deadline_ns == 0)
 		return BE_OK;
 	record_key_deadline(&key, deadline_ns, id);
-	return del(ledger, &key, record_part(record_key_bytes(&key), (struct be_bytes){"", 0}));
+	return del_key(ledger, &key);
 }
 
 static enum be_status put_commit(struct ledger *ledger, struct commit *commit)
@@ -463,6 +476,51 @@ enum be_status ledger_zone_put(struct ledger *ledger, const char *name, size_t n
 		part = record_part(record_key_bytes(&key), old);
 	}
 	return put(ledger, &key, &value, &part);
+}
+
+/* ---- requests with keys */
+
+int ledger_request_get(struct ledger *ledger, const struct request_name *name,
+		       struct keyed_request *request)
+{
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+	int found;
+
+	record_key_request(&key, name);
+	found = find(ledger, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_request(record_key_bytes(&key), value, request);
+	if (status == BE_OK && !sound(ledger, record_key_bytes(&key), value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? 0 : (int)damaged("the record of a request's key", status);
+}
+
+enum be_status ledger_request_put(struct ledger *ledger, struct keyed_request *request)
+{
+	struct record_value value;
+	struct record_key key;
+	enum be_status status;
+
+	assert(request->checksum == 0);
+	record_key_request(&key, &request->name);
+	record_encode_request(&value, &key, request);
+	status = put(ledger, &key, &value, &request->checksum);
+	record_key_request_end(&key, request->until_ns, &request->name);
+	return status == BE_OK ? put_key(ledger, &key) : status;
+}
+
+enum be_status ledger_request_del(struct ledger *ledger, const struct keyed_request *request)
+{
+	struct record_key key;
+	enum be_status status;
+
+	record_key_request(&key, &request->name);
+	status = del(ledger, &key, request->checksum);
+	record_key_request_end(&key, request->until_ns, &request->name);
+	return status == BE_OK ? del_key(ledger, &key) : status;
 }
 
 /* ---- what pruning removes */
@@ -593,5 +651,18 @@ int ledger_deadline_next(struct ledger *ledger, int64_t *deadline_ns, uint64_t *
 		return found;
 	if (!record_parse_deadline_key(key, deadline_ns, id))
 		return (int)damaged("a deadline's record", BE_DAMAGED);
+	return 0;
+}
+
+int ledger_request_first(struct ledger *ledger, int64_t *until_ns, struct request_name *name)
+{
+	struct record_key from = {.size = 1, .bytes = {RECORD_REQUEST_END}};
+	struct be_bytes key, value;
+	int found = next(ledger, &from, &key, &value);
+
+	if (found != 0)
+		return found;
+	if (!record_parse_request_end_key(key, until_ns, name))
+		return (int)damaged("the record of a key's end", BE_DAMAGED);
 	return 0;
 }

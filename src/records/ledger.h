@@ -80,6 +80,14 @@ int ledger_zone_get(struct ledger *ledger, const char *name, size_t name_size, u
 enum be_status ledger_zone_put(struct ledger *ledger, const char *name, size_t name_size,
 			       const uint8_t *packed, size_t size);
 
+/* Requests that were made with keys. `put` writes a new one, `del` removes one that was got. */
+int ledger_request_get(struct ledger *ledger, const struct request_name *name,
+		       struct keyed_request *request);
+enum be_status ledger_request_put(struct ledger *ledger, struct keyed_request *request);
+enum be_status ledger_request_del(struct ledger *ledger, const struct keyed_request *request);
+/* The one that is forgotten first, its name and end only; LEDGER_NONE: there are none. */
+int ledger_request_first(struct ledger *ledger, int64_t *until_ns, struct request_name *name);
+
 /* For pruning. */
 enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id);
 enum be_status ledger_ended_del(struct ledger *ledger, uint64_t id);

@@ -143,6 +143,20 @@ void name_copy(struct name *to, const struct name *from)
 	memcpy(to->category, from->category, from->category_size + 1U);
 }
 
+enum be_status name_set_key(char key[BE_KEY_SIZE], uint8_t *size, const char *text)
+{
+	size_t length;
+	const char *wrong = copy_text(key, &length, text, BE_KEY_SIZE - 1);
+
+	*size = (uint8_t)length;
+	if (!wrong && length == 0)
+		wrong = "it is empty";
+	if (wrong)
+		return error_set(BE_INVALID_KEY, "key: %s; it must be 1 to %d bytes of UTF-8",
+				 wrong, BE_KEY_SIZE - 1);
+	return BE_OK;
+}
+
 enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size,
 				    const char *text)
 {

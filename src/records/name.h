@@ -29,6 +29,9 @@ bool name_equal(const struct name *a, const struct name *b);
 /* Copies namespace and category with their NULs, and nothing behind them. */
 void name_copy(struct name *to, const struct name *from);
 
+/* Copies the key of a request (not NULL) and its size: BE_INVALID_KEY with an error text. */
+enum be_status name_set_key(char key[BE_KEY_SIZE], uint8_t *size, const char *text);
+
 /* Copies a description (NULL is "") and its size: BE_INVALID_DESCRIPTION with an error text. */
 enum be_status name_set_description(char description[BE_DESCRIPTION_SIZE], uint16_t *size,
 				    const char *text);

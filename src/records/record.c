@@ -114,14 +114,39 @@ struct transaction_record {
 	uint16_t description_size;
 };
 
+/* An answer follows. */
+struct request_record {
+	struct head head;
+	uint64_t sum;
+	int64_t until_ns;
+	uint64_t id; /* of the commit, or of the transaction */
+	uint8_t kind;
+	uint8_t reserved[7];
+};
+
+/* The answer to a commit. That to others is the transaction's value. */
+struct commit_answer {
+	int64_t requested;
+	int64_t asked;
+	int64_t granted;
+	int64_t available;
+	int64_t limit;
+	int64_t spent;
+	int64_t committed;
+	int64_t window_end_ns;
+};
+
 _Static_assert(sizeof(struct head) == 16 && offsetof(struct head, checksum) == 8, "head");
 _Static_assert(sizeof(struct header_record) == 144, "header record");
 _Static_assert(sizeof(struct envelope_record) == 176, "envelope record");
 _Static_assert(sizeof(struct envelope_more) == 40, "what few envelopes have");
 _Static_assert(sizeof(struct commit_record) == 96, "commit record");
 _Static_assert(sizeof(struct transaction_record) == 64, "transaction record");
-_Static_assert(sizeof(struct transaction_record) + sizeof(uint64_t[BE_DEPTH_MAX]) +
-			       sizeof(char[2][BE_NAME_SIZE]) + BE_DESCRIPTION_SIZE <=
+_Static_assert(sizeof(struct request_record) == 48, "request record");
+_Static_assert(sizeof(struct commit_answer) == 64, "answer to a commit");
+_Static_assert(sizeof(struct request_record) + sizeof(struct transaction_record) +
+			       sizeof(uint64_t[BE_DEPTH_MAX]) + sizeof(char[2][BE_NAME_SIZE]) +
+			       BE_DESCRIPTION_SIZE <=
 		       BE_STORAGE_VALUE_MAX,
 	       "the largest record fits");
 
@@ -184,6 +209,11 @@ bool record_checksum_fits(struct be_bytes key, struct be_bytes value)
 {
 	return value.size >= sizeof(struct head) &&
 	       stored_checksum(value.data) == checksum(key, value.data, value.size);
+}
+
+uint64_t record_sum(struct be_bytes bytes)
+{
+	return checksum(bytes, (const uint8_t *)"", 0);
 }
 
 uint64_t record_part(struct be_bytes key, struct be_bytes value)
@@ -257,33 +287,83 @@ void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t i
 	key->size = 17;
 }
 
+static uint8_t *put_request_name(uint8_t *at, const struct request_name *name)
+{
+	memcpy(at, name->namespace_name, name->namespace_size);
+	at += name->namespace_size;
+	*at++ = '\0';
+	memcpy(at, name->key, name->key_size);
+	return at + name->key_size;
+}
+
+void record_key_request(struct record_key *key, const struct request_name *name)
+{
+	key->bytes[0] = RECORD_REQUEST;
+	key->size = (uint16_t)(put_request_name(key->bytes + 1, name) - key->bytes);
+}
+
+void record_key_request_end(struct record_key *key, int64_t until_ns,
+			    const struct request_name *name)
+{
+	key->bytes[0] = RECORD_REQUEST_END;
+	put_big_endian(key->bytes + 1, (uint64_t)until_ns);
+	key->size = (uint16_t)(put_request_name(key->bytes + 9, name) - key->bytes);
+}
+
+/* Two texts with a NUL between them, the second of which is not empty. */
+static bool take_two_texts(const char *bytes, size_t size, char *first, size_t first_room,
+			   uint8_t *first_size, char *second, size_t second_room,
+			   uint8_t *second_size)
+{
+	const char *zero = memchr(bytes, '\0', size);
+	size_t before = zero ? (size_t)(zero - bytes) : 0;
+	size_t behind = zero ? size - before - 1 : 0;
+
+	if (before >= first_room || behind == 0 || behind >= second_room)
+		return false;
+	if (!name_text_is_valid(bytes, before) || !name_text_is_valid(zero + 1, behind))
+		return false;
+	*first_size = (uint8_t)before;
+	memcpy(first, bytes, before);
+	first[before] = '\0';
+	*second_size = (uint8_t)behind;
+	memcpy(second, zero + 1, behind);
+	second[behind] = '\0';
+	return true;
+}
+
+static bool take_request_name(const char *bytes, size_t size, struct request_name *name)
+{
+	return take_two_texts(bytes, size, name->namespace_name, sizeof name->namespace_name,
+			      &name->namespace_size, name->key, sizeof name->key, &name->key_size);
+}
+
+bool record_parse_request_key(struct be_bytes key, struct request_name *name)
+{
+	const char *bytes = key.data;
+
+	return key.size > 1 && bytes[0] == RECORD_REQUEST &&
+	       take_request_name(bytes + 1, key.size - 1, name);
+}
+
+bool record_parse_request_end_key(struct be_bytes key, int64_t *until_ns, struct request_name *name)
+{
+	const uint8_t *bytes = key.data;
+
+	if (key.size <= 9 || bytes[0] != RECORD_REQUEST_END)
+		return false;
+	*until_ns = (int64_t)get_big_endian(bytes + 1);
+	return *until_ns > 0 && take_request_name((const char *)bytes + 9, key.size - 9, name);
+}
+
 bool record_parse_envelope_key(struct be_bytes key, struct name *name)
 {
 	const char *bytes = key.data;
-	const char *end = bytes + key.size;
-	const char *zero;
-	size_t namespace_size, category_size;
 
-	if (key.size < 3 || bytes[0] != RECORD_ENVELOPE)
-		return false;
-	bytes++;
-	zero = memchr(bytes, '\0', (size_t)(end - bytes));
-	if (!zero)
-		return false;
-	namespace_size = (size_t)(zero - bytes);
-	category_size = (size_t)(end - zero) - 1;
-	if (namespace_size >= BE_NAME_SIZE || category_size == 0 || category_size >= BE_NAME_SIZE)
-		return false;
-	if (!name_text_is_valid(bytes, namespace_size) ||
-	    !name_text_is_valid(zero + 1, category_size))
-		return false;
-	name->namespace_size = (uint8_t)namespace_size;
-	memcpy(name->namespace_name, bytes, namespace_size);
-	name->namespace_name[namespace_size] = '\0';
-	name->category_size = (uint8_t)category_size;
-	memcpy(name->category, zero + 1, category_size);
-	name->category[category_size] = '\0';
-	return true;
+	return key.size > 1 && bytes[0] == RECORD_ENVELOPE &&
+	       take_two_texts(bytes + 1, key.size - 1, name->namespace_name,
+			      sizeof name->namespace_name, &name->namespace_size, name->category,
+			      sizeof name->category, &name->category_size);
 }
 
 bool record_parse_id_key(struct be_bytes key, enum record_type type, uint64_t *id)
@@ -483,6 +563,51 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 	at = put_text(at, transaction->name.category, transaction->name.category_size);
 	at = put_text(at, transaction->description, transaction->description_size);
 	seal(value, record_key_bytes(key), RECORD_TRANSACTION, at);
+}
+
+/* The whole value of the transaction, as it lies in the ledger. */
+static uint8_t *put_transaction(uint8_t *at, const struct transaction *transaction)
+{
+	struct record_value value;
+	struct record_key key;
+
+	record_key_id(&key, RECORD_TRANSACTION, transaction->id);
+	record_encode_transaction(&value, &key, transaction);
+	memcpy(at, value.bytes, value.size);
+	return at + value.size;
+}
+
+void record_encode_request(struct record_value *value, const struct record_key *key,
+			   const struct keyed_request *request)
+{
+	struct request_record record = {
+		.sum = request->sum,
+		.until_ns = request->until_ns,
+		.id = request->transaction.id,
+		.kind = (uint8_t)request->kind,
+	};
+	struct commit_answer answer = {
+		.requested = request->requested,
+		.asked = request->asked,
+		.granted = request->granted,
+		.available = request->available,
+		.limit = request->limit,
+		.spent = request->spent,
+		.committed = request->committed,
+		.window_end_ns = request->window_end_ns,
+	};
+	uint8_t *at = value->bytes + sizeof record;
+
+	assert(request->until_ns > 0);
+	if (request->kind == BE_OPERATION_COMMIT) {
+		record.id = request->commit_id;
+		memcpy(at, &answer, sizeof answer);
+		at += sizeof answer;
+	} else {
+		at = put_transaction(at, &request->transaction);
+	}
+	memcpy(value->bytes, &record, sizeof record);
+	seal(value, record_key_bytes(key), RECORD_REQUEST, at);
 }
 
 void record_encode_zone(struct record_value *value, const struct record_key *key,
@@ -836,6 +961,64 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 	transaction->depth = record.depth;
 	transaction->description_size = record.description_size;
 	return BE_OK;
+}
+
+static bool take_commit_answer(struct be_bytes value, uint64_t id, struct keyed_request *request)
+{
+	struct commit_answer answer;
+
+	if (value.size != sizeof answer || id == 0)
+		return false;
+	memcpy(&answer, value.data, sizeof answer);
+	request->commit_id = id;
+	request->requested = answer.requested;
+	request->asked = answer.asked;
+	request->granted = answer.granted;
+	request->available = answer.available;
+	request->limit = answer.limit;
+	request->spent = answer.spent;
+	request->committed = answer.committed;
+	request->window_end_ns = answer.window_end_ns;
+	return (answer.requested | answer.asked | answer.granted | answer.available | answer.limit |
+		answer.spent | answer.committed) >= 0;
+}
+
+static bool take_transaction_answer(struct be_bytes value, uint64_t id,
+				    struct keyed_request *request)
+{
+	struct record_key key;
+
+	request->commit_id = 0;
+	record_key_id(&key, RECORD_TRANSACTION, id);
+	return record_decode_transaction(record_key_bytes(&key), value, &request->transaction) ==
+	       BE_OK;
+}
+
+enum be_status record_decode_request(struct be_bytes key, struct be_bytes value,
+				     struct keyed_request *request)
+{
+	struct request_record record;
+	struct be_bytes answer;
+	enum be_status status = open_value(value, RECORD_REQUEST, &record, sizeof record);
+	bool sound = false;
+
+	if (status != BE_OK)
+		return status;
+	answer.data = (const uint8_t *)value.data + sizeof record;
+	answer.size = value.size - sizeof record;
+	request->kind = (enum be_operation)record.kind;
+	request->sum = record.sum;
+	request->until_ns = record.until_ns;
+	request->checksum = record.head.checksum;
+	request->transaction.id = 0;
+	if (request->kind == BE_OPERATION_COMMIT)
+		sound = take_commit_answer(answer, record.id, request);
+	else if (request->kind == BE_OPERATION_RECORD || request->kind == BE_OPERATION_SETTLE ||
+		 request->kind == BE_OPERATION_CHARGE)
+		sound = take_transaction_answer(answer, record.id, request);
+	return sound && record.until_ns > 0 && record_parse_request_key(key, &request->name)
+		       ? BE_OK
+		       : BE_DAMAGED;
 }
 
 enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed)

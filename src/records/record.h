@@ -14,18 +14,20 @@
  *                                             truly
  *   6 transaction id (8)                      a transaction
  *   7 name                                    a time zone, packed (rules/zone.h)
+ *   8 namespace 0 key                         a request made with a key, and its answer
+ *   9 end (8, big-endian) namespace 0 key     nothing: which of these are forgotten when
  *
- * Every value but a deadline's begins with its type, its format version, its size, and a checksum
- * over its key and the rest of it. Type, format and size lie where they lay in all formats so far.
- * Numbers are little-endian and of fixed width; ids in keys are big-endian, so that they ascend.
- * Decoding believes nothing: sizes, ranges and combinations are checked before a structure is
- * filled.
+ * Every value but those of 1 and 9 begins with its type, its format version, its size, and a
+ * checksum over its key and the rest of it. Type, format and size lie where they lay in all formats
+ * so far. Numbers are little-endian and of fixed width; ids in keys are big-endian, so that they
+ * ascend. Decoding believes nothing: sizes, ranges and combinations are checked before a structure
+ * is filled.
  *
  * A record's own checksum cannot show that a whole record has vanished, or was added, or is an old
  * one. For that the header vouches for all other records with a digest: the sum of their checksums,
  * modulo 2^64. The sum does not depend on an order, so a txn changes it by what the txn writes. The
- * checksums are not linear, so that changes do not cancel each other. A deadline, which has no
- * value, counts with a checksum over its key.
+ * checksums are not linear, so that changes do not cancel each other. What has no value counts with
+ * a checksum over its key.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -45,8 +47,16 @@ enum record_type {
 	RECORD_ENDED = 5,
 	RECORD_TRANSACTION = 6,
 	RECORD_ZONE = 7,
-	RECORD_LAST = RECORD_ZONE,
+	RECORD_REQUEST = 8,
+	RECORD_REQUEST_END = 9,
+	RECORD_LAST = RECORD_REQUEST_END,
 };
+
+/* Records that are their key. */
+static inline bool record_has_value(uint8_t type)
+{
+	return type != RECORD_DEADLINE && type != RECORD_REQUEST_END;
+}
 
 /* Bytes of a packed zone. */
 #define RECORD_ZONE_MAX 512
@@ -173,12 +183,43 @@ struct transaction {
 	char description[BE_DESCRIPTION_SIZE];
 };
 
+/* The key of a request, within a namespace. */
+struct request_name {
+	uint8_t namespace_size;
+	uint8_t key_size;
+	char namespace_name[BE_NAME_SIZE];
+	char key[BE_KEY_SIZE];
+};
+
+/* A request that was made with a key, and what it was answered. */
+struct keyed_request {
+	struct request_name name;
+	enum be_operation kind; /* commit, record, settle or charge */
+	uint64_t sum;           /* of all that was asked for */
+	int64_t until_ns;       /* when it is forgotten; 1 or more */
+	uint64_t checksum;      /* of its record in the storage; 0: there is none */
+	/* The answer. */
+	uint64_t commit_id; /* commit, as are the next ones */
+	int64_t requested;
+	int64_t asked;
+	int64_t granted;
+	int64_t available;
+	int64_t limit;
+	int64_t spent;
+	int64_t committed;
+	int64_t window_end_ns;
+	struct transaction transaction; /* the others */
+};
+
 /* Keys. */
 void record_key_header(struct record_key *key);
 void record_key_envelope(struct record_key *key, const struct name *name);
 void record_key_id(struct record_key *key, enum record_type type, uint64_t id);
 void record_key_zone(struct record_key *key, const char *name, size_t size);
 void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t id);
+void record_key_request(struct record_key *key, const struct request_name *name);
+void record_key_request_end(struct record_key *key, int64_t until_ns,
+			    const struct request_name *name);
 static inline struct be_bytes record_key_bytes(const struct record_key *key)
 {
 	return (struct be_bytes){key->bytes, key->size};
@@ -188,6 +229,9 @@ static inline struct be_bytes record_key_bytes(const struct record_key *key)
 bool record_parse_envelope_key(struct be_bytes key, struct name *name);
 bool record_parse_id_key(struct be_bytes key, enum record_type type, uint64_t *id);
 bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64_t *id);
+bool record_parse_request_key(struct be_bytes key, struct request_name *name);
+bool record_parse_request_end_key(struct be_bytes key, int64_t *until_ns,
+				  struct request_name *name);
 
 /* Values, encoded for the key they will lie under. */
 void record_encode_header(struct record_value *value, const struct header *header);
@@ -197,6 +241,8 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 			  const struct commit *commit);
 void record_encode_transaction(struct record_value *value, const struct record_key *key,
 			       const struct transaction *transaction);
+void record_encode_request(struct record_value *value, const struct record_key *key,
+			   const struct keyed_request *request);
 void record_encode_zone(struct record_value *value, const struct record_key *key,
 			const uint8_t *packed, size_t size);
 
@@ -209,12 +255,17 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 				    struct commit *commit);
 enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes value,
 					 struct transaction *transaction);
+enum be_status record_decode_request(struct be_bytes key, struct be_bytes value,
+				     struct keyed_request *request);
 
 /* Points at the packed zone within the value. Whether it is one, zone_unpack() knows. */
 enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed);
 
 /* Can these bytes be the name of a zone file? "Europe/Berlin", but no path that leads elsewhere. */
 bool record_is_zone_name(const char *name, size_t size);
+
+/* A checksum over any bytes. */
+uint64_t record_sum(struct be_bytes bytes);
 
 /* Does the value's checksum fit its key and contents? */
 bool record_checksum_fits(struct be_bytes key, struct be_bytes value);

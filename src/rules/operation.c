@@ -10,6 +10,7 @@
 #include "rules/calendar.h"
 #include "rules/period.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -77,12 +78,27 @@ static bool new_envelope_is_valid(const struct operation *operation)
 	       (operation->parent.category_size > 0 || operation->parent.namespace_size == 0);
 }
 
+/* The key, where there is one, and what comes with it. */
+static bool key_is_valid(const struct operation *operation)
+{
+	bool may_have_one =
+		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_RECORD ||
+		operation->kind == BE_OPERATION_SETTLE || operation->kind == BE_OPERATION_CHARGE;
+
+	return operation->key_size == 0 ||
+	       (may_have_one &&
+		is_text(operation->key, operation->key_size, sizeof operation->key) &&
+		operation->key_until_ns > 0 && is_name(&operation->name));
+}
+
 bool operation_is_valid(const struct operation *operation)
 {
 	bool is_named = is_name(&operation->name) && operation->name.category_size > 0;
 	bool is_described =
 		is_text(operation->description, operation->description_size, BE_DESCRIPTION_SIZE);
 
+	if (!key_is_valid(operation))
+		return false;
 	switch (operation->kind) {
 	case BE_OPERATION_COMMIT:
 		return is_named && is_described && operation->least >= 0 &&
@@ -121,13 +137,65 @@ bool operation_is_valid(const struct operation *operation)
 	return false;
 }
 
+struct summary {
+	uint16_t size;
+	uint8_t bytes[1024];
+};
+
+static void add(struct summary *summary, const void *bytes, size_t size)
+{
+	assert(size <= sizeof summary->bytes - summary->size);
+	memcpy(summary->bytes + summary->size, bytes, size);
+	summary->size = (uint16_t)(summary->size + size);
+}
+
+uint64_t operation_sum(const struct operation *operation)
+{
+	const struct name *name = &operation->name;
+	bool has_ttl = operation->deadline_ns != 0;
+	int64_t ttl_ns = has_ttl ? operation->deadline_ns - operation->now_ns : 0;
+	uint8_t flags[] = {operation->kind,
+			   operation->reap_policy,
+			   operation->detached,
+			   operation->has_description,
+			   has_ttl,
+			   name->namespace_size,
+			   name->category_size};
+	struct summary summary = {0};
+
+	add(&summary, flags, sizeof flags);
+	add(&summary, &operation->amount, sizeof operation->amount);
+	add(&summary, &operation->least, sizeof operation->least);
+	add(&summary, &operation->id, sizeof operation->id);
+	add(&summary, &ttl_ns, sizeof ttl_ns);
+	add(&summary, name->namespace_name, name->namespace_size);
+	add(&summary, name->category, name->category_size);
+	add(&summary, operation->description, operation->description_size);
+	return record_sum((struct be_bytes){summary.bytes, summary.size});
+}
+
+static void copy_texts(struct operation *copy, const struct operation *from)
+{
+	memcpy(copy->description, from->description, copy->description_size);
+	copy->description[copy->description_size] = '\0';
+	if (copy->key_size == 0)
+		return;
+	memcpy(copy->key, from->key, copy->key_size);
+	copy->key[copy->key_size] = '\0';
+}
+
+void operation_post(struct operation *shared, const struct operation *operation)
+{
+	memcpy(shared, operation, offsetof(struct operation, description));
+	copy_texts(shared, operation);
+}
+
 bool operation_take(struct operation *copy, const struct operation *shared)
 {
 	memcpy(copy, shared, offsetof(struct operation, description));
-	if (copy->description_size >= BE_DESCRIPTION_SIZE)
+	if (copy->description_size >= BE_DESCRIPTION_SIZE || copy->key_size >= BE_KEY_SIZE)
 		return false;
-	memcpy(copy->description, shared->description, copy->description_size);
-	copy->description[copy->description_size] = '\0';
+	copy_texts(copy, shared);
 	return operation_is_valid(copy);
 }
 
@@ -164,7 +232,7 @@ bool result_is_valid(const struct result *result)
 
 	if (result->status > BE_OK || result->status < STATUS_LEAST ||
 	    !is_bool(&result->has_envelope) || !is_bool(&result->made) ||
-	    !refusal_is_valid(&result->refusal) ||
+	    !is_bool(&result->repeated) || !refusal_is_valid(&result->refusal) ||
 	    !ends(decision->namespace_name, sizeof decision->namespace_name) ||
 	    !ends(decision->category, sizeof decision->category))
 		return false;

@@ -21,6 +21,7 @@ struct operation {
 	bool has_description;            /* settle, charge: else the commit's own is kept */
 	uint8_t begins_on;               /* create, ensure, set; as for zone */
 	uint8_t zone_size;
+	uint8_t key_size; /* commit, record, settle, charge: of the request; 0: it has none */
 	uint16_t description_size;
 	uint32_t mask; /* set: enum be_setting */
 	int64_t now_ns;
@@ -32,12 +33,16 @@ struct operation {
 	int64_t raise_until_ns;
 	int64_t roll_over;       /* create, ensure, set */
 	uint64_t id;             /* release, settle, charge, extend, reap: of the commit */
+	uint64_t request_sum;    /* with a key: of all that is asked for, see operation_sum() */
+	int64_t key_until_ns;    /* with a key: when the request is forgotten; 1 or more */
 	struct owner owner;      /* commit: who holds it; reap as orphaned: who was found dead */
-	struct name name;        /* of the envelope, where no id names it */
+	struct name name;        /* of the envelope, where no id names it; with a key always its
+	                            namespace */
 	struct name parent;      /* create, ensure */
 	char zone[BE_ZONE_SIZE]; /* its name */
 	/* Of create, ensure and set the packed zone, if it is another than UTC. */
 	char description[BE_DESCRIPTION_SIZE];
+	char key[BE_KEY_SIZE]; /* undefined if there is none */
 };
 
 /* Why a check, commit or extension was refused as SUSPENDED or EXCEEDS_BUDGET: the envelope that
@@ -62,6 +67,8 @@ struct result {
 	enum be_status status;
 	bool has_envelope;
 	bool made;                   /* ensure: it was not there before */
+	bool repeated;               /* nothing was done: the answer is that to the same request
+	                                before */
 	uint64_t commit_id;          /* 0: none */
 	uint64_t tally;              /* ensure, set: of the envelope, in be-counts */
 	struct refusal refusal;      /* commit, extend: when an envelope refused */
@@ -77,8 +84,14 @@ struct result {
  * for assertions. It can be asked about any bytes, also those of the bools. */
 bool operation_is_valid(const struct operation *operation);
 
-/* Copies an operation from shared memory, and of its description only what is in use; false when
- * the copy is not valid. */
+/* A sum of all that a request with a key asks for: alike for the same request, whenever it is
+ * made. */
+uint64_t operation_sum(const struct operation *operation);
+
+/* Copies an operation into shared memory, and of its texts only what is in use. */
+void operation_post(struct operation *shared, const struct operation *operation);
+
+/* The same from there; false when the copy is not valid. */
 bool operation_take(struct operation *copy, const struct operation *shared);
 
 /* The same for a result: its status is one that an operation can have, its texts end, and each bool

@@ -22,6 +22,7 @@
 #include "rules/amount.h"
 #include "rules/chain.h"
 #include "rules/envelopes.h"
+#include "rules/requests.h"
 
 #include <assert.h>
 #include <string.h>
@@ -228,10 +229,11 @@ static void take_description(char *to, uint16_t *size, const char *from, uint16_
 	*size = from_size;
 }
 
-/* How an ended commit refuses to be ended again. */
-static enum be_status ended_status(const struct commit *commit)
+enum be_status rules_commit_status(const struct commit *commit)
 {
 	switch (commit->state) {
+	case BE_COMMIT_PENDING:
+		return BE_OK;
 	case BE_COMMIT_RELEASED:
 		return BE_ALREADY_RELEASED;
 	case BE_COMMIT_SETTLED:
@@ -253,7 +255,7 @@ static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t n
 	if (found < 0)
 		return (enum be_status)found;
 	if (commit->state != BE_COMMIT_PENDING)
-		return ended_status(commit);
+		return rules_commit_status(commit);
 	status = chain_load(ledger, &commit->name, now_ns, chain);
 	if (status == BE_NO_ENVELOPE ||
 	    (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
@@ -637,6 +639,22 @@ static enum be_status apply(struct ledger *ledger, const struct operation *opera
 	return BE_INVALID_ARGUMENT;
 }
 
+/* What has a key is carried out once. */
+static enum be_status apply_once(struct ledger *ledger, const struct operation *operation,
+				 struct result *result)
+{
+	struct keyed_request known;
+	enum be_status status;
+	int found = requests_answer(ledger, operation, &known, result);
+
+	if (found == 0)
+		return result->status;
+	if (found != LEDGER_NONE)
+		return (enum be_status)found;
+	status = apply(ledger, operation, result);
+	return status == BE_OK ? requests_remember(ledger, operation, &known, result) : status;
+}
+
 enum be_status rules_apply(struct ledger *ledger, const struct operation *operation,
 			   struct result *result)
 {
@@ -645,7 +663,10 @@ enum be_status rules_apply(struct ledger *ledger, const struct operation *operat
 	assert(ledger->write && operation_is_valid(operation));
 	memset(result, 0, sizeof *result);
 	result->decision.size = sizeof result->decision;
-	result->status = apply(ledger, operation, result);
+	if (operation->key_size > 0)
+		result->status = apply_once(ledger, operation, result);
+	else
+		result->status = apply(ledger, operation, result);
 	result->decision.status = result->status;
 	if (result->status <= BE_NOT_FOUND)
 		return result->status; /* the environment's or the machine's fault */

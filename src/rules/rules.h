@@ -57,6 +57,9 @@ static inline enum be_status rules_roll_over(struct ledger *ledger, struct envel
 	return rules_roll_over_now(ledger, envelope, now_ns, next_transaction_id);
 }
 
+/* BE_OK for a pending commit; otherwise how it refuses to be ended again. */
+enum be_status rules_commit_status(const struct commit *commit);
+
 /* An envelope, rolled over, as callers see it. */
 void rules_describe_envelope(const struct envelope *envelope, struct be_envelope *description);
 

@@ -128,7 +128,8 @@ SIZE(be_event, 72);
 AT(be_event, size, 0);
 AT(be_event, operation, 4);
 AT(be_event, status, 8);
-AT(be_event, reserved, 12);
+AT(be_event, repeated, 12);
+AT(be_event, reserved, 13);
 AT(be_event, commit_id, 16);
 AT(be_event, transaction_id, 24);
 AT(be_event, amount, 32);
@@ -150,13 +151,21 @@ AT(be_options, observe, 48);
 AT(be_options, observe_context, 56);
 AT(be_options, storage, 64);
 
-SIZE(be_commit_options, 32);
+SIZE(be_commit_options, 48);
 AT(be_commit_options, size, 0);
 AT(be_commit_options, reap_policy, 4);
 AT(be_commit_options, ttl_ms, 8);
 AT(be_commit_options, detached, 16);
 AT(be_commit_options, reserved, 17);
 AT(be_commit_options, least, 24);
+AT(be_commit_options, key, 32);
+AT(be_commit_options, key_ms, 40);
+
+SIZE(be_charge_options, 24);
+AT(be_charge_options, size, 0);
+AT(be_charge_options, reserved, 4);
+AT(be_charge_options, key, 8);
+AT(be_charge_options, key_ms, 16);
 
 SIZE(be_envelope_options, 56);
 AT(be_envelope_options, size, 0);

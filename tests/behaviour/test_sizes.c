@@ -86,6 +86,11 @@ static enum be_status record(struct be_enforcer *budget, void *transaction)
 	return be_record(budget, "llm", TENTH, NULL, transaction);
 }
 
+static enum be_status record_with(struct be_enforcer *budget, void *options)
+{
+	return be_record_with(budget, "llm", TENTH, NULL, options, NULL);
+}
+
 static enum be_status settle(struct be_enforcer *budget, void *transaction)
 {
 	static uint64_t id = 2;
@@ -168,6 +173,7 @@ static struct be_options options;
 static struct be_storage_ops ops;
 static struct be_envelope_change change = BE_ENVELOPE_CHANGE_INIT;
 static struct be_commit_options commit_options = BE_COMMIT_OPTIONS_INIT;
+static struct be_charge_options charge_options = BE_CHARGE_OPTIONS_INIT;
 static struct be_envelope_options envelope_options = BE_ENVELOPE_OPTIONS_INIT;
 static struct be_filter filter = BE_FILTER_INIT;
 
@@ -184,6 +190,7 @@ static const struct taker {
 	{"be_commit_with options", commit_with, sizeof commit_options, &commit_options},
 	{"be_extend", extend, sizeof(struct be_decision), NULL},
 	{"be_record", record, sizeof(struct be_transaction), NULL},
+	{"be_record_with options", record_with, sizeof charge_options, &charge_options},
 	{"be_settle", settle, sizeof(struct be_transaction), NULL},
 	{"be_envelope_create", create, sizeof envelope_options, &envelope_options},
 	{"be_envelope_ensure", ensure, sizeof envelope_options, &envelope_options},
@@ -315,6 +322,8 @@ BEHAVIOUR_TEST(sizes, what_is_reserved_is_zero)
 	assert_refused(transactions(budget, &filter), BE_INVALID_SIZE);
 	commit_options.reserved[sizeof commit_options.reserved - 1] = 1;
 	assert_refused(commit_with(budget, &commit_options), BE_INVALID_SIZE);
+	charge_options.reserved = 1;
+	assert_refused(record_with(budget, &charge_options), BE_INVALID_SIZE);
 	envelope_options.reserved[sizeof envelope_options.reserved - 1] = 1;
 	assert_refused(create(budget, &envelope_options), BE_INVALID_SIZE);
 	assert_refused(apply_options(budget, &envelope_options), BE_INVALID_SIZE);
@@ -355,7 +364,8 @@ static bool pruning_has_its_size(void *context, const struct be_pruning *pruning
 static void event_has_its_size(void *context, const struct be_event *event)
 {
 	++*(int *)context;
-	cr_assert(event->size == sizeof *event && event->reserved == 0);
+	cr_assert(event->size == sizeof *event);
+	cr_assert(event->reserved[0] == 0 && event->reserved[1] == 0 && event->reserved[2] == 0);
 	cr_assert(!event->envelope || event->envelope->size == sizeof *event->envelope);
 }
 

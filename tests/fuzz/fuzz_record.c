@@ -37,6 +37,7 @@ static void expect_name(const struct name *name)
 static void expect_key(struct be_bytes key)
 {
 	struct record_key again;
+	struct request_name request;
 	struct name name;
 	int64_t deadline_ns;
 	uint64_t id;
@@ -49,7 +50,15 @@ static void expect_key(struct be_bytes key)
 		record_key_deadline(&again, deadline_ns, id);
 		assert(is_same(record_key_bytes(&again), key));
 	}
-	for (int type = 0; type < 8; type++)
+	if (record_parse_request_key(key, &request)) {
+		record_key_request(&again, &request);
+		assert(is_same(record_key_bytes(&again), key));
+	}
+	if (record_parse_request_end_key(key, &deadline_ns, &request)) {
+		record_key_request_end(&again, deadline_ns, &request);
+		assert(is_same(record_key_bytes(&again), key));
+	}
+	for (int type = 0; type <= RECORD_LAST; type++)
 		if (record_parse_id_key(key, (enum record_type)type, &id)) {
 			record_key_id(&again, (enum record_type)type, id);
 			assert(is_same(record_key_bytes(&again), key));
@@ -80,6 +89,7 @@ static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_va
 	struct transaction transaction;
 	struct envelope envelope;
 	struct be_bytes packed;
+	struct keyed_request request;
 	struct header header;
 	struct commit commit;
 
@@ -113,6 +123,12 @@ static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_va
 		expect_name(&transaction.name);
 		assert(transaction.amount >= 0 && transaction.depth <= BE_DEPTH_MAX);
 		record_encode_transaction(written, &where, &transaction);
+		return true;
+	case RECORD_REQUEST:
+		if (record_decode_request(key, value, &request) != BE_OK)
+			return false;
+		assert(request.until_ns > 0);
+		record_encode_request(written, &where, &request);
 		return true;
 	case RECORD_ZONE:
 		if (!record_is_zone_name((const char *)where.bytes + 1, where.size - 1) ||

@@ -42,6 +42,15 @@ const struct text descriptions[ALL_DESCRIPTIONS] = {
 	{HUNDRED("dddd") HUNDRED("d") "ddddddddddddd", false},
 };
 
+const struct text keys[ALL_KEYS] = {
+	{"k", true},
+	{"task-7/step-3", true},
+	{TEN("k") TEN("k") TEN("k") TEN("k") TEN("k") TEN("k") "kkkk", true},
+	{"", false},
+	{"k\n", false},
+	{TEN("k") TEN("k") TEN("k") TEN("k") TEN("k") TEN("k") "kkkkk", false},
+};
+
 const char *const call_names[CALL_KINDS] = {
 	[CALL_CREATE] = "create",
 	[CALL_ENSURE] = "ensure",
@@ -86,6 +95,11 @@ bool category_is_valid(const char *category)
 bool description_is_valid(const char *description)
 {
 	return text_is_valid(descriptions, ALL_DESCRIPTIONS, description);
+}
+
+bool key_is_valid(const char *key)
+{
+	return text_is_valid(keys, ALL_KEYS, key);
 }
 
 const char *zone_ahead(void)
@@ -398,6 +412,14 @@ static void print_filter(FILE *file, const struct call *call)
 		fprintf(file, " stop-after=%u", call->stop_after);
 }
 
+static void print_key(FILE *file, const struct call *call)
+{
+	if (!call->has_options || !call->key)
+		return;
+	print_text(file, " key=", call->key);
+	fprintf(file, " key-ms=%" PRIu64, call->key_ms);
+}
+
 static void print_commit_options(FILE *file, const struct call *call)
 {
 	if (call->has_options)
@@ -464,6 +486,9 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 	     kind == CALL_RECORD || kind == CALL_WORKER_DIES) &&
 	    call->description)
 		print_text(file, " ", call->description);
+	if (kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_CHARGE ||
+	    kind == CALL_RECORD)
+		print_key(file, call);
 	if (kind == CALL_CREATE || kind == CALL_ENSURE)
 		print_envelope_options(file, call);
 	if (kind == CALL_SET) {

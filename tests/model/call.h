@@ -23,9 +23,12 @@ struct text {
 #define ALL_CATEGORIES 10
 #define DESCRIPTIONS 4
 #define ALL_DESCRIPTIONS 7
+#define KEYS 3
+#define ALL_KEYS 6
 extern const char *const namespaces[NAMESPACES];
 extern const struct text categories[ALL_CATEGORIES];
 extern const struct text descriptions[ALL_DESCRIPTIONS];
+extern const struct text keys[ALL_KEYS];
 
 /* A zone whose clocks are always five hours ahead of UTC; UTC where the system does not have it. */
 const char *zone_ahead(void);
@@ -33,6 +36,7 @@ const char *zone_ahead(void);
 /* Is it one of the valid texts above? */
 bool category_is_valid(const char *category);
 bool description_is_valid(const char *description);
+bool key_is_valid(const char *key);
 
 enum call_kind {
 	CALL_CREATE,
@@ -81,7 +85,9 @@ struct call {
 	uint64_t ttl_ms;
 	uint64_t id;
 	int64_t least; /* commit */
-	uint32_t mask; /* set */
+	uint64_t key_ms;
+	const char *key; /* with options; NULL: none */
+	uint32_t mask;   /* set */
 	uint32_t begins_on;
 	bool observe_only;
 	int64_t raise;

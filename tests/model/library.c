@@ -122,6 +122,8 @@ static enum be_status call_commit(struct library *library, const struct call *ca
 	options.reap_policy = call->reap_policy;
 	options.detached = call->detached;
 	options.least = call->least;
+	options.key = call->key;
+	options.key_ms = call->key_ms;
 	RUBBISH(&answer->decision);
 	answer->id = UINT64_MAX;
 	return be_commit_with(library->handles[call->handle], call->category, call->amount,
@@ -219,23 +221,26 @@ static enum be_status call_reap(struct library *library, const struct call *call
 	return status == BE_OK ? reap_orphans(library, &answer->reaped) : status;
 }
 
-static enum be_status call_settle(struct library *library, const struct call *call,
+/* Record, settle and charge. */
+static enum be_status call_charge(struct library *library, const struct call *call,
 				  struct answer *answer)
 {
-	RUBBISH(&answer->transaction);
-	if (call->kind == CALL_CHARGE)
-		return be_charge(library->handles[call->handle], call->id, call->amount,
-				 call->description, &answer->transaction);
-	return be_settle(library->handles[call->handle], call->id, call->amount, call->description,
-			 &answer->transaction);
-}
+	struct be_enforcer *handle = library->handles[call->handle];
+	struct be_transaction *transaction = &answer->transaction;
+	struct be_charge_options options = BE_CHARGE_OPTIONS_INIT;
+	const struct be_charge_options *given = call->has_options ? &options : NULL;
 
-static enum be_status call_record(struct library *library, const struct call *call,
-				  struct answer *answer)
-{
-	RUBBISH(&answer->transaction);
-	return be_record(library->handles[call->handle], call->category, call->amount,
-			 call->description, &answer->transaction);
+	options.key = call->key;
+	options.key_ms = call->key_ms;
+	RUBBISH(transaction);
+	if (call->kind == CALL_CHARGE)
+		return be_charge_with(handle, call->id, call->amount, call->description, given,
+				      transaction);
+	if (call->kind == CALL_SETTLE)
+		return be_settle_with(handle, call->id, call->amount, call->description, given,
+				      transaction);
+	return be_record_with(handle, call->category, call->amount, call->description, given,
+			      transaction);
 }
 
 static enum be_status call_check(struct library *library, const struct call *call,
@@ -429,9 +434,8 @@ static enum be_status answer_call(struct library *library, const struct call *ca
 		return be_release(handle, call->id);
 	case CALL_SETTLE:
 	case CALL_CHARGE:
-		return call_settle(library, call, answer);
 	case CALL_RECORD:
-		return call_record(library, call, answer);
+		return call_charge(library, call, answer);
 	case CALL_EXTEND:
 		return call_extend(library, call, answer);
 	case CALL_REAP:

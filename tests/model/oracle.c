@@ -81,8 +81,20 @@ struct charge {
 	const char *description;
 };
 
+/* A request that was carried out under a key. */
+struct request {
+	struct call call;
+	int64_t until_ns;
+	bool forgotten;
+	uint64_t id;
+	struct be_decision decision;
+	struct be_transaction transaction;
+};
+
 struct oracle {
 	struct account *accounts;
+	struct request *requests;
+	size_t request_count, request_room;
 	struct hold *holds;
 	struct charge *charges;
 	size_t account_count, account_room;
@@ -146,6 +158,11 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_SPENT_MOVES_WINDOW] = "setting spent to nothing begins a window",
 	[MISTAKE_LEAST_GETS_NO_MORE] = "the least is granted where more is available",
 	[MISTAKE_PART_STAYS_HELD] = "what is charged of a commit stays held",
+	[MISTAKE_KEYED_IS_DONE_AGAIN] = "a request is carried out again under its key",
+	[MISTAKE_KEYED_ANSWERS_ANYTHING] = "a key answers another request",
+	[MISTAKE_KEY_FOR_ALL_NAMESPACES] = "a key is one in all namespaces",
+	[MISTAKE_KEY_LASTS] = "a key is never forgotten",
+	[MISTAKE_KEYED_IS_GRANTED_WHEN_ENDED] = "a commit that has ended is granted to its key",
 	[MISTAKE_LAPSES_COUNT_AT_LEAF] = "what was reaped counts in its own envelope only",
 	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
 	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
@@ -174,6 +191,7 @@ void oracle_destroy(struct oracle *oracle)
 	free(oracle->accounts);
 	free(oracle->holds);
 	free(oracle->charges);
+	free(oracle->requests);
 	free(oracle);
 }
 
@@ -859,6 +877,18 @@ static bool deadline(const struct oracle *oracle, uint64_t ttl_ms, int64_t *dead
 	return ttl_ms == 0 || end <= INT64_MAX;
 }
 
+static bool has_key(const struct call *call)
+{
+	return call->has_options && call->key;
+}
+
+static enum be_status check_texts(const struct call *call)
+{
+	if (!description_is_valid(call->description))
+		return BE_INVALID_DESCRIPTION;
+	return has_key(call) && !key_is_valid(call->key) ? BE_INVALID_KEY : BE_OK;
+}
+
 static enum be_status check_commit(const struct oracle *oracle, const struct call *call,
 				   int64_t *deadline_ns)
 {
@@ -871,7 +901,7 @@ static enum be_status check_commit(const struct oracle *oracle, const struct cal
 		return BE_AMOUNT_NEGATIVE;
 	if (call->has_options && call->least > call->amount)
 		return BE_INVALID_ARGUMENT;
-	return description_is_valid(call->description) ? BE_OK : BE_INVALID_DESCRIPTION;
+	return check_texts(call);
 }
 
 /* As much as is available in the whole chain, between the least and what is asked for. Who only
@@ -937,9 +967,151 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 	return BE_OK;
 }
 
+/* ---- requests with keys */
+
+/* How a commit that is not pending answers. */
+static enum be_status ended(const struct hold *hold)
+{
+	switch (hold->state) {
+	case BE_COMMIT_PENDING:
+		return BE_OK;
+	case BE_COMMIT_RELEASED:
+		return BE_ALREADY_RELEASED;
+	case BE_COMMIT_SETTLED:
+		return BE_ALREADY_SETTLED;
+	default:
+		return hold->charged ? BE_ALREADY_CHARGED : BE_ALREADY_REAPED;
+	}
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_request(const struct call *a, const struct call *b)
+{
+	bool by_id = a->kind == CALL_SETTLE || a->kind == CALL_CHARGE;
+
+	if (a->kind != b->kind || a->amount != b->amount ||
+	    !same_text(a->description, b->description))
+		return false;
+	/* No description is the commit's own, which is another than an empty one. */
+	if (by_id)
+		return a->id == b->id && !a->description == !b->description;
+	return same_text(a->category, b->category) &&
+	       (a->kind == CALL_RECORD ||
+		(a->least == b->least && a->ttl_ms == b->ttl_ms && a->detached == b->detached &&
+		 a->reap_policy == b->reap_policy));
+}
+
+/* The last one that was carried out under the call's key, unless its time is over. */
+static const struct request *find_request(const struct oracle *oracle, const struct call *call)
+{
+	if (!has_key(call) || makes(oracle, MISTAKE_KEYED_IS_DONE_AGAIN))
+		return NULL;
+	for (size_t i = oracle->request_count; i-- > 0;) {
+		const struct request *request = &oracle->requests[i];
+
+		if (!request->forgotten && strcmp(request->call.key, call->key) == 0 &&
+		    (request->call.handle == call->handle ||
+		     makes(oracle, MISTAKE_KEY_FOR_ALL_NAMESPACES)))
+			return request->until_ns > oracle->now_ns ||
+					       makes(oracle, MISTAKE_KEY_LASTS)
+				       ? request
+				       : NULL;
+	}
+	return NULL;
+}
+
+static bool is_forgotten_sooner(const struct request *a, const struct request *b)
+{
+	int by_namespace = strcmp(namespaces[a->call.handle], namespaces[b->call.handle]);
+
+	if (a->until_ns != b->until_ns)
+		return a->until_ns < b->until_ns;
+	return by_namespace < 0 || (by_namespace == 0 && strcmp(a->call.key, b->call.key) < 0);
+}
+
+/* Forgets what the call's key stood for before, and a few whose time is over.
+ *
+ * Open: when the clock steps back, the time of one that has been forgotten may not be over any
+ * more. Two are forgotten whenever one is remembered. */
+static void forget(struct oracle *oracle, const struct call *call)
+{
+	for (size_t i = 0; i < oracle->request_count; i++)
+		if (oracle->requests[i].call.handle == call->handle &&
+		    strcmp(oracle->requests[i].call.key, call->key) == 0)
+			oracle->requests[i].forgotten = true;
+	for (unsigned count = 0; count < 2; count++) {
+		struct request *first = NULL;
+
+		for (size_t i = 0; i < oracle->request_count; i++) {
+			struct request *request = &oracle->requests[i];
+
+			if (!request->forgotten && request->until_ns <= oracle->now_ns &&
+			    (!first || is_forgotten_sooner(request, first)))
+				first = request;
+		}
+		if (first)
+			first->forgotten = true;
+	}
+}
+
+/* Answers as it was answered before. Open: what a refused one decided has no figures. */
+static enum be_status repeat(const struct oracle *oracle, const struct request *request,
+			     const struct call *call, struct answer *answer)
+{
+	const struct hold *hold = find_hold(oracle, request->id);
+	enum be_status status = BE_OK;
+
+	if (!same_request(&request->call, call) && !makes(oracle, MISTAKE_KEYED_ANSWERS_ANYTHING))
+		status = BE_KEY_REUSED;
+	else if (hold && !makes(oracle, MISTAKE_KEYED_IS_GRANTED_WHEN_ENDED))
+		status = ended(hold);
+	if (status == BE_OK) {
+		answer->id = request->id;
+		answer->decision = request->decision;
+		answer->transaction = request->transaction;
+	} else if (call->kind == CALL_COMMIT) {
+		answer->decision.status = status;
+	}
+	return status;
+}
+
+static enum be_status remember(struct oracle *oracle, const struct call *call,
+			       enum be_status status, const struct answer *answer)
+{
+	wide until =
+		(wide)oracle->now_ns + (wide)(call->key_ms ? call->key_ms : 86400000) * 1000000;
+
+	if (status != BE_OK || !has_key(call))
+		return status;
+	forget(oracle, call);
+	oracle->requests = grow(oracle->requests, oracle->request_count, &oracle->request_room,
+				sizeof *oracle->requests);
+	oracle->requests[oracle->request_count++] = (struct request){
+		.call = *call,
+		.until_ns = clamp(until),
+		.id = answer->id,
+		.decision = answer->decision,
+		.transaction = answer->transaction,
+	};
+	return BE_OK;
+}
+
+const struct call *oracle_nth_request(const struct oracle *oracle, uint64_t nth)
+{
+	/* One of the last, which may still be remembered. */
+	size_t few = oracle->request_count < 8 ? oracle->request_count : 8;
+
+	return few == 0 ? NULL : &oracle->requests[oracle->request_count - 1 - nth % few].call;
+}
+
 static enum be_status answer_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
 				    struct answer *answer)
 {
+	const struct request *request = find_request(oracle, call);
 	int64_t deadline_ns;
 	enum be_status status = check_commit(oracle, call, &deadline_ns);
 
@@ -947,6 +1119,8 @@ static enum be_status answer_commit(struct oracle *oracle, const struct call *ca
 	answer->decision = (struct be_decision)BE_DECISION_INIT;
 	if (status != BE_OK)
 		return status;
+	if (request)
+		return repeat(oracle, request, call, answer);
 	status = try_commit(oracle, call, owner, deadline_ns, answer);
 	if (reap_for(oracle, status, answer->decision.requested, &answer->decision)) {
 		if (makes(oracle, MISTAKE_FIRST_TRY_COUNTS))
@@ -954,6 +1128,7 @@ static enum be_status answer_commit(struct oracle *oracle, const struct call *ca
 		answer->decision = (struct be_decision)BE_DECISION_INIT;
 		status = try_commit(oracle, call, owner, deadline_ns, answer);
 	}
+	remember(oracle, call, status, answer);
 	return count(oracle, status, find_named(oracle, call), &answer->decision);
 }
 
@@ -978,21 +1153,6 @@ static enum be_status answer_worker_dies(struct oracle *oracle, const struct cal
 
 /* ---- ending */
 
-/* How a commit that is not pending answers. */
-static enum be_status ended(const struct hold *hold)
-{
-	switch (hold->state) {
-	case BE_COMMIT_PENDING:
-		return BE_OK;
-	case BE_COMMIT_RELEASED:
-		return BE_ALREADY_RELEASED;
-	case BE_COMMIT_SETTLED:
-		return BE_ALREADY_SETTLED;
-	default:
-		return hold->charged ? BE_ALREADY_CHARGED : BE_ALREADY_REAPED;
-	}
-}
-
 static enum be_status answer_release(struct oracle *oracle, const struct call *call)
 {
 	struct hold *hold = find_hold(oracle, call->id);
@@ -1010,6 +1170,7 @@ static enum be_status answer_release(struct oracle *oracle, const struct call *c
 static enum be_status answer_settle(struct oracle *oracle, const struct call *call,
 				    struct answer *answer)
 {
+	const struct request *request = find_request(oracle, call);
 	struct hold *hold = find_hold(oracle, call->id);
 	struct charge charge = {.kind = BE_TRANSACTION_SETTLE};
 	enum be_status status;
@@ -1017,8 +1178,11 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
 	if (call->amount < 0)
 		return BE_AMOUNT_NEGATIVE;
-	if (!description_is_valid(call->description))
-		return BE_INVALID_DESCRIPTION;
+	status = check_texts(call);
+	if (status != BE_OK)
+		return status;
+	if (request)
+		return repeat(oracle, request, call, answer);
 	status = hold ? ended(hold) : BE_NO_COMMIT;
 	charge.late = status == BE_ALREADY_REAPED && !makes(oracle, MISTAKE_LATE_NOT_FLAGGED);
 	if (status == BE_ALREADY_CHARGED && makes(oracle, MISTAKE_CHARGED_TWICE))
@@ -1049,12 +1213,13 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 	if (makes(oracle, MISTAKE_SETTLE_FREES_ACTUAL) && call->amount < hold->amount)
 		hold->astray = hold->amount - call->amount;
 	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
-	return BE_OK;
+	return remember(oracle, call, BE_OK, answer);
 }
 
 static enum be_status answer_charge(struct oracle *oracle, const struct call *call,
 				    struct answer *answer)
 {
+	const struct request *request = find_request(oracle, call);
 	struct hold *hold = find_hold(oracle, call->id);
 	struct charge charge = {.kind = BE_TRANSACTION_CHARGE};
 	enum be_status status;
@@ -1062,8 +1227,11 @@ static enum be_status answer_charge(struct oracle *oracle, const struct call *ca
 	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
 	if (call->amount < 0)
 		return BE_AMOUNT_NEGATIVE;
-	if (!description_is_valid(call->description))
-		return BE_INVALID_DESCRIPTION;
+	status = check_texts(call);
+	if (status != BE_OK)
+		return status;
+	if (request)
+		return repeat(oracle, request, call, answer);
 	status = hold ? ended(hold) : BE_NO_COMMIT;
 	if (status != BE_OK)
 		return status;
@@ -1078,12 +1246,13 @@ static enum be_status answer_charge(struct oracle *oracle, const struct call *ca
 	if (!makes(oracle, MISTAKE_PART_STAYS_HELD))
 		hold->amount -= call->amount < hold->amount ? call->amount : hold->amount;
 	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
-	return BE_OK;
+	return remember(oracle, call, BE_OK, answer);
 }
 
 static enum be_status answer_record(struct oracle *oracle, const struct call *call,
 				    struct answer *answer)
 {
+	const struct request *request = find_request(oracle, call);
 	enum be_status status = check_name(call);
 	struct charge charge = {.kind = BE_TRANSACTION_RECORD};
 
@@ -1092,8 +1261,11 @@ static enum be_status answer_record(struct oracle *oracle, const struct call *ca
 		return status;
 	if (call->amount < 0)
 		return BE_AMOUNT_NEGATIVE;
-	if (!description_is_valid(call->description))
-		return BE_INVALID_DESCRIPTION;
+	status = check_texts(call);
+	if (status != BE_OK)
+		return status;
+	if (request)
+		return repeat(oracle, request, call, answer);
 	charge.account = find_named(oracle, call);
 	if (charge.account == NONE)
 		return BE_NO_ENVELOPE;
@@ -1103,7 +1275,7 @@ static enum be_status answer_record(struct oracle *oracle, const struct call *ca
 	if (!charge_chain(oracle, &charge))
 		return BE_OVERFLOW;
 	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
-	return BE_OK;
+	return remember(oracle, call, BE_OK, answer);
 }
 
 static enum be_status try_extend(struct oracle *oracle, const struct call *call,

@@ -64,6 +64,11 @@ enum mistake {
 	MISTAKE_SPENT_MOVES_WINDOW,
 	MISTAKE_LEAST_GETS_NO_MORE,
 	MISTAKE_PART_STAYS_HELD,
+	MISTAKE_KEYED_IS_DONE_AGAIN,
+	MISTAKE_KEYED_ANSWERS_ANYTHING,
+	MISTAKE_KEY_FOR_ALL_NAMESPACES,
+	MISTAKE_KEY_LASTS,
+	MISTAKE_KEYED_IS_GRANTED_WHEN_ENDED,
 	MISTAKE_LAPSES_COUNT_AT_LEAF,
 	MISTAKE_REFUSAL_COUNTS_AT_LEAF, /* from here on found over LMDB only */
 	MISTAKE_FIRST_TRY_COUNTS,
@@ -96,6 +101,8 @@ int64_t oracle_now(const struct oracle *oracle);
 uint64_t oracle_nth_pending(const struct oracle *oracle, uint64_t nth); /* 0: there is none */
 uint64_t oracle_nth_reaped(const struct oracle *oracle, uint64_t nth);
 uint64_t oracle_nth_commit(const struct oracle *oracle, uint64_t nth);
+/* Of those that are remembered with a key; NULL: there are none. */
+const struct call *oracle_nth_request(const struct oracle *oracle, uint64_t nth);
 int64_t oracle_held(const struct oracle *oracle, uint64_t id);
 int64_t oracle_deadline(const struct oracle *oracle, uint64_t id);
 

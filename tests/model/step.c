@@ -220,6 +220,23 @@ static void any_envelope(struct generator *generator, struct step *step)
 			-between(generator, -1, chance(generator, 500) ? 9000 * SECOND : 100 * DAY);
 }
 
+/* Sometimes a key, or the same request as one before. */
+static void any_key(struct generator *generator, struct step *step)
+{
+	struct call *call = &step->call;
+
+	step->again = chance(generator, 60);
+	if (!chance(generator, 80))
+		return;
+	call->has_options = true;
+	call->key =
+		keys[chance(generator, 20) ? below(generator, ALL_KEYS) : below(generator, KEYS)]
+			.text;
+	if (chance(generator, 700))
+		call->key_ms = chance(generator, 50) ? UINT64_MAX - below(generator, 2)
+						     : 1 + below(generator, 20000);
+}
+
 static void any_commit(struct generator *generator, struct step *step)
 {
 	struct call *call = &step->call;
@@ -291,6 +308,8 @@ static void fill(struct generator *generator, struct step *step)
 	case CALL_CHECK:
 	case CALL_COMMIT:
 		any_commit(generator, step);
+		if (call->kind == CALL_COMMIT)
+			any_key(generator, step);
 		relative_amount(generator, step, AMOUNT_AVAILABLE, 200);
 		break;
 	case CALL_SETTLE:
@@ -300,6 +319,7 @@ static void fill(struct generator *generator, struct step *step)
 		call->description = any_description(generator);
 		relative_amount(generator, step, AMOUNT_HELD, call->kind != CALL_RECORD ? 300 : 0);
 		relative_amount(generator, step, AMOUNT_COUNTABLE, 15);
+		any_key(generator, step);
 		break;
 	case CALL_EXTEND:
 		call->amount = any_amount(generator);
@@ -457,6 +477,13 @@ void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t
 	if (step->commit_base == COMMIT_OF_STEP)
 		call->id = made[step->nth];
 	resolve_time(step, oracle, call);
+	if (step->again && oracle_nth_request(oracle, step->nth)) {
+		int64_t now_ns = call->now_ns;
+
+		*call = *oracle_nth_request(oracle, step->nth);
+		call->now_ns = now_ns;
+		return;
+	}
 	resolve_amount(step, oracle, call);
 	if (step->has_start)
 		call->period_start_ns = moment(oracle, step->call.period_start_ns);

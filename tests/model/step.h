@@ -47,6 +47,7 @@ struct step {
 	uint32_t number; /* its place when the steps were made */
 	/* Set in call.filter and call.period_start_ns are then distances from now, not moments. */
 	bool has_since, has_until, has_start, has_raise;
+	bool again; /* the nth of the requests with keys so far is made again, if there is one */
 };
 
 /* When the steps of a seed begin. */

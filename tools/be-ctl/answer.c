@@ -39,7 +39,8 @@ int answer_exit_status(enum be_status status)
 	 * well. */
 	if (be_status_is_refusal(status) || status == BE_ALREADY_THERE)
 		return EXIT_REFUSED;
-	return (status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW) || status == BE_INVALID_ZONE
+	return (status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW) ||
+			       status == BE_INVALID_ZONE || status == BE_INVALID_KEY
 		       ? TOOL_EXIT_USAGE
 		       : TOOL_EXIT_FAULT;
 }

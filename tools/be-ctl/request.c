@@ -75,6 +75,10 @@ static const struct {
 	[OPTION_ESTIMATE] = {"estimate", "AMOUNT",
 			     "What the command will cost at most: this is reserved"},
 	[OPTION_DESCRIPTION] = {"description", "TEXT", "A note for the ledger"},
+	[OPTION_KEY] =
+		{"key", "TEXT",
+		 "Names this one request, so that it may be sent again: within a day it is carried "
+		 "out once, and answered alike afterwards"},
 	[OPTION_TTL] = {"ttl", "DURATION",
 			"How long from now the amount is held when nobody ends the commit: 90s, "
 			"30m, 1h, 7d, "
@@ -326,6 +330,9 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_DESCRIPTION:
 		request->description = text;
+		break;
+	case OPTION_KEY:
+		request->key = text;
 		break;
 	case OPTION_TTL:
 		request->ttl_ms = parse_ttl(state, text);

@@ -32,6 +32,7 @@ enum request_option {
 	OPTION_TOKENS,
 	OPTION_ESTIMATE,
 	OPTION_DESCRIPTION,
+	OPTION_KEY,
 	OPTION_TTL,
 	OPTION_CHARGE_WHEN_REAPED,
 	OPTION_COST_FD,
@@ -81,6 +82,7 @@ struct request {
 	const char *parent_namespace;
 	const char *parent_category;
 	const char *description;
+	const char *key;
 	const char *cost_file;
 	const char *file; /* operands */
 	char **command;

@@ -258,6 +258,7 @@ static enum be_status commit(const struct request *request, struct be_enforcer *
 	options.detached = true;
 	options.ttl_ms = request->ttl_ms;
 	options.least = request->least;
+	options.key = request->key;
 	options.reap_policy = request->charge_when_reaped ? BE_REAP_CHARGE : BE_REAP_RELEASE;
 	status = be_commit_with(handle, request->category, request->amount, request->description,
 				&options, &id, &answer->decision);
@@ -265,7 +266,8 @@ static enum be_status commit(const struct request *request, struct be_enforcer *
 		set_number(answer, "id", id);
 	if (status == BE_OK && request->least > 0)
 		answer->granted = answer->decision.granted;
-	answer->commit_id = id;
+	/* Who has a key can ask again for what could not be written. */
+	answer->commit_id = request->key ? 0 : id;
 	return status;
 }
 
@@ -276,11 +278,21 @@ static enum be_status release(const struct request *request, struct be_enforcer 
 	return be_release(handle, request->id);
 }
 
+static struct be_charge_options charge_options(const struct request *request)
+{
+	struct be_charge_options options = BE_CHARGE_OPTIONS_INIT;
+
+	options.key = request->key;
+	return options;
+}
+
 static enum be_status settle(const struct request *request, struct be_enforcer *handle,
 			     struct answer *answer)
 {
-	enum be_status status = be_settle(handle, request->id, request->amount,
-					  request->description, &answer->transaction);
+	struct be_charge_options options = charge_options(request);
+	enum be_status status =
+		be_settle_with(handle, request->id, request->amount, request->description, &options,
+			       &answer->transaction);
 
 	if (status == BE_OK)
 		set_number(answer, "id", answer->transaction.id);
@@ -290,8 +302,10 @@ static enum be_status settle(const struct request *request, struct be_enforcer *
 static enum be_status charge(const struct request *request, struct be_enforcer *handle,
 			     struct answer *answer)
 {
-	enum be_status status = be_charge(handle, request->id, request->amount,
-					  request->description, &answer->transaction);
+	struct be_charge_options options = charge_options(request);
+	enum be_status status =
+		be_charge_with(handle, request->id, request->amount, request->description, &options,
+			       &answer->transaction);
 
 	if (status == BE_OK)
 		set_number(answer, "id", answer->transaction.id);
@@ -301,8 +315,10 @@ static enum be_status charge(const struct request *request, struct be_enforcer *
 static enum be_status record(const struct request *request, struct be_enforcer *handle,
 			     struct answer *answer)
 {
-	enum be_status status = be_record(handle, request->category, request->amount,
-					  request->description, &answer->transaction);
+	struct be_charge_options options = charge_options(request);
+	enum be_status status =
+		be_record_with(handle, request->category, request->amount, request->description,
+			       &options, &answer->transaction);
 
 	if (status == BE_OK)
 		set_number(answer, "id", answer->transaction.id);
@@ -425,8 +441,8 @@ const struct verb verbs[] = {
 		    "freed.\n\n"
 		    "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
 		    "  be-ctl settle DIR \"$id\" 0.31\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(LEAST) | SET(TOKENS) | SET(DESCRIPTION) | SET(TTL) |
-		  SET(CHARGE_WHEN_REAPED) | CHANGE,
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(LEAST) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) |
+		  SET(TTL) | SET(CHARGE_WHEN_REAPED) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = commit},
@@ -443,7 +459,7 @@ const struct verb verbs[] = {
 		    "commit "
 		    "whose time "
 		    "was over, so that its amount was freed, is still charged.\n\n",
-	 .takes = SET(TOKENS) | SET(DESCRIPTION) | CHANGE,
+	 .takes = SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = settle},
@@ -451,7 +467,7 @@ const struct verb verbs[] = {
 	 .summary = "Charges a part of the commit ID, which goes on holding the rest",
 	 .details = "Prints the transaction's id. More than it holds is charged, too; then it "
 		    "holds nothing, until it is extended or settled.\n\n",
-	 .takes = SET(TOKENS) | SET(DESCRIPTION) | CHANGE,
+	 .takes = SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = charge},
@@ -460,7 +476,7 @@ const struct verb verbs[] = {
 	 .details = "Prints the transaction's id. It is never refused for lack of budget: the "
 		    "money is "
 		    "gone.\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | CHANGE,
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = record},
