@@ -58,9 +58,11 @@ static void keys(const char *names)
 	EXPECT_EQUAL(tmux("send-keys %s", names), 0);
 }
 
+static bool in_colour;
+
 static void look(void)
 {
-	EXPECT_EQUAL(tmux("capture-pane -p"), 0);
+	EXPECT_EQUAL(tmux("capture-pane -p%s", in_colour ? " -e" : ""), 0);
 }
 
 /* Waits until the screen has `part`; at the test's deadline the last screen is not known, so it is
@@ -149,28 +151,27 @@ static void check_list(void)
 	snprintf(pid, sizeof pid, "%d:1", (int)getpid());
 	AWAIT("33 envelopes by need");
 	AWAIT_SCREEN(
-		"ENVELOPE              SPENT# HELD=    USED% AVAILABLE     /MIN REF/S   ENDS PEND\n"
-		"over (suspended)      [############] 200.00         0        0     0      -    0\n"
-		"llm                   [###======...]  75.00       2.5        0     0      -    1\n"
-		"  task/\u65e5\u672c\u8a9e         [#######.....]  62.50       1.5        0     0  "
-		"    "
-		"-    0\n"
-		"e-00                  [............]   0.00         1        0     0      -    0\n"
-		"e-01                  [............]   0.00         1        0     0      -    0\n"
-		"e-02                  [............]   0.00         1        0     0      -    0\n"
-		"e-03                  [............]   0.00         1        0     0      -    0\n"
-		"e-04                  [............]   0.00         1        0     0      -    0\n"
-		"e-05                  [............]   0.00         1        0     0      -    0\n"
-		"e-06                  [............]   0.00         1        0     0      -    0\n"
-		"e-07                  [............]   0.00         1        0     0      -    0\n"
-		"e-08                  [............]   0.00         1        0     0      -    0\n"
-		"e-09                  [............]   0.00         1        0     0      -    0\n"
-		"e-10                  [............]   0.00         1        0     0      -    0\n"
-		"e-11                  [............]   0.00         1        0     0      -    0\n"
-		"e-12                  [............]   0.00         1        0     0      -    0\n"
-		"e-13                  [............]   0.00         1        0     0      -    0\n"
-		"e-14                  [............]   0.00         1        0     0      -    0\n"
-		"e-15                  [............]   0.00         1        0     0      -    0\n"
+		"ENVELOPE               USED% AVAILABLE     /MIN REF/S   ENDS PEND SPENT# HELD=\n"
+		"over (suspended)      200.00         0        0     0      -    0 [############]\n"
+		"llm                    75.00       2.5        0     0      -    1 [###======...]\n"
+		"  task/\u65e5\u672c\u8a9e          62.50       1.5        0     0  "
+		"    -    0 [#######.....]\n"
+		"e-00                    0.00         1        0     0      -    0 [............]\n"
+		"e-01                    0.00         1        0     0      -    0 [............]\n"
+		"e-02                    0.00         1        0     0      -    0 [............]\n"
+		"e-03                    0.00         1        0     0      -    0 [............]\n"
+		"e-04                    0.00         1        0     0      -    0 [............]\n"
+		"e-05                    0.00         1        0     0      -    0 [............]\n"
+		"e-06                    0.00         1        0     0      -    0 [............]\n"
+		"e-07                    0.00         1        0     0      -    0 [............]\n"
+		"e-08                    0.00         1        0     0      -    0 [............]\n"
+		"e-09                    0.00         1        0     0      -    0 [............]\n"
+		"e-10                    0.00         1        0     0      -    0 [............]\n"
+		"e-11                    0.00         1        0     0      -    0 [............]\n"
+		"e-12                    0.00         1        0     0      -    0 [............]\n"
+		"e-13                    0.00         1        0     0      -    0 [............]\n"
+		"e-14                    0.00         1        0     0      -    0 [............]\n"
+		"e-15                    0.00         1        0     0      -    0 [............]\n"
 		"limit 1  spent 2  committed 0  available 0  total\n"
 		"0/min  0 commits/min  0 refusals/s  0 pending\n"
 		"Enter open  s sort  r reverse  / search  Space pause  h help  q quit\n");
@@ -202,20 +203,20 @@ static void check_moving(void)
 	AWAIT("q quit");
 	keys("s");
 	AWAIT("by name");
-	AWAIT("PEND\ne-00 ");
+	AWAIT("HELD=\ne-00 ");
 	keys("r");
-	AWAIT("PEND\nover (suspended) ");
+	AWAIT("HELD=\nover (suspended) ");
 	/* A tree stands where its top does, whatever is below it. */
 	AWAIT("\nllm ");
 	keys("s s");
 	AWAIT("by spent");
-	AWAIT("PEND\nllm ");
+	AWAIT("HELD=\nllm ");
 	keys("/ e - 1 Enter");
 	AWAIT("10 envelopes by spent  with e-1  ");
-	AWAIT("PEND\ne-10 ");
+	AWAIT("HELD=\ne-10 ");
 	keys("/ BSpace BSpace BSpace \u672c");
 	AWAIT("/\u672c_");
-	AWAIT("PEND\ntask/\u65e5\u672c\u8a9e ");
+	AWAIT("HELD=\ntask/\u65e5\u672c\u8a9e ");
 	keys("Escape");
 	AWAIT("33 envelopes");
 }
@@ -227,14 +228,16 @@ static void check_refusals(struct be_enforcer *handle)
 	AWAIT("by window");
 	keys("s");
 	AWAIT("by refusals");
-	AWAIT("PEND\ne-00 ");
+	AWAIT("HELD=\ne-00 ");
 	AWAIT(" 0 refusals/s");
 	/* A refusal is seen for some seconds only, which a busy machine may let pass. */
-	AWAIT_REFUSING(handle,
-		       "PEND\ne-07                  [............]   0.00         1        0 ",
-		       true);
+	AWAIT_REFUSING(handle, "HELD=\ne-07                    0.00         1        0 ", true);
+	/* Who refuses has too little left, however much that is: it is red. No other line is. */
+	in_colour = true;
+	AWAIT_REFUSING(handle, "\033[31m", true);
+	in_colour = false;
 	AWAIT_REFUSING(handle, " 0 refusals/s", false);
-	AWAIT("PEND\ne-00 ");
+	AWAIT("HELD=\ne-00 ");
 	AWAIT(" 0 refusals/s");
 	keys("s");
 	AWAIT("by need");
@@ -272,23 +275,26 @@ static void check_opened(struct be_enforcer *handle)
 	char expected[256];
 
 	keys("Enter");
-	AWAIT("Pending commits, the oldest first\nID AMOUNT ");
+	/* Those of the envelope below it are there, too. */
+	AWAIT("Pending commits, here and below, the oldest first\n"
+	      "ID AMOUNT CATEGORY NAMESPACE ");
 	snprintf(expected, sizeof expected, " %d pending a \u201ebook\u201c\n", (int)getpid());
 	AWAIT(expected);
-	AWAIT("\nTransactions, the latest first\n"
-	      "ID AT                       KIND   AMOUNT HELD COMMIT DESCRIPTION\n"
-	      " 4 2023-11-16T18:15:46.680Z settle      1    1      2 -\n"
-	      " 3 2023-11-16T18:15:46.680Z record    0.5    0      - seen\n");
-	/* Those below it have their own. */
-	AWAIT_GONE("a page");
+	AWAIT("\nTransactions, here and below, the latest first\n"
+	      "ID AMOUNT CATEGORY NAMESPACE AT                       KIND   HELD DESCRIPTION\n"
+	      " 4      1 llm      -         2023-11-16T18:15:46.680Z settle    1 -\n"
+	      " 3    0.5 llm      -         2023-11-16T18:15:46.680Z record    0 seen\n"
+	      " 1    2.5 \u65e5\u672c\u8a9e   task      2023-11-16T18:15:46.680Z record    0 a "
+	      "page\n");
 	EXPECT_OK(be_record(handle, "llm", 1, "while it is open", NULL));
-	AWAIT(" 5 2023-11-16T18:15:46.680Z record 0.000000001    0      - while it is open\n");
+	AWAIT("\n 5 0.000000001 llm      -         2023-11-16T18:15:46.680Z record while it is "
+	      "o+\n");
 	keys("Escape");
 	AWAIT("q quit\n");
 	AWAIT("ENVELOPE ");
 	make(handle, "removed", BE_UNIT, NULL);
 	keys("/ r e m o v Enter");
-	AWAIT("PEND\nremoved ");
+	AWAIT("HELD=\nremoved ");
 	keys("Enter");
 	AWAIT("Pending commits");
 	EXPECT_OK(be_envelope_remove(handle, "removed"));
@@ -301,21 +307,87 @@ static void check_sizes(void)
 {
 	char expected[64];
 
-	EXPECT_EQUAL(tmux("resize-window -x 110 -y 30"), 0);
-	AWAIT(" OWNERS\n");
-	snprintf(expected, sizeof expected, "    1 %d:1\n", (int)getpid());
+	EXPECT_EQUAL(tmux("resize-window -x 140 -y 30"), 0);
+	AWAIT(" OWNERS               SPENT# HELD=\n");
+	snprintf(expected, sizeof expected, "    1 %d:1 ", (int)getpid());
 	AWAIT(expected);
 	AWAIT("\ne-21 ");
+	/* Figures stay, and the bar goes. */
 	EXPECT_EQUAL(tmux("resize-window -x 40 -y 8"), 0);
-	AWAIT_GONE("USED%");
-	AWAIT("ENVELOPE                  SPENT# HELD=\n");
+	AWAIT_GONE("SPENT#");
+	AWAIT("ENVELOPE      USED%   AVAILABLE     /MIN\n");
 	EXPECT_EQUAL(tmux("resize-window -x 12 -y 3"), 0);
 	AWAIT_GONE("SPENT");
 	keys("Enter");
 	keys("Escape");
 	EXPECT_EQUAL(tmux("resize-window -x 80 -y 24"), 0);
-	AWAIT("   /MIN REF/S   ENDS PEND\n");
+	AWAIT("   /MIN REF/S   ENDS PEND SPENT# HELD=\n");
 	AWAIT("q quit\n");
+}
+
+/* No digit is lost at any width, nor in what is pending. */
+static void check_large(struct be_enforcer *handle)
+{
+	static const char *const widths[] = {"40", "80", "200"};
+	uint64_t id;
+
+	make(handle, "large", INT64_MAX, NULL);
+	make(handle, "small", 271 * BE_UNIT, NULL);
+	EXPECT_OK(be_record(handle, "small", BE_UNIT - 579, NULL, NULL));
+	EXPECT_OK(be_commit(handle, "large", 8 * BE_UNIT + 1, NULL, &id));
+	EXPECT_OK(be_record(handle, "large", INT64_MAX - 9 * BE_UNIT, NULL, NULL));
+	EXPECT_OK(be_record(handle, "large", 1, NULL, NULL));
+	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+		EXPECT_EQUAL(tmux("resize-window -x %s -y 24", widths[i]), 0);
+		keys("/ s m a l l Enter");
+		AWAIT(" 270.000000579 ");
+		AWAIT("available 270.000000579");
+		keys("/ BSpace BSpace BSpace BSpace BSpace l a r g e Enter");
+		AWAIT("\nlarge ");
+		AWAIT(" 0.999999998 ");
+		AWAIT("limit 9223372036.854775807");
+		AWAIT("spent 9223372027.854775808");
+		AWAIT("committed 8.000000001");
+		AWAIT("available 0.999999998");
+		keys("Enter");
+		AWAIT("9223372027.854775807 ");
+		AWAIT(" 8.000000001 ");
+		keys("Escape");
+		AWAIT("ENVELOPE");
+		keys("Escape");
+	}
+	AWAIT("  LIMIT");
+	AWAIT(" 9223372036.854775807 9223372027.854775808 8.000000001 ");
+	EXPECT_OK(be_release(handle, id));
+	EXPECT_OK(be_envelope_reset(handle, "large"));
+	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+		EXPECT_EQUAL(tmux("resize-window -x %s -y 24", widths[i]), 0);
+		keys("/ l a r g e Enter");
+		AWAIT(" 9223372036.854775807");
+		AWAIT("available 9223372036.854775807");
+		keys("Escape");
+	}
+	/* Where it fits nowhere, a mark says so. */
+	EXPECT_EQUAL(tmux("resize-window -x 24 -y 24"), 0);
+	keys("/ l a r g e Enter");
+	AWAIT(" 9223372036.85477+\n");
+	keys("Escape");
+	EXPECT_OK(be_envelope_remove(handle, "large"));
+	EXPECT_OK(be_envelope_remove(handle, "small"));
+	EXPECT_EQUAL(tmux("resize-window -x 80 -y 24"), 0);
+	AWAIT("33 envelopes");
+}
+
+/* What is below a suspended envelope is refused, too, and shows it. */
+static void check_suspended_above(struct be_enforcer *handle)
+{
+	EXPECT_EQUAL(tmux("resize-window -x 130 -y 24"), 0);
+	AWAIT_GONE(" (suspended above) ");
+	EXPECT_OK(be_envelope_suspend(handle, "llm"));
+	AWAIT("\u8a9e (suspended above) ");
+	EXPECT_OK(be_envelope_resume(handle, "llm"));
+	AWAIT_GONE(" (suspended above) ");
+	EXPECT_EQUAL(tmux("resize-window -x 80 -y 24"), 0);
 }
 
 /* Is killed while it holds half of a unit below llm. */
@@ -346,7 +418,7 @@ static void check_held(struct be_enforcer *handle, int64_t *now_ns)
 	/* By the test's clock; by the program's it ended long ago. */
 	brief.ttl_ms = 1000;
 	EXPECT_OK(be_commit_with(handle, "llm", BE_UNIT / 4, "expires", &brief, &id, NULL));
-	AWAIT("  committed 5.75 (0.25 expired, 0.5 orphaned)  ");
+	AWAIT("  committed 5.75 (0.25 expired, 0.5 orphaned)\n");
 	*now_ns += 2 * SECOND_NS;
 	EXPECT_OK(be_reap(handle, &reaped));
 	EXPECT_EQUAL(reaped, 2);
@@ -383,6 +455,8 @@ int main(int argc, char **argv)
 	check_changes(handle);
 	check_opened(handle);
 	check_sizes();
+	check_large(handle);
+	check_suspended_above(handle);
 	check_held(handle, &now_ns);
 	keys("q");
 	end_session("status 0");

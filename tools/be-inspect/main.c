@@ -10,8 +10,7 @@
  *   stats.c      the environment from outside
  *   prometheus.c metrics for a collector
  *   watch.c      the live view: keys and refreshes; snapshot.c and opened.c hold its data, screen.c
- *                draws it,
- *                terminal.c restores the terminal after a crash
+ *                and list.c draw it with paint.c, terminal.c restores the terminal after a crash
  *   verify.c     recomputes every balance
  */
 #include "arguments.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One envelope as the live view opens it: what is pending against it, and what was charged to it
- * last. */
+/* One envelope as the live view opens it: what is pending against it and what was charged to it
+ * last, in those below it, too. */
 #ifndef OPENED_H
 #define OPENED_H
 
-#include <budget_enforcer.h>
+#include "snapshot.h"
 
 #define OPENED_ROWS 64
 
@@ -19,11 +19,11 @@ struct opened {
 
 /* Begins with another envelope, and reads it. */
 enum be_status opened_open(struct opened *opened, struct be_enforcer *handle,
-			   const struct be_envelope *envelope);
+			   const struct snapshot *snapshot, const struct be_envelope *envelope);
 
 /* Reads what is new. */
 enum be_status opened_refresh(struct opened *opened, struct be_enforcer *handle,
-			      const struct be_envelope *envelope);
+			      const struct snapshot *snapshot, const struct be_envelope *envelope);
 
 /* The latest transaction is number 0; NULL behind the last one kept. */
 const struct be_transaction *opened_transaction(const struct opened *opened, size_t number);

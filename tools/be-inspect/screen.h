@@ -14,7 +14,7 @@ void screen_end(void);
 /* Draws all of it, scrolling the list to its selection. */
 void screen_draw(struct watch *watch);
 
-/* Lines of the list that fit. */
-size_t screen_list_lines(void);
+/* Lines of the list that fit above the figures of the selected envelope. */
+size_t screen_list_lines(const struct watch *watch);
 
 #endif

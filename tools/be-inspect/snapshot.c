@@ -244,6 +244,46 @@ bool snapshot_find(const struct snapshot *snapshot, uint64_t id, struct watched 
 	return false;
 }
 
+/* From an envelope to its parent; false when there is none. */
+static bool ascend(const struct snapshot *snapshot, struct be_envelope *envelope)
+{
+	size_t number = envelope->has_parent
+				? envelopes_find(&snapshot->all, envelope->parent_namespace,
+						 envelope->parent_category)
+				: ENVELOPES_NONE;
+
+	if (number == ENVELOPES_NONE)
+		return false;
+	envelopes_read(&snapshot->all, number, envelope);
+	return true;
+}
+
+bool snapshot_is_suspended_above(const struct snapshot *snapshot,
+				 const struct be_envelope *envelope)
+{
+	struct be_envelope above = *envelope;
+
+	for (int depth = 0; depth < BE_DEPTH_MAX && ascend(snapshot, &above); depth++)
+		if (above.suspended)
+			return true;
+	return false;
+}
+
+bool snapshot_is_within(const struct snapshot *snapshot, const char *namespace_name,
+			const char *category, uint64_t id)
+{
+	size_t number = envelopes_find(&snapshot->all, namespace_name, category);
+	struct be_envelope envelope;
+
+	if (number == ENVELOPES_NONE)
+		return false;
+	envelopes_read(&snapshot->all, number, &envelope);
+	for (int depth = 0; depth < BE_DEPTH_MAX; depth++)
+		if (envelope.id == id || !ascend(snapshot, &envelope))
+			break;
+	return envelope.id == id;
+}
+
 void snapshot_free(struct snapshot *snapshot)
 {
 	envelopes_free(&snapshot->all);

@@ -79,6 +79,14 @@ void snapshot_arrange(struct snapshot *snapshot, const struct arguments *argumen
 /* The envelope of an id; false when there is none. */
 bool snapshot_find(const struct snapshot *snapshot, uint64_t id, struct watched *watched);
 
+/* Whether an envelope above this one, as far as the snapshot has those, is suspended. */
+bool snapshot_is_suspended_above(const struct snapshot *snapshot,
+				 const struct be_envelope *envelope);
+
+/* Whether the envelope of these names is the one of that id, or below it. */
+bool snapshot_is_within(const struct snapshot *snapshot, const char *namespace_name,
+			const char *category, uint64_t id);
+
 void snapshot_free(struct snapshot *snapshot);
 
 #endif

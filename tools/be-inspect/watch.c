@@ -76,7 +76,8 @@ static enum be_status take(struct watch *watch)
 	if (watch->opened.id == 0)
 		return BE_OK;
 	if (snapshot_find(&watch->snapshot, watch->opened.id, &watched)) {
-		status = opened_refresh(&watch->opened, watch->handle, &watched.envelope);
+		status = opened_refresh(&watch->opened, watch->handle, &watch->snapshot,
+					&watched.envelope);
 		tell(watch, status);
 		return status;
 	}
@@ -131,7 +132,7 @@ static void open_selected(struct watch *watch)
 
 	if (watch->snapshot.line_count == 0)
 		return;
-	status = opened_open(&watch->opened, watch->handle,
+	status = opened_open(&watch->opened, watch->handle, &watch->snapshot,
 			     &watch->snapshot.lines[watch->selected].watched.envelope);
 	tell(watch, status);
 	if (status == BE_OK)
@@ -159,7 +160,7 @@ static void search_key(struct watch *watch, int key)
 
 static void list_key(struct watch *watch, int key)
 {
-	ptrdiff_t page = (ptrdiff_t)screen_list_lines();
+	ptrdiff_t page = (ptrdiff_t)screen_list_lines(watch);
 
 	switch (key) {
 	case KEY_UP:
