@@ -47,13 +47,11 @@ static char *take_field(char **text, char *end)
 		}
 		from++;
 	} else {
-		for (; *from && *from != ',' && *from != '\r'; *to++ = *from++)
-			EXPECT(*from != '"' && *from != '\n');
+		for (; *from && *from != ',' && *from != '\n'; *to++ = *from++)
+			EXPECT(*from != '"' && *from != '\r');
 	}
 	*end = *from;
-	EXPECT(*end == ',' || *end == '\r');
-	if (*end == '\r')
-		EXPECT_EQUAL(*++from, '\n');
+	EXPECT(*end == ',' || *end == '\n');
 	*to = '\0';
 	*text = from + 1;
 	return field;
@@ -108,7 +106,7 @@ static void compare(const char *path, const char *view, const char *columns, int
 
 		for (int column = 0; column < count; column++) {
 			expect_value(member(row, headings[column]), take_field(&rest, &end));
-			EXPECT_EQUAL(end, column + 1 < count ? ',' : '\r');
+			EXPECT_EQUAL(end, column + 1 < count ? ',' : '\n');
 		}
 	}
 	EXPECT_EQUAL(i, json_array_size(rows));
@@ -138,16 +136,20 @@ int main(int argc, char **argv)
 			    "id,namespace,category,parent,ends,state", path, NULL);
 	EXPECT_CONTAINS(
 		text,
-		"id,namespace,category,parent_namespace,parent_category,period_end,suspended\r\n"
-		"1,\"a \"\"task\"\"\",top,,,,false\r\n"
-		"2,\"a \"\"task\"\"\",\"a,b\",\"a \"\"task\"\"\",top,,false\r\n"
-		"3,\"a \"\"task\"\"\",\"\"\"\",\"a \"\"task\"\"\",\"a,b\",,false\r\n");
+		"id,namespace,category,parent_namespace,parent_category,period_end,suspended\n"
+		"1,\"a \"\"task\"\"\",top,,,,false\n"
+		"2,\"a \"\"task\"\"\",\"a,b\",\"a \"\"task\"\"\",top,,false\n"
+		"3,\"a \"\"task\"\"\",\"\"\"\",\"a \"\"task\"\"\",\"a,b\",,false\n");
 	EXPECT_CONTAINS(text, ",=1+1,");
 	free(text);
 	text = inspect_text("--csv", "--noheadings", "-o", "id,category", "--category", " first",
 			    path, NULL);
-	EXPECT_TEXT(text, "5,\" first\"\r\n");
+	EXPECT_TEXT(text, "5,\" first\"\n");
 	free(text);
+	text = inspect_text("--csv=crlf", "-o", "id", "--category", " first", path, NULL);
+	EXPECT_TEXT(text, "id\r\n5\r\n");
+	free(text);
+	EXPECT_REFUSED(2, "--csv: 'cr': only =crlf may follow", "--csv=cr", path);
 	be_close(handle);
 	return 0;
 }

@@ -89,6 +89,9 @@ static void check_amounts(const char *path)
 
 static void check_limits(const char *path)
 {
+	/* Nothing is between a moment and itself; that is a slip, not a question. */
+	EXPECT_REFUSED(2, "--until is not after --since", path, "transactions", "--since",
+		       "2023-11-16", "--until", "2023-11-16");
 	EXPECT_IDS("4 3 ", path, "envelopes", "--limit", "2");
 	EXPECT_IDS("1 2 3 ", path, "commits", "--limit", "3");
 	/* The latest ones of the ledger. */

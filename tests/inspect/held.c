@@ -84,7 +84,7 @@ static void check_table(const char *path)
 	free(text);
 	text = inspect_text("--csv", "-o", "category,held_orphaned", "--sort=-held_orphaned",
 			    "--limit=1", path, NULL);
-	EXPECT_TEXT(text, "category,held_orphaned\r\nday,3\r\n");
+	EXPECT_TEXT(text, "category,held_orphaned\nday,3\n");
 	free(text);
 	inspect(&ending, path, NULL);
 	EXPECT_EQUAL(ending.status, 0);
@@ -97,6 +97,11 @@ static void check_table(const char *path)
 			  "0.5 pending stays\n"
 			  "1 orphaned dies,\\x20too\n"
 			  "0.25 expired expires\n");
+	free(text);
+	/* What is overdue is not at its deadline for ever. */
+	text = inspect_text("--raw", "-n", "-o", "expires", path, "commits", NULL);
+	EXPECT_CONTAINS(text, "-\n-\n-\n-\n-");
+	EXPECT_LACKS(text, "0s");
 	free(text);
 }
 

@@ -51,9 +51,9 @@ static void check_table(const char *path)
 	EXPECT_TEXT(text, "\";\\x20drop\n"
 			  "C:\\x5cx1b[31m\n"
 			  "a/b\\x20c\n"
-			  "e\\xcc\\x81te\\xcc\\x81\n"
+			  "e\u0301te\u0301\n"
 			  "safe\\xe2\\x80\\xaegnp.exe\n"
-			  "\\xe6\\x97\\xa5\\xe6\\x9c\\xac\\xe8\\xaa\\x9e\n");
+			  "\u65e5\u672c\u8a9e\n");
 	free(text);
 }
 

@@ -38,6 +38,19 @@ static void show(unsigned short columns, const char *view, const char *option)
 	close(terminal);
 }
 
+/* Every figure there can be, and names as long as they can be. */
+static void fill_large(struct be_enforcer *handle)
+{
+	char longest[BE_NAME_SIZE];
+	uint64_t id;
+
+	memset(longest, 'n', sizeof longest - 1);
+	longest[sizeof longest - 1] = '\0';
+	EXPECT_OK(be_envelope_create(handle, longest, INT64_MAX, BE_PERIOD_TOTAL, NULL));
+	EXPECT_OK(be_record(handle, longest, INT64_MAX - 3, DESCRIPTION, NULL));
+	EXPECT_OK(be_commit(handle, longest, 1, DESCRIPTION, &id));
+}
+
 static size_t longest_line(void)
 {
 	size_t longest = 0, size;
@@ -53,6 +66,7 @@ int main(int argc, char **argv)
 {
 	struct be_envelope_options suspended = BE_ENVELOPE_OPTIONS_INIT;
 	int64_t now_ns = INSPECTED_NS;
+	static const unsigned short widths[] = {40, 80, 200};
 	struct be_enforcer *handle;
 	char *whole;
 
@@ -77,8 +91,28 @@ int main(int argc, char **argv)
 	EXPECT_CONTAINS(shown, " PARENT ");
 	show(20, "envelopes", NULL);
 	EXPECT_CONTAINS(shown, " suspended");
+	fill_large(handle);
+	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+		show(widths[i], "envelopes", NULL);
+		EXPECT(longest_line() <= widths[i]);
+		EXPECT_CONTAINS(shown, " 0.000000002 ");
+		EXPECT_CONTAINS(shown, "nn+");
+		EXPECT_CONTAINS(shown, " 999.876543211 ");
+		show(widths[i], "transactions", NULL);
+		EXPECT(longest_line() <= widths[i]);
+		EXPECT_CONTAINS(shown, " 9223372036.854775804 ");
+		EXPECT_CONTAINS(shown, "a d");
+		show(widths[i], "commits", NULL);
+		EXPECT(longest_line() <= widths[i]);
+		EXPECT_CONTAINS(shown, " 0.000000001 ");
+		show(widths[i], "owners", NULL);
+		EXPECT(longest_line() <= widths[i]);
+	}
+	EXPECT_CONTAINS(shown, " COMMAND");
+	show(200, "envelopes", NULL);
+	EXPECT_CONTAINS(shown, " 9223372036.854775807 9223372036.854775804 ");
 	show(120, "transactions", NULL);
-	EXPECT_CONTAINS(shown, " a description that ");
+	EXPECT_CONTAINS(shown, " a descript+");
 	EXPECT(longest_line() <= 120);
 	whole = inspect_text(path, "transactions", NULL);
 	EXPECT_CONTAINS(whole, DESCRIPTION "\n");

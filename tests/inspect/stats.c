@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 			  "lagging_pid          -\n");
 	free(text);
 	text = inspect_text("--csv", path, "stats", "-o", "records,durability,lagging", NULL);
-	EXPECT_TEXT(text, "records,durability,lagging_pid\r\n4,full,\r\n");
+	EXPECT_TEXT(text, "records,durability,lagging_pid\n4,full,\n");
 	free(text);
 	be_close(handle);
 	snprintf(file, sizeof file, "%s/be-counts", path);

@@ -30,7 +30,17 @@ static void check_parsed(void)
 		{"@0", 0},
 		{"@1700158546", 1700158546 * SECOND_NS},
 		{"@9223372036", 9223372036 * SECOND_NS},
+		{"now", NOW_NS},
+		{"today", 1700092800 * SECOND_NS},
+		{"yesterday", 1700006400 * SECOND_NS},
+		{"18:15", 1700158500 * SECOND_NS},
+		{"18:15:46.68", NOW_NS},
+		{"18:15:46.680000001", NOW_NS + 1 - 86400 * SECOND_NS},
+		{"22:30", 1700087400 * SECOND_NS},
 		{"0s", NOW_NS},
+		{"1.5h", NOW_NS - 5400 * SECOND_NS},
+		{"0.000000001s", NOW_NS - 1},
+		{"0.000000001w", NOW_NS - 604800},
 		{"45s", NOW_NS - 45 * SECOND_NS},
 		{"30m", NOW_NS - 1800 * SECOND_NS},
 		{"1h", NOW_NS - 3600 * SECOND_NS},
@@ -52,7 +62,13 @@ static void check_refused(void)
 	static const char *const texts[] = {
 		"",
 		" ",
-		"now",
+		"tomorrow",
+		"24:00",
+		"18:60",
+		"18:5",
+		"18:15Z",
+		"1.h",
+		"1.0000000001h",
 		"2023",
 		"2023-11",
 		"2023-11-16 ",
@@ -97,7 +113,6 @@ static void check_refused(void)
 		"1 h",
 		"1h30m",
 		"-1h",
-		"1.5h",
 		"99999999999999999999s",
 		"9223372036854775807w",
 		"9223372037s",
@@ -165,10 +180,10 @@ static void check_parsed_durations(void)
 	static const struct {
 		const char *text;
 		int64_t seconds;
-	} cases[] = {{"0s", 0},    {"90s", 90},    {"30m", 1800},
-		     {"1h", 3600}, {"7d", 604800}, {"2w", 1209600}};
+	} cases[] = {{"0s", 0},      {"90s", 90},     {"30m", 1800},  {"1h", 3600},
+		     {"7d", 604800}, {"2w", 1209600}, {"1.5h", 5400}, {"0.5m", 30}};
 	static const char *const refused[] = {
-		"",    "1",   "h",  "none",       "-1h", "1.5h",        "1h30m",
+		"",    "1",   "h",  "none",       "-1h", "1.5",         "1h30m",
 		" 1h", "1h ", "1y", "2023-11-16", "@1",  "9223372037s", "99999999999999999999s",
 	};
 	int64_t duration_ns;

@@ -205,13 +205,17 @@ static uint32_t parse_day(const struct argp_state *state, const char *text)
 	return (uint32_t)argument_count(state, "--begins-on", text, 1, 31);
 }
 
-/* A moment, or a duration from now. */
+/* A moment, or a duration from now. A time of day is the next one. */
 static int64_t parse_until(const struct argp_state *state, const char *text)
 {
 	int64_t now_ns = moment_now_ns(), duration_ns, until_ns;
 
-	if (!duration_parse(text, &duration_ns))
-		return argument_moment(state, "--until", text, now_ns);
+	if (!duration_parse(text, &duration_ns)) {
+		until_ns = argument_moment(state, "--until", text, now_ns);
+		return strchr(text, ':') && !strchr(text, '-') && until_ns <= now_ns
+			       ? until_ns + 86400 * BE_UNIT
+			       : until_ns;
+	}
 	if (__builtin_add_overflow(now_ns, duration_ns, &until_ns))
 		argument_refuse(state, "--until", text, "that is after the year 2262");
 	return until_ns;

@@ -43,8 +43,11 @@ static const struct argp_option options[] = {
 	{0, 0, 0, 0, "What to show:", 1},
 	{"namespace", KEY_NAMESPACE, "NAME", 0, "Only this namespace; '' is the default one", 1},
 	{"category", KEY_CATEGORY, "NAME", 0, "Only this category", 1},
-	{"since", KEY_SINCE, "TIME", 0, "Only what was created or charged then or later", 1},
-	{"until", KEY_UNTIL, "TIME", 0, "Only what was created or charged before", 1},
+	{"since", KEY_SINCE, "TIME", 0,
+	 "Only what began then or later: envelopes and commits by when they were made, "
+	 "transactions by when they were charged",
+	 1},
+	{"until", KEY_UNTIL, "TIME", 0, "Only what began before", 1},
 	{"min", KEY_MIN, "AMOUNT", 0,
 	 "Only amounts from here on: the limit of an envelope, what a commit holds, "
 	 "what a transaction charged",
@@ -66,7 +69,8 @@ static const struct argp_option options[] = {
 	 "document for "
 	 "each line",
 	 2},
-	{"csv", KEY_CSV, 0, 0, "Comma-separated values, as RFC 4180 has them, named as in JSON", 2},
+	{"csv", KEY_CSV, "crlf", OPTION_ARG_OPTIONAL,
+	 "Comma-separated values, named as in JSON; with =crlf lines end as RFC 4180 has it", 2},
 	{"prometheus", KEY_PROMETHEUS, 0, 0,
 	 "Metrics of the environment and of all envelopes, for node_exporter's textfile collector",
 	 2},
@@ -86,7 +90,9 @@ static const struct argp_option options[] = {
 	 2},
 	{"noheadings", KEY_NOHEADINGS, 0, 0, "No line of headings", 2},
 	{"raw", KEY_RAW, 0, 0,
-	 "Columns separated by one blank, not aligned; blanks in them become \\x20", 2},
+	 "Columns separated by one blank, not aligned; blanks in them become \\x20, backslashes "
+	 "\\x5c",
+	 2},
 	{0, 0, 0, 0, 0, 0},
 };
 
@@ -103,13 +109,13 @@ static const char help[] =
 	"\n"
 	"TIME is 2023-11-16, '2023-11-16 18:15:46' or 2023-11-16T18:15:46.680Z, all in "
 	"UTC unless an offset follows; "
-	"@SECONDS since 1970; or how long ago: 90s, 30m, 1h, 7d, 2w. AMOUNT is a decimal "
+	"@SECONDS since 1970; now, today, yesterday; 22:30, the last time it was that in UTC; or "
+	"how long ago: 90s, 30m, 1.5h, 7d, 2w. AMOUNT is a decimal "
 	"number such as 0.40.\n"
 	"\n"
-	"On a terminal that is too narrow, envelopes are shown without PARENT, PERIOD, ENDS and "
-	"REFUSED, in "
-	"this order, and long descriptions are cut; a pipe gets all, and so does who names "
-	"columns.\n"
+	"On a terminal that is too narrow long descriptions are cut, then columns are left out (of "
+	"envelopes PARENT, PERIOD, ENDS and REFUSED before others), then names are cut. A + stands "
+	"for what was cut; a pipe gets all, and so does who names columns.\n"
 	"\n"
 	"Exit status: 0 all went well, 1 verify found a difference or damage, 2 the "
 	"command line is wrong, 3 the "
@@ -346,6 +352,9 @@ static void check_form(struct argp_state *state, const struct parser *parser)
 	if (arguments->watch && (arguments->form != FORM_TABLE || was_given(parser, KEY_OUTPUT) ||
 				 was_given(parser, KEY_NOHEADINGS) || was_given(parser, KEY_LIMIT)))
 		argp_error(state, "--watch has only filters, --sort and --interval");
+	if (was_given(parser, KEY_SINCE) && was_given(parser, KEY_UNTIL) &&
+	    arguments->filter.until_ns <= arguments->filter.since_ns)
+		argp_error(state, "--until is not after --since, so that nothing is between");
 	if (was_given(parser, KEY_INTERVAL) && !arguments->watch)
 		argp_error(state, "--interval goes with --watch");
 	if (arguments->follow && (was_given(parser, KEY_SORT) || was_given(parser, KEY_UNTIL)))
@@ -437,6 +446,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_CSV:
 		arguments->form = FORM_CSV;
+		arguments->crlf = text != NULL;
+		if (text && strcmp(text, "crlf") != 0)
+			argp_error(state, "--csv: '%s': only =crlf may follow", text);
 		return 0;
 	case KEY_RAW:
 		arguments->form = FORM_RAW;

@@ -29,6 +29,7 @@ struct arguments {
 	enum view view;
 	int64_t now_ns; /* ages and relative times count from here */
 	enum form form;
+	bool crlf; /* CSV: how lines end */
 	bool noheadings;
 	bool follow;             /* transactions: wait for more */
 	bool watch;              /* the live view of envelopes */

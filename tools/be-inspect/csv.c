@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Comma-separated values: the fields of the JSON form under the same names, numbers and times as
- * there, and nothing where JSON has null. A parent is two columns, its namespace and its category,
- * since any character between the two might be part of a name.
+ * Comma-separated values, in lines that end with LF, as shells and their kin want them, unless the
+ * CR LF of RFC 4180 is asked for: the fields of the JSON form under the same names, numbers and
+ * times as there, and nothing where JSON has null. A parent is two columns, its namespace and its
+ * category, since any character between the two might be part of a name.
  *
  * Texts stay as they are, also those that a spreadsheet takes for formulas: a mark before them
  * would make another name of them, and what reads CSV most often is a program.
@@ -55,7 +56,10 @@ static void put_parent(const struct be_envelope *envelope)
 /* Ends a field, or the line behind the last one. */
 static void put_separator(const struct arguments *arguments, size_t column)
 {
-	fputs_unlocked(column + 1 < arguments->column_count ? "," : "\r\n", stdout);
+	fputs_unlocked(column + 1 < arguments->column_count ? ","
+		       : arguments->crlf                    ? "\r\n"
+							    : "\n",
+		       stdout);
 }
 
 void csv_begin(const struct arguments *arguments)

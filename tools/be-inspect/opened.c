@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One envelope as the live view opens it. Which records belong to those below it is looked up in the
- * snapshot, so what a filter of the list keeps out is not there. The library lists the ledger from its beginning, and it
- * may be long: so only its last LOOK_BACK transactions are looked at on opening, and afterwards
- * those that are new.
+ * One envelope as the live view opens it. Which records belong to those below it is looked up in
+ * the snapshot, so what a filter of the list keeps out is not there. The library lists the ledger
+ * from its beginning, and it may be long: so only its last LOOK_BACK transactions are looked at on
+ * opening, and afterwards those that are new.
  */
 #include "opened.h"
 

@@ -251,8 +251,8 @@ struct columns {
 
 typedef const void *get_record(const struct opened *opened, size_t number);
 
-/* Each as wide as its widest cell, and as many as there is room for beside the beginning of the last
- * one, a text, which alone is cut. The first two, id and amount, go before that. */
+/* Each as wide as its widest cell, and as many as there is room for beside the beginning of the
+ * last one, a text, which alone is cut. The first two, id and amount, go before that. */
 static void measure_columns(struct columns *columns, int lines, get_record *record,
 			    const struct watch *watch)
 {

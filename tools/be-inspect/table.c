@@ -6,8 +6,13 @@
  * one chunk to the next a column only ever gets wider. Widths are those on a terminal: a character
  * may fill no cell, or two. No blank ends a line.
  *
- * Every cell is escaped. With --raw nothing is aligned, and every byte that is not printable ASCII
- * is escaped, and blanks, so that a line is as many words as there are columns.
+ * A table keeps to the width of the terminal: first it cuts texts that may be long, then leaves
+ * columns out, then cuts names, with a "+" at the end of each that is cut. Figures are shown whole
+ * or not at all. Whoever names columns gets them whole, and so does a pipe.
+ *
+ * Every cell is escaped. With --raw nothing is aligned, and blanks and backslashes are escaped,
+ * too, so that a line is as many words as there are columns, and a name without these can be given
+ * to be-ctl as it stands.
  */
 #include "table.h"
 
@@ -32,13 +37,35 @@
 #define RESET "\033[0m"
 
 /* Columns that are left out, one after the other, where a terminal is too narrow for all of the
- * usual ones: those that say what a tree shows, or what changes least. */
-static const char *const dispensable[] = {"parent", "period", "period_end", "refused"};
+ * usual ones: before names are cut those that say what a tree shows, or what changes least; and
+ * those that can be looked up only if cutting names would not be enough. */
+static const struct {
+	const char *key;
+	bool before_names;
+} dispensable[] = {
+	{"parent", true},          {"period", true},
+	{"period_end", true},      {"refused", true},
+	{"pid_namespace", true},   {"pid_here", true},
+	{"commit_id", true},       {"held", true},
+	{"committed", false},      {"spent", false},
+	{"limit", false},          {"utilization_percent", false},
+	{"kind", false},           {"owner_pid", false},
+	{"age_seconds", false},    {"deadline", false},
+	{"oldest_seconds", false}, {"at", false},
+};
+
+/* Columns that may be cut, and to how many cells: texts, and where that is not enough names and
+ * texts. */
+#define LEAST_OF_TEXT 11
+#define LEAST_OF_ALL 4
+static const char *const texts[] = {"description", "command"};
+static const char *const names[] = {"namespace", "category", "parent"};
 
 struct column {
 	const struct field *field;
-	bool is_figure;  /* aligned to the right */
-	bool may_be_cut; /* on a terminal, where the lines would be too long */
+	bool is_figure; /* aligned to the right */
+	bool is_text;   /* see above */
+	bool is_name;
 	bool hidden;
 	size_t width; /* of its widest cell so far */
 	size_t shown_width;
@@ -48,13 +75,21 @@ struct table {
 	const struct arguments *arguments;
 	struct column *columns;
 	bool colours;
-	size_t room;               /* cells in a line of the terminal; 0: there is none */
+	size_t room;               /* cells in a line of the terminal; 0: as many as needed */
 	const char **line_colours; /* of this chunk's lines, */
 	struct text cells;         /* and their cells, each with a NUL */
 	size_t waiting;            /* lines */
 	bool begun;                /* headings were printed, or are not wanted */
 	bool laid_out;             /* it was decided which columns are left out */
 };
+
+static bool is_one_of(const char *key, const char *const *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
 
 /* As https://no-color.org has it. */
 static bool wants_colours(void)
@@ -86,7 +121,7 @@ struct table *table_create(const struct arguments *arguments)
 	table->arguments = arguments;
 	table->begun = arguments->noheadings;
 	table->colours = arguments->form == FORM_TABLE && wants_colours();
-	table->room = terminal_width();
+	table->room = arguments->columns_chosen ? 0 : terminal_width();
 	table->columns = calloc(arguments->column_count, sizeof *table->columns);
 	table->line_colours = calloc(CHUNK, sizeof *table->line_colours);
 	if (!table->columns || !table->line_colours)
@@ -96,9 +131,10 @@ struct table *table_create(const struct arguments *arguments)
 
 		column->field = arguments->columns[i];
 		column->is_figure = field_is_figure(column->field);
-		/* What is not shown on a line of its own is shown by its beginning. */
-		column->may_be_cut = strcmp(column->field->key, "description") == 0 ||
-				     strcmp(column->field->key, "command") == 0;
+		column->is_text =
+			is_one_of(column->field->key, texts, sizeof texts / sizeof *texts);
+		column->is_name =
+			is_one_of(column->field->key, names, sizeof names / sizeof *names);
 		column->width = strlen(column->field->heading);
 	}
 	return table;
@@ -152,14 +188,25 @@ static void widen(struct table *table)
 	}
 }
 
-/* The width of a whole line. */
-static size_t line_width(const struct table *table)
+/* What of a column's width may be cut. */
+static size_t spare_of(const struct column *column, bool of_names)
+{
+	size_t least = of_names ? LEAST_OF_ALL : LEAST_OF_TEXT;
+
+	if (!column->is_text && !(of_names && column->is_name))
+		return 0;
+	return column->width > least ? column->width - least : 0;
+}
+
+/* The width of a whole line, with everything cut that may be. */
+static size_t least_width(const struct table *table, bool of_names)
 {
 	size_t width = 0;
 
 	for (size_t i = 0; i < table->arguments->column_count; i++)
 		if (!table->columns[i].hidden)
-			width += table->columns[i].width + 1;
+			width += table->columns[i].width + 1 -
+				 spare_of(&table->columns[i], of_names);
 	return width - 1;
 }
 
@@ -170,34 +217,53 @@ static void hide(struct table *table, const char *key)
 			table->columns[i].hidden = true;
 }
 
-/* Columns are left out only if they were not asked for, only on a terminal, and only before the
- * first line; from then on they stay. */
+/* Only before the first line; from then on columns stay. The last ones go only if cutting names
+ * would not be enough. */
 static void leave_out(struct table *table)
 {
 	size_t gone = 0;
 
-	if (table->room == 0 || table->arguments->columns_chosen)
+	if (table->room == 0)
 		return;
-	while (line_width(table) > table->room && gone < sizeof dispensable / sizeof *dispensable)
-		hide(table, dispensable[gone++]);
+	while (gone < sizeof dispensable / sizeof *dispensable &&
+	       least_width(table, !dispensable[gone].before_names) > table->room)
+		hide(table, dispensable[gone++].key);
+}
+
+/* Cuts the widest first, so that what is cut is cut to one width. */
+static void cut(struct table *table, bool of_names, size_t *excess)
+{
+	while (*excess > 0) {
+		struct column *widest = NULL;
+
+		for (size_t i = 0; i < table->arguments->column_count; i++) {
+			struct column *column = &table->columns[i];
+
+			if (!column->hidden && (column->is_text || (of_names && column->is_name)) &&
+			    column->shown_width > column->width - spare_of(column, of_names) &&
+			    (!widest || column->shown_width > widest->shown_width))
+				widest = column;
+		}
+		if (!widest)
+			return;
+		widest->shown_width--;
+		--*excess;
+	}
 }
 
 static void fit(struct table *table)
 {
-	size_t width = line_width(table);
+	size_t width = 0, excess;
 
 	for (size_t i = 0; i < table->arguments->column_count; i++) {
-		struct column *column = &table->columns[i];
-		size_t least = strlen(column->field->heading), spare = 0;
-
-		if (table->room > 0 && width > table->room && column->may_be_cut &&
-		    column->width > least)
-			spare = column->width - least;
-		if (spare > width - table->room)
-			spare = width - table->room;
-		column->shown_width = column->width - spare;
-		width -= spare;
+		table->columns[i].shown_width = table->columns[i].width;
+		width += table->columns[i].hidden ? 0 : table->columns[i].width + 1;
 	}
+	if (table->room == 0 || width <= table->room + 1)
+		return;
+	excess = width - 1 - table->room;
+	cut(table, false, &excess);
+	cut(table, true, &excess);
 }
 
 /* ---- printing */
@@ -212,11 +278,18 @@ static void put_blanks(size_t count)
 static void put_cell(const struct column *column, const char *cell, size_t *blanks)
 {
 	size_t cells, size = fitting(cell, column->shown_width, &cells);
+	bool is_cut = cell[size] != '\0';
 
+	if (is_cut)
+		size = fitting(cell, column->shown_width - 1, &cells);
 	if (column->is_figure)
 		*blanks += column->shown_width - cells;
 	put_blanks(*blanks);
 	fwrite_unlocked(cell, 1, size, stdout);
+	if (is_cut) {
+		putc_unlocked('+', stdout);
+		cells++;
+	}
 	*blanks = 1 + (column->is_figure ? 0 : column->shown_width - cells);
 }
 
@@ -278,20 +351,19 @@ static const char *colour_of(const struct table *table, const void *record)
 	return envelope->utilization_ppm >= NEARLY_USED_PPM ? YELLOW : PLAIN;
 }
 
-static void put_raw(const char *text)
+/* What is printable stays as it is, but for what parts words. */
+static void put_raw(struct text *safe, const char *text)
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (; *text; text++) {
-		unsigned char byte = (unsigned char)*text;
-
-		if (byte > ' ' && byte < 0x7f && byte != '\\') {
-			putc_unlocked(byte, stdout);
-			continue;
-		}
-		fputs_unlocked("\\x", stdout);
-		putc_unlocked(digits[byte >> 4], stdout);
-		putc_unlocked(digits[byte & 15], stdout);
+	safe->used = 0;
+	text_append_escaped(safe, text);
+	text_end(safe);
+	for (const char *byte = safe->bytes; *byte; byte++) {
+		if (*byte == ' ')
+			fputs_unlocked("\\x20", stdout);
+		else if (*byte == '\\' && byte[1] != 'x')
+			fputs_unlocked("\\x5c", stdout);
+		else
+			putc_unlocked(*byte, stdout);
 	}
 }
 
@@ -306,7 +378,7 @@ static bool raw_row(struct table *table, const void *record)
 		if (i > 0)
 			putc_unlocked(' ', stdout);
 		field_text(arguments->columns[i], record, arguments->now_ns, text);
-		put_raw(text);
+		put_raw(&table->cells, text);
 	}
 	putc_unlocked('\n', stdout);
 	return tool_output_is_sound();

@@ -107,7 +107,7 @@ static const struct field of_commits[] = {
 	{"CREATED", "created", FIELD_TIME, COMMIT(created_ns), true, "when it was made"},
 	{"AGE", "age_seconds", FIELD_AGE, COMMIT(created_ns), false, "how long ago that was"},
 	{"EXPIRES", "deadline", FIELD_TIME_LEFT, COMMIT(deadline_ns), false,
-	 "in how long it may be reaped (JSON: when)"},
+	 "in how long it may be reaped, -5m when that was 5 minutes ago (JSON: when)"},
 	{"DETACHED", "detached", FIELD_YES, COMMIT(detached), true,
 	 "whether it outlives its owner"},
 	{"OWNER", "owner_pid", FIELD_PID, COMMIT(owner_pid), false, "process that made it"},
@@ -234,6 +234,17 @@ const struct field *fields_find(const struct fields *fields, const char *name, s
 	return NULL;
 }
 
+/* What is overdue has less than no time left. */
+static void time_left(int64_t left_ns, char text[FIELD_TEXT_SIZE])
+{
+	if (left_ns > 0 && left_ns < SECOND_NS) {
+		strcpy(text, "<1s");
+		return;
+	}
+	*text = '-';
+	duration_format(left_ns > 0 ? left_ns : -left_ns, text + (left_ns <= 0));
+}
+
 /* The column of a moment that may not be there. */
 static void time_text(const struct field *field, int64_t at_ns, int64_t now_ns,
 		      char text[FIELD_TEXT_SIZE])
@@ -245,7 +256,7 @@ static void time_text(const struct field *field, int64_t at_ns, int64_t now_ns,
 	else if (field->kind == FIELD_TIME)
 		moment_format(at_ns, 3, text);
 	else
-		duration_format(at_ns - now_ns, text);
+		time_left(at_ns - now_ns, text);
 }
 
 static void parent_text(const struct be_envelope *envelope, char text[FIELD_TEXT_SIZE])

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define SECOND_NS INT64_C(1000000000)
+#define DAY_NS (86400 * SECOND_NS)
 
 int64_t moment_now_ns(void)
 {
@@ -42,7 +43,7 @@ static bool take(const char **text, char character)
 	return true;
 }
 
-/* "@SECONDS" and "30m" hold one number of any length; false when it is missing or too large. */
+/* "@SECONDS" holds one number of any length; false when it is missing or too large. */
 static bool take_number(const char **text, int64_t *number)
 {
 	const char *first = *text;
@@ -136,13 +137,49 @@ bool duration_parse(const char *text, int64_t *duration_ns)
 {
 	static const char units[] = "smhdw";
 	static const int64_t seconds[] = {1, 60, 3600, 86400, 604800};
+	int64_t billionths = 0, part_ns;
 	const char *unit;
 
-	if (!take_number(&text, duration_ns) || *text == '\0' || text[1] != '\0')
+	if (!take_number(&text, duration_ns) ||
+	    (take(&text, '.') && !take_decimals(&text, &billionths)) || *text == '\0' ||
+	    text[1] != '\0')
 		return false;
 	unit = strchr(units, *text);
-	return unit && !__builtin_mul_overflow(*duration_ns, seconds[unit - units], duration_ns) &&
-	       !__builtin_mul_overflow(*duration_ns, SECOND_NS, duration_ns);
+	if (!unit)
+		return false;
+	/* A billionth of a second is a nanosecond, and that of a week fewer than a million. */
+	part_ns = billionths * seconds[unit - units];
+	return !__builtin_mul_overflow(*duration_ns, seconds[unit - units], duration_ns) &&
+	       !__builtin_mul_overflow(*duration_ns, SECOND_NS, duration_ns) &&
+	       !__builtin_add_overflow(*duration_ns, part_ns, duration_ns);
+}
+
+/* Words for moments, and a time of day, which is the last one that has been. Days are those of
+ * UTC, as in dates. */
+static bool parse_recent(const char *text, int64_t now_ns, int64_t *moment_ns)
+{
+	int64_t midnight_ns = now_ns - now_ns % DAY_NS, nanoseconds = 0;
+	int hours, minutes, seconds = 0;
+
+	if (strcmp(text, "now") == 0)
+		*moment_ns = now_ns;
+	else if (strcmp(text, "today") == 0)
+		*moment_ns = midnight_ns;
+	else if (strcmp(text, "yesterday") == 0)
+		*moment_ns = midnight_ns - DAY_NS;
+	else if (take_digits(&text, 2, &hours) && take(&text, ':') &&
+		 take_digits(&text, 2, &minutes) &&
+		 (!take(&text, ':') || take_digits(&text, 2, &seconds)) &&
+		 (!take(&text, '.') || take_decimals(&text, &nanoseconds)) && *text == '\0' &&
+		 hours <= 23 && minutes <= 59 && seconds <= 59) {
+		*moment_ns = midnight_ns + (hours * 3600 + minutes * 60 + seconds) * SECOND_NS +
+			     nanoseconds;
+		if (*moment_ns > now_ns)
+			*moment_ns -= DAY_NS;
+	} else {
+		return false;
+	}
+	return *moment_ns >= 0;
 }
 
 static bool parse_ago(const char *text, int64_t now_ns, int64_t *moment_ns)
@@ -160,7 +197,8 @@ bool moment_parse(const char *text, int64_t now_ns, int64_t *moment_ns)
 	if (take(&text, '@'))
 		return take_number(&text, moment_ns) && *text == '\0' &&
 		       !__builtin_mul_overflow(*moment_ns, SECOND_NS, moment_ns);
-	return parse_date(text, moment_ns) || parse_ago(text, now_ns, moment_ns);
+	return parse_date(text, moment_ns) || parse_recent(text, now_ns, moment_ns) ||
+	       parse_ago(text, now_ns, moment_ns);
 }
 
 /* Writes `count` digits, and returns where they end. */

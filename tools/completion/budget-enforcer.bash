@@ -15,9 +15,19 @@ _budget_enforcer_verbs() {
 	"$1" --help 2>/dev/null | sed -n '/^Verbs:/,/^Exit status/s/^  \([a-z-]*\) .*/\1/p'
 }
 
+# _budget_enforcer_columns PROGRAM VIEW
+_budget_enforcer_columns() {
+	"$1" --help 2>/dev/null | sed -n "/^$2\$/,/^\$/s/^ [* ] [^ ]*  *\([a-z_0-9]*\) .*/\1/p"
+}
+
+# _budget_enforcer_takes_value OPTION PROGRAM [VERB]
+_budget_enforcer_takes_value() {
+	ARGP_HELP_FMT=rmargin=1000 "${@:2}" --help 2>/dev/null | grep -q "^  *\(-., *\)\{0,1\}$1=\|^  *$1, .*="
+}
+
 # Bash calls it with the program, the word to complete and the one before.
 _budget_enforcer() {
-	local program=$1 word=$2 before=$3 at=$COMP_CWORD words='' asked=("$1") i
+	local program=$1 word=$2 before=$3 at=$COMP_CWORD words='' asked=("$1") view=envelopes i
 
 	# Bash takes --period=daily for three words.
 	[ "$word" != '=' ] || word=''
@@ -26,6 +36,9 @@ _budget_enforcer() {
 	# What follows -- is another command, of which nothing is known but that it may be a file.
 	for ((i = 1; i < at; i++)); do
 		[ "${COMP_WORDS[i]}" != -- ] || return 0
+		case ${COMP_WORDS[i]} in
+		envelopes | commits | transactions | owners | stats) view=${COMP_WORDS[i]} ;;
+		esac
 	done
 	if [ "${program##*/}" = be-ctl ] && ((at > 1)); then
 		asked+=("${COMP_WORDS[1]}")
@@ -35,7 +48,17 @@ _budget_enforcer() {
 	--durability) words='full process' ;;
 	--death-signal) words='TERM KILL none' ;;
 	--ttl) words='30m 1h 1d none' ;;
+	--since | --until) words='today yesterday 1h 1d 7d' ;;
+	--sort)
+		words=$(_budget_enforcer_columns "$program" "$view")
+		[[ $word != -* ]] || words=$(sed 's/^/-/' <<<"$words")
+		;;
+	--output | -o)
+		words=$(_budget_enforcer_columns "$program" "$view")
+		[[ $word != *,* ]] || words=$(sed "s/^/${word%,*},/" <<<"$words")
+		;;
 	*)
+		[[ $before != -* ]] || ! _budget_enforcer_takes_value "$before" "${asked[@]}" || return 0
 		case ${program##*/}:$word in
 		*:-*) words=$(_budget_enforcer_options "${asked[@]}") ;;
 		be-ctl:*) ((at > 1)) || words=$(_budget_enforcer_verbs "$program") ;;

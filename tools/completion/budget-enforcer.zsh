@@ -16,10 +16,14 @@ _budget_enforcer_options() {
 		HOW '(full process)' MODE '(full process)'
 		DURATION '(30m 1h 1d none)'
 		FILE _files
+		TIME '(today yesterday 1h 1d 7d)'
+		COLUMN _budget_enforcer_columns COLUMNS _budget_enforcer_columns
 	)
 
 	specs=()
 	for line in ${(f)"$(_call_program options ${(q)@} --help)"}; do
+		# What need not follow is not offered.
+		[[ $line =~ '^(.*--[a-z-]+)\[=[a-z]+\](.*)$' ]] && line=$match[1]$match[2]
 		[[ $line =~ '^ +(-([a-zA-Z?]), )? *--([a-z-]+)(=([A-Z]+))? +(.*)$' ]] || continue
 		names=(${match[2]:+-$match[2]} --$match[3])
 		for one in $names; do
@@ -32,6 +36,20 @@ _budget_enforcer_options() {
 			specs+=($spec)
 		done
 	done
+}
+
+# The columns of the view that the line names: of --sort also with a - before, of --output several.
+_budget_enforcer_columns() {
+	local word view=envelopes
+	local -a columns
+
+	for word in $words; do
+		[[ $word != (envelopes|commits|transactions|owners|stats) ]] || view=$word
+	done
+	compset -P '*,' || compset -P '[-+]'
+	columns=(${(f)"$(_call_program columns ${(q)words[1]} --help |
+		sed -n "/^$view\$/,/^\$/s/^ [* ] [^ ]*  *\([a-z_0-9]*\) .*/\1/p")"})
+	compadd -a columns
 }
 
 _budget_enforcer_verbs() {
