@@ -46,7 +46,7 @@ static void check_columns(const char *path)
 		" 0.00 2023-11-16T18:15:46.680Z       0        0 2023-11-16T18:15:46.680Z  1\n",
 		"--output=utilization_percent,period_start,pending_commits,children,Created,iD",
 		path);
-	EXPECT_PRINTED("llm        2.5\n", "-n", "-o", "category,limit", path);
+	EXPECT_PRINTED("llm        2.5\n", "-H", "-o", "category,limit", path);
 	EXPECT_PRINTED("NAMESPACE CATEGORY LIMIT SPENT COMMITTED AVAILABLE USED% REFUSED PERIOD "
 		       "ENDS STATE  "
 		       "PARENT ID\n"
@@ -63,7 +63,7 @@ static void check_raw(const char *path)
 		       "- llm - 0.1 -\n",
 		       "--raw", "-o", "namespace,category,commit,amount,description", path,
 		       "transactions");
-	EXPECT_PRINTED("llm 0.25\nllm 0.1\n", "-rn", "-o", "category,amount", path, "transactions");
+	EXPECT_PRINTED("llm 0.25\nllm 0.1\n", "-rH", "-o", "category,amount", path, "transactions");
 }
 
 static void check_refusals(struct be_enforcer *handle, const char *path)

@@ -29,7 +29,7 @@ static void fill(struct be_enforcer *handle, struct be_enforcer *task, int64_t *
 /* The ids shown, in order and separated by blanks, are these. */
 /* The ids shown, in order, are these, each with a blank behind it. */
 #define EXPECT_IDS(expected, ...)                                                                  \
-	expect_ids(__LINE__, (expected), inspect_text("-n", "--raw", "-o", "id", __VA_ARGS__, NULL))
+	expect_ids(__LINE__, (expected), inspect_text("-H", "--raw", "-o", "id", __VA_ARGS__, NULL))
 static void expect_ids(int line, const char *expected, char *text)
 {
 	for (char *end = text; (end = strchr(end, '\n')); end++)

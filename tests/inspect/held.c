@@ -91,7 +91,7 @@ static void check_table(const char *path)
 	EXPECT_CONTAINS(ending.errors, "of what is committed, 3 is held by dead owners and 0.25 by "
 				       "commits past their deadline");
 	ending_free(&ending);
-	text = inspect_text("--raw", "-n", "-o", "amount,state,description", path, "commits", NULL);
+	text = inspect_text("--raw", "-H", "-o", "amount,state,description", path, "commits", NULL);
 	EXPECT_TEXT(text, "4 pending lives\n"
 			  "2 orphaned dies\n"
 			  "0.5 pending stays\n"
@@ -99,7 +99,7 @@ static void check_table(const char *path)
 			  "0.25 expired expires\n");
 	free(text);
 	/* What is overdue is not at its deadline for ever. */
-	text = inspect_text("--raw", "-n", "-o", "expires", path, "commits", NULL);
+	text = inspect_text("--raw", "-H", "-o", "expires", path, "commits", NULL);
 	EXPECT_CONTAINS(text, "-\n-\n-\n-\n-");
 	EXPECT_LACKS(text, "0s");
 	free(text);

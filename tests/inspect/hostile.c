@@ -47,7 +47,7 @@ static void check_table(const char *path)
 			  "safe\\xe2\\x80\\xaegnp.exe 0.000000001 safe\\xe2\\x80\\xaegnp.exe\n"
 			  "\u65e5\u672c\u8a9e                  0.000000001 \u65e5\u672c\u8a9e\n");
 	free(text);
-	text = inspect_text("--raw", "-n", "-o", "category", path, "transactions", NULL);
+	text = inspect_text("--raw", "-H", "-o", "category", path, "transactions", NULL);
 	EXPECT_TEXT(text, "\";\\x20drop\n"
 			  "C:\\x5cx1b[31m\n"
 			  "a/b\\x20c\n"
@@ -60,7 +60,7 @@ static void check_table(const char *path)
 static void check_filters(const char *path)
 {
 	for (int i = 0; i < NAMES; i++) {
-		json_t *document = inspect_json("-J", "-o", "category", "--category", names[i],
+		json_t *document = inspect_json("-j", "-o", "category", "--category", names[i],
 						"--namespace", names[NAMES - 1 - i], path, NULL);
 
 		EXPECT_EQUAL(json_array_size(json_object_get(document, "envelopes")), 1);

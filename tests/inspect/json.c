@@ -165,7 +165,7 @@ static void check_selections(const char *path)
 
 	rows(document, "commits", 0);
 	json_decref(document);
-	document = inspect_json("-J", "-o", "COMMITTED,category", path, NULL);
+	document = inspect_json("-j", "-o", "COMMITTED,category", path, NULL);
 	EXPECT_JSON(document, "envelopes",
 		    "[{\"committed\":\"4\",\"category\":\"day\"},{\"committed\":\"0\",\"category\":"
 		    "\"total\"}]");

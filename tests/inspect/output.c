@@ -64,7 +64,7 @@ static void check_full_disk(const char *path, const char *view, const char *opti
 /* All rows are there, in order. */
 static void check_rows(const char *path)
 {
-	char *text = inspect_text("-rn", "-o", "id,amount", path, "transactions", NULL),
+	char *text = inspect_text("-rH", "-o", "id,amount", path, "transactions", NULL),
 	     *line = text;
 	char amount[BE_AMOUNT_TEXT_SIZE], expected[64];
 

@@ -95,7 +95,7 @@ static void show_on_terminal(const char *path, char *text, size_t size)
 	ssize_t count, used = 0;
 
 	EXPECT(openpty(&controller, &terminal, NULL, NULL, NULL) == 0);
-	inspect_into(terminal, &ending, "-n", "-o", "category", path, NULL);
+	inspect_into(terminal, &ending, "-H", "-o", "category", path, NULL);
 	EXPECT_EQUAL(ending.status, 0);
 	ending_free(&ending);
 	close(terminal);
@@ -107,7 +107,7 @@ static void show_on_terminal(const char *path, char *text, size_t size)
 
 static void check_colour(const char *path)
 {
-	char text[4096], *plain = inspect_text("-n", "-o", "category", path, NULL);
+	char text[4096], *plain = inspect_text("-H", "-o", "category", path, NULL);
 
 	EXPECT_LACKS(plain, "\033");
 	free(plain);

@@ -32,7 +32,7 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "one VIEW at a time", "/nowhere", "commits", "verify");
 	EXPECT_REFUSED(2, "one of --json, --csv, --raw and --prometheus at a time", "--json",
 		       "--raw", "/nowhere");
-	EXPECT_REFUSED(2, "--json has no --noheadings", "-Jn", "/nowhere");
+	EXPECT_REFUSED(2, "--json has no --noheadings", "-jH", "/nowhere");
 	EXPECT_REFUSED(2, "verify has no --category", "/nowhere", "verify", "--category", "llm");
 	EXPECT_REFUSED(2, "verify has no --limit", "/nowhere", "verify", "--limit", "1");
 	EXPECT_REFUSED(2, "verify has no --output", "/nowhere", "verify", "--output", "id");

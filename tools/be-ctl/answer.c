@@ -74,9 +74,11 @@ static const char *advice(const struct request *request, enum be_status status)
 				       "directory that "
 				       "exists";
 	case BE_OTHER_DURABILITY:
-		return "the environment is in use with the other durability: use --durability "
-		       "process, or "
-		       "full";
+		return request->durability == BE_DURABILITY_PROCESS
+			       ? "the environment is in use with full durability: leave "
+				 "--durability process out"
+			       : "the environment is in use with the other durability: use "
+				 "--durability process";
 	default:
 		return NULL;
 	}
@@ -218,6 +220,11 @@ static json_t *json_of_end(int64_t end_ns)
 	return json_string(text);
 }
 
+json_t *answer_json_envelope(const struct be_envelope *envelope)
+{
+	return json_of_fields(&envelope_fields, envelope);
+}
+
 static json_t *json_of_decision(const struct be_decision *decision)
 {
 	json_t *object = json_object();
@@ -259,8 +266,7 @@ static void print_json(struct answer *answer, enum be_status status, const char 
 	if (answer->decision.category[0] != '\0')
 		answer_add(document, "decision", json_of_decision(&answer->decision));
 	if (answer->envelope.id != 0)
-		answer_add(document, "envelope",
-			   json_of_fields(&envelope_fields, &answer->envelope));
+		answer_add(document, "envelope", answer_json_envelope(&answer->envelope));
 	if (answer->transaction.id != 0)
 		answer_add(document, "transaction",
 			   json_of_fields(&transaction_fields, &answer->transaction));

@@ -51,6 +51,7 @@ char *answer_label(const char *namespace_name, const char *category);
 /* Text that might not be UTF-8, and an amount, as JSON. New references. */
 json_t *answer_json_text(const char *text);
 json_t *answer_json_amount(int64_t amount);
+json_t *answer_json_envelope(const struct be_envelope *envelope);
 
 /* Adds to an object, and takes over the value. Ends the process when memory has run out. */
 void answer_add(json_t *object, const char *key, json_t *value);

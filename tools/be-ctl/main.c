@@ -7,12 +7,14 @@
  *   answer.c       output, errors, exit statuses
  *   run.c          runs a command on a reservation
  *   upkeep.c       prune, backup, restore
+ *   export.c       list, show, export, copy
  *   verify.c       recomputes every balance
  *   apply.c        brings the environment to what a file declares:
  *   declaration.c  reads the file,
  *   plan.c         and finds what has to be done
  */
 #include "answer.h"
+#include "argument.h"
 #include "complain.h"
 #include "run.h"
 #include "text.h"
@@ -34,7 +36,9 @@ static const char help[] =
 	"Envelopes are named by --category and --namespace, commits by the ID that be-ctl commit "
 	"prints. "
 	"AMOUNT "
-	"is a decimal number such as 0.40. 'be-ctl VERB --help' has the options of a verb.\n"
+	"is a decimal number such as 0.40, an operand or an option. ENVIRONMENT may be left out "
+	"where "
+	"BUDGET_ENFORCER_DIR is set. 'be-ctl VERB --help' has the options of a verb.\n"
 	"\n";
 
 struct choice {
@@ -64,7 +68,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 			argp_error(state, "VERB is missing; --help lists them");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return argument_help(key, state);
 	}
 }
 
@@ -109,9 +113,10 @@ static int act(const struct request *request)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {NULL, parse, "VERB [OPTION...] ENVIRONMENT [ARGUMENT...]",
-					 help, NULL,  extend_help,
-					 NULL};
+	static const struct argp_option options[] = {ARGUMENT_HELP_OPTION, {0}};
+	static const struct argp argp = {
+		options,     parse, "VERB [OPTION...] ENVIRONMENT [ARGUMENT...]", help, NULL,
+		extend_help, NULL};
 	struct choice choice = {NULL, 0};
 	struct request request;
 	int result;

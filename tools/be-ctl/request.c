@@ -128,7 +128,9 @@ static const char *const operand_texts[] = {
 	[OPERANDS_ID] = "ENVIRONMENT ID",
 	[OPERANDS_ID_AMOUNT] = "ENVIRONMENT ID AMOUNT", /* or --tokens */
 	[OPERANDS_ID_MAY_AMOUNT] = "ENVIRONMENT ID [AMOUNT]",
+	[OPERANDS_MAY_AMOUNT] = "ENVIRONMENT [AMOUNT]", /* or --amount, or --tokens */
 	[OPERANDS_FILE] = "ENVIRONMENT FILE",
+	[OPERANDS_TARGET] = "ENVIRONMENT TARGET",
 	[OPERANDS_COMMAND] = "ENVIRONMENT -- COMMAND [ARGUMENT...]",
 };
 
@@ -367,58 +369,146 @@ static void take_option(struct argp_state *state, enum request_option option, co
 
 /* ---- operands */
 
+#define OPERANDS_MAX 3
+
+struct request_parser {
+	struct request *request;
+	const char *usual_environment; /* NULL: none */
+	char *operands[OPERANDS_MAX];
+	unsigned count;
+};
+
+static bool is_amount(const char *text)
+{
+	int64_t amount;
+
+	return be_amount_parse(text, &amount) == BE_OK;
+}
+
+/* With a usual environment, what is given goes without one where there is no doubt: an operand too
+ * few, or a number where a directory would be. */
+static bool goes_without_environment(const struct request_parser *parser)
+{
+	const char *first = parser->operands[0];
+
+	if (!parser->usual_environment)
+		return false;
+	switch (parser->request->verb->operands) {
+	case OPERANDS_NONE:
+		return parser->count == 0;
+	case OPERANDS_FILE:
+	case OPERANDS_TARGET:
+		return parser->count == 1;
+	case OPERANDS_MAY_AMOUNT:
+		return parser->count == 0 || (parser->count == 1 && is_amount(first));
+	default:
+		return parser->count > 0 && first[strspn(first, "0123456789")] == '\0';
+	}
+}
+
 /* The `index`th operand after ENVIRONMENT. False: there is no place for it. */
-static bool take_operand(struct argp_state *state, unsigned index, char *text,
+static bool take_operand(const struct argp_state *state, unsigned index, char *text,
 			 struct request *request)
 {
 	enum operands operands = request->verb->operands;
 
-	if (operands == OPERANDS_COMMAND) {
-		/* All that follows is the command's. */
-		request->command = &state->argv[state->next - 1];
-		state->next = state->argc;
-		return true;
-	}
-	if (operands == OPERANDS_FILE && index == 0) {
+	if (operands == OPERANDS_FILE || operands == OPERANDS_TARGET) {
 		request->file = text;
-		return true;
+		return index == 0;
 	}
-	if (operands == OPERANDS_NONE || operands == OPERANDS_FILE)
+	if (operands == OPERANDS_NONE)
 		return false;
-	if (index == 0)
+	if (index == 0 && operands != OPERANDS_MAY_AMOUNT)
 		request->id = argument_count(state, "ID", text, 1, UINT64_MAX);
-	else if (index == 1 && operands != OPERANDS_ID)
+	else if (operands != OPERANDS_ID && index == (operands != OPERANDS_MAY_AMOUNT))
 		take_amount(state, "AMOUNT", text, request);
 	else
 		return false;
 	return true;
 }
 
+/* Once all are known. Returns how many follow ENVIRONMENT. */
+static unsigned take_operands(struct argp_state *state, struct request_parser *parser)
+{
+	struct request *request = parser->request;
+	unsigned first = goes_without_environment(parser) ? 0 : 1;
+
+	if (request->verb->operands == OPERANDS_COMMAND)
+		return request->command ? 1 : 0;
+	if (first == 0)
+		request->environment = parser->usual_environment;
+	else if (parser->count > 0)
+		request->environment = parser->operands[0];
+	else
+		return 0;
+	for (unsigned i = first; i < parser->count; i++)
+		if (!take_operand(state, i - first, parser->operands[i], request))
+			argp_error(state, "too much is given; what is needed is: %s",
+				   operand_texts[request->verb->operands]);
+	return parser->count - first;
+}
+
+/* ENVIRONMENT, or the command and all that follows it. Behind -- there is a command in any case,
+ * where there is a usual environment. */
+static void take_command(struct argp_state *state, struct request_parser *parser, char *text)
+{
+	struct request *request = parser->request;
+	int index = state->next - 1;
+
+	if (!request->environment && parser->usual_environment && state->quoted > 0 &&
+	    index >= state->quoted)
+		request->environment = parser->usual_environment;
+	if (!request->environment) {
+		request->environment = text;
+		return;
+	}
+	request->command = &state->argv[index];
+	state->next = state->argc;
+}
+
+static bool was_given(const struct request *request, enum request_option option)
+{
+	return request->given & UINT64_C(1) << option;
+}
+
+/* The amount may be an operand or an option. */
+static void check_amount(const struct argp_state *state, const struct request *request,
+			 unsigned operands)
+{
+	enum operands kind = request->verb->operands;
+	bool is_operand = operands > (kind != OPERANDS_MAY_AMOUNT) &&
+			  (kind == OPERANDS_ID_AMOUNT || kind == OPERANDS_ID_MAY_AMOUNT ||
+			   kind == OPERANDS_MAY_AMOUNT);
+
+	if (was_given(request, OPTION_TOKENS) && (is_operand || was_given(request, OPTION_AMOUNT)))
+		argp_error(state, "an amount and --tokens: one of them");
+	if (is_operand && was_given(request, OPTION_AMOUNT))
+		argp_error(state, "AMOUNT and --amount: one of them");
+}
+
 static void check_complete(struct argp_state *state, const struct request *request,
 			   unsigned operands)
 {
 	const struct verb *verb = request->verb;
-	bool tokens = request->given & UINT64_C(1) << OPTION_TOKENS;
 	uint64_t missing = verb->needs & ~request->given;
-	unsigned needed = verb->operands == OPERANDS_NONE                   ? 0
-			  : verb->operands == OPERANDS_ID_AMOUNT && !tokens ? 2
-									    : 1;
+	unsigned needed = verb->operands == OPERANDS_NONE || verb->operands == OPERANDS_MAY_AMOUNT
+				  ? 0
+			  : verb->operands == OPERANDS_ID_AMOUNT && !request->has_amount ? 2
+											 : 1;
 
-	if (tokens)
+	if (request->has_amount)
 		missing &= ~(UINT64_C(1) << OPTION_AMOUNT);
-
 	if (!request->environment)
-		argp_error(state, "ENVIRONMENT is missing");
+		argp_error(state, "ENVIRONMENT is missing, and BUDGET_ENFORCER_DIR is not set");
 	if (operands < needed)
 		argp_error(state, "too little is given; what is needed is: %s",
 			   operand_texts[verb->operands]);
 	for (unsigned option = 0; option < OPTION_COUNT; option++)
 		if (missing & UINT64_C(1) << option)
 			argp_error(state, "--%s is missing", options[option].name);
+	check_amount(state, request, operands);
 	if (request->parent_namespace && !request->parent_category)
 		argp_error(state, "--parent-namespace needs --parent");
-	if (tokens && (operands > 1 || request->given & UINT64_C(1) << OPTION_AMOUNT))
-		argp_error(state, "an amount and --tokens: one of them");
 	if (request->raise > 0 && request->until_ns == 0)
 		argp_error(state, "--raise needs --until");
 	if (request->observe_only && request->enforce)
@@ -429,38 +519,55 @@ static void check_complete(struct argp_state *state, const struct request *reque
 
 /* ---- all together */
 
-struct request_parser {
-	struct request *request;
-	unsigned operands; /* taken after ENVIRONMENT */
-};
+/* All tools have the same letters. */
+static int key_of(unsigned option)
+{
+	switch (option) {
+	case OPTION_NAMESPACE:
+		return 'n';
+	case OPTION_CATEGORY:
+		return 'c';
+	case OPTION_LIMIT:
+		return 'l';
+	case OPTION_PERIOD:
+		return 'p';
+	case OPTION_JSON:
+		return 'j';
+	default:
+		return KEY_FIRST + (int)option;
+	}
+}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
 	struct request_parser *parser = state->input;
 	struct request *request = parser->request;
 
-	if (key >= KEY_FIRST && key < KEY_FIRST + OPTION_COUNT) {
-		take_option(state, (enum request_option)(key - KEY_FIRST), text, request);
+	for (unsigned option = 0; option < OPTION_COUNT; option++) {
+		if (key != key_of(option))
+			continue;
+		take_option(state, (enum request_option)option, text, request);
 		return 0;
 	}
 	switch (key) {
 	case ARGP_KEY_ARG:
-		if (!request->environment)
-			request->environment = text;
-		else if (!take_operand(state, parser->operands++, text, request))
+		if (request->verb->operands == OPERANDS_COMMAND)
+			take_command(state, parser, text);
+		else if (parser->count < OPERANDS_MAX)
+			parser->operands[parser->count++] = text;
+		else
 			argp_error(state, "too much is given; what is needed is: %s",
 				   operand_texts[request->verb->operands]);
 		return 0;
 	case ARGP_KEY_END:
-		check_complete(state, request, parser->operands);
+		check_complete(state, request, take_operands(state, parser));
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return argument_help(key, state);
 	}
 }
 
-/* Leaves out argp's note that long and short options take the same arguments: there are no short
- * ones. */
+/* Leaves out argp's note that long and short options take the same arguments. */
 static char *filter_help(int key, const char *text, void *input)
 {
 	(void)input;
@@ -478,14 +585,15 @@ static char *make_text(const char *format, const char *first, const char *second
 
 void request_parse(const struct verb *verb, int argc, char **argv, struct request *request)
 {
-	struct argp_option shown[OPTION_COUNT + 1] = {0};
-	struct request_parser parser = {.request = request};
+	struct argp_option shown[OPTION_COUNT + 2] = {ARGUMENT_HELP_OPTION};
+	struct request_parser parser = {.request = request,
+					.usual_environment = argument_usual_environment()};
 	char *name = make_text("%s %s%s", "be-ctl", verb->name, "");
 	char *help = make_text("%s.\v%s%s", verb->summary, verb->details ? verb->details : "",
 			       verb->operands == OPERANDS_COMMAND ? "" : exit_status_help);
 	struct argp argp = {shown,       parse, operand_texts[verb->operands], help, NULL,
 			    filter_help, NULL};
-	unsigned count = 0;
+	unsigned count = 1;
 
 	*request = (struct request){.verb = verb,
 				    .ttl_ms = DEFAULT_TTL_MS,
@@ -495,7 +603,7 @@ void request_parse(const struct verb *verb, int argc, char **argv, struct reques
 	for (unsigned option = 0; option < OPTION_COUNT; option++)
 		if (verb->takes & UINT64_C(1) << option)
 			shown[count++] = (struct argp_option){.name = options[option].name,
-							      .key = KEY_FIRST + (int)option,
+							      .key = key_of(option),
 							      .arg = options[option].value,
 							      .doc = options[option].help};
 	argv[0] = name;

@@ -54,7 +54,9 @@ enum operands {
 	OPERANDS_ID,            /* ID */
 	OPERANDS_ID_AMOUNT,     /* ID AMOUNT */
 	OPERANDS_ID_MAY_AMOUNT, /* ID [AMOUNT] */
+	OPERANDS_MAY_AMOUNT,    /* [AMOUNT] */
 	OPERANDS_FILE,          /* FILE */
+	OPERANDS_TARGET,        /* TARGET, a directory */
 	OPERANDS_COMMAND,       /* [--] COMMAND [ARGUMENT...] */
 };
 
@@ -84,7 +86,7 @@ struct request {
 	const char *description;
 	const char *key;
 	const char *cost_file;
-	const char *file; /* operands */
+	const char *file; /* operands; TARGET, too */
 	char **command;
 	bool has_amount;
 	int64_t amount;      /* of --amount, --estimate, --tokens or AMOUNT */

@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "apply.h"
 #include "complain.h"
+#include "export.h"
 #include "run.h"
 #include "tool.h"
 #include "upkeep.h"
@@ -426,10 +427,36 @@ const struct verb verbs[] = {
 	 .needs = SET(CATEGORY),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = remove_envelope},
+	{.name = "list",
+	 .summary = "Prints the names of the envelopes, as namespace/category",
+	 .takes = SET(NAMESPACE) | SET(JSON),
+	 .open_flags = BE_OPEN_READ_ONLY,
+	 .act = export_list},
+	{.name = "show",
+	 .summary = "Prints all there is to know of an envelope, a line for each",
+	 .takes = ENVELOPE | SET(JSON),
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_READ_ONLY,
+	 .act = export_show},
+	{.name = "export",
+	 .summary = "Prints the envelopes as the file that apply reads",
+	 .details = "What such a file cannot declare stands there as a comment. Windows go on as "
+		    "they are.\n\n"
+		    "  be-ctl export DIR >budgets.yaml\n\n",
+	 .takes = SET(NAMESPACE),
+	 .open_flags = BE_OPEN_READ_ONLY,
+	 .act = export_file},
+	{.name = "copy",
+	 .summary = "Makes the same envelopes in another environment, with nothing spent",
+	 .details = export_copy_help,
+	 .takes = SET(NAMESPACE) | SET(DRY_RUN) | SET(MODE) | CHANGE,
+	 .operands = OPERANDS_TARGET,
+	 .run = export_copy},
 	{.name = "check",
 	 .summary = "Asks whether a commit of this amount would be granted now",
 	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(JSON),
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
+	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_READ_ONLY,
 	 .act = check},
 	{.name = "commit",
@@ -444,6 +471,7 @@ const struct verb verbs[] = {
 	 .takes = ENVELOPE | SET(AMOUNT) | SET(LEAST) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) |
 		  SET(TTL) | SET(CHARGE_WHEN_REAPED) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
+	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = commit},
 	{.name = "release",
@@ -459,7 +487,7 @@ const struct verb verbs[] = {
 		    "commit "
 		    "whose time "
 		    "was over, so that its amount was freed, is still charged.\n\n",
-	 .takes = SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = settle},
@@ -467,7 +495,7 @@ const struct verb verbs[] = {
 	 .summary = "Charges a part of the commit ID, which goes on holding the rest",
 	 .details = "Prints the transaction's id. More than it holds is charged, too; then it "
 		    "holds nothing, until it is extended or settled.\n\n",
-	 .takes = SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = charge},
@@ -478,12 +506,13 @@ const struct verb verbs[] = {
 		    "gone.\n\n",
 	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
+	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = record},
 	{.name = "extend",
 	 .summary = "Holds the commit ID for another --ttl from now",
 	 .details = "AMOUNT replaces what it holds; more of it may be refused.\n\n",
-	 .takes = SET(TTL) | CHANGE,
+	 .takes = SET(AMOUNT) | SET(TTL) | CHANGE,
 	 .operands = OPERANDS_ID_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = extend},

@@ -31,11 +31,18 @@ static void tell_difference(void *context, const char *sentence)
 	free(safe);
 }
 
+static const char *plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 static void print_counts(const struct be_verification *found)
 {
-	printf("%s: %" PRIu64 " envelopes, %" PRIu64 " pending commits, %" PRIu64 " transactions\n",
+	printf("%s: %" PRIu64 " envelope%s, %" PRIu64 " pending commit%s, %" PRIu64
+	       " transaction%s\n",
 	       found->differences == 0 ? "all balances add up" : "balances differ",
-	       found->envelopes, found->commits, found->transactions);
+	       found->envelopes, plural(found->envelopes), found->commits, plural(found->commits),
+	       found->transactions, plural(found->transactions));
 }
 
 static json_t *json_count(const struct verified *verified, uint64_t count)

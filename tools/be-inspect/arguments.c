@@ -20,15 +20,15 @@
 const char *argp_program_version = TOOL_VERSION("be-inspect");
 
 enum view_option {
-	KEY_JSON = 'J',
-	KEY_NOHEADINGS = 'n',
+	KEY_NAMESPACE = 'n',
+	KEY_CATEGORY = 'c',
+	KEY_JSON = 'j',
+	KEY_NOHEADINGS = 'H',
 	KEY_OUTPUT = 'o',
 	KEY_RAW = 'r',
 	KEY_FOLLOW = 'f',
 	KEY_WATCH = 'w',
-	KEY_NAMESPACE = 256,
-	KEY_CATEGORY,
-	KEY_SINCE,
+	KEY_SINCE = 256,
 	KEY_UNTIL,
 	KEY_MIN,
 	KEY_MAX,
@@ -40,6 +40,7 @@ enum view_option {
 };
 
 static const struct argp_option options[] = {
+	ARGUMENT_HELP_OPTION,
 	{0, 0, 0, 0, "What to show:", 1},
 	{"namespace", KEY_NAMESPACE, "NAME", 0, "Only this namespace; '' is the default one", 1},
 	{"category", KEY_CATEGORY, "NAME", 0, "Only this category", 1},
@@ -102,7 +103,7 @@ static const char help[] =
 	"VIEW is envelopes (the default), commits (those pending), transactions (the "
 	"ledger), owners (the processes that have it open, and what each holds), stats "
 	"(files, pages, readers, ids) or verify, which recomputes every balance from ledger "
-	"and pending commits.\n"
+	"and pending commits. ENVIRONMENT may be left out where BUDGET_ENFORCER_DIR is set.\n"
 	"\n"
 	"--csv changes no text: a spreadsheet takes one that begins with = + - or @ for a "
 	"formula, so import the columns of text as such.\n"
@@ -168,6 +169,14 @@ struct parser {
 	bool view_given;
 	uint64_t given; /* a bit for each element of `options` that was */
 };
+
+static bool is_view(const char *name)
+{
+	for (size_t i = 0; i < VIEW_COUNT; i++)
+		if (strcmp(views[i].name, name) == 0)
+			return true;
+	return false;
+}
 
 static void take_view(struct argp_state *state, struct parser *parser, const char *name)
 {
@@ -367,7 +376,9 @@ static void check_combination(struct argp_state *state, struct parser *parser)
 	const struct fields *fields = views[arguments->view].fields;
 
 	if (!arguments->environment)
-		argp_error(state, "ENVIRONMENT is missing");
+		arguments->environment = argument_usual_environment();
+	if (!arguments->environment)
+		argp_error(state, "ENVIRONMENT is missing, and BUDGET_ENFORCER_DIR is not set");
 	check_options_of_view(state, parser);
 	check_form(state, parser);
 	if (arguments->follow && arguments->limit == 0 && !was_given(parser, KEY_SINCE))
@@ -475,7 +486,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		parser->sort = text;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (!arguments->environment)
+		if (!arguments->environment && !parser->view_given &&
+		    !(is_view(text) && argument_usual_environment()))
 			arguments->environment = text;
 		else if (!parser->view_given)
 			take_view(state, parser, text);
@@ -486,7 +498,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		check_combination(state, parser);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return argument_help(key, state);
 	}
 }
 

@@ -60,6 +60,7 @@ enum replay_option {
 };
 
 static const struct argp_option options[] = {
+	ARGUMENT_HELP_OPTION,
 	{"trace", KEY_TRACE, "FILE", 0,
 	 "CSV of TIMESTAMP,ContextTokens,GeneratedTokens; - is standard input (default: 2000 "
 	 "made-up "
@@ -174,7 +175,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 			argp_error(state, "no DIR given");
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return argument_help(key, state);
 	}
 	return 0;
 }

@@ -95,3 +95,18 @@ enum be_period argument_period(const struct argp_state *state, const char *optio
 			"total");
 	return period;
 }
+
+error_t argument_help(int key, struct argp_state *state)
+{
+	if (key != 'h')
+		return ARGP_ERR_UNKNOWN;
+	argp_state_help(state, state->out_stream, ARGP_HELP_STD_HELP);
+	return 0;
+}
+
+const char *argument_usual_environment(void)
+{
+	const char *directory = getenv("BUDGET_ENFORCER_DIR");
+
+	return directory && *directory ? directory : NULL;
+}

@@ -35,4 +35,16 @@ enum be_period argument_period(const struct argp_state *state, const char *optio
 void argument_refuse(const struct argp_state *state, const char *option, const char *text,
 		     const char *reason);
 
+/* -h, which argp does not have: an option for the table of a tool, and what its parser does with a
+ * key that is none of its own. */
+#define ARGUMENT_HELP_OPTION                                                                       \
+	{                                                                                          \
+		NULL, 'h', NULL, OPTION_HIDDEN, NULL, 0                                            \
+	}
+error_t argument_help(int key, struct argp_state *state);
+
+/* The environment where none is given: what BUDGET_ENFORCER_DIR says; NULL when that is not set, or
+ * empty. */
+const char *argument_usual_environment(void);
+
 #endif

@@ -77,6 +77,7 @@ _budget_enforcer() {
 		fi
 		case $verb in
 		apply | backup | restore) operands+=('2:file:_files') ;;
+		copy) operands+=('2:environment:_files -/') ;;
 		run) operands+=('(-)2:command: _command_names -e' '*::argument: _normal') ;;
 		esac
 		;;
