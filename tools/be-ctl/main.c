@@ -5,6 +5,7 @@
  *   verbs.c        the verbs, and those that are one call of the library
  *   request.c      a verb's command line
  *   answer.c       output, errors, exit statuses
+ *   alarm.c        check for monitoring
  *   run.c          runs a command on a reservation
  *   upkeep.c       prune, backup, restore
  *   export.c       list, show, export, copy
@@ -13,6 +14,7 @@
  *   declaration.c  reads the file,
  *   plan.c         and finds what has to be done
  */
+#include "alarm.h"
 #include "answer.h"
 #include "argument.h"
 #include "complain.h"
@@ -111,6 +113,15 @@ static int act(const struct request *request)
 	return result;
 }
 
+/* To monitoring 2 is CRITICAL, which a wrong command line is not. */
+static bool asks_for_alarm(const struct choice *choice, int argc, char **argv)
+{
+	for (int i = choice->index; i < argc && strcmp(choice->verb->name, "check") == 0; i++)
+		if (strncmp(argv[i], "--warn", 6) == 0 || strncmp(argv[i], "--crit", 6) == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {ARGUMENT_HELP_OPTION, {0}};
@@ -125,8 +136,13 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice);
 	if (choice.verb->run == run_run)
 		argp_err_exit_status = RUN_EXIT_FAILED;
+	if (asks_for_alarm(&choice, argc, argv))
+		argp_err_exit_status = ALARM_UNKNOWN;
 	request_parse(choice.verb, argc - choice.index, argv + choice.index, &request);
-	result = choice.verb->run ? choice.verb->run(&request) : act(&request);
+	if (request_is_alarm(&request))
+		result = alarm_run(&request);
+	else
+		result = choice.verb->run ? choice.verb->run(&request) : act(&request);
 	tool_close_output();
 	return result;
 }

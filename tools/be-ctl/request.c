@@ -105,6 +105,11 @@ static const struct {
 		{"before", "TIME",
 		 "Remove what was charged or ended before that: 2023-11-16, '2023-11-16 18:15:46', "
 		 "@SECONDS, or so long ago: 30d, 8w"},
+	[OPTION_WARN] = {"warn", "PERCENT",
+			 "For monitoring: exit status 1 when so much of a limit is used, 80%"},
+	[OPTION_CRITICAL] = {"critical", "PERCENT", "The same for exit status 2"},
+	[OPTION_ALL] = {"all", NULL,
+			"All envelopes, of --namespace or --category where these are given"},
 	[OPTION_DRY_RUN] = {"dry-run", NULL, "Show what would be done, and do nothing"},
 	[OPTION_PRUNE] =
 		{"prune", NULL,
@@ -223,6 +228,23 @@ static int64_t parse_until(const struct argp_state *state, const char *text)
 	return until_ns;
 }
 
+/* "80%", in millionths. */
+static int64_t parse_percent(const struct argp_state *state, const char *option, const char *text)
+{
+	size_t size = strcspn(text, "%");
+	char *number = strndup(text, size);
+	int64_t percent = 0;
+
+	if (!number)
+		tool_out_of_memory();
+	if (strcmp(text + size, "%") != 0 || be_amount_parse(number, &percent) != BE_OK ||
+	    percent < BE_UNIT / 10000 || percent > 1000000 * BE_UNIT)
+		argument_refuse(state, option, text,
+				"a percentage of the limit is needed: 80%, 99.5%");
+	free(number);
+	return percent / (BE_UNIT / 10000);
+}
+
 static int parse_death_signal(const struct argp_state *state, const char *text)
 {
 	if (strcmp(text, "TERM") == 0)
@@ -261,6 +283,8 @@ static bool *flag_of(enum request_option option, struct request *request)
 		return &request->dry_run;
 	case OPTION_PRUNE:
 		return &request->prune;
+	case OPTION_ALL:
+		return &request->all;
 	case OPTION_JSON:
 		return &request->json;
 	default:
@@ -268,7 +292,7 @@ static bool *flag_of(enum request_option option, struct request *request)
 	}
 }
 
-/* What an envelope is set to, beside its limit and period. */
+/* What an envelope is set to, beside its limit and period, and what is watched of it. */
 static void take_setting(const struct argp_state *state, enum request_option option,
 			 const char *text, struct request *request)
 {
@@ -287,6 +311,12 @@ static void take_setting(const struct argp_state *state, enum request_option opt
 		break;
 	case OPTION_UNTIL:
 		request->until_ns = parse_until(state, text);
+		break;
+	case OPTION_WARN:
+		request->warn_ppm = parse_percent(state, "--warn", text);
+		break;
+	case OPTION_CRITICAL:
+		request->critical_ppm = parse_percent(state, "--critical", text);
 		break;
 	default:
 		break;
@@ -450,7 +480,7 @@ static unsigned take_operands(struct argp_state *state, struct request_parser *p
 
 /* ENVIRONMENT, or the command and all that follows it. Behind -- there is a command in any case,
  * where there is a usual environment. */
-static void take_command(struct argp_state *state, struct request_parser *parser, char *text)
+static void take_command(struct argp_state *state, struct request_parser *parser, const char *text)
 {
 	struct request *request = parser->request;
 	int index = state->next - 1;
@@ -486,6 +516,28 @@ static void check_amount(const struct argp_state *state, const struct request *r
 		argp_error(state, "AMOUNT and --amount: one of them");
 }
 
+bool request_is_alarm(const struct request *request)
+{
+	return request->warn_ppm > 0 || request->critical_ppm > 0;
+}
+
+/* --warn and --critical make another verb of check. */
+static void check_alarm(const struct argp_state *state, const struct request *request)
+{
+	if (!request_is_alarm(request)) {
+		if (request->all)
+			argp_error(state, "--all needs --warn or --critical");
+		return;
+	}
+	if (request->has_amount || request->json)
+		argp_error(state, "--warn and --critical have neither an amount nor --json");
+	if (!request->all && !request->category)
+		argp_error(state, "--category or --all is missing");
+	if (request->warn_ppm > 0 && request->critical_ppm > 0 &&
+	    request->warn_ppm > request->critical_ppm)
+		argp_error(state, "--warn is more than --critical");
+}
+
 static void check_complete(struct argp_state *state, const struct request *request,
 			   unsigned operands)
 {
@@ -496,6 +548,9 @@ static void check_complete(struct argp_state *state, const struct request *reque
 			  : verb->operands == OPERANDS_ID_AMOUNT && !request->has_amount ? 2
 											 : 1;
 
+	check_alarm(state, request);
+	if (request_is_alarm(request))
+		missing = 0;
 	if (request->has_amount)
 		missing &= ~(UINT64_C(1) << OPTION_AMOUNT);
 	if (!request->environment)

@@ -40,6 +40,9 @@ enum request_option {
 	OPTION_CHARGE_ON_FAILURE,
 	OPTION_DEATH_SIGNAL,
 	OPTION_BEFORE,
+	OPTION_WARN,
+	OPTION_CRITICAL,
+	OPTION_ALL,
 	OPTION_DRY_RUN,
 	OPTION_PRUNE,
 	OPTION_DURABILITY,
@@ -108,10 +111,15 @@ struct request {
 	enum be_period period;
 	enum be_durability durability;
 	bool observe_only, enforce, keep_window;
+	int64_t warn_ppm, critical_ppm; /* of the limit; 0: not given */
+	bool all;
 	bool suspended, charge_when_reaped, charge_on_failure, dry_run, prune, json;
 };
 
 /* Parses what follows the verb, which argv[0] is; ends the process where that is wrong. */
 void request_parse(const struct verb *verb, int argc, char **argv, struct request *request);
+
+/* check --warn or --critical. */
+bool request_is_alarm(const struct request *request);
 
 #endif

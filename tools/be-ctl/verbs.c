@@ -454,7 +454,12 @@ const struct verb verbs[] = {
 	 .run = export_copy},
 	{.name = "check",
 	 .summary = "Asks whether a commit of this amount would be granted now",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(JSON),
+	 .details = "For monitoring, with --warn or --critical, it looks instead at how much of "
+		    "the limit is used, prints one line, and exits with 0 (OK), 1 (WARNING), 2 "
+		    "(CRITICAL) or 3 (UNKNOWN, a wrong command line, too).\n\n"
+		    "  be-ctl check --warn 80% --critical 95% --all DIR\n\n",
+	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(WARN) | SET(CRITICAL) | SET(ALL) |
+		  SET(JSON),
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_READ_ONLY,

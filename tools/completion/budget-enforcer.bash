@@ -22,7 +22,8 @@ _budget_enforcer_columns() {
 
 # _budget_enforcer_takes_value OPTION PROGRAM [VERB]
 _budget_enforcer_takes_value() {
-	ARGP_HELP_FMT=rmargin=1000 "${@:2}" --help 2>/dev/null | grep -q "^  *\(-., *\)\{0,1\}$1=\|^  *$1, .*="
+	# Not grep -q, which the program could not write to any more.
+	ARGP_HELP_FMT=rmargin=1000 "${@:2}" --help 2>/dev/null | grep >/dev/null "^  *\(-., *\)\{0,1\}$1=\|^  *$1, .*="
 }
 
 # Bash calls it with the program, the word to complete and the one before.
