@@ -225,7 +225,6 @@ enum be_status {
 	BE_NEWER_FORMAT = -132,        /* written by a later version of this library */
 	BE_DAMAGED = -133,             /* a file or record is damaged; restore a backup */
 	BE_UNBALANCED = -134,          /* be_verify() found balances that differ from the ledger */
-	BE_OTHER_PID_NAMESPACE = -135, /* liblmdb is not 0.9, and in use by our pid elsewhere */
 	BE_OTHER_BOOT = -136,          /* process durability, and the machine went down with it */
 	BE_BAD_FILE_SYSTEM = -137,     /* a network file system, say; shared maps are unsafe */
 	BE_SECOND_COPY = -138,         /* another copy of this library in this process has it
@@ -937,7 +936,10 @@ struct be_statistics {
 	bool went_back;      /* when it was first opened since the machine came up, the newest txn
 	                        was not whole on the disk, and was dropped. Nobody had been told of
 	                        it, and the next change took its place */
-	uint8_t reserved[2];
+	bool reads_exclude_writes; /* this process's do, and be_check() is slow: liblmdb is one
+	                              whose reader table this library cannot make true for several
+	                              containers. Of 0.9 it can */
+	uint8_t reserved[1];
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while

@@ -120,6 +120,7 @@ static enum be_status measure(const struct be_storage *storage, struct be_statis
 	stats->reader_lag = figures.reader_lag;
 	stats->lagging_pid = figures.lagging_pid;
 	stats->went_back = figures.went_back;
+	stats->reads_exclude_writes = figures.reads_alone;
 	return BE_OK;
 }
 

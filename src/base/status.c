@@ -78,8 +78,6 @@ static const struct {
 			 "A file or record of the environment is damaged; restore a backup"},
 	[-BE_UNBALANCED] = {"unbalanced",
 			    "Balances differ from the pending commits and the ledger"},
-	[-BE_OTHER_PID_NAMESPACE] = {"other_pid_namespace",
-				     "It cannot be told from a process of another container"},
 	[-BE_OTHER_BOOT] = {"other_boot",
 			    "The machine went down with it; restore a backup or begin anew"},
 	[-BE_BAD_FILE_SYSTEM] = {"bad_file_system",

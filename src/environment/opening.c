@@ -2,7 +2,8 @@
 /*
  * Opening as one protocol. A process comes in one of three roles:
  *
- *   looking   it only reads: it registers nowhere, makes nothing and excludes nobody;
+ *   looking   it only reads: it registers nowhere, makes nothing and excludes nobody (but where
+ *             the liblmdb makes readers exclude writers, it joins, to be able to);
  *   joining   others have the environment open, so all that it needs is there;
  *   first     nobody has it open: it makes what is missing, decides what must be the same for all,
  *             and keeps others out from step 2 to the last one.
@@ -198,6 +199,16 @@ static enum be_status check_boot(struct opening *opening)
 	return BE_OK;
 }
 
+static enum be_status exclude_writers(void *group, const struct be_storage *storage)
+{
+	return group_lock(group, storage);
+}
+
+static void let_write(void *group, enum be_status outcome)
+{
+	group_unlock(group, outcome);
+}
+
 static enum be_status open_storage(struct opening *opening)
 {
 	const struct environment_settings *settings = opening->settings;
@@ -205,7 +216,8 @@ static enum be_status open_storage(struct opening *opening)
 	struct lmdb_settings lmdb = {
 		.directory = environment->directory,
 		.create = opening->may_create,
-		.read_only = environment->executor.read_only,
+		.read_only = opening->role == LOOKING,
+		.exclusion = {exclude_writers, let_write, environment->executor.group},
 		.sync = true, /* until the durability is settled */
 		.may_go_back = !owners_are_settled(environment->executor.owners),
 		.mode = settings->mode,
@@ -366,9 +378,21 @@ static void go_back(struct opening *opening, size_t made)
 			steps[made].undo(opening);
 }
 
+/* One who only looks, and has to join for it, does so in the durability that is there. */
+static enum be_durability durability_there(const struct shared_directory *directory)
+{
+	bool is_marked = false;
+
+	if (boot_check(directory, &is_marked) == BE_OTHER_BOOT)
+		is_marked = true; /* whether it may be used is told later */
+	error_clear();
+	return is_marked ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
+}
+
 enum be_status opening_run(const struct environment_settings *settings,
 			   struct environment *environment)
 {
+	struct environment_settings joining = *settings;
 	struct opening opening = {
 		.settings = settings,
 		.environment = environment,
@@ -376,6 +400,11 @@ enum be_status opening_run(const struct environment_settings *settings,
 		.may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY)),
 	};
 
+	if (opening.role == LOOKING && lmdb_storage_reads_alone()) {
+		opening.role = JOINING;
+		joining.durability = durability_there(environment->directory);
+		opening.settings = settings = &joining;
+	}
 	environment->executor.read_only = settings->flags & BE_OPEN_READ_ONLY;
 	environment->executor.direct = settings->flags & BE_OPEN_DIRECT;
 	environment->durability = settings->durability;

@@ -29,6 +29,7 @@ struct backend_figures {
 	uint64_t reader_lag;
 	uint32_t lagging_pid; /* as it is seen from here; 0: nobody, or it cannot be seen */
 	bool went_back;       /* this process found the newest txn not whole */
+	bool reads_alone;     /* it excludes writers while it reads */
 };
 
 struct backend {

@@ -257,7 +257,8 @@ AT(be_statistics, refused_no_envelope, 176);
 AT(be_statistics, lagging_pid, 184);
 AT(be_statistics, refusals_known, 188);
 AT(be_statistics, went_back, 189);
-AT(be_statistics, reserved, 190);
+AT(be_statistics, reads_exclude_writes, 190);
+AT(be_statistics, reserved, 191);
 
 SIZE(be_verification, 40);
 AT(be_verification, size, 0);

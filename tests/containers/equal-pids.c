@@ -3,7 +3,8 @@
  * Nothing tells processes apart by their pids: the first processes of two containers, both pid 1,
  * have one environment open at once, read, write and settle, and one of them finds what the other
  * held free once that has been killed. Those who only look are let in, too, many of one pid; and so
- * is the host.
+ * is the host, which also makes a backup. With "unknown" the program is linked with
+ * unknown-liblmdb.c: then all is the same, and be_stats() tells.
  */
 #include "containers.h"
 
@@ -78,8 +79,22 @@ static int namesakes(int index, void *context)
 			    : look_on(index, context);
 }
 
-int main(void)
+/* Of a handle that only looks. */
+static void expect_reads(struct be_enforcer *handle, bool alone)
 {
+	struct be_statistics stats = BE_STATISTICS_INIT;
+	char copy[PATH_MAX];
+
+	EXPECT_OK(be_stats(handle, &stats));
+	EXPECT_EQUAL(stats.reads_exclude_writes, alone);
+	EXPECT((stats.readers == 0) == alone);
+	test_path(copy, "copy");
+	EXPECT_OK(be_backup(handle, copy));
+}
+
+int main(int argc, char **argv)
+{
+	bool alone = argc > 1 && strcmp(argv[1], "unknown") == 0;
 	struct scene scene = {.holds = gate_make(), .go = gate_make(), .looks = gate_make()};
 	struct container *containers[4];
 	struct be_enforcer *handle, *looking;
@@ -107,6 +122,7 @@ int main(void)
 	EXPECT_EQUAL(container_wait(containers[1]), 0);
 	EXPECT_BALANCE(looking, "llm", 1, 0);
 	EXPECT_VERIFIED(looking);
+	expect_reads(looking, alone);
 	be_close(looking);
 	for (int i = 2; i < 4; i++)
 		container_kill(containers[i]);

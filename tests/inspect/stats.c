@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
-	EXPECT_EQUAL(json_object_size(stats), 27);
+	EXPECT_EQUAL(json_object_size(stats), 28);
 	EXPECT_JSON(stats, "format_version", "3");
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
@@ -47,6 +47,7 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "refused_no_envelope", "2");
 	EXPECT_JSON(stats, "refusals_known", "true");
 	EXPECT_JSON(stats, "went_back", "false");
+	EXPECT_JSON(stats, "reads_exclude_writes", "false");
 	EXPECT_JSON(stats, "stale_readers", "0");
 	EXPECT_JSON(stats, "lagging_pid", "null");
 	json_decref(document);

@@ -191,6 +191,9 @@ static const struct field of_stats[] = {
 	{"WENT-BACK", "went_back", FIELD_YES, STATS(went_back), false,
 	 "yes: when the machine came up the newest txn was not whole and was dropped; nobody had "
 	 "been told of it"},
+	{"READS-EXCLUDE", "reads_exclude_writes", FIELD_YES, STATS(reads_exclude_writes), false,
+	 "yes: the reader table of this liblmdb cannot be made true for several containers, so "
+	 "that reading excludes writers, and is slow"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
 	{"READERS", "readers", FIELD_COUNT, STATS(readers), false,

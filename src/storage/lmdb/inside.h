@@ -64,7 +64,11 @@ struct lmdb_storage {
 	uint32_t page_size;
 	struct descriptor data; /* of data.mdb; for the lock on it, and to be opened by LMDB */
 	struct table_lock table;
-	int32_t number; /* by which the reader table knows this process; 0: its pid */
+	int32_t number;       /* in the reader table; 0: this process reads alone */
+	atomic_bool is_taken; /* another process has the number */
+	bool is_reading;      /* alone, in `writer`: under `writing` */
+	int cancel_state;
+	struct exclusion exclusion;
 	bool read_only;
 	bool sync;                 /* commits are flushed */
 	_Atomic uint64_t *flushed; /* where all who write share it, or the next one */
@@ -93,6 +97,17 @@ struct reader_list {
 
 extern const struct backend lmdb_operations;
 
+static inline bool lmdb_reads_alone(const struct lmdb_storage *storage)
+{
+	return storage->number == 0;
+}
+
+/* The number of the state that a reader sees. */
+static inline uint64_t lmdb_number_of_state(const struct lmdb_txn *reader)
+{
+	return mdb_txn_id(reader->txn) - reader->write;
+}
+
 /* ---- LMDB's codes become statuses here, and nowhere else (lmdb_error.c) */
 
 enum be_status lmdb_explain(enum be_status status, const char *path, bool read_only);
@@ -107,6 +122,7 @@ int lmdb_check_readers(struct lmdb_storage *storage, int *freed);
 bool lmdb_nap(int64_t until_ns);
 int lmdb_note_reader(const char *line, void *context);
 __attribute__((noinline)) void lmdb_leave_out_of_dumps(struct lmdb_storage *storage, MDB_txn *txn);
+int lmdb_open_database(struct lmdb_storage *storage, MDB_txn *txn);
 int lmdb_begin_read(struct lmdb_storage *storage, void **txn);
 int lmdb_begin(void *self, bool write, void **txn);
 void lmdb_abort(void *self, void *txn);
@@ -145,6 +161,7 @@ int lmdb_make_links(const struct lmdb_storage *storage, char made[LINKS_SIZE]);
 
 /* ---- opening and closing (lmdb_open.c) */
 
+int lmdb_open_beside(const struct lmdb_storage *storage, MDB_env **env);
 void lmdb_close_env(struct lmdb_storage *storage);
 void lmdb_discard(struct lmdb_storage *storage);
 

@@ -15,6 +15,11 @@
  * Pid namespaces. Processes of several may share an environment: reader_number.h says how LMDB
  * tells them apart, and table_lock.h under which lock LMDB locks its reader table. The order is
  * `writing`, then that one.
+ *
+ * Reading alone. Where LMDB cannot be made to tell them apart, since the liblmdb is not one of
+ * which it is known how, this process takes no slot in the reader table. It reads in a write txn
+ * that is aborted, and excludes all writers meanwhile, by the lock that all write txns are made
+ * under. That is true for whatever liblmdb, and slow beside writers: be_stats() tells.
  */
 #include "storage/lmdb/inside.h"
 

@@ -16,6 +16,13 @@ struct shared_directory;
 struct stat;
 struct vouching;
 
+/* The lock that all write txns are made under (executor/group.h). `lock` may make one itself. */
+struct exclusion {
+	enum be_status (*lock)(void *context, const struct be_storage *storage);
+	void (*unlock)(void *context, enum be_status outcome);
+	void *context;
+};
+
 struct lmdb_settings {
 	const struct shared_directory *directory;
 	const char *path; /* where none is given: of the directory, which exists */
@@ -34,7 +41,14 @@ struct lmdb_settings {
 	mode_t mode;       /* of files made, whatever the umask */
 	uint64_t map_size; /* bytes; a multiple of the page size */
 	int32_t number;    /* for the reader table (reader_number.h); 0: one is drawn */
+	/* For a process that reads alone. Without functions: nobody else has it open. */
+	struct exclusion exclusion;
 };
+
+/* Is the liblmdb one whose reader table cannot be made true for several pid namespaces? A process
+ * then excludes all writers while it reads, so that it must not be read-only, and no thread may
+ * begin a txn while it reads. */
+bool lmdb_storage_reads_alone(void);
 
 /* Looks at what is there (preflight.h) and changes nothing. That there is nothing yet is
  * BE_NOT_FOUND, or BE_OK if it `may_be_missing`. */

@@ -119,11 +119,10 @@ __attribute__((cold)) enum be_status lmdb_failed(const char *path, bool read_onl
 		return error_set(BE_NOT_AN_ENVIRONMENT,
 				 "%s: data.mdb or lock.mdb is not a file of LMDB's", path);
 	case NUMBER_IS_TAKEN:
-		return error_set(BE_OTHER_PID_NAMESPACE,
-				 "%s: a live process in another pid namespace (container) has our "
-				 "pid, and of %s this library does not know how to tell the two "
-				 "apart: use liblmdb 0.9, or share the pid namespace",
-				 path, mdb_version(NULL, NULL, NULL));
+		return error_set(BE_IO_ERROR,
+				 "%s: some process holds locks on all of " LOCK_FILE
+				 ", which no user of LMDB does; lslocks shows which",
+				 path);
 	case EAGAIN: /* of mmap() */
 		return error_set(
 			BE_NO_MEMORY,

@@ -80,6 +80,19 @@ static int copy(struct lmdb_storage *storage, int fd)
 	return rc;
 }
 
+/* For one who reads alone. LMDB begins the read txn itself, and needs no slot for it here. */
+static int copy_alone(struct lmdb_storage *storage, int fd)
+{
+	MDB_env *beside;
+	int rc = lmdb_open_beside(storage, &beside);
+
+	if (rc)
+		return rc;
+	rc = mdb_env_copyfd2(beside, fd, MDB_CP_COMPACT);
+	mdb_env_close(beside);
+	return rc;
+}
+
 enum be_status lmdb_copy(void *self, int fd, bool *interrupted)
 {
 	struct lmdb_storage *storage = self;
@@ -88,6 +101,15 @@ enum be_status lmdb_copy(void *self, int fd, bool *interrupted)
 	int rc;
 
 	*interrupted = false;
+	if (lmdb_reads_alone(storage)) {
+		rc = lmdb_begin_read(storage, &txn);
+		if (rc)
+			return (enum be_status)rc;
+		rc = copy_alone(storage, fd);
+		lmdb_abort(storage, txn);
+		*interrupted = rc == EINTR;
+		return rc ? (enum be_status)lmdb_failed_in(storage, rc) : BE_OK;
+	}
 	/* LMDB begins the read txn itself, and writes nothing when it cannot. One of ours sees to
 	 * the map. */
 	while (((rc = copy(storage, fd)) == MDB_MAP_RESIZED || rc == MDB_READERS_FULL) &&
@@ -163,6 +185,24 @@ static int measure_pages(struct lmdb_storage *storage, MDB_txn *txn,
 	return 0;
 }
 
+/* LMDB shows the free list to read txns only. */
+static int measure_beside(struct lmdb_storage *storage, struct backend_figures *figures)
+{
+	MDB_env *beside;
+	MDB_txn *txn;
+	int rc = lmdb_open_beside(storage, &beside);
+
+	if (rc)
+		return rc;
+	rc = mdb_txn_begin(beside, NULL, MDB_RDONLY, &txn);
+	if (rc == 0) {
+		rc = measure_pages(storage, txn, figures);
+		mdb_txn_abort(txn);
+	}
+	mdb_env_close(beside);
+	return rc;
+}
+
 /* The pid of the process that has this number, as it is seen from here; 0: it cannot be seen, or
  * does not live. */
 static uint32_t pid_of_reader(struct lmdb_storage *storage, unsigned long number)
@@ -170,8 +210,8 @@ static uint32_t pid_of_reader(struct lmdb_storage *storage, unsigned long number
 	struct flock held = {
 		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
 
-	if (storage->number == 0 || number == (unsigned long)storage->number)
-		return (uint32_t)(storage->number == 0 ? number : (unsigned long)getpid());
+	if (number == (unsigned long)storage->number)
+		return (uint32_t)getpid();
 	if (fcntl(storage->table.file.fd, F_GETLK, &held) < 0 || held.l_type == F_UNLCK ||
 	    held.l_pid < 0)
 		return 0;
@@ -180,9 +220,7 @@ static uint32_t pid_of_reader(struct lmdb_storage *storage, unsigned long number
 
 uint32_t lmdb_pid_seen(void *self, int32_t number)
 {
-	struct lmdb_storage *storage = self;
-
-	return storage->number != 0 ? pid_of_reader(storage, (unsigned long)number) : 0;
+	return pid_of_reader(self, (unsigned long)number);
 }
 
 void lmdb_expect_dead(void *self)
@@ -210,11 +248,14 @@ enum be_status lmdb_measure(void *self, struct backend_figures *figures)
 		return (enum be_status)rc;
 	rc = mdb_env_info(storage->env, &information);
 	if (rc == 0)
-		rc = measure_pages(storage, ((struct lmdb_txn *)txn)->txn, figures);
+		rc = lmdb_reads_alone(storage)
+			     ? measure_beside(storage, figures)
+			     : measure_pages(storage, ((struct lmdb_txn *)txn)->txn, figures);
 	lmdb_abort(storage, txn);
 	if (rc)
 		return lmdb_failed_in(storage, rc);
 	figures->went_back = storage->went_back;
+	figures->reads_alone = lmdb_reads_alone(storage);
 	figures->map_size = information.me_mapsize;
 	figures->pages = information.me_last_pgno + 1;
 	figures->readers = list.count;
@@ -251,7 +292,7 @@ enum be_status lmdb_check(void *self)
 		reader = txn;
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): rc says it */
 		reader->pins = reader->pooled;
-		status = preflight_all_pages(data, fd, mdb_txn_id(reader->txn), &outdated);
+		status = preflight_all_pages(data, fd, lmdb_number_of_state(reader), &outdated);
 		pthread_mutex_lock(&storage->gate);
 		reader->pins = false;
 		lmdb_abort(storage, reader);

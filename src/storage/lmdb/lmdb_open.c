@@ -29,9 +29,23 @@ static void put_number(struct lmdb_storage *storage, MDB_env *env)
 	int major, minor;
 
 	(void)mdb_version(&major, &minor, NULL);
-	if (storage->number != 0 &&
-	    !reader_number_put(env, major, minor, MAX_READERS, storage->number))
+	if (!reader_number_put(env, major, minor, MAX_READERS, storage->number))
 		storage->number = 0;
+}
+
+bool lmdb_storage_reads_alone(void)
+{
+	int major, minor;
+	MDB_env *env;
+	bool is_known;
+
+	if (mdb_env_create(&env) != 0)
+		return false; /* for want of memory, which opening it will tell */
+	(void)mdb_version(&major, &minor, NULL);
+	is_known = mdb_env_set_maxreaders(env, MAX_READERS) == 0 &&
+		   reader_number_put(env, major, minor, MAX_READERS, INT32_MAX);
+	mdb_env_close(env);
+	return !is_known;
 }
 
 static int open_by_name(const struct lmdb_settings *settings, const char *path,
@@ -57,6 +71,31 @@ static int open_by_name(const struct lmdb_settings *settings, const char *path,
 	} while (rc == EINTR); /* LMDB reports one that it has already dealt with */
 	if (rc)
 		*env = NULL;
+	return rc;
+}
+
+/* A second look at the same file, for one who reads alone: without LMDB's locks, since nobody
+ * writes meanwhile, and for what LMDB does in a true read txn only. Closing it drops no lock:
+ * LMDB has none on data.mdb. */
+int lmdb_open_beside(const struct lmdb_storage *storage, MDB_env **env)
+{
+	char links[LINKS_SIZE];
+	MDB_envinfo about;
+	int rc = mdb_env_info(storage->env, &about);
+
+	if (rc == 0)
+		rc = mdb_env_create(env);
+	if (rc)
+		return rc;
+	rc = mdb_env_set_mapsize(*env, about.me_mapsize);
+	if (rc == 0)
+		rc = lmdb_make_links(storage, links);
+	if (rc == 0) {
+		rc = mdb_env_open(*env, links, MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0);
+		lmdb_remove_links(links);
+	}
+	if (rc)
+		mdb_env_close(*env);
 	return rc;
 }
 
@@ -115,29 +154,16 @@ static int begin_first(struct lmdb_storage *storage, MDB_txn **txn)
 	return rc;
 }
 
-/* Our number stands in slots of the reader table, or another process has it. One of our own is
- * drawn anew. A pid, where numbers of our own cannot be had, is that of a dead process, as happens
- * when a container starts again. LMDB takes the slots for ours and would never free them, but on
- * closing it clears every slot of our pid below the highest that it has seen, which it learns in a
- * read txn. */
+/* Our number stands in slots of the reader table, or another process has it. It is drawn anew. */
 static enum be_status open_anew(const struct lmdb_settings *settings, struct lmdb_storage *storage)
 {
-	MDB_txn *txn;
-	int rc = 0;
+	int rc = lmdb_hold(storage->data.fd, LOCK_EX);
 
-	if (storage->number == 0) {
-		rc = begin_first(storage, &txn);
-		if (rc == 0)
-			mdb_txn_abort(txn);
-	}
-	if (rc == 0)
-		rc = lmdb_hold(storage->data.fd, LOCK_EX);
 	if (rc)
 		return lmdb_failed_in(storage, rc);
 	mdb_env_close(storage->env);
 	storage->env = NULL;
-	if (storage->number != 0)
-		storage->number = reader_number_draw();
+	storage->number = reader_number_draw();
 	return open_env(settings, storage);
 }
 
@@ -149,8 +175,7 @@ static enum be_status open_anew(const struct lmdb_settings *settings, struct lmd
 static enum be_status clear_table(const struct lmdb_settings *settings,
 				  struct lmdb_storage *storage)
 {
-	struct reader_list list = {.own = storage->number ? storage->number : getpid()};
-
+	struct reader_list list = {.own = storage->number};
 	enum be_status status = BE_OK;
 
 	if (mdb_reader_list(storage->env, lmdb_note_reader, &list) < 0)
@@ -163,31 +188,28 @@ static enum be_status clear_table(const struct lmdb_settings *settings,
 	return status;
 }
 
-/* Begins the first read txn and leaves it in the pool; takes the database's handle in it. */
+/* Begins the first read txn and leaves it in the pool, if it has a slot; takes the database's
+ * handle in it. A status. */
 static int first_read(struct lmdb_storage *storage)
 {
 	struct lmdb_txn *reader = &storage->readers[0];
-	unsigned flags;
-	MDB_stat stat;
-	int rc = begin_first(storage, &reader->txn);
+	void *alone;
+	int rc;
 
-	if (rc)
+	if (lmdb_reads_alone(storage)) {
+		rc = lmdb_begin_read(storage, &alone);
+		if (rc == 0)
+			lmdb_abort(storage, alone);
 		return rc;
+	}
+	rc = begin_first(storage, &reader->txn);
+	if (rc)
+		return lmdb_failed_in(storage, rc);
 	reader->keeps = true;
 	atomic_store(&storage->kept, 1);
-	rc = mdb_dbi_open(reader->txn, NULL, 0, &storage->dbi);
-	if (rc == 0)
-		rc = mdb_dbi_flags(reader->txn, storage->dbi, &flags);
-	if (rc == 0 && flags != 0)
-		rc = MDB_INVALID; /* keys in another order, or several values each: not ours */
-	if (rc == 0)
-		rc = mdb_stat(reader->txn, storage->dbi, &stat);
-	if (rc == 0) {
-		storage->page_size = stat.ms_psize;
-		lmdb_leave_out_of_dumps(storage, reader->txn);
-	}
+	rc = lmdb_open_database(storage, reader->txn);
 	mdb_txn_reset(reader->txn);
-	return rc;
+	return rc ? lmdb_failed_in(storage, rc) : 0;
 }
 
 static enum be_status ready_env(const struct lmdb_settings *settings, struct lmdb_storage *storage)
@@ -200,9 +222,9 @@ static enum be_status ready_env(const struct lmdb_settings *settings, struct lmd
 	rc = mdb_env_get_fd(storage->env, &fd);
 	if (rc == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		rc = errno;
-	if (rc == 0)
-		rc = first_read(storage);
-	return rc ? (enum be_status)lmdb_failed_in(storage, rc) : BE_OK;
+	if (rc)
+		return (enum be_status)lmdb_failed_in(storage, rc);
+	return (enum be_status)first_read(storage);
 }
 
 static enum be_status open_storage(const struct lmdb_settings *settings,
@@ -212,8 +234,7 @@ static enum be_status open_storage(const struct lmdb_settings *settings,
 
 	if (status == BE_OK)
 		status = ready_env(settings, storage);
-	for (int i = 0; status == BE_OTHER_PID_NAMESPACE && storage->number != 0 && i < ATTEMPTS;
-	     i++) {
+	for (int i = 0; status != BE_OK && storage->is_taken && i < ATTEMPTS; i++) {
 		status = open_anew(settings, storage);
 		if (status == BE_OK)
 			status = ready_env(settings, storage);
@@ -226,8 +247,17 @@ static enum be_status check_pages(struct lmdb_storage *storage, const char *data
 {
 	MDB_txn *txn = storage->readers[0].txn;
 	enum be_status status = BE_DAMAGED;
+	void *alone;
 	int rc;
 
+	if (lmdb_reads_alone(storage)) {
+		status = (enum be_status)lmdb_begin_read(storage, &alone);
+		if (status != BE_OK)
+			return status;
+		status = preflight_pages(data, fd, lmdb_number_of_state(alone));
+		lmdb_abort(storage, alone);
+		return status;
+	}
 	for (int looks = 0; status == BE_DAMAGED && looks < LOOKS_AT_PAGES; looks++) {
 		rc = mdb_txn_renew(txn);
 		if (rc)
@@ -284,6 +314,7 @@ static struct lmdb_storage *make_storage(const struct lmdb_settings *settings)
 	storage->read_only = settings->read_only;
 	storage->sync = settings->sync;
 	storage->vouching = settings->vouching;
+	storage->exclusion = settings->exclusion;
 	storage->own_flushed = settings->known;
 	storage->flushed = settings->flushed ? settings->flushed : &storage->own_flushed;
 	memcpy(storage->path, settings->directory->path, path_size);

@@ -62,8 +62,9 @@ int lmdb_begin_reader(struct lmdb_storage *storage, MDB_txn **txn)
 	int rc;
 
 	table_lock_take(&storage->table);
-	rc = mdb_txn_begin(storage->env, NULL, MDB_RDONLY, txn);
+	rc = mdb_txn_begin(storage->env, NULL, lmdb_reads_alone(storage) ? 0 : MDB_RDONLY, txn);
 	table_lock_drop(&storage->table);
+	storage->is_taken = rc == EAGAIN;
 	return rc == EAGAIN ? NUMBER_IS_TAKEN : rc;
 }
 
@@ -355,6 +356,26 @@ __attribute__((noinline)) void lmdb_leave_out_of_dumps(struct lmdb_storage *stor
 	mdb_cursor_close(cursor);
 }
 
+/* In the first txn of this process. */
+int lmdb_open_database(struct lmdb_storage *storage, MDB_txn *txn)
+{
+	unsigned flags;
+	MDB_stat stat;
+	int rc = mdb_dbi_open(txn, NULL, 0, &storage->dbi);
+
+	if (rc == 0)
+		rc = mdb_dbi_flags(txn, storage->dbi, &flags);
+	if (rc == 0 && flags != 0)
+		rc = MDB_INVALID; /* keys in another order, or several values each: not ours */
+	if (rc == 0)
+		rc = mdb_stat(txn, storage->dbi, &stat);
+	if (rc == 0) {
+		storage->page_size = stat.ms_psize;
+		lmdb_leave_out_of_dumps(storage, txn);
+	}
+	return rc;
+}
+
 /* ---- begin, end */
 
 static int try_read(struct lmdb_storage *storage, struct lmdb_txn **result)
@@ -398,7 +419,7 @@ static __attribute__((noinline)) int begin_read_anyhow(struct lmdb_storage *stor
 	return 0;
 }
 
-int lmdb_begin_read(struct lmdb_storage *storage, void **txn)
+static int begin_read(struct lmdb_storage *storage, void **txn)
 {
 	unsigned own = favourite;
 	struct lmdb_txn *reader;
@@ -420,7 +441,7 @@ static bool is_outgrown(struct lmdb_storage *storage)
 {
 	MDB_envinfo about;
 
-	if (mdb_env_info(storage->env, &about) ||
+	if (storage->page_size == 0 || mdb_env_info(storage->env, &about) ||
 	    about.me_last_pgno < about.me_mapsize / storage->page_size / 4 * 3)
 		return false;
 	return size_of_others(storage) > about.me_mapsize;
@@ -456,6 +477,11 @@ static int try_write(struct lmdb_storage *storage, MDB_txn **txn)
 		if (rc == 0)
 			rc = begin_writer(storage, txn);
 	}
+	if (rc == 0 && storage->dbi == 0) { /* which reads alone */
+		rc = lmdb_open_database(storage, *txn);
+		if (rc)
+			mdb_txn_abort(*txn);
+	}
 	return rc;
 }
 
@@ -480,6 +506,48 @@ static int begin_write(struct lmdb_storage *storage, void **txn)
 	return 0;
 }
 
+/* ---- reading alone */
+
+static void let_write(struct lmdb_storage *storage, int cancel_state)
+{
+	if (storage->exclusion.unlock)
+		storage->exclusion.unlock(storage->exclusion.context, BE_OK);
+	pthread_setcancelstate(cancel_state, NULL);
+}
+
+static __attribute__((noinline)) int begin_alone(struct lmdb_storage *storage, void **txn)
+{
+	const struct exclusion *exclusion = &storage->exclusion;
+	struct lmdb_txn *writer = &storage->writer;
+	int status = BE_OK, cancel_state, rc;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	if (exclusion->lock)
+		status = (int)exclusion->lock(exclusion->context, &storage->interface);
+	if (status != BE_OK) {
+		pthread_setcancelstate(cancel_state, NULL);
+		return status;
+	}
+	pthread_mutex_lock(&storage->writing);
+	rc = try_write(storage, &writer->txn);
+	if (rc) {
+		pthread_mutex_unlock(&storage->writing);
+		let_write(storage, cancel_state);
+		return lmdb_failed_in(storage, rc);
+	}
+	if (!storage->is_undumped)
+		lmdb_leave_out_of_dumps(storage, writer->txn);
+	storage->is_reading = true;
+	storage->cancel_state = cancel_state;
+	*txn = writer;
+	return 0;
+}
+
+int lmdb_begin_read(struct lmdb_storage *storage, void **txn)
+{
+	return lmdb_reads_alone(storage) ? begin_alone(storage, txn) : begin_read(storage, txn);
+}
+
 int lmdb_begin(void *self, bool write, void **txn)
 {
 	return write ? begin_write(self, txn) : lmdb_begin_read(self, txn);
@@ -490,11 +558,18 @@ void lmdb_abort(void *self, void *txn)
 	struct lmdb_storage *storage = self;
 	struct lmdb_txn *ending = txn;
 	MDB_txn *inner = ending->txn;
+	bool was_reading;
+	int cancel_state;
 
 	if (ending->write) {
+		was_reading = storage->is_reading;
+		cancel_state = storage->cancel_state;
 		ending->txn = NULL;
+		storage->is_reading = false;
 		mdb_txn_abort(inner);
 		pthread_mutex_unlock(&storage->writing);
+		if (was_reading)
+			let_write(storage, cancel_state);
 		return;
 	}
 	ending->cursor_renewed = false;
@@ -512,7 +587,7 @@ __attribute__((cold, noinline)) void lmdb_undump(struct lmdb_storage *storage)
 {
 	void *txn;
 
-	if (lmdb_begin_read(storage, &txn) != 0)
+	if (lmdb_reads_alone(storage) || begin_read(storage, &txn) != 0)
 		return;
 	lmdb_leave_out_of_dumps(storage, ((struct lmdb_txn *)txn)->txn);
 	lmdb_abort(storage, txn);

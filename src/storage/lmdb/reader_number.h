@@ -17,13 +17,13 @@
  * It reaches into another library's private structure, which is why this is done only where all is
  * as it must be: the version is 0.9, whose struct has begun with the same members since 0.9.10
  * (2013) and does so in the last release, and at the moment when it is done each of these members
- * has its known value: three descriptors that are -1, the flags, the size of the reader table as it
- * was just set, and getpid() itself. Where anything differs, nothing is written, and the storage
- * does without (lmdb_open.c). What LMDB does with me_pid, in 0.9.10 to 0.9.33: it writes it into
- * slots, compares it with what is in them, and locks its byte. The pid of the system it takes anew
- * in two places, of which one serves thread-specific readers only, which are not used here, and the
- * other is mdb_env_close(), which frees the slots of this process that are left: here there are
- * none, since all txns are ended before.
+ * has its known value: three descriptors that are -1, the flags, the size of the reader table as
+ * it was just set, and getpid() itself. Where anything differs, nothing is written, and the
+ * storage does without: it reads alone (lmdb.c). What LMDB does with me_pid, in 0.9.10 to 0.9.32:
+ * it writes it into slots, compares it with what is in them, and locks its byte. The pid of the
+ * system it takes anew in two places, of which one serves thread-specific readers only, which are
+ * not used here, and the other is mdb_env_close(), which frees the slots of this process that are
+ * left: here there are none, since all txns are ended before.
  */
 #ifndef READER_NUMBER_H
 #define READER_NUMBER_H
