@@ -254,8 +254,9 @@ static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t n
 		return BE_NO_COMMIT;
 	if (found < 0)
 		return (enum be_status)found;
-	if (commit->state != BE_COMMIT_PENDING)
-		return rules_commit_status(commit);
+	status = rules_commit_status(commit);
+	if (status != BE_OK)
+		return status;
 	status = chain_load(ledger, &commit->name, now_ns, chain);
 	if (status == BE_NO_ENVELOPE ||
 	    (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
