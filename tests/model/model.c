@@ -24,7 +24,7 @@
 #define SHRINK_STEPS 5000000 /* some seconds, in memory */
 
 /* A mistake must be found within so many operations, and shown by fewer than so many. */
-#define MISTAKE_SEEDS 4
+#define MISTAKE_SEEDS 8
 #define MISTAKE_STEPS 10
 
 struct settings {

@@ -180,6 +180,9 @@ static void any_trial(struct generator *generator, struct call *call)
 	call->observe_only = chance(generator, 100);
 	if (chance(generator, 250))
 		call->roll_over = any_amount(generator);
+	/* About what a window leaves, so that the cap does not hide the rest. */
+	if (chance(generator, 50))
+		call->roll_over = between(generator, 1, 3 * generator->largest_limit);
 }
 
 static void any_settings(struct generator *generator, struct step *step)
@@ -207,7 +210,7 @@ static void any_envelope(struct generator *generator, struct step *step)
 
 	call->amount = any_limit(generator);
 	any_window(generator, call);
-	call->has_options = chance(generator, 850);
+	call->has_options = chance(generator, generator->parent_is_neighbour > 90 ? 980 : 850);
 	if (!call->has_options)
 		return;
 	call->suspended = chance(generator, 20);
@@ -392,7 +395,7 @@ int64_t steps_begin_ns(uint64_t seed)
 
 void steps_generate(uint64_t seed, struct step *steps, size_t count)
 {
-	static const unsigned neighbours[] = {10, 50, 90};
+	static const unsigned neighbours[] = {10, 50, 97};
 	static const int64_t limits[] = {500, 5000, 100000, 10 * BE_UNIT};
 	struct generator generator = {.random = seed};
 
