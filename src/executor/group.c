@@ -191,7 +191,8 @@ static bool spin(struct turn *turn)
 	const struct lock *lock = turn->holds & HOLDS_NEXT ? &file->leader : &file->next;
 	_Atomic uint32_t *state = &file->marks[turn->slot].state;
 
-	if (turn->group->awaits_disk || file->last.crowd > SPIN_CROWD)
+	if (turn->group->awaits_disk ||
+	    atomic_load_explicit(&file->last.crowd, memory_order_relaxed) > SPIN_CROWD)
 		return false;
 	if (turn->spin_until_ns == 0)
 		turn->spin_until_ns = monotonic_ns() + SPIN_NS;

@@ -83,7 +83,7 @@ struct room {
 /* What the last batch was like, for the next leader. */
 struct last_batch {
 	int64_t took_ns;
-	uint32_t crowd;     /* operations in it, and those that were posted when it ended */
+	_Atomic uint32_t crowd; /* operations in it, and those that were posted when it ended */
 	uint32_t in_vain;   /* how often in a row a leader gathered in vain, up to IN_VAIN_MAX */
 	uint32_t skip;      /* batches that are not to be gathered for */
 	uint32_t first_row; /* where the next batch begins to take */

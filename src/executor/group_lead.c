@@ -35,10 +35,11 @@ static void gather(struct turn *turn)
 {
 	struct group_file *file = turn->file;
 	struct last_batch *last = &file->last;
-	uint32_t enough = last->crowd - last->crowd / 8 - turn->with_own;
+	uint32_t crowd = last->crowd;
+	uint32_t enough = crowd - crowd / 8 - turn->with_own;
 	int64_t most_ns = last->took_ns / GATHER_PART, until_ns;
 
-	if (last->crowd <= 1 || count_posted(file) >= enough)
+	if (crowd <= 1 || count_posted(file) >= enough)
 		return;
 	if (last->skip > 0) {
 		last->skip--;
