@@ -3,10 +3,12 @@
  * A process whose map_size is small, beside one with a large one that fills the environment far
  * beyond it. The small one takes over the larger size while its threads check, record, list, verify
  * and make backups, and none of their calls fails. Its map is left out of core dumps, before and
- * after.
+ * after. Another small one takes it over while it opens: the file outgrows its map when LMDB has
+ * opened it, and before it has read.
  */
 #include "support.h"
 
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +26,30 @@ static struct scene {
 	atomic_int is_known; /* and the large one has written */
 	atomic_int over;
 	atomic_int recorded;
+	atomic_int opens;        /* another small one has opened the file by way of LMDB, */
+	atomic_int has_outgrown; /* and it has outgrown that one's map */
 } * scene;
+static bool waits_while_it_opens;
+
+/* Stands before LMDB's. */
+int mdb_env_open(void *env, const char *path, unsigned flags, mode_t mode);
+__attribute__((visibility("default"))) int mdb_env_open(void *env, const char *path, unsigned flags,
+							mode_t mode)
+{
+	int (*next)(void *, const char *, unsigned, mode_t) = NULL;
+	void *found = dlsym(RTLD_NEXT, "mdb_env_open");
+	int rc;
+
+	EXPECT(found);
+	memcpy(&next, &found, sizeof next);
+	rc = next(env, path, flags, mode);
+	if (waits_while_it_opens) {
+		atomic_store(&scene->opens, 1);
+		while (!atomic_load(&scene->has_outgrown))
+			usleep(1000);
+	}
+	return rc;
+}
 
 static struct be_enforcer *open_sized(uint64_t map_size)
 {
@@ -144,6 +169,44 @@ static int be_large(int unused, void *context)
 	return 0;
 }
 
+static int open_while_it_grows(int unused, void *context)
+{
+	struct be_enforcer *handle;
+
+	(void)unused;
+	(void)context;
+	waits_while_it_opens = true;
+	handle = open_sized(SMALL);
+	record(handle);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+	return 0;
+}
+
+static void outgrow_one_that_opens(void)
+{
+	struct be_enforcer *handle = open_sized(LARGE);
+	struct be_statistics figures = BE_STATISTICS_INIT;
+	pid_t small;
+
+	EXPECT_OK(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	small = child_start(open_while_it_grows, 0, NULL);
+	while (!atomic_load(&scene->opens)) {
+		if (waitpid(small, NULL, WNOHANG) != 0)
+			test_fail(__FILE__, __LINE__, "the one that opens failed");
+		usleep(1000);
+	}
+	while (figures.file_size <= 2 * SMALL) {
+		record(handle);
+		EXPECT_OK(be_stats(handle, &figures));
+	}
+	atomic_store(&scene->has_outgrown, 1);
+	EXPECT_EQUAL(child_wait(small), 0);
+	be_close(handle);
+	test_remove(environment);
+	atomic_store(&scene->recorded, 0);
+}
+
 static int make(int unused, void *context)
 {
 	struct be_enforcer *handle = open_sized(SMALL);
@@ -164,6 +227,7 @@ int main(void)
 	test_begin(120);
 	scene = shared_make(sizeof *scene);
 	test_path(environment, "environment");
+	outgrow_one_that_opens();
 	EXPECT_EQUAL(child_wait(child_start(make, 0, NULL)), 0);
 	small = child_start(be_small, 0, NULL);
 	while (!atomic_load(&scene->is_open)) {

@@ -117,6 +117,8 @@ enum be_status lmdb_name_file(const char *path, const char *name, char file[PATH
 
 /* ---- txns, and slots in the reader table (lmdb_txn.c) */
 
+/* Maps the file anew, with the size that the others use, where no txn is under way. */
+int lmdb_map_anew(struct lmdb_storage *storage);
 int lmdb_begin_reader(struct lmdb_storage *storage, MDB_txn **txn);
 int lmdb_check_readers(struct lmdb_storage *storage, int *freed);
 bool lmdb_nap(int64_t until_ns);

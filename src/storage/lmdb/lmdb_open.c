@@ -190,6 +190,20 @@ static enum be_status clear_table(const struct lmdb_settings *settings,
 
 /* Begins the first read txn and leaves it in the pool, if it has a slot; takes the database's
  * handle in it. A status. */
+/* The same where the file has outgrown the map since LMDB looked how large it must be: it is mapped
+ * anew, with the size that the others use. No txn of this process is under way yet. */
+static int begin_first_in_map(struct lmdb_storage *storage, MDB_txn **txn)
+{
+	int rc = begin_first(storage, txn);
+
+	for (int i = 0; i < ATTEMPTS && rc == MDB_MAP_RESIZED; i++) {
+		rc = lmdb_map_anew(storage);
+		if (rc == 0)
+			rc = begin_first(storage, txn);
+	}
+	return rc;
+}
+
 static int first_read(struct lmdb_storage *storage)
 {
 	struct lmdb_txn *reader = &storage->readers[0];
@@ -202,7 +216,7 @@ static int first_read(struct lmdb_storage *storage)
 			lmdb_abort(storage, alone);
 		return rc;
 	}
-	rc = begin_first(storage, &reader->txn);
+	rc = begin_first_in_map(storage, &reader->txn);
 	if (rc)
 		return lmdb_failed_in(storage, rc);
 	reader->keeps = true;

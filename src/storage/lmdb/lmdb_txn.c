@@ -304,7 +304,16 @@ static bool may_map(uint64_t size)
 	return map != MAP_FAILED && munmap(map, size) == 0;
 }
 
-/* Maps the file anew, with the size that the others use. The caller holds `writing`. */
+int lmdb_map_anew(struct lmdb_storage *storage)
+{
+	uint64_t size = size_of_others(storage);
+
+	if (size > 0 && !may_map(size))
+		return errno;
+	return mdb_env_set_mapsize(storage->env, 0);
+}
+
+/* The same with threads about, which are kept out. The caller holds `writing`. */
 static int enlarge_map(struct lmdb_storage *storage, int64_t patience_ns)
 {
 	uint64_t size = size_of_others(storage);
