@@ -675,11 +675,7 @@ static struct side side_of(int fd, const struct meta_page *meta, uint64_t pages,
 			   struct pages_fault *fault)
 {
 	return (struct side){
-		.reader = {.fd = fd,
-			   .page_size = meta->trees[FREE_PAGES].pad,
-			   .last_page = meta->last_page,
-			   .pages = pages,
-			   .fault = fault},
+		.reader = page_reader_of(fd, meta, pages, fault),
 		.meta = meta,
 	};
 }

@@ -39,6 +39,16 @@ ssize_t pages_read(int fd, void *bytes, size_t size, off_t offset)
 	return (ssize_t)used;
 }
 
+struct page_reader page_reader_of(int fd, const struct meta_page *meta, uint64_t pages,
+				  struct pages_fault *fault)
+{
+	return (struct page_reader){.fd = fd,
+				    .page_size = meta->trees[FREE_PAGES].pad,
+				    .last_page = meta->last_page,
+				    .pages = pages,
+				    .fault = fault};
+}
+
 enum be_status page_read_bytes(const struct page_reader *reader, uint64_t number, void *bytes,
 			       size_t size, off_t offset)
 {

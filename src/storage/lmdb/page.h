@@ -20,6 +20,10 @@ struct page_reader {
 	struct pages_fault *fault;
 };
 
+/* Of a file that has so many pages, as its meta page says the rest. */
+struct page_reader page_reader_of(int fd, const struct meta_page *meta, uint64_t pages,
+				  struct pages_fault *fault);
+
 struct page {
 	uint64_t number;
 	bool is_leaf;

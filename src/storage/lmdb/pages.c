@@ -177,11 +177,7 @@ static struct walk begin_walk(int fd, const struct meta_page *meta, uint64_t pag
 {
 	fault->text[0] = '\0';
 	return (struct walk){
-		.reader = {.fd = fd,
-			   .page_size = meta->trees[FREE_PAGES].pad,
-			   .last_page = meta->last_page,
-			   .pages = pages,
-			   .fault = fault},
+		.reader = page_reader_of(fd, meta, pages, fault),
 		.meta = meta,
 		.seen = 1, /* the two meta pages, less one, so that it can be compared with the last
 		              one */
