@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives this library. Modes: full and process, the two durabilities; full-direct and
- * process-direct, the same without group commit.
+ * process-direct, the same without group commit; server and server-direct, in the PostgreSQL server
+ * whose socket lies in the place, and server-shared, where all envelopes lie in one.
  */
 #include "pool.h"
 
 #include <budget_enforcer.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#ifdef HAVE_POSTGRES
+#include <budget_enforcer_postgres.h>
+#include <libpq-fe.h>
+#endif
 
 /* So many threads fill an environment: group commit puts their operations into one txn. */
 #define FILLERS 16
@@ -18,6 +24,50 @@ static void must(enum be_status status)
 		die("%s: %s", be_status_name(status), be_last_error());
 }
 
+static bool is_server(const struct run *run)
+{
+	return strncmp(run->mode, "server", 6) == 0;
+}
+
+#ifdef HAVE_POSTGRES
+/* Stays open as long as the process. */
+static struct be_storage *open_server(const struct run *run)
+{
+	struct be_storage *storage;
+	char url[4096];
+
+	snprintf(url, sizeof url, "postgresql:///postgres?host=%s&user=postgres", run->place);
+	must(be_storage_postgres_open(url, &storage));
+	return storage;
+}
+
+static void clear_server(const struct run *run)
+{
+	char text[4096];
+	PGconn *connection;
+	PGresult *result;
+
+	snprintf(text, sizeof text, "host='%s' user=postgres dbname=postgres", run->place);
+	connection = PQconnectdb(text);
+	result = PQexec(connection, "DROP TABLE IF EXISTS budget_enforcer");
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		die("%s", PQerrorMessage(connection));
+	PQclear(result);
+	PQfinish(connection);
+}
+#else
+static struct be_storage *open_server(const struct run *run)
+{
+	(void)run;
+	die("this was built without libpq");
+}
+
+static void clear_server(const struct run *run)
+{
+	(void)run;
+}
+#endif
+
 static struct be_enforcer *open_as(const struct run *run, const char *mode)
 {
 	struct be_options options = BE_OPTIONS_INIT;
@@ -27,7 +77,9 @@ static struct be_enforcer *open_as(const struct run *run, const char *mode)
 		strncmp(mode, "process", 7) == 0 ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	if (strstr(mode, "-direct"))
 		options.flags = BE_OPEN_DIRECT;
-	must(be_open(run->place, &options, &handle));
+	if (is_server(run))
+		options.storage = open_server(run);
+	must(be_open(is_server(run) ? NULL : run->place, &options, &handle));
 	return handle;
 }
 
@@ -52,12 +104,17 @@ struct filler {
 
 static void *fill_envelopes(void *context)
 {
+	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 	const struct filler *filler = context;
 	char category[POOL_CATEGORY_SIZE];
 
+	if (strstr(filler->run->mode, "-shared")) {
+		options.parent_category = "all";
+		must(be_envelope_ensure(filler->handle, "all", POOL_LIMIT, BE_PERIOD_TOTAL, NULL));
+	}
 	for (uint64_t i = filler->first; i < filler->run->envelopes; i += FILLERS)
 		must(be_envelope_create(filler->handle, pool_category(i, category), POOL_LIMIT,
-					BE_PERIOD_TOTAL, NULL));
+					BE_PERIOD_TOTAL, &options));
 	return NULL;
 }
 
@@ -105,6 +162,8 @@ static void fill(const struct run *run, void *(*filled_by)(void *context))
 /* Without flushes; the first to open it with another durability flushes it all. */
 static void enforcer_make(const struct run *run)
 {
+	if (is_server(run))
+		clear_server(run);
 	fill(run, fill_envelopes);
 	if (run->pending > 0)
 		fill(run, fill_pending);

@@ -2,7 +2,7 @@
 /*
  * Drives a PostgreSQL server over its unix socket, which lies in the place. A reserve is one call
  * of a function by a prepared statement, a txn of its own. Modes: on and off, its
- * synchronous_commit.
+ * synchronous_commit; on-shared, where all envelopes lie in one, which has to have the amount, too.
  */
 #include "pool.h"
 
@@ -25,13 +25,18 @@ static const char *const schema[] = {
 	"amount bigint NOT NULL, created_ns bigint NOT NULL, owner int NOT NULL, description text "
 	"NOT NULL)",
 	"CREATE OR REPLACE FUNCTION reserve(asked text, wanted bigint, now_ns bigint, by int, why "
-	"text) "
+	"text, is_shared bool) "
 	"RETURNS bigint LANGUAGE plpgsql AS $$ "
 	"DECLARE new_id bigint; "
 	"BEGIN "
 	"UPDATE envelope SET committed = committed + wanted "
 	"WHERE category = asked AND lim - spent - committed >= wanted; "
 	"IF NOT FOUND THEN RETURN 0; END IF; "
+	"IF is_shared THEN "
+	"UPDATE envelope SET committed = committed + wanted "
+	"WHERE category = 'all' AND lim - spent - committed >= wanted; "
+	"IF NOT FOUND THEN RAISE 'the shared one refuses'; END IF; "
+	"END IF; "
 	"INSERT INTO pending (category, amount, created_ns, owner, description) "
 	"VALUES (asked, wanted, now_ns, by, why) RETURNING id INTO new_id; "
 	"RETURN new_id; "
@@ -40,6 +45,7 @@ static const char *const schema[] = {
 
 struct postgres {
 	PGconn *connection;
+	const char *is_shared;
 	char owner[12];
 };
 
@@ -63,8 +69,8 @@ static PGconn *connect(const struct run *run)
 	PGconn *connection;
 
 	snprintf(text, sizeof text,
-		 "host='%s' user=postgres dbname=postgres options='-c synchronous_commit=%s'",
-		 run->place, run->mode);
+		 "host='%s' user=postgres dbname=postgres options='-c synchronous_commit=%.*s'",
+		 run->place, (int)strcspn(run->mode, "-"), run->mode);
 	connection = PQconnectdb(text);
 	if (PQstatus(connection) != CONNECTION_OK)
 		die("%s", PQerrorMessage(connection));
@@ -84,6 +90,9 @@ static void postgres_make(const struct run *run)
 		 "FROM generate_series(0, %" PRIu64 ") AS i",
 		 POOL_LIMIT, run->envelopes - 1);
 	execute(connection, text);
+	snprintf(text, sizeof text, "INSERT INTO envelope VALUES ('all', %" PRId64 ", 0, 0)",
+		 POOL_LIMIT);
+	execute(connection, text);
 	execute(connection, "VACUUM ANALYZE envelope");
 	execute(connection, "CHECKPOINT");
 	PQfinish(connection);
@@ -96,12 +105,14 @@ static void *postgres_open(const struct run *run)
 	if (!postgres)
 		die("out of memory");
 	postgres->connection = connect(run);
+	postgres->is_shared = strstr(run->mode, "-shared") ? "true" : "false";
 	snprintf(postgres->owner, sizeof postgres->owner, "%d", getpid());
 	PQclear(must(
 		postgres->connection,
 		PQprepare(postgres->connection, "reserve",
-			  "SELECT reserve($1::text, $2::bigint, $3::bigint, $4::int, $5::text)", 5,
-			  NULL)));
+			  "SELECT reserve($1::text, $2::bigint, $3::bigint, $4::int, $5::text, "
+			  "$6::bool)",
+			  6, NULL)));
 	PQclear(must(
 		postgres->connection,
 		PQprepare(postgres->connection, "look",
@@ -127,14 +138,15 @@ static uint64_t postgres_reserve(void *self, const char *category)
 {
 	struct postgres *postgres = self;
 	char amount[24], now[24];
-	const char *values[] = {category, amount, now, postgres->owner, POOL_DESCRIPTION};
+	const char *values[] = {category,        amount,           now,
+				postgres->owner, POOL_DESCRIPTION, postgres->is_shared};
 	PGresult *result;
 	uint64_t id;
 
 	snprintf(amount, sizeof amount, "%" PRId64, POOL_AMOUNT);
 	snprintf(now, sizeof now, "%" PRId64, pool_now_ns());
 	result = must(postgres->connection,
-		      PQexecPrepared(postgres->connection, "reserve", 5, values, NULL, NULL, 0));
+		      PQexecPrepared(postgres->connection, "reserve", 6, values, NULL, NULL, 0));
 	id = (uint64_t)number(result, 0);
 	PQclear(result);
 	return id;

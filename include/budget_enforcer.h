@@ -45,6 +45,28 @@
  *   0 to 512, keys 1 to 64: valid UTF-8 without control characters (U+0000 to U+001F, U+007F to
  *   U+009F). What is longer or malformed is refused, never cut. A NULL description is an empty one.
  *
+ * LABELS
+ *
+ *   A commit or a cost may have labels, up to BE_LABELS_MAX: for what, or for whom, it is (model,
+ *   customer, task). They decide nothing; listings show them, sorted by key, and filter by them.
+ *   Keys are 1 to 48 bytes, values 0 to 128, such texts as names are, and a key is there once: else
+ *   they are INVALID_LABEL. Every line of the ledger that is charged for a commit, also when it is
+ *   reaped, has the commit's labels. What is given when it is settled or charged is added to them
+ *   for that line, and its value counts where both have a key: together they may not be more than
+ *   BE_LABELS_MAX, either, or nothing is done. A correction has those of what it corrects.
+ *
+ * SEVERAL AT ONCE
+ *
+ *   A commit may be over several envelopes, such as a customer's, a model's and the day's: up to
+ *   BE_ENVELOPES_MAX with the one that it names first. It has one id and one amount, which must be
+ *   available in each of them and in every ancestor, and is held in all of these, or in none. An
+ *   envelope that is among them more than once, as an ancestor that they share, holds it once. What
+ *   ends or changes the commit does so in all of them: it is settled, charged, extended, released
+ *   and reaped as one. When it was reaped, and one of them removed since, it cannot be settled
+ *   late: NO_ENVELOPE. A refusal names the first that refuses: the envelope named first, its
+ *   ancestors, the next one and so on. A cost can be recorded in several likewise. Figures shown
+ *   with the answer are those of the envelope named first.
+ *
  * RETRIES
  *
  *   Who cannot know whether a call was carried out (its process was killed, its answer was lost)
@@ -52,12 +74,26 @@
  *   the handle's namespace, such as "task-7/step-3". What was carried out under a key is not
  *   carried out again, by whatever process: the same request gets the answer of the first time,
  *   word for word, and another request under that key is KEY_REUSED. The same are requests of one
- *   kind that agree in all their arguments and options, but for how long the key is kept. A call
- *   that was refused, or failed, was not carried out, and leaves nothing under its key. So that
- *   only who holds money goes on, a commit that has ended meanwhile answers how, as be_release()
- *   does, in place of OK; a commit belongs to the process that made it, not to one that asks again,
- *   so those that are to outlive it are detached. A key is kept for as long as the first call said,
- *   after that it may be used anew, and is forgotten by the next calls with keys, or be_prune().
+ *   kind that agree in all their arguments and options, but for how long the key is kept and how
+ *   long they wait. A call that was refused, or failed, was not carried out, and leaves nothing
+ *   under its key. So that only who holds money goes on, a commit that has ended meanwhile answers
+ *   how, as be_release() does, in place of OK; a commit belongs to the process that made it, not to
+ *   one that asks again, so those that are to outlive it are detached. A key is kept for as long as
+ *   the first call said, after that it may be used anew, and is forgotten by the next calls with
+ *   keys, or be_prune().
+ *
+ * WAITING
+ *
+ *   A commit may wait (be_commit_options.wait_ms) where it would be EXCEEDS_BUDGET. Those that wait
+ *   are served first come, first served: as soon as money is freed, in the same txn, and before any
+ *   other commit, each that fits is granted in the order in which they came. One that does not fit
+ *   is passed over, and keeps its place. One that asks for more than the limit of the envelope that
+ *   refuses first is refused at once; and while it waits, SUSPENDED, NO_ENVELOPE and faults end the
+ *   waiting with that answer. What processes free by dying is noticed within about a second, all
+ *   else at once. A thread that waits sleeps; it may be cancelled, and a process that waits be
+ *   killed. A ttl begins when it is granted. At most 384 wait in an environment: more are
+ *   TOO_MANY_WAITING. In a storage that was given as a value they wait for their own handle, and
+ *   see what others free within a second.
  *
  * THREADS, PROCESSES, FORK
  *
@@ -120,7 +156,8 @@
  *
  * GROWTH
  *
- *   The ledger, and how each commit ended, are kept until be_prune() removes them.
+ *   The ledger, and how each commit ended, are kept until be_prune() removes them. What was charged
+ *   stays as daily sums.
  *
  *   Structures that may grow begin with `size`. Initialise them with their macro, as in
  *   `struct be_options options = BE_OPTIONS_INIT;`, and programs built against this header keep
@@ -161,10 +198,20 @@ extern "C" {
 #define BE_AMOUNT_TEXT_SIZE 24
 /* Envelopes in a chain from a leaf to its topmost ancestor, both counted. */
 #define BE_DEPTH_MAX 8
+/* Most envelopes that one commit or record is over, the one named first included. */
+#define BE_ENVELOPES_MAX 16
 /* Bytes of a request's key with its terminating NUL. */
 #define BE_KEY_SIZE 65
+/* Labels of one commit or transaction, at most. */
+#define BE_LABELS_MAX 8
+/* Bytes of a label's key, and of its value, each with its terminating NUL. */
+#define BE_LABEL_KEY_SIZE 49
+#define BE_LABEL_VALUE_SIZE 129
 /* Bytes of a time zone's name with its terminating NUL. */
 #define BE_ZONE_SIZE 64
+/* Percentages of its limit at which one envelope gives alerts, at most, and the largest of them. */
+#define BE_THRESHOLDS_MAX 8
+#define BE_THRESHOLD_MAX 1000
 
 /* The version of the library that is loaded, as opposed to this header's: "0.1.0". Static
  * storage. */
@@ -179,7 +226,8 @@ enum be_status {
 	BE_EXCEEDS_BUDGET = -1,    /* the amount is more than what is available */
 	BE_NO_ENVELOPE = -2,       /* no envelope of that namespace and category */
 	BE_SUSPENDED = -3,         /* an operator suspended the envelope */
-	BE_ENVELOPE_EXISTS = -4,   /* create: it is there already (see be_envelope_ensure) */
+	BE_ENVELOPE_EXISTS = -4,   /* create: it is there already (see be_envelope_ensure); set:
+	                              another has the new name */
 	BE_HAS_CHILDREN = -5,      /* remove: other envelopes name it as their parent */
 	BE_HAS_COMMITS = -6,       /* remove: commits are pending against it */
 	BE_NO_PARENT = -7,         /* create, ensure: the parent named does not exist */
@@ -194,6 +242,12 @@ enum be_status {
 	                              freed */
 	BE_ALREADY_CHARGED = -14,  /* the same, and by its policy its held amount was charged */
 	BE_KEY_REUSED = -15,       /* the key was given before, with another request */
+	BE_NO_ALERT = -16,         /* no alert of that id was ever given, or it was pruned */
+	BE_ALREADY_DONE = -17,     /* the alert was marked as done before */
+	BE_NO_TRANSACTION = -18,   /* no transaction of that id was ever written, or it was
+	                              pruned */
+	BE_EXCEEDS_CHARGE = -19,   /* more would be given back than the transaction charged */
+	BE_TOO_MANY_WAITING = -20, /* as many commits wait already as can */
 
 	/* Faults of the call, -100 to -129. */
 	BE_INVALID_ARGUMENT = -100,    /* NULL where not allowed, an unknown option or
@@ -218,6 +272,8 @@ enum be_status {
 	BE_STOPPED = -115,             /* a callback returned false, and the listing ended there */
 	BE_INVALID_ZONE = -116,        /* no such time zone, or its file is none */
 	BE_INVALID_KEY = -117,         /* a key: length, UTF-8 or control characters */
+	BE_INVALID_LABEL = -118,       /* a label: the same of its key or value, a key given twice,
+	                                  or too many */
 
 	/* Faults of the environment, -130 to -159. */
 	BE_NOT_FOUND = -130,           /* the directory or its files are missing */
@@ -246,8 +302,13 @@ enum be_status {
 	BE_MUST_REOPEN = -167,      /* LMDB could not end a write in this process, which must close
 	                               all its handles on the environment and open it again. The
 	                               files are sound */
-	BE_UNKNOWN_OUTCOME = -168,  /* the disk failed while it kept the change, which may or may
-	                               not be there when it works again: look it up then */
+	BE_UNKNOWN_OUTCOME = -168,  /* the disk or the server failed while it kept the change, which
+	                               may or may not be there when it works again: look it up
+	                               then */
+	BE_CONFLICT = -169,         /* others changed the storage first, again and again: nothing
+	                               was done, and the same call may work now */
+	BE_UNREACHABLE = -170,      /* the server of the storage did not answer: nothing was
+	                               done */
 };
 
 /* The constant's name without BE_, in lower case: "exceeds_budget". Never NULL; "unknown" for a
@@ -370,6 +431,10 @@ struct be_envelope {
 	bool observe_only;
 	uint8_t reserved_too[3];
 	char zone[BE_ZONE_SIZE]; /* "": the windows follow no calendar */
+	uint16_t thresholds[BE_THRESHOLDS_MAX]; /* see struct be_settings */
+	uint32_t passed; /* the largest of them that gave an alert in this window; 0: none */
+	uint32_t reserved_three;
+	int64_t given_back; /* nanos: in all, of what was charged, by be_correct(); likewise */
 };
 
 /* Why a check or commit was permitted or refused. The figures are of the envelope named: the one
@@ -418,6 +483,12 @@ enum be_reap_policy {
 	                        would be BE_OVERFLOW, the commit stays pending */
 };
 
+/* See LABELS. */
+struct be_label {
+	const char *key;
+	const char *value; /* of a filter NULL: any */
+};
+
 /* A commit that holds money, as be_commits_each() lists them. */
 struct be_commit_info {
 	uint32_t size;
@@ -437,6 +508,13 @@ struct be_commit_info {
 	char category[BE_NAME_SIZE];
 	char description[BE_DESCRIPTION_SIZE];
 	uint8_t reserved[5];
+	const struct be_envelope_name *also; /* its further envelopes, valid until `each` returns;
+	                                        NULL: none */
+	uint32_t also_count;
+	uint32_t reserved_too;
+	const struct be_label *labels; /* sorted by key, valid until `each` returns; NULL: none */
+	uint32_t label_count;
+	uint32_t reserved_three;
 };
 
 enum be_transaction_kind {
@@ -445,9 +523,11 @@ enum be_transaction_kind {
 	BE_TRANSACTION_EXPIRED = 3,  /* reaped with BE_REAP_CHARGE: the deadline had passed */
 	BE_TRANSACTION_ORPHANED = 4, /* reaped with BE_REAP_CHARGE: the owner had died */
 	BE_TRANSACTION_CHARGE = 5,   /* be_charge() */
+	BE_TRANSACTION_CORRECTION = 6, /* be_correct() */
 };
 
-/* "record", "settle", "expired", "orphaned", "charge"; "unknown" for any other number. */
+/* "record", "settle", "expired", "orphaned", "charge", "correction"; "unknown" for any other
+ * number. */
 const char *be_transaction_kind_name(enum be_transaction_kind kind);
 
 /* One line of the ledger. */
@@ -456,7 +536,7 @@ struct be_transaction {
 	enum be_transaction_kind kind;
 	uint64_t id;        /* ascending, never reused */
 	uint64_t commit_id; /* 0 for be_record() */
-	int64_t amount;     /* nanos charged */
+	int64_t amount;     /* nanos charged; of a correction, which gives back, 0 or less */
 	int64_t held;       /* nanos that the commit had reserved just before; 0 for be_record() */
 	int64_t at_ns;
 	bool late; /* settled after the commit had been reaped */
@@ -464,6 +544,41 @@ struct be_transaction {
 	char category[BE_NAME_SIZE];
 	char description[BE_DESCRIPTION_SIZE];
 	uint8_t reserved[6];
+	uint64_t corrects; /* of a correction: the transaction that it takes from; 0: none */
+	const struct be_envelope_name *also; /* further envelopes that it was charged to, valid
+	                                        until `each` returns; NULL where no listing shows
+	                                        it */
+	uint32_t also_count; /* it has, also where they are not shown */
+	uint32_t reserved_too;
+	uint64_t envelope_id; /* of the envelope that was charged, which may have another name by
+	                         now */
+	const struct be_label *labels; /* sorted by key, valid until `each` returns; NULL: none, or
+	                                  no listing shows it */
+	uint32_t label_count;          /* it has, also where they are not shown */
+	uint32_t reserved_three;
+};
+
+/* A threshold of an envelope was crossed: what is spent in the window came to so many percent of
+ * limit_now. Written once for each threshold and window (or reset, which begins anew), in the txn
+ * of the change that crossed it, of any process: a charge to the envelope or to one below it,
+ * also by reaping; a lower limit; or thresholds set to less than what is spent already. */
+struct be_alert {
+	uint32_t size;
+	uint32_t percent;
+	uint64_t id;             /* ascending, never reused */
+	uint64_t envelope_id;
+	uint64_t transaction_id; /* the charge that crossed it; 0: another change did */
+	int64_t limit;           /* nanos, as is the next one; limit_now when it was crossed */
+	int64_t spent;           /* in the window, that charge included */
+	int64_t at_ns;
+	int64_t period_start_ns;
+	int64_t period_end_ns;   /* 0 for total */
+	int64_t done_ns;         /* when be_alert_done() was called; 0: not yet */
+	char namespace_name[BE_NAME_SIZE]; /* of the envelope */
+	char category[BE_NAME_SIZE];
+	char spender_namespace[BE_NAME_SIZE]; /* of the envelope that was charged: this one, or one
+	                                         below it; of several at once the one named first */
+	char spender_category[BE_NAME_SIZE];  /* "": none was */
 };
 
 /* ---------------------------------------------------- opening and closing */
@@ -488,6 +603,9 @@ enum be_operation {
 	BE_OPERATION_REMOVE = 14,
 	BE_OPERATION_SET = 15,
 	BE_OPERATION_CHARGE = 16,
+	BE_OPERATION_ALERT = 17, /* of events only: a threshold was crossed */
+	BE_OPERATION_ALERT_DONE = 18,
+	BE_OPERATION_CORRECT = 19,
 };
 
 /* "check", "commit", ...; "unknown" for any other number. */
@@ -511,6 +629,8 @@ struct be_event {
 	const char *category;          /* "" likewise */
 	const struct be_envelope *envelope; /* as it is afterwards, without its counts of refusals,
 	                                       which are 0; NULL when there is none */
+	const struct be_alert *alert; /* BE_OPERATION_ALERT; NULL otherwise. `amount` is then what
+	                                 was spent, and the names are the envelope's */
 };
 
 enum be_durability {
@@ -550,16 +670,25 @@ struct be_options {
 	/* The observer: called after each operation on this handle, and for each commit that one
 	   reaped, in the thread that called, outside every lock and txn; `event` is valid during
 	   the call. It may call the library. be_open() calls it, too, for what it reaps. It is not
-	   called when arguments are refused (-100 to -113, -116, -117), nor when a check could not
-	   begin
-	   to read, nor for queries and upkeep. */
+	   called when arguments are refused (-100 to -113, -116 to -118), nor when a check could
+	   not begin to read, nor for queries and upkeep. After each operation that could change
+	   something it is called once more for each alert, given since the handle was opened, of an
+	   envelope in the handle's namespace, or for what was charged to one: by this operation or
+	   by another process meanwhile. */
 	void (*observe)(void *context, const struct be_event *event);
 	void *observe_context;
 	/* A storage in place of a path. It belongs to the caller and must outlive the handle. An
 	   empty one is made an environment even with BE_OPEN_EXISTING; with BE_OPEN_READ_ONLY it is
-	   NOT_AN_ENVIRONMENT. BE_OPEN_DIRECT, durability, mode and map_size mean nothing to it, and
-	   its commits have no owners. */
+	   NOT_AN_ENVIRONMENT. Durability, mode and map_size mean nothing to it. Its commits have
+	   owners if it keeps a clock, and what it needs to find out what became of a txn
+	   (BE_STORAGE_MAY_DOUBT), as a server does; see lease_ms. */
 	struct be_storage *storage;
+	/* In front of a storage that other hosts use, too: the processes of this one count as alive
+	   there until nothing was heard of it for so many milliseconds, by the storage's clock;
+	   then what they hold is ended as orphans' is. 0 is 60 000; 1 000 to 3 600 000. It is
+	   renewed when a third of it is over, also by a thread of this process where nothing else
+	   is written. The longest of those that the processes of a host ask for counts. */
+	int64_t lease_ms;
 };
 
 /* Opens the environment in the directory `path`, creating directory and files where missing (not
@@ -573,6 +702,15 @@ struct be_options {
  * decides map_size and mode. */
 BE_MUST_USE enum be_status be_open(const char *path, const struct be_options *options,
                                    struct be_enforcer **handle);
+
+/* Opens a handle of another namespace from one at hand: with the same environment, clock, observer
+ * and flags, without looking at the path again, and for as good as nothing. The two may be closed
+ * in any order. (On a storage that was given as a value it is a second opening, which shares that.)
+ * Statuses: INVALID_ARGUMENT, INVALID_NAME; in a fork child that has not used `handle` yet those of
+ * its first call; NO_MEMORY. */
+BE_MUST_USE enum be_status be_open_namespace(struct be_enforcer *handle,
+                                             const char *namespace_name,
+                                             struct be_enforcer **other);
 
 /* Gives a handle back. NULL is allowed. Pending commits stay as they are: they belong to the
  * process for as long as it lives. But with BE_OPEN_OWNING those that this handle has made, and
@@ -595,6 +733,12 @@ void be_close(struct be_enforcer *handle);
 BE_MUST_USE enum be_status be_check(struct be_enforcer *handle, const char *category,
                                     int64_t amount, struct be_decision *decision);
 
+/* Names an envelope of any namespace. */
+struct be_envelope_name {
+	const char *namespace_name; /* in what you pass NULL is the handle's */
+	const char *category;
+};
+
 /* How long a commit is held, and what becomes of it when nobody ends it. */
 struct be_commit_options {
 	uint32_t size;
@@ -607,14 +751,32 @@ struct be_commit_options {
 	                  is not ended to get more. 0: the whole amount or nothing */
 	const char *key; /* of the request, see RETRIES; NULL: it has none */
 	uint64_t key_ms; /* milliseconds from now for which the key is kept; 0: for a day */
+	int64_t wait_ms; /* when it would be refused for lack of budget, it waits for so many
+	                    milliseconds at most: see WAITING. 0: not at all */
+	bool (*keep_waiting)(void *context); /* may be NULL. Asked about once a second, and when a
+	                                        signal was handled: false ends the waiting */
+	void *wait_context;
+	const struct be_envelope_name *also; /* further envelopes, see SEVERAL AT ONCE */
+	uint32_t also_count; /* up to BE_ENVELOPES_MAX - 1; 0: none */
+	uint32_t reserved_too;
+	const struct be_label *labels; /* in any order, see LABELS */
+	uint32_t label_count;          /* up to BE_LABELS_MAX; 0: none */
+	uint32_t reserved_three;
+	const char *namespace_name; /* of the envelope, and of the key; NULL: the handle's */
 };
+
+/* Values of wait_ms: until the window ends of the envelope that refused, and once more then (one
+ * that has no windows refuses at once); and for as long as it takes. */
+#define BE_WAIT_WINDOW (-1)
+#define BE_WAIT_FOREVER INT64_MAX
 
 /* Checks and reserves in one write txn. On BE_OK *id is the commit's id, and the amount is held
  * until it is released, settled or reaped: one past its deadline can still be ended, or extended,
  * as long as nobody has reaped it. Durable on return. When it would be refused for lack of budget,
  * orphans and expired commits are reaped and it is tried again. Statuses as be_check(), with
- * INVALID_DESCRIPTION and INVALID_KEY after AMOUNT_NEGATIVE, then KEY_REUSED; a ttl that ends after
- * 2262 is INVALID_ARGUMENT, and so is a least above the amount. */
+ * INVALID_DESCRIPTION, INVALID_LABEL and INVALID_KEY after AMOUNT_NEGATIVE, then KEY_REUSED; a ttl
+ * that ends after 2262 is INVALID_ARGUMENT, and so are a least above the amount and too many
+ * envelopes. */
 BE_MUST_USE enum be_status be_commit(struct be_enforcer *handle, const char *category,
                                      int64_t amount, const char *description, uint64_t *id);
 
@@ -635,6 +797,15 @@ struct be_charge_options {
 	uint32_t reserved;
 	const char *key; /* of the request, see RETRIES; NULL: it has none */
 	uint64_t key_ms; /* milliseconds from now for which the key is kept; 0: for a day */
+	const struct be_envelope_name *also; /* be_record_with(): further envelopes, see SEVERAL
+	                                        AT ONCE. A commit has its own */
+	uint32_t also_count; /* up to BE_ENVELOPES_MAX - 1; 0: none */
+	uint32_t reserved_too;
+	const struct be_label *labels; /* in any order, see LABELS; not of a correction */
+	uint32_t label_count;          /* up to BE_LABELS_MAX; 0: none */
+	uint32_t reserved_three;
+	const char *namespace_name; /* be_record_with(): of the envelope, and of the key; NULL: the
+	                               handle's */
 };
 
 /* Charges an actual cost. Never refused for lack of budget and never for suspension: the money is
@@ -644,9 +815,10 @@ BE_MUST_USE enum be_status be_record(struct be_enforcer *handle, const char *cat
                                      int64_t amount, const char *description,
                                      struct be_transaction *transaction);
 
-/* The same with options (NULL: the defaults). Statuses beside those, here and for the two below:
- * INVALID_KEY after INVALID_DESCRIPTION, and KEY_REUSED before it looks at envelopes and
- * commits. */
+/* The same with options (NULL: the defaults). Statuses beside those, here and for those below:
+ * INVALID_LABEL and INVALID_KEY after INVALID_DESCRIPTION, and KEY_REUSED before it looks at
+ * envelopes and commits; INVALID_LABEL also last, where a commit's labels would become too
+ * many. */
 BE_MUST_USE enum be_status be_record_with(struct be_enforcer *handle, const char *category,
                                           int64_t amount, const char *description,
                                           const struct be_charge_options *options,
@@ -657,7 +829,7 @@ BE_MUST_USE enum be_status be_record_with(struct be_enforcer *handle, const char
  * transaction is flagged `late`; one reaped with BE_REAP_CHARGE is not charged twice:
  * ALREADY_CHARGED. `transaction` may be NULL. Durable on return. Statuses: INVALID_ARGUMENT,
  * INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; as be_release(), but for ALREADY_REAPED;
- * NO_ENVELOPE, when it was reaped and its envelope was removed since; OVERFLOW. */
+ * NO_ENVELOPE, when it was reaped and an envelope of it was removed since; OVERFLOW. */
 BE_MUST_USE enum be_status be_settle(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                      const char *description, struct be_transaction *transaction);
 BE_MUST_USE enum be_status be_settle_with(struct be_enforcer *handle, uint64_t id, int64_t amount,
@@ -678,9 +850,28 @@ BE_MUST_USE enum be_status be_charge_with(struct be_enforcer *handle, uint64_t i
                                           const struct be_charge_options *options,
                                           struct be_transaction *transaction);
 
+/* Gives back what a transaction has charged too much: another line of the ledger, of an amount
+ * below zero, that names the wrong one. All corrections of a transaction together give back at most
+ * what it charged. They take from spent of the envelope and of all that are above it what the wrong
+ * one added, where its window still runs: a charge of yesterday frees nothing today. Thresholds
+ * that were passed stay passed. `transaction` (may be NULL) is the new line. Durable on return.
+ * Statuses: INVALID_ARGUMENT, INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; NO_TRANSACTION;
+ * EXCEEDS_CHARGE, also for a correction, which cannot be corrected; NO_ENVELOPE, when its envelope
+ * was removed since. */
+BE_MUST_USE enum be_status be_correct(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                      const char *description, struct be_transaction *transaction);
+BE_MUST_USE enum be_status be_correct_with(struct be_enforcer *handle, uint64_t id, int64_t amount,
+                                           const char *description,
+                                           const struct be_charge_options *options,
+                                           struct be_transaction *transaction);
+
+/* For be_extend(): what the commit holds at that moment. */
+#define BE_HELD_AMOUNT INT64_MIN
+
 /* Changes what a pending commit holds and until when: `amount` replaces the amount held (more is
- * checked like a commit for the difference, and may be refused; less never is), and it expires
- * `ttl_ms` milliseconds from now (0: never). `decision` may be NULL; its `requested` is the new
+ * checked like a commit for the difference, and may be refused; less never is; BE_HELD_AMOUNT is
+ * what it holds at that moment, whatever others charge of it meanwhile), and it expires `ttl_ms`
+ * milliseconds from now (0: never). `decision` may be NULL; its `requested` is the new
  * amount as a whole, and for a commit that has ended only its `status` is set. Durable on return.
  * Statuses: INVALID_ARGUMENT, also for the ttl; INVALID_SIZE; AMOUNT_NEGATIVE; as be_release() when
  * it has ended; SUSPENDED and EXCEEDS_BUDGET as be_check(). */
@@ -774,6 +965,8 @@ enum be_setting {
 	BE_SET_RAISE = 16,    /* raise and raise_until_ns */
 	BE_SET_ROLL_OVER = 32,
 	BE_SET_OBSERVE_ONLY = 64,
+	BE_SET_THRESHOLDS = 128,
+	BE_SET_NAME = 256,
 };
 
 /* What an envelope is set to. Members whose bit is not in the mask are not looked at. */
@@ -791,12 +984,27 @@ struct be_settings {
 	bool suspended;
 	bool observe_only;
 	uint8_t reserved[6];
+	uint16_t thresholds[BE_THRESHOLDS_MAX]; /* percentages of limit_now, 1 to BE_THRESHOLD_MAX,
+	                                           ascending: when spent comes to one of them, an
+	                                           alert is given (struct be_alert). The first 0
+	                                           ends them; all 0: none */
+	const char *new_namespace; /* NULL: it stays in its own; as for new_category, below */
+	const char *new_category;
 };
 
 /* Changes what the mask names, in one txn, and keeps all else: what is spent and committed, too.
+ *
+ * BE_SET_NAME gives the envelope another name, under which its pending commits and its children are
+ * from then on: they can be ended, and grant, as if it had always been called so. Commits that were
+ * reaped can still be settled late, and what was charged be corrected. The ledger and the alerts
+ * are history, and show the name of then; be_transaction.envelope_id, which stays, tells that it
+ * was this one. The old name is free: who asks under it gets NO_ENVELOPE, or the next one made
+ * there. However many commits and children it has, two records are written.
+ *
  * `envelope` (may be NULL) is filled with the envelope as it is then. Durable on return. Statuses:
- * INVALID_ARGUMENT, also for an empty or unknown mask or a raise that has ended; INVALID_SIZE,
- * INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, AMOUNT_NEGATIVE, INVALID_ZONE, NO_ENVELOPE. */
+ * INVALID_ARGUMENT, also for an empty or unknown mask, a raise that has ended or thresholds that do
+ * not ascend; INVALID_SIZE; INVALID_NAME, also for the new one; INVALID_LIMIT, INVALID_PERIOD,
+ * AMOUNT_NEGATIVE, INVALID_ZONE, NO_ENVELOPE; ENVELOPE_EXISTS: another has that name. */
 BE_MUST_USE enum be_status be_envelope_set(struct be_enforcer *handle, const char *category,
                                            const struct be_settings *settings,
                                            struct be_envelope *envelope);
@@ -825,6 +1033,29 @@ BE_MUST_USE enum be_status be_envelopes_apply(struct be_enforcer *handle,
                                               const struct be_envelope_change *changes,
                                               size_t count, size_t *failed);
 
+enum be_end_flags {
+	BE_END_RELEASE = 1, /* and release what is committed */
+};
+
+/* Removes all envelopes of the handle's namespace; the ledger keeps what was charged. HAS_COMMITS
+ * when commits are pending against one of them, HAS_CHILDREN when one is the parent of an envelope
+ * in another namespace; then nothing has changed, since all are removed in one txn. (So an envelope
+ * of another namespace may have its parent there, and the namespace does not end before it does.)
+ *
+ * With BE_END_RELEASE all its envelopes are suspended first, in one txn, so that nobody commits
+ * anew; then all that is committed in one of them is released, commit by commit, also what a commit
+ * over several holds elsewhere; then the envelopes are removed, in one txn. Who still has one of
+ * these commits is answered ALREADY_RELEASED, and what it has cost is charged with be_record(),
+ * elsewhere. A process that is killed meanwhile, or a call that fails, leaves a namespace that is
+ * suspended: call again.
+ *
+ * Nobody needs to stand still: when others make, remove or commit meanwhile, it is all looked at
+ * again, some times, before the answer is what they did. *removed and *released (may be NULL) count
+ * envelopes and commits, on failure, too. The observer is told of each change. Durable on return.
+ * Statuses: INVALID_ARGUMENT, READ_ONLY, HAS_CHILDREN, HAS_COMMITS. */
+BE_MUST_USE enum be_status be_namespace_end(struct be_enforcer *handle, uint32_t flags,
+                                            uint64_t *removed, uint64_t *released);
+
 /* ---------------------------------------------------------------- queries */
 
 /* One envelope of the handle's namespace as it stands now. No lock, and no system call but one
@@ -842,14 +1073,18 @@ struct be_filter {
 	int64_t since_ns;           /* created (or charged) at this time or later; 0: no bound */
 	int64_t until_ns;           /* before this time; 0: no bound */
 	int64_t min_amount;         /* nanos: the limit of an envelope, what a commit holds, what
-	                               a */
-	int64_t max_amount;         /* transaction charged, both included; max 0: no bound */
-	uint64_t after_id;          /* commits and transactions: only ids above it; UINT64_MAX is
-	                               INVALID_ARGUMENT */
+	                               a transaction charged, what was spent at an alert; */
+	int64_t max_amount;         /* both included; 0: no bound */
+	uint64_t after_id;          /* commits, transactions, alerts: only ids above it; UINT64_MAX
+	                               is INVALID_ARGUMENT */
 	uint64_t max_count;         /* at most so many; 0: all. Where more match, the first ones */
 	const char *after_namespace; /* envelopes: only those behind this one in the order of the */
 	const char *after_category;  /* listing, whether it exists or not. NULL namespace: the
 	                                default one; NULL category: from the first on */
+	const struct be_label *labels; /* commits, transactions: only those that have all of these,
+	                                  a key with that value or, where it is NULL, with any */
+	uint32_t label_count;          /* up to BE_LABELS_MAX; 0: all */
+	uint32_t reserved_too;
 };
 
 /* Each calls `each` once per match, in order of namespace and category, or of id. Records are
@@ -875,6 +1110,19 @@ BE_MUST_USE enum be_status be_transactions_each(struct be_enforcer *handle,
                                                              const struct be_transaction *one),
                                                 void *context);
 
+/* Alerts, in the order in which they were given; a filter's names are those of the envelope. They
+ * are kept until be_prune() removes them. */
+BE_MUST_USE enum be_status be_alerts_each(struct be_enforcer *handle,
+                                          const struct be_filter *filter,
+                                          bool (*each)(void *context,
+                                                       const struct be_alert *alert),
+                                          void *context);
+
+/* Marks an alert as done: somebody has been told, say. The first call is BE_OK, later ones are
+ * ALREADY_DONE: of those who are at it at the same time one learns that it was the first. Durable
+ * on return. NO_ALERT for an id that was never given. */
+BE_MUST_USE enum be_status be_alert_done(struct be_enforcer *handle, uint64_t id);
+
 /* A process that has the environment open to change it, or one that died so, until what it held was
  * reaped. */
 struct be_owner_info {
@@ -889,7 +1137,8 @@ struct be_owner_info {
 };
 
 /* Calls `each` once per owner, in no particular order; it returns false to stop (BE_STOPPED) and
- * may call the library. Nobody is an owner in a storage that was given as a value. */
+ * may call the library. In a storage that was given as a value nobody is an owner but, in front of
+ * a server, the processes of this host that share group commit there. */
 BE_MUST_USE enum be_status be_owners_each(struct be_enforcer *handle,
                                           bool (*each)(void *context,
                                                        const struct be_owner_info *owner),
@@ -940,6 +1189,9 @@ struct be_statistics {
 	                              whose reader table this library cannot make true for several
 	                              containers. Of 0.9 it can */
 	uint8_t reserved[1];
+	uint32_t waiting; /* commits that wait for money now, see WAITING */
+	uint32_t reserved_too;
+	uint64_t pruned_id; /* the last transaction that be_prune() has removed; 0: none */
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while
@@ -980,20 +1232,74 @@ struct be_pruning {
 	uint32_t reserved;
 	uint64_t transactions;
 	uint64_t commits; /* ended ones */
+	uint64_t alerts;
+	uint64_t daily_sums;
 };
 
-/* Removes the transactions charged, and forgets the commits ended, before `before_ns`, in all
- * namespaces, while the pool works: in many txns, each as large as makes its work last about as
- * long as its flushes, with pauses ten times as long. On a full disk, or map, it makes room within
- * the file. Balances stay as they are: what still counts for a window is kept in the envelope as a
- * sum. Pruning ends at the first transaction that is younger. A forgotten commit answers NO_COMMIT
- * when it is ended again, and one that was reaped can no longer be settled late. `progress` (may be
- * NULL) is called between the txns; it returns false to stop, which makes the result BE_STOPPED.
- * Keys of requests are forgotten when their own time is over, as of now. `pruning` (may be NULL) is
- * filled on failure, too: what was removed is removed. */
+/* Removes the transactions charged and the alerts given, and forgets the commits ended, before
+ * `before_ns`, in all namespaces, while the pool works: in many txns, each as large as makes its
+ * work last about as long as its flushes, with pauses ten times as long. On a full disk, or map, it
+ * makes room within the file. Balances stay as they are: what still counts for a window is kept in
+ * the envelope as a sum. What was charged stays, too, as daily sums (be_daily_sums_each()), which
+ * change in the txn that removes it. Pruning ends at the first transaction, and at the first alert,
+ * that is younger. A forgotten commit answers NO_COMMIT when it is ended again, and one that was
+ * reaped can no longer be settled late. `progress` (may be NULL) is called between the txns; it
+ * returns false to stop, which makes the result BE_STOPPED. Keys of requests are forgotten when
+ * their own time is over, as of now. `pruning` (may be NULL) is filled on failure, too: what was
+ * removed is removed. */
 BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
                                     bool (*progress)(void *context, const struct be_pruning *done),
                                     void *context, struct be_pruning *pruning);
+
+/* What is to be pruned. */
+struct be_prune_options {
+	uint32_t size;
+	bool dry_run; /* remove nothing, but count what would be removed: also through a handle
+	                 opened read-only */
+	uint8_t reserved[3];
+	int64_t before_ns;
+	uint64_t below_id; /* transactions: only those with smaller ids, such as have been written
+	                      elsewhere before; 0: all */
+	int64_t sums_before_ns; /* daily sums: those of days that had ended by then; 0: none. Such a
+	                           day leaves nothing but the totals of its envelopes */
+	bool (*progress)(void *context, const struct be_pruning *done); /* may be NULL */
+	void *context;
+};
+
+/* The same as the options say. */
+BE_MUST_USE enum be_status be_prune_with(struct be_enforcer *handle,
+                                         const struct be_prune_options *options,
+                                         struct be_pruning *pruning);
+
+/* What be_prune() has removed of one UTC day: transactions of one kind that named the same
+ * envelopes. There may be several sums of that, since one holds no more than an amount can be. */
+struct be_daily_sum {
+	uint32_t size;
+	enum be_transaction_kind kind;
+	int64_t day_ns;   /* when the day began */
+	int64_t amount;   /* nanos; of corrections 0 or less */
+	uint64_t count;   /* of transactions */
+	int64_t first_ns; /* when the earliest of them was charged, */
+	int64_t last_ns;  /* and the latest */
+	char namespace_name[BE_NAME_SIZE]; /* as in struct be_transaction, as are the next ones */
+	char category[BE_NAME_SIZE];
+	const struct be_envelope_name *also;
+	uint32_t also_count;
+	uint32_t reserved;
+	uint64_t envelope_id;
+};
+
+/* Calls `each` once per daily sum, by day, after all were read in one txn; it may call the library,
+ * and returns false to stop (BE_STOPPED). A filter's names are looked for among all envelopes that
+ * were named, and its times let through what may have transactions between them; amounts and
+ * `after_...` are not looked at. *last_id (may be NULL) is the last transaction that is in the sums
+ * of that moment: all that were charged are these sums and the transactions with larger ids.
+ * Statuses: INVALID_ARGUMENT, INVALID_SIZE. */
+BE_MUST_USE enum be_status be_daily_sums_each(struct be_enforcer *handle,
+                                              const struct be_filter *filter,
+                                              bool (*each)(void *context,
+                                                           const struct be_daily_sum *sum),
+                                              void *context, uint64_t *last_id);
 
 /* Copies the whole environment, as it is at one moment, to the file `path`, while the pool works.
  * The file must not exist (ALREADY_THERE), appears under its name only when it is whole, and is
@@ -1002,7 +1308,8 @@ BE_MUST_USE enum be_status be_prune(struct be_enforcer *handle, int64_t before_n
  * has mode 0600. Until it is whole it has no name, so that a process that is killed meanwhile
  * leaves nothing; only on file systems that have no such files does it leave one named `path`, a
  * point and six characters more, which is of no use. When the call fails the name is not there.
- * INVALID_ARGUMENT for a storage that was given as a value. */
+ * What lies in a storage that was given as a value becomes such a file, too, and takes twice its
+ * space meanwhile. */
 BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *path);
 
 /* Makes an environment of a backup in `directory`, which must not exist or be empty
@@ -1022,6 +1329,23 @@ BE_MUST_USE enum be_status be_backup(struct be_enforcer *handle, const char *pat
  * wrong with the backup. */
 BE_MUST_USE enum be_status be_restore(const char *backup, const char *directory);
 
+/* Copies the whole environment, as it is at one moment, into a storage, such as a table of a server
+ * (budget_enforcer_storage.h), in txns of 1 000 records. What is spent here meanwhile is not
+ * copied: stop the pool to move an environment. Back from a server goes by be_backup() and
+ * be_restore(). Pending commits are copied, too; their owners count as dead there, and be_reap()
+ * ends what they hold; those of a server's hosts count as dead when their leases have ended. Ids
+ * leap as be_restore() says. Nothing is written over: a storage that holds an environment is
+ * ALREADY_THERE, one that holds anything else NOT_AN_ENVIRONMENT. As long as the copy is not whole
+ * nobody can open it (NOT_AN_ENVIRONMENT); one that was broken off is removed by the next call.
+ * CONFLICT: another copy into this storage has taken the place of this one. `progress` (may be
+ * NULL) is called after each txn with the number of records so far, must not call the library, and
+ * returns false to stop, which makes the result STOPPED. As durable on return as the storage is. A
+ * thread is cancelled when the call returns, not within. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
+ * and what the storage answers. */
+BE_MUST_USE enum be_status be_copy(struct be_enforcer *handle, const struct be_storage *storage,
+                                   bool (*progress)(void *context, uint64_t records),
+                                   void *context);
+
 /* ------------------------------------------------------------ sizes of enums */
 
 #ifdef __cplusplus
@@ -1040,6 +1364,7 @@ BE_ENUM_HAS_4_BYTES(enum be_transaction_kind);
 BE_ENUM_HAS_4_BYTES(enum be_operation);
 BE_ENUM_HAS_4_BYTES(enum be_durability);
 BE_ENUM_HAS_4_BYTES(enum be_open_flags);
+BE_ENUM_HAS_4_BYTES(enum be_end_flags);
 #undef BE_ENUM_HAS_4_BYTES
 
 /* ------------------------------------------------------------ initialisers */
@@ -1067,9 +1392,11 @@ template <typename T> static inline T be_sized() {
 #define BE_DECISION_INIT BE_SIZED(struct be_decision)
 #define BE_ENVELOPE_INIT BE_SIZED(struct be_envelope)
 #define BE_TRANSACTION_INIT BE_SIZED(struct be_transaction)
+#define BE_ALERT_INIT BE_SIZED(struct be_alert)
 #define BE_VERIFICATION_INIT BE_SIZED(struct be_verification)
 #define BE_STATISTICS_INIT BE_SIZED(struct be_statistics)
 #define BE_PRUNING_INIT BE_SIZED(struct be_pruning)
+#define BE_PRUNE_OPTIONS_INIT BE_SIZED(struct be_prune_options)
 
 /* ------------------------------------------------- amounts are whole numbers */
 
@@ -1110,6 +1437,9 @@ template <typename T> static inline T be_nanos(T amount) {
 	be_settle_with(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_charge_with(handle, id, amount, ...) \
 	be_charge_with(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_correct(handle, id, amount, ...) be_correct(handle, id, BE_NANOS(amount), __VA_ARGS__)
+#define be_correct_with(handle, id, amount, ...) \
+	be_correct_with(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_extend(handle, id, amount, ...) be_extend(handle, id, BE_NANOS(amount), __VA_ARGS__)
 #define be_envelope_create(handle, category, limit, ...) \
 	be_envelope_create(handle, category, BE_NANOS(limit), __VA_ARGS__)

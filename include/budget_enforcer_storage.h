@@ -14,9 +14,11 @@
  *
  * WHAT MUST HOLD
  *
- *   1. At most one write txn exists at a time, over all threads and processes that share what is
- *      stored: begin(write) waits until the one before has ended. All that the library guarantees
- *      about concurrent workers rests on this line.
+ *   1. Write txns come one after the other, over all threads and processes that share what is
+ *      stored. Either begin(write) waits until the one before has ended; or a txn that read what
+ *      another has changed since is answered BE_STORAGE_CONFLICT, at its commit at the latest.
+ *      The library sees to it that all txns which change something write one record, the header,
+ *      and have read it. All that it guarantees about concurrent workers rests on this line.
  *   2. A write txn sees its own changes. They become visible to others all at once when commit
  *      returns 0, and not at all after abort or after a commit that failed.
  *   3. A read txn sees one state of the map, the one at its beginning, or it may exclude write txns
@@ -35,10 +37,28 @@
  *   BE_DISK_FULL or BE_NO_MEMORY; the library aborts the txn and gives it to its caller. Any other
  *   number counts as BE_STORAGE_FAILED.
  *
+ *   BE_STORAGE_CONFLICT (2): nothing was done, since another write txn came in between. Any call
+ *   of a write txn, also begin and commit, may return it. The library ends the txn (which begin
+ *   and commit have done already), waits for a moment and begins again, some hundred times; only
+ *   then it answers BE_CONFLICT. A read txn that cannot go on with its state may return it, too,
+ *   which should be rare: a check is made again at once, some times; other reads answer
+ *   BE_CONFLICT.
+ *
+ *   BE_STORAGE_IN_DOUBT (3), of commit only: the changes were sent, and whether they were kept is
+ *   not known, because the answer was lost. The next write txn of this storage must tell: it
+ *   either sees those changes, or shows, once it is committed with a changed header, that they
+ *   never come. If the storage's `traits` have BE_STORAGE_MAY_DOUBT, the library finds out: it
+ *   writes the number of its latest txn into each txn that changes something, begins a write txn,
+ *   and delivers what it had computed if that number is there, and else does all again. Without
+ *   the trait, or when begin fails now, the caller is answered BE_UNKNOWN_OUTCOME. For as long as
+ *   a caller can be expected to wait, a storage should try to reach its server before begin
+ *   returns BE_UNREACHABLE.
+ *
  * A COMPLETE EXAMPLE
  *
  *   The program custom-storage in the source's tests/patterns keeps its records in a file of its
- *   own.
+ *   own. src/storage/README.md there is a guide, and tests/storages/conform runs the tests that
+ *   every storage has to pass against one of yours.
  */
 #ifndef BUDGET_ENFORCER_STORAGE_H
 #define BUDGET_ENFORCER_STORAGE_H
@@ -53,6 +73,8 @@ extern "C" {
 #endif
 
 #define BE_STORAGE_NOT_FOUND 1
+#define BE_STORAGE_CONFLICT 2
+#define BE_STORAGE_IN_DOUBT 3
 #define BE_STORAGE_KEY_MAX 300
 #define BE_STORAGE_VALUE_MAX 1500
 
@@ -62,9 +84,16 @@ struct be_bytes {
 	size_t size;
 };
 
-/* The functions of a storage. Those of this header are all needed. Later releases add functions at
- * the end that a storage may do without, and take those that a smaller `size` leaves out as absent:
- * a storage keeps working with later libraries. be_open() copies the table. */
+/* What is true of a storage; bits that this library does not know are not looked at. */
+enum be_storage_traits {
+	/* commit may return BE_STORAGE_IN_DOUBT, and the library is to find out. It costs one small
+	 * record, of which each process that changes something has its own for a day. */
+	BE_STORAGE_MAY_DOUBT = 1,
+};
+
+/* The functions of a storage. Those up to `next` are all needed. A storage may do without the
+ * others by leaving them NULL, or by a smaller `size`, which is how later releases add more: a
+ * storage keeps working with later libraries. be_open() copies the table. */
 struct be_storage_ops {
 	uint32_t size; /* sizeof(struct be_storage_ops) */
 	uint32_t reserved; /* 0 */
@@ -94,6 +123,28 @@ struct be_storage_ops {
 	 * walk. */
 	int (*next)(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
 	            struct be_bytes *value);
+
+	/* ---- Those below may be NULL. */
+
+	/* Says which keys get is going to be asked for, so that a storage far away can fetch them
+	 * in one go: right after begin, and in listings for each page; not binding. The keys are in
+	 * no order, each once, and may be there or not. */
+	int (*prefetch)(void *self, void *txn, const struct be_bytes *keys, size_t count);
+
+	/* The storage's own time, in nanoseconds since 1970: operations then count as made at that
+	 * time, whatever the clock of this machine says, unless be_options.now was given. With
+	 * BE_STORAGE_MAY_DOUBT commits have owners, and hosts leases by this time
+	 * (be_options.lease_ms). */
+	int (*now)(void *self, void *txn, int64_t *now_ns);
+
+	uint64_t traits; /* enum be_storage_traits */
+
+	/* Names what is stored, for other processes of this machine: a text that two storages have
+	 * alike only if each sees what is changed through the other, without passwords, which stays
+	 * valid as long as the storage. Those of one user then share group commit in front of it
+	 * (with BE_STORAGE_MAY_DOUBT, by which they find out what became of each other's txns).
+	 * NULL or "": each process works by itself. */
+	const char *(*where)(void *self);
 };
 
 /* A storage: its functions and what they are passed as `self`. */
@@ -101,6 +152,9 @@ struct be_storage {
 	const struct be_storage_ops *ops;
 	void *self;
 };
+
+/* For a storage, in a call that is going to return a fault: sets what be_last_error() says. */
+void be_storage_explain(const char *text);
 
 /* Makes a storage in this process's memory: for tests, and for single processes that need nothing
  * kept. All threads of the process may use it; it excludes writers while somebody reads. After a

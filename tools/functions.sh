@@ -10,8 +10,12 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 packages_to_build=(meson ninja-build gcc libc6-dev pkg-config dpkg-dev liblmdb-dev libjansson-dev
 	libncurses-dev libyaml-dev)
 # shellcheck disable=SC2034
-packages_to_test=(libcriterion-dev g++ 'clang-format-14?' valgrind strace tmux prometheus mandoc zsh
-	python3-jsonschema python3-dev 'python3-venv?' 'mypy?' 'node-typescript?')
+packages_to_test=(libcriterion-dev g++ 'clang-format-14?' valgrind strace tmux prometheus mandoc
+	bsdextrautils zsh python3-jsonschema python3-dev 'python3-venv?' 'mypy?' 'node-typescript?'
+	'chromium-headless-shell?')
+# shellcheck disable=SC2034
+packages_to_package=(build-essential debhelper dh-python lintian libhiredis-dev libpq-dev libssl-dev
+	python3-dev nodejs libnode-dev)
 # shellcheck disable=SC2034
 packages_to_test_fully=(clang 'clang-tidy-14?' libclang-rt-dev abigail-tools)
 

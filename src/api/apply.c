@@ -18,6 +18,7 @@
 /* What an observer is told of a change. */
 struct seen {
 	bool has_envelope;
+	uint64_t next_alert_id;
 	struct be_envelope envelope;
 };
 
@@ -26,10 +27,11 @@ struct change_set {
 	struct be_enforcer *handle;
 	const struct be_envelope_change *changes;
 	size_t count;
-	size_t done;         /* how many went well: the index of the one that did not */
-	int64_t now_ns;      /* of all */
-	struct zones *zones; /* read so far */
-	struct seen *seen;   /* NULL: nobody observes */
+	size_t done;                /* how many went well: the index of the one that did not */
+	int64_t now_ns;             /* of all */
+	struct zones *zones;        /* read so far */
+	struct seen *seen;          /* NULL: nobody observes */
+	struct operation operation; /* what a change is made into outside the txn */
 };
 
 /* The structures in the array may be smaller or larger than ours. The first one tells their size.
@@ -53,18 +55,18 @@ static void look(void *context, size_t i, const struct result *result)
 	struct change_set *set = context;
 
 	set->seen[i].has_envelope = result->has_envelope;
+	set->seen[i].next_alert_id = result->next_alert_id;
 	set->seen[i].envelope = result->envelope;
 }
 
 /* Checks all changes, and allocates what the observer will be shown. */
 static enum be_status prepare(struct change_set *set)
 {
-	struct operation operation;
 	enum be_status status = BE_OK;
 
 	set->now_ns = enforcer_now(set->handle);
 	for (set->done = 0; status == BE_OK && set->done < set->count; set->done++)
-		status = make(set, set->done, &operation);
+		status = make(set, set->done, &set->operation);
 	if (status != BE_OK) {
 		set->done--;
 		return status;
@@ -80,7 +82,7 @@ static enum be_status prepare(struct change_set *set)
 
 static enum be_status run(struct change_set *set)
 {
-	struct batch_source source = {make, set->seen ? look : NULL, set};
+	struct batch_source source = {make, set->seen ? look : NULL, set, set->now_ns};
 	struct environment *environment;
 	enum be_status status = enforcer_environment_to_write(set->handle, &environment);
 
@@ -92,18 +94,18 @@ static enum be_status run(struct change_set *set)
 static void observe_one(struct change_set *set, size_t i, enum be_status status,
 			const struct seen *seen)
 {
-	struct operation operation;
 	struct result result;
 
-	if (make(set, i, &operation) != BE_OK)
+	if (make(set, i, &set->operation) != BE_OK)
 		return; /* it was right before */
 	memset(&result, 0, sizeof result);
 	result.status = status;
 	if (seen) {
 		result.has_envelope = seen->has_envelope;
+		result.next_alert_id = seen->next_alert_id;
 		result.envelope = seen->envelope;
 	}
-	enforcer_observe(set->handle, &operation, &result);
+	enforcer_observe(set->handle, &set->operation, &result);
 }
 
 /* The observer is told of what was done, or of the one change that could not be. */
@@ -121,12 +123,24 @@ static void observe(struct change_set *set, enum be_status status)
 	error_restore(saved);
 }
 
+static enum be_status apply(struct change_set *set)
+{
+	enum be_status status = prepare(set);
+
+	if (status == BE_OK) {
+		status = run(set);
+		observe(set, status);
+	}
+	zones_free(set->zones);
+	free(set->seen);
+	return error_default(status);
+}
+
 enum be_status be_envelopes_apply(struct be_enforcer *handle,
 				  const struct be_envelope_change *changes, size_t count,
 				  size_t *failed)
 {
-	struct change_set set = {
-		.handle = handle, .changes = changes, .count = count, .done = count};
+	struct change_set *set;
 	enum be_status status;
 
 	error_clear();
@@ -135,14 +149,16 @@ enum be_status be_envelopes_apply(struct be_enforcer *handle,
 	if (!handle || (!changes && count > 0))
 		return error_set(BE_INVALID_ARGUMENT, "no %s were given",
 				 handle ? "changes" : "handle");
-	status = prepare(&set);
-	if (status == BE_OK) {
-		status = run(&set);
-		observe(&set, status);
-	}
-	zones_free(set.zones);
+	set = calloc(1, sizeof *set);
+	if (!set)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	set->handle = handle;
+	set->changes = changes;
+	set->count = count;
+	set->done = count;
+	status = apply(set);
 	if (failed)
-		*failed = set.done;
-	free(set.seen);
-	return error_default(status);
+		*failed = set->done;
+	free(set);
+	return status;
 }

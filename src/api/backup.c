@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * be_backup() and be_restore(): an environment as one file, and back.
+ * be_backup() and be_restore(): an environment as one file, and back. The file is LMDB's. What lies
+ * in another storage is copied into an LMDB environment first, whose files have no names.
  *
  * Both write to something else first: a file without a name, or a directory under another name. It
  * gets its name when it is whole and flushed. So a process that is killed in the middle leaves
@@ -10,6 +11,7 @@
  * Cancellation is off throughout: LMDB would be left with a txn that pins its pages. Paths and
  * buffers lie on the heap, so that small stacks suffice.
  */
+#include "api/copy.h"
 #include "api/enforcer.h"
 #include "base/error.h"
 #include "base/shared_file.h"
@@ -18,6 +20,7 @@
 #include "storage/lmdb/lmdb.h"
 #include "storage/lmdb/preflight.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -181,12 +184,64 @@ static enum be_status copy_out(const struct be_storage *storage, const struct pa
 	bool interrupted = true;
 	enum be_status status = BE_OK;
 
+	assert(backend_of(storage)->copy);
 	for (int i = 0; interrupted && i < INTERRUPTIONS_MAX; i++) {
 		if (ftruncate(part->fd, 0) < 0 || lseek(part->fd, 0, SEEK_SET) < 0)
 			return failed(path);
 		status = backend_of(storage)->copy(storage->self, part->fd, &interrupted);
 	}
 	return status == BE_OK ? flush(part->fd, path) : status;
+}
+
+struct nameless {
+	char directory[PATH_MAX];
+	char file[PATH_MAX + 16];
+};
+
+static void remove_file(struct nameless *made, const char *name)
+{
+	snprintf(made->file, sizeof made->file, "%s/%s", made->directory, name);
+	unlink(made->file);
+}
+
+/* Makes an LMDB environment beside `path` and takes its names away, so that nothing is left of it
+ * when the process is killed. */
+static enum be_status open_nameless(const char *path, struct lmdb_storage **lmdb)
+{
+	struct nameless *made = malloc(sizeof *made);
+	struct lmdb_settings settings = {
+		.create = true, .mode = 0600, .map_size = ENFORCER_DEFAULT_MAP_SIZE};
+	enum be_status status;
+
+	if (!made)
+		return out_of_memory();
+	settings.path = made->directory;
+	status = name_beside(made->directory, path, ".XXXXXX");
+	if (status == BE_OK && !mkdtemp(made->directory))
+		status = failed(made->directory);
+	else if (status == BE_OK) {
+		status = lmdb_storage_open(&settings, lmdb);
+		remove_file(made, "data.mdb");
+		remove_file(made, "lock.mdb");
+		rmdir(made->directory);
+	}
+	free(made);
+	return status;
+}
+
+static enum be_status copy_from_elsewhere(const struct be_storage *storage, const struct part *part,
+					  const char *path)
+{
+	struct lmdb_storage *lmdb = NULL;
+	enum be_status status = open_nameless(path, &lmdb);
+
+	if (status != BE_OK)
+		return status;
+	status = copy_records(storage, lmdb_storage_interface(lmdb), NULL, NULL);
+	if (status == BE_OK)
+		status = copy_out(lmdb_storage_interface(lmdb), part, path);
+	lmdb_storage_close(lmdb);
+	return status;
 }
 
 static enum be_status backup(struct environment *environment, const char *path)
@@ -196,9 +251,6 @@ static enum be_status backup(struct environment *environment, const char *path)
 	struct stat about;
 	enum be_status status;
 
-	if (!backend_of(storage)->copy)
-		return error_set(BE_INVALID_ARGUMENT,
-				 "only an environment in a directory can be backed up");
 	if (lstat(path, &about) == 0) {
 		errno = EEXIST;
 		return failed(path);
@@ -210,7 +262,8 @@ static enum be_status backup(struct environment *environment, const char *path)
 	part->is_named = false;
 	status = part_make(part, path);
 	if (status == BE_OK)
-		status = copy_out(storage, part, path);
+		status = backend_of(storage)->copy ? copy_out(storage, part, path)
+						   : copy_from_elsewhere(storage, part, path);
 	if (status == BE_OK)
 		status = part_publish(part, path);
 	part_close(part);

@@ -11,9 +11,12 @@
 #include "api/holds.h"
 #include "api/refusal.h"
 #include "api/sized.h"
+#include "api/wait.h"
 #include "base/error.h"
 #include "executor/executor.h"
+#include "executor/lease.h"
 #include "executor/reap.h"
+#include "rules/rules.h"
 #include "sharing/counts.h"
 
 #include <errno.h>
@@ -23,6 +26,9 @@
 #include <time.h>
 
 #define DEFAULT_MODE 0600
+#define NS_PER_MS INT64_C(1000000)
+#define LEASE_LEAST_MS (LEASE_LEAST_NS / NS_PER_MS)
+#define LEASE_MOST_MS (LEASE_MOST_NS / NS_PER_MS)
 
 /* ---- the clock */
 
@@ -34,14 +40,35 @@ static int64_t read_clock(clockid_t clock)
 	return (int64_t)now.tv_sec * BE_UNIT + now.tv_nsec;
 }
 
+/* The clock of a storage that was given, if it has one. */
+static __attribute__((noinline)) int64_t storage_now(const struct be_enforcer *handle,
+						     clockid_t clock)
+{
+	const struct environment *environment = atomic_load(&handle->environment);
+	const struct remote *remote =
+		environment ? atomic_load(&environment->executor.remote) : NULL;
+	int64_t now_ns;
+
+	return remote && remote_time(remote, &now_ns) ? now_ns : read_clock(clock);
+}
+
+static inline int64_t now_by(const struct be_enforcer *handle, clockid_t clock)
+{
+	if (handle->now)
+		return handle->now(handle->now_context);
+	if (__builtin_expect(handle->settings.storage != NULL, false))
+		return storage_now(handle, clock);
+	return read_clock(clock);
+}
+
 int64_t enforcer_now(const struct be_enforcer *handle)
 {
-	return handle->now ? handle->now(handle->now_context) : read_clock(CLOCK_REALTIME);
+	return now_by(handle, CLOCK_REALTIME);
 }
 
 int64_t enforcer_now_coarse(const struct be_enforcer *handle)
 {
-	return handle->now ? handle->now(handle->now_context) : read_clock(CLOCK_REALTIME_COARSE);
+	return now_by(handle, CLOCK_REALTIME_COARSE);
 }
 
 /* ---- opening and closing */
@@ -65,10 +92,25 @@ static enum be_status check_mode(uint32_t mode)
 	return BE_OK;
 }
 
+/* The library that opens such a URL; NULL: it is none that one of them knows. */
+static const char *library_for(const char *path)
+{
+	static const char *const known[][2] = {
+		{"postgresql://", "postgres"}, {"postgres://", "postgres"}, {"redis://", "redis"},
+		{"rediss://", "redis"},        {"redis+unix://", "redis"},  {"unix://", "redis"},
+	};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strncmp(path, known[i][0], strlen(known[i][0])) == 0)
+			return known[i][1];
+	return NULL;
+}
+
 static enum be_status read_options(const struct be_options *given, const char *path,
 				   struct be_options *options)
 {
 	enum be_status status = sized_read(given, options);
+	const char *library;
 
 	if (status != BE_OK)
 		return status;
@@ -82,24 +124,33 @@ static enum be_status read_options(const struct be_options *given, const char *p
 	status = check_mode(options->mode);
 	if (status != BE_OK)
 		return status;
+	if (options->lease_ms != 0 &&
+	    (options->lease_ms < LEASE_LEAST_MS || options->lease_ms > LEASE_MOST_MS))
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.lease_ms is neither 0 nor from %lld to %lld",
+				 (long long)LEASE_LEAST_MS, (long long)LEASE_MOST_MS);
 	if (!path == !options->storage)
 		return error_set(BE_INVALID_ARGUMENT,
 				 path ? "a path and a storage were given: give one"
 				      : "neither a path nor a storage was given");
+	if (path && (library = library_for(path)))
+		return error_set(BE_NOT_FOUND,
+				 "a path is a directory: a server is opened as a storage, by "
+				 "be_storage_%s_open() of libbudget-enforcer-%s",
+				 library, library);
 	if (path && !*path)
 		return error_set(BE_NOT_FOUND, "the path of the environment is empty");
 	return BE_OK;
 }
 
-/* Copies a storage's functions, which may be those of an older or a newer header. */
-static enum be_status read_storage(const struct be_storage *given, struct be_storage_ops *ops)
+enum be_status enforcer_read_storage(const struct be_storage *given, struct be_storage_ops *ops)
 {
 	enum be_status status;
 
 	if (!given)
 		return BE_OK;
 	if (!given->ops)
-		return error_set(BE_INVALID_ARGUMENT, "options.storage has no functions");
+		return error_set(BE_INVALID_ARGUMENT, "the storage has no functions");
 	status = sized_take(given->ops, ops);
 	if (status != BE_OK)
 		return status;
@@ -107,7 +158,7 @@ static enum be_status read_storage(const struct be_storage *given, struct be_sto
 		return sized_refuse_unknown();
 	if (!ops->begin || !ops->commit || !ops->abort || !ops->get || !ops->put || !ops->del ||
 	    !ops->next)
-		return error_set(BE_INVALID_ARGUMENT, "options.storage lacks a function");
+		return error_set(BE_INVALID_ARGUMENT, "the storage lacks a function");
 	return BE_OK;
 }
 
@@ -125,7 +176,7 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 	else
 		strcpy(made->path, path ? path : "");
 	if (status == BE_OK)
-		status = read_storage(options->storage, &made->storage_ops);
+		status = enforcer_read_storage(options->storage, &made->storage_ops);
 	if (status == BE_OK)
 		status = name_set_namespace(&made->name,
 					    options->namespace_name ? options->namespace_name : "");
@@ -148,6 +199,8 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 		.mode = options->mode ? options->mode : DEFAULT_MODE,
 		.map_size = options->map_size ? options->map_size : ENFORCER_DEFAULT_MAP_SIZE,
 		.now_ns = enforcer_now(made),
+		.own_clock = options->now != NULL,
+		.lease_ns = options->lease_ms ? options->lease_ms * NS_PER_MS : LEASE_DEFAULT_NS,
 	};
 	*handle = made;
 	return BE_OK;
@@ -161,6 +214,17 @@ static enum be_status reap_at_opening(struct be_enforcer *handle, struct owners 
 
 	if (status != BE_OK && thorough)
 		owners_leave_unknown(owners);
+	return status;
+}
+
+/* The observer is told of what comes from now on. */
+static enum be_status skip_alerts(struct be_enforcer *handle)
+{
+	struct header header = {0};
+	enum be_status status = ledger_read_header(
+		atomic_load(&handle->environment)->executor.storage, false, &header);
+
+	atomic_store(&handle->next_alert_id, header.next_alert_id);
 	return status;
 }
 
@@ -202,13 +266,81 @@ enum be_status be_open(const char *path, const struct be_options *given,
 			strcpy(made->path, absolute);
 		free(absolute);
 	}
-	if (!enforcer_is_read_only(made))
+	if (made->observe)
+		status = skip_alerts(made);
+	if (status == BE_OK && !enforcer_is_read_only(made))
 		status = reap_at_opening(made, environment->executor.owners);
 	if (status != BE_OK) {
 		discard(made);
 		return error_default(status);
 	}
 	*handle = made;
+	return BE_OK;
+}
+
+/* The same handle, but for its namespace. What points into it points into the copy. */
+static enum be_status copy_handle(const struct be_enforcer *handle, const char *namespace_name,
+				  struct be_enforcer **copy)
+{
+	struct be_enforcer *made = calloc(1, sizeof *made + PATH_MAX);
+	enum be_status status;
+
+	if (!made)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	status = name_set_namespace(&made->name, namespace_name);
+	if (status != BE_OK) {
+		free(made);
+		return status;
+	}
+	record_key_envelope(&made->prefix, &made->name);
+	strcpy(made->path, handle->path);
+	made->storage_ops = handle->storage_ops;
+	made->storage = (struct be_storage){&made->storage_ops, handle->storage.self};
+	made->now = handle->now;
+	made->now_context = handle->now_context;
+	made->observe = handle->observe;
+	made->observe_context = handle->observe_context;
+	made->settings = handle->settings;
+	made->settings.path = handle->settings.path ? made->path : NULL;
+	made->settings.storage = handle->settings.storage ? &made->storage : NULL;
+	made->settings.now_ns = enforcer_now(handle);
+	*copy = made;
+	return BE_OK;
+}
+
+enum be_status be_open_namespace(struct be_enforcer *handle, const char *namespace_name,
+				 struct be_enforcer **other)
+{
+	struct environment *environment, *shared;
+	struct be_enforcer *made = NULL;
+	enum be_status status;
+
+	error_clear();
+	if (other)
+		*other = NULL;
+	if (!handle || !namespace_name || !other)
+		return error_set(BE_INVALID_ARGUMENT, "no %s was given",
+				 !handle  ? "handle"
+				 : !other ? "place for the other handle"
+					  : "namespace");
+	status = copy_handle(handle, namespace_name, &made);
+	if (status != BE_OK)
+		return error_default(status);
+	status = enforcer_environment(handle, &environment);
+	if (status == BE_OK)
+		status = environment_share(environment, &made->settings, &shared);
+	if (status != BE_OK) {
+		free(made);
+		return error_default(status);
+	}
+	atomic_store(&made->environment, shared);
+	if (made->observe)
+		status = skip_alerts(made);
+	if (status != BE_OK) {
+		discard(made);
+		return error_default(status);
+	}
+	*other = made;
 	return BE_OK;
 }
 
@@ -288,6 +420,78 @@ void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t 
 		counts_refusal(atomic_load(&handle->environment)->counts, status, refuser);
 }
 
+static bool is_own_alert(const struct be_enforcer *handle, const struct alert *alert)
+{
+	const char *own = handle->name.namespace_name;
+
+	return strcmp(alert->name.namespace_name, own) == 0 ||
+	       (alert->spender.category_size > 0 &&
+		strcmp(alert->spender.namespace_name, own) == 0);
+}
+
+static void observe_alert(struct be_enforcer *handle, const struct alert *alert)
+{
+	struct be_alert shown;
+	struct be_event event = {
+		.size = sizeof event,
+		.operation = BE_OPERATION_ALERT,
+		.transaction_id = alert->transaction_id,
+		.amount = alert->spent,
+		.at_ns = alert->at_ns,
+		.namespace_name = shown.namespace_name,
+		.category = shown.category,
+		.alert = &shown,
+	};
+
+	rules_describe_alert(alert, &shown);
+	handle->observe(handle->observe_context, &event);
+}
+
+/* Reads the first alert from `id` on; false when there is none, or it cannot be read now. */
+static bool read_alert(struct be_enforcer *handle, uint64_t id, struct alert *alert)
+{
+	struct environment *environment;
+	struct ledger ledger;
+	bool found;
+
+	if (enforcer_environment(handle, &environment) != BE_OK ||
+	    ledger_begin(&ledger, environment->executor.storage, false) != BE_OK)
+		return false;
+	found = ledger_alert_next(&ledger, id, alert) == 0;
+	ledger_abort(&ledger);
+	return found;
+}
+
+/* Each is told of once, by the thread that has moved the handle on beyond it. */
+static void observe_alerts(struct be_enforcer *handle, uint64_t next_id)
+{
+	uint64_t id = atomic_load(&handle->next_alert_id);
+	struct alert alert;
+
+	while (id < next_id && read_alert(handle, id, &alert)) {
+		if (!atomic_compare_exchange_strong(&handle->next_alert_id, &id, alert.id + 1))
+			continue;
+		id = alert.id + 1;
+		if (is_own_alert(handle, &alert))
+			observe_alert(handle, &alert);
+	}
+}
+
+/* Not every id is that of a commit. */
+static uint64_t commit_of(const struct operation *operation)
+{
+	return operation->kind == BE_OPERATION_CORRECT || operation->kind == BE_OPERATION_ALERT_DONE
+		       ? 0
+		       : operation->id;
+}
+
+static int64_t amount_of(const struct operation *operation, const struct result *result)
+{
+	if (result->held)
+		return result->held;
+	return operation->amount == BE_HELD_AMOUNT ? result->decision.requested : operation->amount;
+}
+
 void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
 		      const struct result *result)
 {
@@ -296,10 +500,10 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 		.operation = operation->kind,
 		.status = result->status,
 		.repeated = result->repeated,
-		.commit_id = result->commit_id ? result->commit_id : operation->id,
+		.commit_id = result->commit_id ? result->commit_id : commit_of(operation),
 		.transaction_id = result->repeated ? 0 : result->transaction.id,
 		/* Releasing and reaping are asked for by id alone. */
-		.amount = result->held ? result->held : operation->amount,
+		.amount = amount_of(operation, result),
 		.at_ns = operation->now_ns,
 		.namespace_name = operation->name.namespace_name,
 		.category = operation->name.category,
@@ -315,6 +519,7 @@ void enforcer_observe(struct be_enforcer *handle, const struct operation *operat
 	}
 	error_save(saved);
 	handle->observe(handle->observe_context, &event);
+	observe_alerts(handle, result->next_alert_id);
 	error_restore(saved);
 }
 
@@ -341,12 +546,12 @@ enum be_status enforcer_give_up(struct be_enforcer *handle, const uint64_t *ids,
 	struct reap_listener listener = {tell_reaped, handle};
 	struct environment *environment;
 	enum be_status status = enforcer_environment(handle, &environment);
-	struct owner owner = {0};
+	struct owner owner;
 
+	if (status == BE_OK)
+		status = executor_owner(&environment->executor, false, &owner);
 	if (status != BE_OK)
 		return status;
-	if (environment->executor.owners)
-		owner = owners_self(environment->executor.owners);
 	return reap_given_up(&environment->executor, enforcer_now(handle), &owner, ids, count,
 			     &listener);
 }
@@ -380,8 +585,12 @@ static void explain(const struct operation *operation, const struct result *resu
 		refusal_explain(result->status, result->decision.namespace_name,
 				result->decision.category, result->decision.requested,
 				&result->refusal);
+	else if (result->status == BE_NO_ENVELOPE && result->decision.category[0] != '\0')
+		refusal_explain_no_envelope(result->decision.namespace_name,
+					    result->decision.category);
 	else if (result->status == BE_NO_ENVELOPE && operation->name.category_size > 0)
-		refusal_explain_no_envelope(&operation->name);
+		refusal_explain_no_envelope(operation->name.namespace_name,
+					    operation->name.category);
 	else if (result->status == BE_KEY_REUSED)
 		error_set(BE_KEY_REUSED,
 			  "the key \"%s\" was given before, with another request: what was "
@@ -389,31 +598,45 @@ static void explain(const struct operation *operation, const struct result *resu
 			  operation->key);
 }
 
-enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
-			    struct result *result)
+/* Runs it, and a second time if the first was refused for what is no longer so. */
+static void decide(struct be_enforcer *handle, struct environment *environment,
+		   struct operation *operation, struct result *result)
+{
+	enum be_status status;
+	int64_t now_ns;
+	bool again;
+
+	executor_run(&environment->executor, operation, result);
+	if (result->status != BE_EXCEEDS_BUDGET)
+		return;
+	status = enforcer_doubt(handle, &result->refusal, &now_ns, &again);
+	if (status != BE_OK) {
+		fail(result, status);
+	} else if (again) {
+		operation->now_ns = now_ns;
+		executor_run(&environment->executor, operation, result);
+	}
+}
+
+enum be_status enforcer_run_patiently(struct be_enforcer *handle, struct operation *operation,
+				      const struct patience *patience, struct result *result)
 {
 	bool asks =
 		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
 	struct environment *environment;
 	enum be_status status = enforcer_environment_to_write(handle, &environment);
-	int64_t now_ns;
-	bool again;
 
 	/* A thread of this process shows others that it lives. That thread may have ended. */
 	if (status == BE_OK && environment->executor.owners)
 		(void)owners_self(environment->executor.owners);
 	if (status == BE_OK)
-		executor_run(&environment->executor, operation, result);
+		decide(handle, environment, operation, result);
 	else
 		fail(result, status);
-	if (result->status == BE_EXCEEDS_BUDGET) {
-		status = enforcer_doubt(handle, &result->refusal, &now_ns, &again);
-		if (status != BE_OK) {
-			fail(result, status);
-		} else if (again) {
-			operation->now_ns = now_ns;
-			executor_run(&environment->executor, operation, result);
-		}
+	if (result->status == BE_EXCEEDS_BUDGET && patience && patience->ms != 0) {
+		wait_for_money(handle, environment, operation, patience, result);
+		if (result->status == BE_EXCEEDS_BUDGET)
+			decide(handle, environment, operation, result);
 	}
 	status = result->status;
 	if (asks)
@@ -421,4 +644,10 @@ enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operat
 	enforcer_observe(handle, operation, result);
 	explain(operation, result);
 	return error_default(status);
+}
+
+enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
+			    struct result *result)
+{
+	return enforcer_run_patiently(handle, operation, NULL, result);
 }

@@ -26,7 +26,8 @@ struct be_enforcer {
 	void *now_context;
 	void (*observe)(void *context, const struct be_event *event);
 	void *observe_context;
-	char path[]; /* absolute */
+	_Atomic uint64_t next_alert_id; /* of the first one that the observer was not told of */
+	char path[];                    /* absolute */
 };
 
 /* The environment, opened anew if this is a fork child that has not used the handle yet. */
@@ -65,6 +66,11 @@ void enforcer_prepare(const struct be_enforcer *handle, struct operation *operat
 enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
 			    struct result *result);
 
+/* The same for a commit that may wait. */
+struct patience;
+enum be_status enforcer_run_patiently(struct be_enforcer *handle, struct operation *operation,
+				      const struct patience *patience, struct result *result);
+
 /* After a refusal for lack of budget: reaps what is due. *again: the window has ended, or something
  * was freed since the decision, so that the caller must decide again, at *now_ns. A fault of
  * reaping is the answer in place of the refusal. A handle opened read-only reaps nothing. */
@@ -78,6 +84,9 @@ void enforcer_count(struct be_enforcer *handle, enum be_status status, uint64_t 
 /* Tells the observer, if there is one. */
 void enforcer_observe(struct be_enforcer *handle, const struct operation *operation,
 		      const struct result *result);
+
+/* Copies a storage's functions, which may be those of an older or a newer header. */
+enum be_status enforcer_read_storage(const struct be_storage *given, struct be_storage_ops *ops);
 
 /* reap_run() with the handle's clock and observer. */
 enum be_status enforcer_reap(struct be_enforcer *handle, bool thorough, uint64_t *reaped);

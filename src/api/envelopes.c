@@ -114,6 +114,34 @@ static enum be_status set_raise(const struct be_settings *settings, struct opera
 	return BE_OK;
 }
 
+static enum be_status set_thresholds(const uint16_t *thresholds, struct operation *operation)
+{
+	size_t count = 0;
+
+	while (count < BE_THRESHOLDS_MAX && thresholds[count] != 0)
+		count++;
+	if (!record_thresholds_are_valid(thresholds, count))
+		return error_set(BE_INVALID_ARGUMENT,
+				 "thresholds are percentages from 1 to %d that ascend",
+				 BE_THRESHOLD_MAX);
+	memcpy(operation->thresholds, thresholds, sizeof operation->thresholds);
+	operation->threshold_count = (uint8_t)count;
+	return BE_OK;
+}
+
+static enum be_status set_new_name(const struct be_settings *settings, struct operation *operation)
+{
+	enum be_status status;
+
+	if (!settings->new_category)
+		return error_set(BE_INVALID_ARGUMENT, "no new category was given");
+	status = name_set_namespace(&operation->parent, settings->new_namespace
+								? settings->new_namespace
+								: operation->name.namespace_name);
+	return status == BE_OK ? name_set_category(&operation->parent, settings->new_category)
+			       : status;
+}
+
 /* What only set has. */
 static enum be_status prepare_set(const struct be_settings *given, struct zones **zones,
 				  struct operation *operation)
@@ -125,10 +153,14 @@ static enum be_status prepare_set(const struct be_settings *given, struct zones 
 		return status;
 	if (!sized_is_zero(settings.reserved, sizeof settings.reserved))
 		return sized_refuse_unknown();
-	if (settings.mask == 0 || settings.mask >= 2 * BE_SET_OBSERVE_ONLY)
+	if (settings.mask == 0 || settings.mask >= 2 * BE_SET_NAME)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "settings.mask names nothing, or what this version does not know");
 	operation->mask = settings.mask;
+	if (settings.mask & BE_SET_NAME)
+		status = set_new_name(&settings, operation);
+	if (status != BE_OK)
+		return status;
 	operation->suspended = settings.suspended;
 	operation->observe_only = settings.observe_only;
 	if (settings.mask & BE_SET_LIMIT) {
@@ -139,6 +171,8 @@ static enum be_status prepare_set(const struct be_settings *given, struct zones 
 		status = set_roll_over(settings.roll_over, operation);
 	if (status == BE_OK && settings.mask & BE_SET_RAISE)
 		status = set_raise(&settings, operation);
+	if (status == BE_OK && settings.mask & BE_SET_THRESHOLDS)
+		status = set_thresholds(settings.thresholds, operation);
 	if (status == BE_OK && settings.mask & BE_SET_PERIOD)
 		status = set_period(settings.period, settings.zone, settings.begins_on, zones,
 				    operation);
@@ -335,6 +369,8 @@ static enum be_status look_up(struct be_enforcer *handle, const struct name *nam
 		return status;
 	found = ledger_envelope_get(&ledger, name, envelope);
 	if (found == 0)
+		status = ledger_name_now(&ledger, envelope->parent_id, &envelope->parent);
+	if (found == 0 && status == BE_OK)
 		status = rules_roll_over(&ledger, envelope, enforcer_now_coarse(handle), 1);
 	ledger_abort(&ledger);
 	if (found != 0)
@@ -363,7 +399,7 @@ enum be_status be_utilization(struct be_enforcer *handle, const char *category,
 	if (status == BE_OK)
 		status = look_up(handle, &name, &envelope);
 	if (status == BE_NO_ENVELOPE)
-		refusal_explain_no_envelope(&name);
+		refusal_explain_no_envelope(name.namespace_name, name.category);
 	if (status != BE_OK)
 		return error_default(status);
 	rules_describe_envelope(&envelope, &own);

@@ -8,7 +8,8 @@
  * stays what it was, and verify still adds up to it. The amounts are added up while they are
  * gathered. Between the two txns an envelope may be removed, or a window may end, and the next
  * window begins behind everything that was gathered. The write txn sees both, and then folds
- * nothing. When another process has pruned meanwhile, the step is done again.
+ * nothing. When another process has pruned meanwhile, the step is done again. What the txn removes
+ * it adds to the daily sums, too (days.c).
  *
  * A txn costs the same flushes however much it carries. A step is so large that its work takes as
  * long as its flushes, so that pruning keeps ahead of a pool that writes many changes with each
@@ -17,16 +18,18 @@
  *
  * A transaction knows its chain by ids. While the envelope that it was charged to exists, its
  * ancestors are found by their names. When that envelope has been removed, they are looked up in a
- * directory of all envelopes, which is made at the first such transaction. Names and ids never
- * change, and the txn that folds compares each of them again.
+ * directory of all envelopes, which is made at the first such transaction. Ids never change, and
+ * the txn that folds compares each of them again.
  *
  * Cancellation is off but for the pauses between steps.
  */
+#include "api/days.h"
 #include "api/enforcer.h"
 #include "api/sized.h"
 #include "base/by_id.h"
 #include "base/error.h"
 #include "base/futex.h"
+#include "executor/attempt.h"
 #include "executor/executor.h"
 #include "executor/group.h"
 #include "records/ledger.h"
@@ -52,8 +55,12 @@
 #define WORK_PER_FLUSH 1
 /* Records looked at in one read txn. */
 #define LOOKS 4096
+/* Txns that only make pages free, before it is given up. */
+#define RESTS_MAX 8
+/* Envelopes that one transaction may have charged. */
+#define CHARGED_MAX (BE_ENVELOPES_MAX * BE_DEPTH_MAX)
 /* Envelopes that one step may fold into, and places to find them by their ids. */
-#define SUMS 256
+#define SUMS 384
 #define PLACES ((size_t)4 * SUMS)
 #define NS_PER_S INT64_C(1000000000)
 
@@ -85,17 +92,18 @@ struct removal {
 	size_t count;
 	uint64_t ids[STEP_MAX];
 	bool may_change[STEP_MAX]; /* ended commits: one that was reaped can be settled late */
+	uint8_t further[STEP_MAX]; /* transactions: their further envelopes */
+	bool has_labels[STEP_MAX]; /* likewise */
 	size_t sum_count;
 	struct sum sums[SUMS];
 	uint16_t places[PLACES]; /* one more than an index into `sums`; 0: empty */
+	struct days days;
 };
 
 struct pruner {
 	struct environment *environment;
-	int64_t before_ns;
+	struct be_prune_options options;
 	int64_t now_ns;
-	bool (*progress)(void *context, const struct be_pruning *done);
-	void *context;
 	size_t step;      /* records in the next one */
 	uint64_t next_id; /* of a transaction or an ended commit, to be gathered */
 	uint64_t changes; /* of the header, after the last step */
@@ -108,6 +116,9 @@ struct pruner {
 	int64_t work_ns; /* and what came before its commit */
 	enum be_status status;
 	struct be_pruning done;
+	int rests;    /* txns that changed nothing, since the last that did */
+	bool has_sum; /* the last daily sum that was gathered */
+	struct day_sum sum;
 };
 
 /* ---- the directory */
@@ -197,6 +208,7 @@ static enum be_status fill_sum(struct pruner *pruner, struct ledger *ledger,
 			       const struct name *name, struct sum *sum)
 {
 	struct envelope envelope;
+	struct renamed renamed;
 	int found;
 
 	sum->exists = false;
@@ -207,12 +219,19 @@ static enum be_status fill_sum(struct pruner *pruner, struct ledger *ledger,
 			!pruner->directory.is_made || sum->id >= pruner->directory.next_id;
 		name = pruner->needs_directory ? NULL : find_name(&pruner->directory, sum->id);
 	}
+	/* One that was renamed while the directory was made may be missing there. */
+	if (!name && !pruner->needs_directory) {
+		found = ledger_renamed_get(ledger, sum->id, &renamed);
+		if (found < 0 && found != LEDGER_NONE)
+			return (enum be_status)found;
+		name = found == 0 ? &renamed.name : NULL;
+	}
 	if (!name)
 		return BE_OK;
-	found = ledger_envelope_get(ledger, name, &envelope);
+	found = ledger_envelope_known(ledger, name, sum->id, &envelope);
 	if (found < 0)
 		return (enum be_status)found;
-	sum->exists = found == 0 && envelope.id == sum->id;
+	sum->exists = found == 0;
 	if (sum->exists) {
 		sum->window_first = envelope.window_first;
 		name_copy(&sum->name, &envelope.name);
@@ -221,50 +240,84 @@ static enum be_status fill_sum(struct pruner *pruner, struct ledger *ledger,
 	return BE_OK;
 }
 
-/* Adds a transaction to the sums of those of its chain that still exist. */
-static enum be_status add_to_sums(struct pruner *pruner, struct ledger *ledger,
-				  const struct transaction *transaction)
+/* Finds the sums for a chain, or makes them; `name` is that of the first. */
+static enum be_status find_sums(struct pruner *pruner, struct ledger *ledger,
+				const struct name *name, const uint64_t *ids, uint32_t depth,
+				struct sum *chain[])
 {
 	struct removal *removal = pruner->removal;
-	struct sum *chain[BE_DEPTH_MAX];
 
-	for (uint32_t i = 0; i < transaction->depth; i++) {
-		const struct name *name = i == 0 ? &transaction->name : NULL;
+	for (uint32_t i = 0; i < depth; i++) {
 		enum be_status status;
 		size_t place;
 
-		if (i > 0 && chain[i - 1]->exists && chain[i - 1]->parent.category_size > 0)
-			name = &chain[i - 1]->parent;
-		chain[i] = find_sum(removal, transaction->chain[i], &place);
+		if (i > 0)
+			name = chain[i - 1]->exists && chain[i - 1]->parent.category_size > 0
+				       ? &chain[i - 1]->parent
+				       : NULL;
+		chain[i] = find_sum(removal, ids[i], &place);
 		if (chain[i])
 			continue;
 		assert(removal->sum_count < SUMS);
 		chain[i] = &removal->sums[removal->sum_count];
-		chain[i]->id = transaction->chain[i];
+		chain[i]->id = ids[i];
 		status = fill_sum(pruner, ledger, name, chain[i]);
 		if (status != BE_OK || pruner->needs_directory)
 			return status;
 		removal->places[place] = (uint16_t)++removal->sum_count;
 	}
-	for (uint32_t i = 0; i < transaction->depth; i++)
-		if (chain[i]->exists && transaction->id >= chain[i]->window_first &&
-		    !amount_add(chain[i]->amount, transaction->amount, &chain[i]->amount))
-			return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
-					 chain[i]->name.category);
 	return BE_OK;
+}
+
+/* Adds a transaction to the sums of those envelopes that it charged and that still exist, and to
+ * those of its day: once all of these are found, so that it is done again as a whole when the
+ * directory is needed. */
+static enum be_status add_to_sums(struct pruner *pruner, struct ledger *ledger,
+				  const struct transaction *transaction)
+{
+	struct sum *sums[CHARGED_MAX];
+	uint32_t count = transaction->depth;
+	enum be_status status = find_sums(pruner, ledger, &transaction->name, transaction->chain,
+					  transaction->depth, sums);
+	uint8_t names[DAY_NAMES_MAX], *end = name_pack(names, &transaction->name);
+	struct further further;
+
+	for (uint32_t i = 0; i < transaction->further && status == BE_OK; i++) {
+		if (pruner->needs_directory)
+			break;
+		status = ledger_further_get(ledger, RECORD_TRANSACTION, transaction->id, i,
+					    &further);
+		if (status == BE_OK)
+			status = find_sums(pruner, ledger, &further.name, further.chain,
+					   further.depth, sums + count);
+		if (status != BE_OK)
+			break;
+		end = name_pack(end, &further.name);
+		count += further.depth;
+	}
+	if (status != BE_OK || pruner->needs_directory)
+		return status;
+	for (uint32_t i = 0; i < count; i++)
+		if (sums[i]->exists &&
+		    transaction_counts_as(transaction) >= sums[i]->window_first &&
+		    !amount_add(sums[i]->amount, transaction->amount, &sums[i]->amount))
+			return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
+					 sums[i]->name.category);
+	return days_add(&pruner->removal->days, transaction, names, (size_t)(end - names));
 }
 
 static enum be_status fold(struct ledger *ledger, const struct sum *sum)
 {
 	struct envelope envelope;
-	int found = ledger_envelope_get(ledger, &sum->name, &envelope);
+	int found = ledger_envelope_known(ledger, &sum->name, sum->id, &envelope);
 
-	assert(sum->amount > 0);
+	assert(sum->amount != 0);
 	if (found < 0)
 		return (enum be_status)found;
-	if (found != 0 || envelope.id != sum->id || envelope.window_first != sum->window_first)
+	if (found != 0 || envelope.window_first != sum->window_first)
 		return BE_OK;
-	if (!amount_add(envelope.folded, sum->amount, &envelope.folded))
+	/* What corrections give back was charged before, and is folded before. */
+	if (!amount_add(envelope.folded, sum->amount, &envelope.folded) || envelope.folded < 0)
 		return error_set(BE_DAMAGED, "what is spent in \"%s\" does not add up",
 				 envelope.name.category);
 	return ledger_envelope_put(ledger, &envelope);
@@ -283,14 +336,18 @@ static int gather_transaction(struct pruner *pruner, struct ledger *ledger)
 	enum be_status status;
 	int found = ledger_transaction_next(ledger, pruner->next_id, &transaction);
 
-	if (found == 0 && transaction.at_ns >= pruner->before_ns)
+	if (found == 0 &&
+	    (transaction.at_ns >= pruner->options.before_ns ||
+	     (pruner->options.below_id != 0 && transaction.id >= pruner->options.below_id)))
 		found = LEDGER_NONE;
 	if (found != 0)
 		return found;
-	status = add_to_sums(pruner, ledger, &transaction);
+	status = pruner->options.dry_run ? BE_OK : add_to_sums(pruner, ledger, &transaction);
 	if (status != BE_OK || pruner->needs_directory)
 		return (int)status;
 	assert(removal->count < STEP_MAX);
+	removal->further[removal->count] = transaction.further;
+	removal->has_labels[removal->count] = transaction.labels > 0;
 	removal->ids[removal->count++] = transaction.id;
 	pruner->next_id = transaction.id + 1;
 	return 0;
@@ -306,12 +363,67 @@ static int gather_ended(struct pruner *pruner, struct ledger *ledger)
 	if (found != 0)
 		return found;
 	pruner->next_id = commit.id + 1;
-	if (commit.ended_ns >= pruner->before_ns)
+	if (commit.ended_ns >= pruner->options.before_ns)
 		return 0;
 	assert(removal->count < STEP_MAX);
 	removal->may_change[removal->count] =
 		commit.state == BE_COMMIT_EXPIRED || commit.state == BE_COMMIT_ORPHANED;
 	removal->ids[removal->count++] = commit.id;
+	return 0;
+}
+
+/* They lie in the order in which they were given. */
+static int gather_alert(struct pruner *pruner, struct ledger *ledger)
+{
+	struct removal *removal = pruner->removal;
+	struct alert alert;
+	int found = ledger_alert_next(ledger, pruner->next_id, &alert);
+
+	if (found == 0 && alert.at_ns >= pruner->options.before_ns)
+		found = LEDGER_NONE;
+	if (found != 0)
+		return found;
+	assert(removal->count < STEP_MAX);
+	removal->ids[removal->count++] = alert.id;
+	pruner->next_id = alert.id + 1;
+	return 0;
+}
+
+/* Those of transactions that are gone, which are the oldest. */
+static int gather_given_back(struct pruner *pruner, struct ledger *ledger)
+{
+	struct removal *removal = pruner->removal;
+	struct transaction transaction;
+	struct given_back given_back;
+	int found = ledger_given_back_next(ledger, pruner->next_id, &given_back);
+
+	if (found != 0)
+		return found;
+	found = ledger_transaction_get(ledger, given_back.id, &transaction);
+	if (found != LEDGER_NONE)
+		return found == 0 ? LEDGER_NONE : found;
+	assert(removal->count < STEP_MAX);
+	removal->ids[removal->count++] = given_back.id;
+	pruner->next_id = given_back.id + 1;
+	return 0;
+}
+
+/* They lie in the order of their days. Those that were gathered before are gone, but in a dry
+ * run. */
+static int gather_sum(struct pruner *pruner, struct ledger *ledger)
+{
+	int found = pruner->options.sums_before_ns == 0
+			    ? LEDGER_NONE
+			    : ledger_day_next(ledger, pruner->has_sum ? &pruner->sum : NULL,
+					      &pruner->sum);
+
+	if (found == 0 && pruner->sum.day >= day_of(pruner->options.sums_before_ns))
+		found = LEDGER_NONE;
+	if (found != 0)
+		return found;
+	assert(pruner->removal->count < STEP_MAX);
+	pruner->removal->count++;
+	pruner->has_sum = true;
 	return 0;
 }
 
@@ -327,11 +439,13 @@ static enum be_status gather(struct pruner *pruner, gather_function *next, bool 
 		return status;
 	ledger.strict = true;
 	removal->count = removal->sum_count = 0;
+	days_clear(&removal->days);
+	pruner->has_sum = pruner->has_sum && pruner->options.dry_run;
 	memset(removal->places, 0, sizeof removal->places);
 	status = ledger_header(&ledger);
 	removal->prunings = ledger.header.prunings;
 	for (int i = 0; status == BE_OK && found == 0 && i < LOOKS; i++) {
-		if (removal->count >= pruner->step || removal->sum_count > SUMS - BE_DEPTH_MAX)
+		if (removal->count >= pruner->step || removal->sum_count > SUMS - CHARGED_MAX)
 			break;
 		found = next(pruner, &ledger);
 		if (pruner->needs_directory)
@@ -352,10 +466,19 @@ static enum be_status remove_transactions(struct pruner *pruner, struct ledger *
 	enum be_status status = BE_OK;
 
 	for (size_t i = 0; status == BE_OK && i < removal->sum_count; i++)
-		if (removal->sums[i].exists && removal->sums[i].amount > 0)
+		if (removal->sums[i].exists && removal->sums[i].amount != 0)
 			status = fold(ledger, &removal->sums[i]);
-	for (size_t i = 0; status == BE_OK && i < removal->count; i++)
+	for (size_t i = 0; status == BE_OK && i < removal->count; i++) {
 		status = ledger_transaction_del(ledger, removal->ids[i]);
+		if (status == BE_OK && removal->further[i] > 0)
+			status = ledger_further_del(ledger, RECORD_TRANSACTION, removal->ids[i],
+						    removal->further[i]);
+		if (status == BE_OK && removal->has_labels[i])
+			status = ledger_labels_del(ledger, RECORD_TRANSACTION, removal->ids[i]);
+	}
+	if (status == BE_OK)
+		status = days_fold(ledger, &removal->days);
+	ledger->header.pruned = removal->ids[removal->count - 1];
 	pruner->done.transactions += removal->count;
 	return status;
 }
@@ -369,44 +492,97 @@ static enum be_status remove_ended(struct pruner *pruner, struct ledger *ledger)
 	for (size_t i = 0; status == BE_OK && i < removal->count; i++) {
 		uint64_t id = removal->ids[i];
 
+		commit.further = commit.labels = 0;
 		if (removal->may_change[i]) {
 			int found = ledger_ended_next(ledger, id, &commit);
 
 			if (found < 0)
 				return (enum be_status)found;
-			if (found != 0 || commit.id != id || commit.ended_ns >= pruner->before_ns)
+			if (found != 0 || commit.id != id ||
+			    commit.ended_ns >= pruner->options.before_ns)
 				continue;
 		}
 		status = ledger_ended_del(ledger, id);
+		if (status == BE_OK && commit.further > 0)
+			status = ledger_further_del(ledger, RECORD_COMMIT, id, commit.further);
+		if (status == BE_OK && commit.labels > 0)
+			status = ledger_labels_del(ledger, RECORD_COMMIT, id);
 		pruner->done.commits++;
 	}
 	return status;
 }
 
+static enum be_status remove_alerts(struct pruner *pruner, struct ledger *ledger)
+{
+	const struct removal *removal = pruner->removal;
+	enum be_status status = BE_OK;
+
+	for (size_t i = 0; status == BE_OK && i < removal->count; i++)
+		status = ledger_alert_del(ledger, removal->ids[i]);
+	pruner->done.alerts += removal->count;
+	return status;
+}
+
+static enum be_status remove_given_back(struct pruner *pruner, struct ledger *ledger)
+{
+	const struct removal *removal = pruner->removal;
+	enum be_status status = BE_OK;
+
+	for (size_t i = 0; status == BE_OK && i < removal->count; i++)
+		status = ledger_given_back_del(ledger, removal->ids[i]);
+	return status;
+}
+
+/* The first ones, as many as were gathered. */
+static enum be_status remove_sums(struct pruner *pruner, struct ledger *ledger)
+{
+	for (size_t i = 0; i < pruner->removal->count; i++) {
+		int found = ledger_day_next(ledger, NULL, &pruner->sum);
+		enum be_status status;
+
+		if (found < 0)
+			return (enum be_status)found;
+		if (found != 0 || pruner->sum.day >= day_of(pruner->options.sums_before_ns))
+			break;
+		status = ledger_day_del(ledger, &pruner->sum);
+		if (status != BE_OK)
+			return status;
+		pruner->done.daily_sums++;
+	}
+	return BE_OK;
+}
+
 /* ---- steps */
 
-static enum be_status write_step(struct pruner *pruner, remove_function *remove)
+static enum be_status write_step(struct pruner *pruner, struct remote *remote,
+				 remove_function *remove)
 {
 	struct be_pruning before = pruner->done;
 	int64_t begun_ns = monotonic_ns();
+	struct attempt attempt;
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, pruner->environment->executor.storage, true);
+	enum be_status status;
 
-	if (status != BE_OK)
-		return status;
-	status = ledger_header(&ledger);
-	pruner->is_shared = status == BE_OK && ledger.header.changes != pruner->changes;
-	pruner->was_pruned = status == BE_OK && ledger.header.prunings != pruner->removal->prunings;
-	if (status == BE_OK && !pruner->was_pruned)
-		status = remove(pruner, &ledger);
-	if (status != BE_OK || pruner->was_pruned) {
-		ledger_abort(&ledger);
-	} else {
-		ledger.header.prunings++;
+	attempt_open(&attempt, pruner->environment->executor.storage, remote, NULL);
+	do {
+		pruner->done = before;
+		status = attempt_begin(&attempt, &ledger);
+		if (status != BE_OK)
+			continue;
+		status = ledger_header(&ledger);
+		pruner->is_shared = status == BE_OK && ledger.header.changes != pruner->changes;
+		pruner->was_pruned =
+			status == BE_OK && ledger.header.prunings != pruner->removal->prunings;
+		if (status == BE_OK && !pruner->was_pruned)
+			status = remove(pruner, &ledger);
+		if (status == BE_OK && !pruner->was_pruned)
+			ledger.header.prunings++;
 		pruner->work_ns = monotonic_ns() - begun_ns;
-		status = ledger_commit(&ledger, 0);
-		pruner->changes = ledger.header.changes;
-	}
+		status = attempt_end(&attempt, &ledger, status);
+		if (!pruner->was_pruned)
+			pruner->changes = ledger.header.changes;
+	} while (attempt_again(&attempt, &status));
+	attempt_close(&attempt);
 	pruner->took_ns = monotonic_ns() - begun_ns;
 	if (status != BE_OK)
 		pruner->done = before;
@@ -428,12 +604,40 @@ static void adjust_step(struct pruner *pruner)
 		pruner->step = STEP_MAX;
 }
 
-/* Can a smaller step do what this one could not? Also frees the pages that dead readers kept. */
+static enum be_status write_step_locked(struct pruner *pruner, remove_function *remove)
+{
+	struct group *group;
+	struct remote *remote;
+	enum be_status status = executor_lock(&pruner->environment->executor, &group, &remote);
+
+	if (status != BE_OK)
+		return status;
+	status = write_step(pruner, remote, remove);
+	group_unlock(group, status);
+	return status;
+}
+
+/* A txn that changes the header only. */
+static enum be_status remove_nothing(struct pruner *pruner, struct ledger *ledger)
+{
+	(void)pruner;
+	ledger->changes++;
+	return BE_OK;
+}
+
+/* Can a smaller step do what this one could not? Also frees the pages that dead readers kept, and,
+ * when no step is smaller, those that the last txns freed: they are kept for two more, of which
+ * each needs very few here. */
 static bool may_fit(struct pruner *pruner, enum be_status status)
 {
 	const struct be_storage *storage = pruner->environment->executor.storage;
 
-	if ((status != BE_DISK_FULL && status != BE_MAP_FULL) || pruner->step == 1)
+	if (status == BE_OK)
+		pruner->rests = 0;
+	if (status != BE_DISK_FULL && status != BE_MAP_FULL)
+		return false;
+	if (pruner->step == 1 &&
+	    (pruner->rests++ == RESTS_MAX || write_step_locked(pruner, remove_nothing) != BE_OK))
 		return false;
 	pruner->step = pruner->step / 4 + (pruner->step < 4);
 	if (backend_of(storage)->clear_readers)
@@ -445,12 +649,18 @@ static bool may_fit(struct pruner *pruner, enum be_status status)
 struct kind {
 	gather_function *gather;
 	remove_function *remove;
+	size_t counter; /* in struct be_pruning; 0: none */
 };
+
+static void only_count(struct pruner *pruner, const struct kind *kind)
+{
+	if (kind->counter > 0)
+		*(uint64_t *)((char *)&pruner->done + kind->counter) += pruner->removal->count;
+}
 
 /* *more is false behind the last record. */
 static enum be_status run_step(struct pruner *pruner, const struct kind *kind, bool *more)
 {
-	struct group *group = pruner->environment->executor.group;
 	uint64_t first = pruner->next_id;
 	enum be_status status = gather(pruner, kind->gather, more);
 
@@ -458,12 +668,10 @@ static enum be_status run_step(struct pruner *pruner, const struct kind *kind, b
 		return status;
 	pruner->took_ns = 0;
 	pruner->was_pruned = false;
-	if (pruner->removal->count > 0) {
-		status = group_lock(group, pruner->environment->executor.storage);
-		if (status == BE_OK) {
-			status = write_step(pruner, kind->remove);
-			group_unlock(group, status);
-		}
+	if (pruner->options.dry_run) {
+		only_count(pruner, kind);
+	} else if (pruner->removal->count > 0) {
+		status = write_step_locked(pruner, kind->remove);
 		if (status == BE_OK && !pruner->was_pruned)
 			adjust_step(pruner);
 	}
@@ -483,24 +691,28 @@ static enum be_status run_step(struct pruner *pruner, const struct kind *kind, b
 /* Forgets the keys whose time is over, so many in each txn. *more: there may be others. */
 static enum be_status forget_keys(struct pruner *pruner, bool *more)
 {
-	const struct executor *executor = &pruner->environment->executor;
+	struct executor *executor = &pruner->environment->executor;
 	int64_t begun_ns = monotonic_ns();
+	struct attempt attempt;
 	struct ledger ledger;
+	struct group *group;
+	struct remote *remote;
 	uint32_t count = 0;
-	enum be_status status = group_lock(executor->group, executor->storage);
+	enum be_status status = executor_lock(executor, &group, &remote);
 
 	*more = false;
 	if (status != BE_OK)
 		return status;
-	status = ledger_begin(&ledger, executor->storage, true);
-	if (status == BE_OK) {
+	attempt_open(&attempt, executor->storage, remote, NULL);
+	do {
+		status = attempt_begin(&attempt, &ledger);
+		if (status != BE_OK)
+			continue;
 		status = requests_forget(&ledger, pruner->now_ns, STEP_MIN, &count);
-		if (status == BE_OK)
-			status = ledger_commit(&ledger, 0);
-		else
-			ledger_abort(&ledger);
-	}
-	group_unlock(executor->group, status);
+		status = attempt_end(&attempt, &ledger, status);
+	} while (attempt_again(&attempt, &status));
+	attempt_close(&attempt);
+	group_unlock(group, status);
 	pruner->took_ns = monotonic_ns() - begun_ns;
 	*more = status == BE_OK && count == STEP_MIN;
 	return status;
@@ -520,8 +732,15 @@ static void pause_after_step(const struct pruner *pruner, int cancel_state)
 
 static enum be_status prune(struct pruner *pruner, int cancel_state)
 {
-	static const struct kind kinds[] = {{gather_transaction, remove_transactions},
-					    {gather_ended, remove_ended}};
+	static const struct kind kinds[] = {
+		{gather_transaction, remove_transactions,
+		 offsetof(struct be_pruning, transactions)},
+		{gather_ended, remove_ended, offsetof(struct be_pruning, commits)},
+		{gather_alert, remove_alerts, offsetof(struct be_pruning, alerts)},
+		{gather_given_back, remove_given_back, 0},
+		{gather_sum, remove_sums, offsetof(struct be_pruning, daily_sums)},
+	};
+	const struct be_prune_options *options = &pruner->options;
 	enum be_status status = BE_OK;
 	bool more = true;
 
@@ -532,13 +751,14 @@ static enum be_status prune(struct pruner *pruner, int cancel_state)
 			status = run_step(pruner, &kinds[i], &more);
 			if (status != BE_OK)
 				return status;
-			if (pruner->progress && !pruner->progress(pruner->context, &pruner->done))
+			if (options->progress &&
+			    !options->progress(options->context, &pruner->done))
 				return error_set(BE_STOPPED, "the callback ended the pruning");
 			if (more)
 				pause_after_step(pruner, cancel_state);
 		}
 	}
-	more = true;
+	more = !options->dry_run;
 	while (status == BE_OK && more) {
 		status = forget_keys(pruner, &more);
 		if (more)
@@ -552,6 +772,8 @@ static void give_back(void *context)
 	struct pruner *pruner = context;
 
 	by_id_free(&pruner->directory.names);
+	if (pruner->removal)
+		days_free(&pruner->removal->days);
 	free(pruner->removal);
 }
 
@@ -561,7 +783,7 @@ static void prune_uncancelled(struct pruner *pruner)
 	int cancel_state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	pruner->removal = malloc(sizeof *pruner->removal);
+	pruner->removal = calloc(1, sizeof *pruner->removal);
 	pthread_cleanup_push(give_back, pruner);
 	pruner->status = pruner->removal ? prune(pruner, cancel_state)
 					 : error_set(BE_NO_MEMORY, "out of memory");
@@ -569,25 +791,18 @@ static void prune_uncancelled(struct pruner *pruner)
 	pthread_setcancelstate(cancel_state, NULL);
 }
 
-enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
-			bool (*progress)(void *context, const struct be_pruning *done),
-			void *context, struct be_pruning *pruning)
+static enum be_status prune_as(struct be_enforcer *handle, const struct be_prune_options *options,
+			       struct be_pruning *pruning)
 {
 	struct pruner pruner = {
-		.before_ns = before_ns,
-		.progress = progress,
-		.context = context,
 		.step = STEP_MIN,
 		.directory.names = BY_ID_OF(struct named_id),
+		.options = *options,
 	};
-	enum be_status status;
+	enum be_status status =
+		options->dry_run ? enforcer_environment(handle, &pruner.environment)
+				 : enforcer_environment_to_write(handle, &pruner.environment);
 
-	error_clear();
-	status = sized_clear(pruning);
-	if (!handle)
-		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
-	if (status == BE_OK)
-		status = enforcer_environment_to_write(handle, &pruner.environment);
 	if (status != BE_OK)
 		return error_default(status);
 	pruner.now_ns = enforcer_now(handle);
@@ -596,4 +811,39 @@ enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
 	/* The caller learns what was removed even when a later step failed. */
 	sized_write(pruning, &pruner.done);
 	return error_default(pruner.status);
+}
+
+enum be_status be_prune_with(struct be_enforcer *handle, const struct be_prune_options *options,
+			     struct be_pruning *pruning)
+{
+	struct be_prune_options chosen = BE_PRUNE_OPTIONS_INIT;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(pruning);
+	if (!handle || !options)
+		return error_set(BE_INVALID_ARGUMENT, "no %s given",
+				 handle ? "options were" : "handle was");
+	if (status == BE_OK)
+		status = sized_read(options, &chosen);
+	if (status == BE_OK && !sized_is_zero(chosen.reserved, sizeof chosen.reserved))
+		status = sized_refuse_unknown();
+	return status == BE_OK ? prune_as(handle, &chosen, pruning) : error_default(status);
+}
+
+enum be_status be_prune(struct be_enforcer *handle, int64_t before_ns,
+			bool (*progress)(void *context, const struct be_pruning *done),
+			void *context, struct be_pruning *pruning)
+{
+	struct be_prune_options options = BE_PRUNE_OPTIONS_INIT;
+	enum be_status status;
+
+	error_clear();
+	status = sized_clear(pruning);
+	if (!handle)
+		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
+	options.before_ns = before_ns;
+	options.progress = progress;
+	options.context = context;
+	return status == BE_OK ? prune_as(handle, &options, pruning) : error_default(status);
 }

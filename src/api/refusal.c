@@ -184,12 +184,12 @@ void refusal_explain(enum be_status status, const char *namespace_name, const ch
 	error_set_later(compose, &about, sizeof about);
 }
 
-void refusal_explain_no_envelope(const struct name *name)
+void refusal_explain_no_envelope(const char *namespace_name, const char *category)
 {
 	struct be_decision about = {.status = BE_NO_ENVELOPE};
 
-	strcpy(about.namespace_name, name->namespace_name);
-	strcpy(about.category, name->category);
+	strcpy(about.namespace_name, namespace_name);
+	strcpy(about.category, category);
 	error_set_later(compose, &about, sizeof about);
 }
 

@@ -12,6 +12,6 @@ void refusal_explain(enum be_status status, const char *namespace_name, const ch
 		     int64_t requested, const struct refusal *refusal);
 
 /* For NO_ENVELOPE. */
-void refusal_explain_no_envelope(const struct name *name);
+void refusal_explain_no_envelope(const char *namespace_name, const char *category);
 
 #endif

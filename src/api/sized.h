@@ -28,19 +28,22 @@
 #define SIZED_FIRST(pointer)                                                                       \
 	_Generic((pointer), struct be_options *                                                    \
 		 : SIZED_UNTIL(struct be_options, storage), struct be_commit_options *             \
-		 : SIZED_UNTIL(struct be_commit_options, key_ms), struct be_charge_options *       \
-		 : SIZED_UNTIL(struct be_charge_options, key_ms), struct be_envelope_options *     \
+		 : SIZED_UNTIL(struct be_commit_options, namespace_name),                          \
+		   struct be_charge_options *                                                      \
+		 : SIZED_UNTIL(struct be_charge_options, namespace_name),                          \
+		   struct be_envelope_options *                                                    \
 		 : SIZED_UNTIL(struct be_envelope_options, roll_over), struct be_settings *        \
-		 : SIZED_UNTIL(struct be_settings, reserved), struct be_envelope_change *          \
+		 : SIZED_UNTIL(struct be_settings, new_category), struct be_envelope_change *      \
 		 : SIZED_UNTIL(struct be_envelope_change, settings), struct be_filter *            \
-		 : SIZED_UNTIL(struct be_filter, after_category), struct be_storage_ops *          \
+		 : SIZED_UNTIL(struct be_filter, reserved_too), struct be_storage_ops *            \
 		 : SIZED_UNTIL(struct be_storage_ops, next), struct be_decision *                  \
 		 : SIZED_UNTIL(struct be_decision, window_end_ns), struct be_envelope *            \
-		 : SIZED_UNTIL(struct be_envelope, zone), struct be_transaction *                  \
-		 : SIZED_UNTIL(struct be_transaction, reserved), struct be_verification *          \
+		 : SIZED_UNTIL(struct be_envelope, given_back), struct be_transaction *            \
+		 : SIZED_UNTIL(struct be_transaction, reserved_three), struct be_verification *    \
 		 : SIZED_UNTIL(struct be_verification, differences), struct be_statistics *        \
-		 : SIZED_UNTIL(struct be_statistics, reserved), struct be_pruning *                \
-		 : SIZED_UNTIL(struct be_pruning, commits))
+		 : SIZED_UNTIL(struct be_statistics, pruned_id), struct be_pruning *               \
+		 : SIZED_UNTIL(struct be_pruning, daily_sums), struct be_prune_options *           \
+		 : SIZED_UNTIL(struct be_prune_options, context))
 
 static inline enum be_status sized_refuse(void)
 {

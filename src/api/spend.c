@@ -8,8 +8,11 @@
 #include "api/holds.h"
 #include "api/refusal.h"
 #include "api/sized.h"
+#include "api/wait.h"
 #include "base/error.h"
 #include "rules/rules.h"
+
+#include <inttypes.h>
 
 #define NS_PER_MS INT64_C(1000000)
 #define DAY_MS UINT64_C(86400000)
@@ -53,6 +56,64 @@ static enum be_status set_key(const struct be_enforcer *handle, const char *key,
 		name_copy(&operation->name, &handle->name);
 	operation->request_sum = operation_sum(operation);
 	return BE_OK;
+}
+
+/* Takes the names of further envelopes. */
+static enum be_status set_further(const struct be_enforcer *handle,
+				  const struct be_envelope_name *also, uint32_t count,
+				  struct operation *operation)
+{
+	uint8_t *at = operation->further;
+	enum be_status status = BE_OK;
+
+	if (count >= BE_ENVELOPES_MAX)
+		return error_set(BE_INVALID_ARGUMENT,
+				 "options.also_count is %" PRIu32 ", and %d is the most", count,
+				 BE_ENVELOPES_MAX - 1);
+	if (count > 0 && !also)
+		return missing("options.also");
+	for (uint32_t i = 0; i < count && status == BE_OK; i++) {
+		struct name name;
+
+		if (!also[i].category)
+			return missing("category in options.also");
+		name_copy(&name, &handle->name);
+		if (also[i].namespace_name)
+			status = name_set_namespace(&name, also[i].namespace_name);
+		if (status == BE_OK)
+			status = name_set_category(&name, also[i].category);
+		if (status == BE_OK)
+			at = name_pack(at, &name);
+	}
+	operation->further_count = (uint8_t)count;
+	operation->further_size = (uint16_t)(at - operation->further);
+	return status;
+}
+
+static enum be_status set_labels(const struct be_label *given, uint32_t count,
+				 struct operation *operation)
+{
+	struct labels labels;
+	enum be_status status = labels_pack(given, count, &labels);
+
+	if (status != BE_OK)
+		return status;
+	operation->label_count = labels.count;
+	operation->labels_size = labels.size;
+	memcpy(operation->labels, labels.bytes, labels.size);
+	return BE_OK;
+}
+
+/* In the handle's namespace, unless another one is named. */
+static enum be_status set_name(const struct be_enforcer *handle, const char *namespace_name,
+			       const char *category, struct name *name)
+{
+	enum be_status status;
+
+	if (!namespace_name)
+		return enforcer_name(handle, category, name);
+	status = name_set_namespace(name, namespace_name);
+	return status == BE_OK ? name_set_category(name, category) : status;
 }
 
 static enum be_status check_amount(int64_t amount)
@@ -105,27 +166,52 @@ static int64_t read_clock(const void *handle)
 	return enforcer_now_coarse(handle);
 }
 
+/* In the midst of a read, too, a storage may say that others came first. */
+#define CHECKS_MAX 16
+
+static inline enum be_status check_once(struct environment *environment,
+					struct rules_question *question)
+{
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, environment->executor.storage, false);
+
+	if (status != BE_OK)
+		return status;
+	if (__builtin_expect(environment->executor.remote != NULL, false))
+		status = executor_fetch(&environment->executor, &ledger, question->key);
+	if (status == BE_OK)
+		status = rules_check(&ledger, question);
+	ledger_abort(&ledger);
+	return status;
+}
+
+static inline enum be_status check_now(struct environment *environment,
+				       struct rules_question *question)
+{
+	for (int i = 1;; i++) {
+		enum be_status status = check_once(environment, question);
+
+		if (__builtin_expect(status != BE_CONFLICT, true) || i == CHECKS_MAX)
+			return status;
+	}
+}
+
 /* A check that was refused for lack of budget by the coarse clock. */
 static __attribute__((noinline)) enum be_status check_again(struct be_enforcer *handle,
 							    struct environment *environment,
 							    struct rules_question *question)
 {
-	struct ledger ledger;
 	int64_t now_ns;
 	bool again;
 	enum be_status status = enforcer_doubt(handle, &question->refusal, &now_ns, &again);
 
 	if (status == BE_OK && !again)
 		return BE_EXCEEDS_BUDGET;
-	if (status == BE_OK)
-		status = ledger_begin(&ledger, environment->executor.storage, false);
 	if (status != BE_OK)
 		return status;
 	(void)sized_clear(question->decision);
 	question->moment = (struct rules_moment){.now_ns = now_ns};
-	status = rules_check(&ledger, question);
-	ledger_abort(&ledger);
-	return status;
+	return check_now(environment, question);
 }
 
 /* What is to be done when a check was not simply permitted. */
@@ -137,7 +223,8 @@ static __attribute__((noinline)) enum be_status check_ended(struct be_enforcer *
 	if (handle->observe)
 		observe_check(handle, question, status);
 	if (status == BE_NO_ENVELOPE)
-		refusal_explain_no_envelope(&question->refuser);
+		refusal_explain_no_envelope(question->refuser.namespace_name,
+					    question->refuser.category);
 	else if (be_status_is_refusal(status))
 		refusal_explain(status, question->refuser.namespace_name,
 				question->refuser.category, question->amount, &question->refusal);
@@ -151,7 +238,6 @@ static enum be_status check(struct be_enforcer *handle, const char *category,
 	struct environment *environment;
 	struct rules_question question;
 	struct be_envelope after;
-	struct ledger ledger;
 	enum be_status status = enforcer_environment(handle, &environment);
 
 	if (status != BE_OK)
@@ -166,11 +252,7 @@ static enum be_status check(struct be_enforcer *handle, const char *category,
 	if (handle->now || handle->observe) /* the caller's clock is no business of a txn's */
 		question.moment = (struct rules_moment){.now_ns = enforcer_now_coarse(handle)};
 	after.size = sizeof after;
-	status = ledger_begin(&ledger, environment->executor.storage, false);
-	if (status != BE_OK)
-		return status;
-	status = rules_check(&ledger, &question);
-	ledger_abort(&ledger);
+	status = check_now(environment, &question);
 	if (status == BE_OK && !handle->observe)
 		return BE_OK;
 	if (status == BE_NO_ENVELOPE) {
@@ -243,8 +325,11 @@ static enum be_status read_commit_options(const struct be_commit_options *given,
 
 	if (status != BE_OK)
 		return status;
-	if (!sized_is_zero(options->reserved, sizeof options->reserved))
+	if (!sized_is_zero(options->reserved, sizeof options->reserved) ||
+	    (options->reserved_too | options->reserved_three) != 0)
 		return sized_refuse_unknown();
+	if (options->wait_ms < BE_WAIT_WINDOW)
+		return error_set(BE_INVALID_ARGUMENT, "options.wait_ms is below zero");
 	if (options->reap_policy != BE_REAP_RELEASE && options->reap_policy != BE_REAP_CHARGE)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "options.reap_policy is neither release nor charge");
@@ -270,13 +355,18 @@ static enum be_status note_first_commit(struct environment *environment)
 static enum be_status name_owner(struct be_enforcer *handle, struct operation *operation)
 {
 	struct environment *environment;
+	struct owners *owners;
 	enum be_status status = enforcer_environment(handle, &environment);
 
 	/* A handle that is read-only is refused when the operation is run. */
-	if (status != BE_OK || !environment->executor.owners || enforcer_is_read_only(handle))
+	if (status != BE_OK || enforcer_is_read_only(handle))
 		return status;
-	operation->owner = owners_self(environment->executor.owners);
-	if (owners_first_commit(environment->executor.owners, &operation->owner) == 0)
+	owners = environment->executor.owners;
+	/* Of a process that is a host by itself nothing is known but its lease. */
+	if (operation->detached && !owners)
+		return BE_OK;
+	status = executor_owner(&environment->executor, !operation->detached, &operation->owner);
+	if (status == BE_OK && owners && owners_first_commit(owners, &operation->owner) == 0)
 		status = note_first_commit(environment);
 	return status;
 }
@@ -289,7 +379,7 @@ static void show_decision(struct be_decision *decision, const struct result *res
 
 /* Runs it, and notes what the handle then holds, if it is to end that. */
 static enum be_status run_commit(struct be_enforcer *handle, struct operation *operation,
-				 struct result *result)
+				 const struct patience *patience, struct result *result)
 {
 	bool owning = (handle->settings.flags & BE_OPEN_OWNING) && !operation->detached;
 	enum be_status status = owning ? holds_expect(handle) : BE_OK;
@@ -298,7 +388,7 @@ static enum be_status run_commit(struct be_enforcer *handle, struct operation *o
 		memset(result, 0, sizeof *result);
 		return result->status = status;
 	}
-	status = enforcer_run(handle, operation, result);
+	status = enforcer_run_patiently(handle, operation, patience, result);
 	/* One that was made before is held by the handle that made it. */
 	if (owning)
 		holds_add(handle, result->repeated ? 0 : result->commit_id);
@@ -310,6 +400,7 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 			       uint64_t *id, struct be_decision *decision)
 {
 	struct be_commit_options chosen = BE_COMMIT_OPTIONS_INIT;
+	struct patience patience;
 	struct operation operation;
 	struct result result;
 	enum be_status status;
@@ -326,7 +417,9 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 	operation.amount = amount;
 	status = read_commit_options(options, &chosen, &operation);
 	if (status == BE_OK)
-		status = enforcer_name(handle, category, &operation.name);
+		status = set_name(handle, chosen.namespace_name, category, &operation.name);
+	if (status == BE_OK && chosen.also_count > 0)
+		status = set_further(handle, chosen.also, chosen.also_count, &operation);
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status == BE_OK)
@@ -334,13 +427,16 @@ enum be_status(be_commit_with)(struct be_enforcer *handle, const char *category,
 	if (status == BE_OK)
 		status = name_set_description(operation.description, &operation.description_size,
 					      description);
+	if (status == BE_OK && chosen.label_count > 0)
+		status = set_labels(chosen.labels, chosen.label_count, &operation);
 	if (status == BE_OK)
 		status = set_key(handle, chosen.key, chosen.key_ms, &operation);
 	if (status == BE_OK)
 		status = name_owner(handle, &operation);
 	if (status != BE_OK)
 		return error_default(status);
-	status = run_commit(handle, &operation, &result);
+	patience = (struct patience){chosen.wait_ms, chosen.keep_waiting, chosen.wait_context};
+	status = run_commit(handle, &operation, &patience, &result);
 	show_decision(decision, &result);
 	*id = result.commit_id;
 	return status;
@@ -369,7 +465,7 @@ enum be_status(be_extend)(struct be_enforcer *handle, uint64_t id, int64_t amoun
 	operation.id = id;
 	operation.amount = amount;
 	status = deadline(operation.now_ns, ttl_ms, &operation.deadline_ns);
-	if (status == BE_OK)
+	if (status == BE_OK && amount != BE_HELD_AMOUNT)
 		status = check_amount(amount);
 	if (status != BE_OK)
 		return status;
@@ -421,7 +517,10 @@ static enum be_status read_charge_options(const struct be_charge_options *given,
 {
 	enum be_status status = sized_read(given, options);
 
-	return status == BE_OK && options->reserved != 0 ? sized_refuse_unknown() : status;
+	return status == BE_OK && (options->reserved | options->reserved_too |
+				   options->reserved_three) != 0
+		       ? sized_refuse_unknown()
+		       : status;
 }
 
 enum be_status(be_record_with)(struct be_enforcer *handle, const char *category, int64_t amount,
@@ -442,12 +541,16 @@ enum be_status(be_record_with)(struct be_enforcer *handle, const char *category,
 		return status;
 	enforcer_prepare(handle, &operation, BE_OPERATION_RECORD);
 	operation.amount = amount;
-	status = enforcer_name(handle, category, &operation.name);
+	status = set_name(handle, chosen.namespace_name, category, &operation.name);
+	if (status == BE_OK && chosen.also_count > 0)
+		status = set_further(handle, chosen.also, chosen.also_count, &operation);
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status == BE_OK)
 		status = name_set_description(operation.description, &operation.description_size,
 					      description);
+	if (status == BE_OK && chosen.label_count > 0)
+		status = set_labels(chosen.labels, chosen.label_count, &operation);
 	if (status == BE_OK)
 		status = set_key(handle, chosen.key, chosen.key_ms, &operation);
 	return status == BE_OK ? charge(handle, &operation, transaction) : error_default(status);
@@ -459,11 +562,12 @@ enum be_status(be_record)(struct be_enforcer *handle, const char *category, int6
 	return be_record_with(handle, category, amount, description, NULL, transaction);
 }
 
-/* Settle and charge: what a commit has cost, all or in part. */
-static enum be_status charge_commit(struct be_enforcer *handle, enum be_operation kind, uint64_t id,
-				    int64_t amount, const char *description,
-				    const struct be_charge_options *options,
-				    struct be_transaction *transaction)
+/* Settle and charge: what a commit has cost, all or in part. Correct: what a transaction has
+ * charged too much. */
+static enum be_status charge_by_id(struct be_enforcer *handle, enum be_operation kind, uint64_t id,
+				   int64_t amount, const char *description,
+				   const struct be_charge_options *options,
+				   struct be_transaction *transaction)
 {
 	struct be_charge_options chosen = BE_CHARGE_OPTIONS_INIT;
 	struct operation operation;
@@ -475,6 +579,16 @@ static enum be_status charge_commit(struct be_enforcer *handle, enum be_operatio
 		return missing("handle");
 	if (status == BE_OK)
 		status = read_charge_options(options, &chosen);
+	if (status == BE_OK && chosen.also_count > 0)
+		status = error_set(BE_INVALID_ARGUMENT,
+				   "options.also was given: a commit has its own envelopes");
+	if (status == BE_OK && chosen.namespace_name)
+		status = error_set(BE_INVALID_ARGUMENT,
+				   "options.namespace_name was given: an id is of one envelope");
+	if (status == BE_OK && chosen.label_count > 0 && kind == BE_OPERATION_CORRECT)
+		status = error_set(BE_INVALID_ARGUMENT,
+				   "options.labels was given: a correction has those of what it "
+				   "corrects");
 	if (status == BE_OK)
 		status = check_amount(amount);
 	if (status != BE_OK)
@@ -485,14 +599,18 @@ static enum be_status charge_commit(struct be_enforcer *handle, enum be_operatio
 	operation.has_description = description != NULL;
 	status = name_set_description(operation.description, &operation.description_size,
 				      description);
+	if (status == BE_OK && chosen.label_count > 0)
+		status = set_labels(chosen.labels, chosen.label_count, &operation);
 	if (status == BE_OK)
 		status = set_key(handle, chosen.key, chosen.key_ms, &operation);
 	if (status != BE_OK)
 		return error_default(status);
 	status = charge(handle, &operation, transaction);
-	/* NO_ENVELOPE and OVERFLOW leave it as it was, and KEY_REUSED does not look at it. */
-	if (status != BE_NO_ENVELOPE && status != BE_KEY_REUSED)
-		forget_if_ended(handle, id, status);
+	/* NO_ENVELOPE and OVERFLOW leave it as it was, as a part that is charged leaves it pending,
+	 * and KEY_REUSED does not look at it. */
+	if (kind == BE_OPERATION_SETTLE || (kind == BE_OPERATION_CHARGE && status != BE_OK))
+		if (status != BE_NO_ENVELOPE && status != BE_KEY_REUSED)
+			forget_if_ended(handle, id, status);
 	return status;
 }
 
@@ -500,8 +618,8 @@ enum be_status(be_settle_with)(struct be_enforcer *handle, uint64_t id, int64_t 
 			       const char *description, const struct be_charge_options *options,
 			       struct be_transaction *transaction)
 {
-	return charge_commit(handle, BE_OPERATION_SETTLE, id, amount, description, options,
-			     transaction);
+	return charge_by_id(handle, BE_OPERATION_SETTLE, id, amount, description, options,
+			    transaction);
 }
 
 enum be_status(be_settle)(struct be_enforcer *handle, uint64_t id, int64_t amount,
@@ -514,14 +632,28 @@ enum be_status(be_charge_with)(struct be_enforcer *handle, uint64_t id, int64_t 
 			       const char *description, const struct be_charge_options *options,
 			       struct be_transaction *transaction)
 {
-	return charge_commit(handle, BE_OPERATION_CHARGE, id, amount, description, options,
-			     transaction);
+	return charge_by_id(handle, BE_OPERATION_CHARGE, id, amount, description, options,
+			    transaction);
 }
 
 enum be_status(be_charge)(struct be_enforcer *handle, uint64_t id, int64_t amount,
 			  const char *description, struct be_transaction *transaction)
 {
 	return be_charge_with(handle, id, amount, description, NULL, transaction);
+}
+
+enum be_status(be_correct_with)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+				const char *description, const struct be_charge_options *options,
+				struct be_transaction *transaction)
+{
+	return charge_by_id(handle, BE_OPERATION_CORRECT, id, amount, description, options,
+			    transaction);
+}
+
+enum be_status(be_correct)(struct be_enforcer *handle, uint64_t id, int64_t amount,
+			   const char *description, struct be_transaction *transaction)
+{
+	return be_correct_with(handle, id, amount, description, NULL, transaction);
 }
 
 enum be_status be_reap(struct be_enforcer *handle, uint64_t *reaped)

@@ -6,6 +6,7 @@
 #include "api/enforcer.h"
 #include "api/sized.h"
 #include "base/error.h"
+#include "executor/group.h"
 #include "records/ledger.h"
 #include "sharing/boot.h"
 #include "sharing/counts.h"
@@ -96,6 +97,7 @@ static enum be_status read_header(struct environment *environment, struct be_sta
 	stats->orphaned_released = header.lapses[LAPSE_ORPHANED_RELEASED];
 	stats->orphaned_charged = header.lapses[LAPSE_ORPHANED_CHARGED];
 	stats->settled_late = header.lapses[LAPSE_SETTLED_LATE];
+	stats->pruned_id = header.pruned;
 	return BE_OK;
 }
 
@@ -158,6 +160,10 @@ static enum be_status fill(struct be_enforcer *handle, struct be_statistics *sta
 	if (owners)
 		owners_each(owners, count_owner, &stats->owners);
 	stats->went_back |= owners && owners_went_back(owners);
+	if (environment->executor.group)
+		stats->waiting = group_waiting(environment->executor.group);
+	else if (environment->directory)
+		stats->waiting = group_peek_waiting(environment->directory);
 	stats->refused_no_envelope = counts_no_envelope(environment->counts);
 	stats->refusals_known = environment->counts != NULL;
 	return BE_OK;

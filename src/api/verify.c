@@ -13,7 +13,9 @@
  *
  * Transactions do not change, and only pruning, which is noticed, removes them: so the digest of
  * those below the horizon and that of the rest make that of the last txn. Ended commits do change,
- * when they are settled late.
+ * when they are settled late. The records of further envelopes and of labels are read with those
+ * that they belong to, and walked over in the same two halves, so that one that belongs to nothing
+ * is noticed.
  *
  * Reading pages is a cancellation point, and the caller's function may be one, too. A thread that
  * is cancelled there would leave its read txn behind, so cancellation is off from beginning to end.
@@ -61,12 +63,19 @@ struct verifier {
 	bool damaged;
 	bool quiet; /* what is wrong will be told by the last txn */
 	uint64_t horizon;
-	uint64_t prunings;  /* at the start */
+	uint64_t prunings;  /* at the start, as is the next one */
+	uint64_t pruned;    /* up to this transaction there can be none any more */
 	bool was_pruned;    /* meanwhile, so that what was added up beforehand is wrong */
 	struct by_id start; /* struct account as of the start: ids, windows and `before` */
 	struct by_id end;   /* the same as of the last read txn */
 	uint64_t deadlines;
 	uint64_t deadlines_expected;
+	uint64_t further;          /* records of further envelopes */
+	uint64_t further_expected; /* by those that they belong to */
+	uint64_t labels;           /* likewise, records of labels */
+	uint64_t labels_expected;
+	uint64_t day_names;          /* records of the names of daily sums */
+	uint64_t day_names_expected; /* by the sums */
 	uint64_t request_ends;
 	uint64_t requests;
 	uint64_t digest;          /* of the records walked over so far, */
@@ -91,17 +100,13 @@ __attribute__((format(printf, 2, 3))) static void report(struct verifier *verifi
 
 static void report_damage(struct verifier *verifier, struct be_bytes key)
 {
-	static const char *const types[] = {"unknown",  "deadline",     "commit",      "header",
-					    "envelope", "ended commit", "transaction", "zone",
-					    "key",      "end of a key"};
-	uint8_t type = ((const uint8_t *)key.data)[0];
+	const char *type = record_type_name(((const uint8_t *)key.data)[0]);
 	char digits[2 * BE_STORAGE_KEY_MAX + 1] = "";
 
 	for (size_t i = 0; i < key.size && i < BE_STORAGE_KEY_MAX; i++)
 		snprintf(digits + 2 * i, 3, "%02x", ((const uint8_t *)key.data)[i]);
 	verifier->damaged = true;
-	report(verifier, "a record is damaged: %s, key %.80s",
-	       types[type <= RECORD_LAST ? type : 0], digits);
+	report(verifier, "a record is damaged: %s, key %.80s", type ? type : "unknown", digits);
 }
 
 static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
@@ -116,14 +121,12 @@ static void sum(struct verifier *verifier, int64_t *total, int64_t amount)
 typedef enum be_status visitor(struct verifier *verifier, struct ledger *ledger,
 			       struct be_bytes key, struct be_bytes value);
 
-/* Visits the records of one type from *from on (or of all types that are none of ours, if it is one
- * behind them), at most `most` of them. Returns 0 when there are more, LEDGER_NONE behind the last,
- * or a fault. */
+/* Visits the records of one type from *from on, at most `most` of them. Returns 0 when there are
+ * more, LEDGER_NONE behind the last, or a fault. */
 static int walk(struct verifier *verifier, struct ledger *ledger, struct record_key *from,
 		size_t most, visitor *visit)
 {
 	uint8_t type = from->bytes[0];
-	uint8_t last = type > RECORD_LAST ? UINT8_MAX : type;
 
 	for (size_t i = 0; i < most; i++) {
 		struct be_bytes key, value;
@@ -132,13 +135,10 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 
 		if (found != 0)
 			return found;
-		if (((const uint8_t *)key.data)[0] > last)
+		if (((const uint8_t *)key.data)[0] != type)
 			return LEDGER_NONE;
-		if (key.size >= BE_STORAGE_KEY_MAX)
+		if (!record_key_after(from, key))
 			return (int)error_set(BE_DAMAGED, "a key is too long");
-		memcpy(from->bytes, key.data, key.size);
-		from->size = (uint16_t)key.size;
-		from->bytes[from->size++] = 0;
 		if (record_has_value(type) && !record_checksum_fits(key, value)) {
 			report_damage(verifier, key);
 			continue;
@@ -151,10 +151,9 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 	return 0;
 }
 
-/* Visits all records of a type from `id` on, a page of them per read txn. */
-static enum be_status walk_pages(struct verifier *verifier, enum record_type type, visitor *visit)
+/* Visits all records from a key on that are of its type, a page of them per read txn. */
+static enum be_status walk_pages(struct verifier *verifier, struct record_key from, visitor *visit)
 {
-	struct record_key from = {.size = 1, .bytes = {(uint8_t)type}};
 	int found = 0;
 
 	while (found == 0) {
@@ -178,6 +177,140 @@ static enum be_status walk_all(struct verifier *verifier, struct ledger *ledger,
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
+/* ---- what belongs to commits and transactions: further envelopes and labels */
+
+/* Reads one of their records; *sound: it is there, and its checksum fits. */
+static enum be_status read_note(struct verifier *verifier, struct ledger *ledger,
+				const struct record_key *wanted, const char *what,
+				struct be_bytes *value, bool *sound)
+{
+	struct be_bytes key;
+	int answer = ledger_next(ledger, record_key_bytes(wanted), &key, value);
+	enum record_type type;
+	uint64_t id;
+
+	*sound = false;
+	if (answer < 0)
+		return (enum be_status)answer;
+	if (answer == 0 && key.size == wanted->size &&
+	    memcmp(key.data, wanted->bytes, wanted->size) == 0) {
+		/* What is damaged the walk over these records reports. */
+		*sound = record_checksum_fits(key, *value);
+		return BE_OK;
+	}
+	if (record_parse_labels_key(record_key_bytes(wanted), &type, &id) ||
+	    record_parse_further_key(record_key_bytes(wanted), &type, &id))
+		report(verifier, "%s %" PRIu64 ": the record of %s is missing",
+		       type == RECORD_COMMIT ? "commit" : "transaction", id, what);
+	return BE_OK;
+}
+
+static enum be_status read_further(struct verifier *verifier, struct ledger *ledger,
+				   enum record_type type, uint64_t id, uint32_t place,
+				   struct further *further, bool *found)
+{
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+
+	record_key_further(&key, type, id, place);
+	verifier->further_expected++;
+	status = read_note(verifier, ledger, &key, "a further envelope", &value, found);
+	*found = *found && record_decode_further(record_key_bytes(&key), value, further) == BE_OK;
+	return status;
+}
+
+/* Looks whether the labels are there, and as many as it says. */
+static enum be_status look_at_labels(struct verifier *verifier, struct ledger *ledger,
+				     enum record_type type, uint64_t id, uint32_t count)
+{
+	struct labels labels;
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+	bool found;
+
+	if (count == 0)
+		return BE_OK;
+	record_key_labels(&key, type, id);
+	verifier->labels_expected++;
+	status = read_note(verifier, ledger, &key, "labels", &value, &found);
+	if (found && record_decode_labels(record_key_bytes(&key), value, &labels) == BE_OK &&
+	    labels.count != count)
+		report(verifier, "%s %" PRIu64 ": it has %" PRIu32 " labels, and not %d",
+		       type == RECORD_COMMIT ? "commit" : "transaction", id, count, labels.count);
+	return status;
+}
+
+static enum be_status visit_note(struct verifier *verifier, struct ledger *ledger,
+				 struct be_bytes key, struct be_bytes value)
+{
+	struct further further;
+	struct labels labels;
+
+	(void)ledger;
+	if (((const uint8_t *)key.data)[0] == RECORD_LABELS) {
+		if (record_decode_labels(key, value, &labels) != BE_OK)
+			report_damage(verifier, key);
+		verifier->labels++;
+		return BE_OK;
+	}
+	if (record_decode_further(key, value, &further) != BE_OK)
+		report_damage(verifier, key);
+	verifier->further++;
+	return BE_OK;
+}
+
+/* Those of transactions below the horizon. */
+static enum be_status visit_old_note(struct verifier *verifier, struct ledger *ledger,
+				     struct be_bytes key, struct be_bytes value)
+{
+	enum record_type type;
+	uint64_t id;
+
+	if ((record_parse_further_key(key, &type, &id) ||
+	     record_parse_labels_key(key, &type, &id)) &&
+	    id >= verifier->horizon)
+		return BE_STOPPED;
+	return visit_note(verifier, ledger, key, value);
+}
+
+/* Those of commits. */
+static enum be_status visit_held_note(struct verifier *verifier, struct ledger *ledger,
+				      struct be_bytes key, struct be_bytes value)
+{
+	if (key.size > 1 && ((const uint8_t *)key.data)[1] >= RECORD_TRANSACTION)
+		return BE_STOPPED;
+	return visit_note(verifier, ledger, key, value);
+}
+
+static enum be_status walk_old_notes(struct verifier *verifier, enum record_type type)
+{
+	struct record_key from = {.size = 2, .bytes = {(uint8_t)type, RECORD_TRANSACTION}};
+	enum be_status status = walk_pages(verifier, from, visit_old_note);
+
+	return status == BE_STOPPED ? BE_OK : status;
+}
+
+/* All but those of transactions below the horizon. */
+static enum be_status walk_notes(struct verifier *verifier, struct ledger *ledger,
+				 enum record_type type)
+{
+	struct record_key from = {.size = 1, .bytes = {(uint8_t)type}};
+	int found = walk(verifier, ledger, &from, SIZE_MAX, visit_held_note);
+
+	if (found < 0 && found != BE_STOPPED)
+		return (enum be_status)found;
+	if (verifier->horizon <= 1)
+		from = (struct record_key){.size = 2, .bytes = {(uint8_t)type, RECORD_TRANSACTION}};
+	else if (type == RECORD_FURTHER)
+		record_key_further(&from, RECORD_TRANSACTION, verifier->horizon, 0);
+	else
+		record_key_labels(&from, RECORD_TRANSACTION, verifier->horizon);
+	found = walk(verifier, ledger, &from, SIZE_MAX, visit_note);
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
 /* ---- before the last txn */
 
 static enum be_status note_window(struct verifier *verifier, struct ledger *ledger,
@@ -197,19 +330,47 @@ static enum be_status note_window(struct verifier *verifier, struct ledger *ledg
 	return BE_OK;
 }
 
-/* Adds a transaction to the accounts of its chain: to `before` of those at the start, or `after` of
- * the end's. */
-static void add_transaction(struct verifier *verifier, const struct transaction *transaction,
-			    bool before)
+static void add_to_chain(struct verifier *verifier, const struct transaction *transaction,
+			 const uint64_t *chain, uint32_t depth, bool before)
 {
-	for (uint32_t i = 0; i < transaction->depth; i++) {
-		struct account *account = by_id_find(before ? &verifier->start : &verifier->end,
-						     transaction->chain[i]);
+	for (uint32_t i = 0; i < depth; i++) {
+		struct account *account =
+			by_id_find(before ? &verifier->start : &verifier->end, chain[i]);
 
-		if (account && transaction->id >= account->window_first)
+		if (account && transaction_counts_as(transaction) >= account->window_first)
 			sum(verifier, before ? &account->before : &account->after,
 			    transaction->amount);
 	}
+}
+
+/* Adds a transaction to the accounts of its chain: to `before` of those at the start, or `after` of
+ * the end's. */
+static enum be_status add_transaction(struct verifier *verifier, struct ledger *ledger,
+				      const struct transaction *transaction, bool before)
+{
+	enum be_status status = BE_OK;
+	struct further further;
+	bool found;
+
+	add_to_chain(verifier, transaction, transaction->chain, transaction->depth, before);
+	for (uint32_t i = 0; i < transaction->further && status == BE_OK; i++) {
+		status = read_further(verifier, ledger, RECORD_TRANSACTION, transaction->id, i,
+				      &further, &found);
+		if (status == BE_OK && found)
+			add_to_chain(verifier, transaction, further.chain, further.depth, before);
+	}
+	return status == BE_OK ? look_at_labels(verifier, ledger, RECORD_TRANSACTION,
+						transaction->id, transaction->labels)
+			       : status;
+}
+
+/* What pruning has removed is in the daily sums. */
+static void look_at_pruned(struct verifier *verifier, const struct transaction *transaction,
+			   uint64_t pruned)
+{
+	if (transaction->id <= pruned)
+		report(verifier, "transaction %" PRIu64 ": it is there, and in the daily sums, too",
+		       transaction->id);
 }
 
 static enum be_status visit_old_transaction(struct verifier *verifier, struct ledger *ledger,
@@ -217,39 +378,57 @@ static enum be_status visit_old_transaction(struct verifier *verifier, struct le
 {
 	struct transaction transaction;
 
-	(void)ledger;
 	if (record_decode_transaction(key, value, &transaction) != BE_OK) {
 		report_damage(verifier, key);
 		return BE_OK;
 	}
 	if (transaction.id >= verifier->horizon)
 		return BE_STOPPED;
+	look_at_pruned(verifier, &transaction, verifier->pruned);
 	verifier->found.transactions++;
-	add_transaction(verifier, &transaction, true);
-	return BE_OK;
+	return add_transaction(verifier, ledger, &transaction, true);
 }
 
-static enum be_status before_last_txn(struct verifier *verifier)
+static enum be_status read_start(struct verifier *verifier, struct header *header)
 {
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, verifier->storage, false);
+	enum be_status status = ledger_begin_walk(&ledger, verifier->storage, RECORD_ENVELOPE);
 
 	if (status != BE_OK)
 		return status;
+	by_id_free(&verifier->start);
 	status = ledger_header(&ledger);
 	verifier->quiet = true;
 	if (status == BE_OK)
 		status = walk_all(verifier, &ledger, RECORD_ENVELOPE, note_window);
 	verifier->quiet = false;
+	if (status == BE_OK)
+		*header = ledger.header;
 	ledger_abort(&ledger);
+	return status;
+}
+
+static enum be_status before_last_txn(struct verifier *verifier)
+{
+	struct header header = {0};
+	unsigned tries = 0;
+	enum be_status status;
+
+	do
+		status = read_start(verifier, &header);
+	while (ledger_reads_again(&status, &tries));
 	if (status != BE_OK)
 		return status;
-	verifier->horizon = ledger.header.next_transaction_id;
-	verifier->prunings = ledger.header.prunings;
+	verifier->horizon = header.next_transaction_id;
+	verifier->prunings = header.prunings;
+	verifier->pruned = header.pruned;
 	verifier->digest = 0;
 	by_id_sort(&verifier->start);
-	status = walk_pages(verifier, RECORD_TRANSACTION, visit_old_transaction);
-	return status == BE_STOPPED ? BE_OK : status;
+	status = walk_pages(verifier, (struct record_key){.size = 1, .bytes = {RECORD_TRANSACTION}},
+			    visit_old_transaction);
+	if (status == BE_OK || status == BE_STOPPED)
+		status = walk_old_notes(verifier, RECORD_FURTHER);
+	return status == BE_OK ? walk_old_notes(verifier, RECORD_LABELS) : status;
 }
 
 /* ---- the last txn */
@@ -291,7 +470,8 @@ static enum be_status visit_envelope(struct verifier *verifier, struct ledger *l
 		return BE_OK;
 	}
 	if (envelope.parent.category_size > 0) {
-		int found = ledger_envelope_get(ledger, &envelope.parent, &parent);
+		int found = ledger_envelope_known(ledger, &envelope.parent, envelope.parent_id,
+						  &parent);
 
 		if (found == LEDGER_NONE)
 			report(verifier, "envelope \"%s\" in \"%s\": its parent is missing",
@@ -325,6 +505,42 @@ static enum be_status visit_envelope(struct verifier *verifier, struct ledger *l
 	return BE_OK;
 }
 
+/* Adds what a commit holds to the account of an envelope; NULL: that is missing. */
+static struct account *add_commit(struct verifier *verifier, const struct commit *commit,
+				  uint64_t id, const char *category)
+{
+	struct account *account = by_id_find(&verifier->end, id);
+
+	if (!account) {
+		report(verifier, "commit %" PRIu64 ": its envelope \"%s\" is missing", commit->id,
+		       category);
+		return NULL;
+	}
+	sum(verifier, &account->committed, commit->amount);
+	account->pending++;
+	return account;
+}
+
+/* The same for its further envelopes; for an ended one (`held` is false) only looks at them. And
+ * looks at its labels. */
+static enum be_status add_further(struct verifier *verifier, struct ledger *ledger,
+				  const struct commit *commit, bool held)
+{
+	enum be_status status = BE_OK;
+	struct further further;
+	bool found;
+
+	for (uint32_t i = 0; i < commit->further && status == BE_OK; i++) {
+		status = read_further(verifier, ledger, RECORD_COMMIT, commit->id, i, &further,
+				      &found);
+		for (uint32_t k = 0; status == BE_OK && found && held && k < further.depth; k++)
+			(void)add_commit(verifier, commit, further.chain[k], further.name.category);
+	}
+	return status == BE_OK
+		       ? look_at_labels(verifier, ledger, RECORD_COMMIT, commit->id, commit->labels)
+		       : status;
+}
+
 static enum be_status visit_commit(struct verifier *verifier, struct ledger *ledger,
 				   struct be_bytes key, struct be_bytes value)
 {
@@ -341,18 +557,11 @@ static enum be_status visit_commit(struct verifier *verifier, struct ledger *led
 		report(verifier, "commit %" PRIu64 ": its id was never given out", commit.id);
 	id = commit.envelope_id;
 	for (int depth = 0; id != 0 && depth < BE_DEPTH_MAX; depth++) {
-		struct account *account = by_id_find(&verifier->end, id);
+		struct account *account = add_commit(verifier, &commit, id, commit.name.category);
 
-		if (!account) {
-			report(verifier, "commit %" PRIu64 ": its envelope \"%s\" is missing",
-			       commit.id, commit.name.category);
-			break;
-		}
-		sum(verifier, &account->committed, commit.amount);
-		account->pending++;
-		id = account->parent_id;
+		id = account ? account->parent_id : 0;
 	}
-	return BE_OK;
+	return add_further(verifier, ledger, &commit, true);
 }
 
 static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledger,
@@ -360,9 +569,9 @@ static enum be_status visit_ended(struct verifier *verifier, struct ledger *ledg
 {
 	struct commit commit;
 
-	(void)ledger;
-	if (record_decode_commit(key, value, &commit) != BE_OK)
-		report_damage(verifier, key);
+	if (record_decode_commit(key, value, &commit) == BE_OK)
+		return add_further(verifier, ledger, &commit, false);
+	report_damage(verifier, key);
 	return BE_OK;
 }
 
@@ -400,9 +609,9 @@ static enum be_status visit_new_transaction(struct verifier *verifier, struct le
 	if (transaction.id >= ledger->header.next_transaction_id)
 		report(verifier, "transaction %" PRIu64 ": its id was never given out",
 		       transaction.id);
+	look_at_pruned(verifier, &transaction, ledger->header.pruned);
 	verifier->found.transactions++;
-	add_transaction(verifier, &transaction, false);
-	return BE_OK;
+	return add_transaction(verifier, ledger, &transaction, false);
 }
 
 static enum be_status visit_zone(struct verifier *verifier, struct ledger *ledger,
@@ -416,6 +625,17 @@ static enum be_status visit_zone(struct verifier *verifier, struct ledger *ledge
 	if (!record_is_zone_name(bytes + 1, key.size - 1) ||
 	    record_decode_zone(value, &packed) != BE_OK ||
 	    !zone_unpack(packed.data, packed.size, &zone))
+		report_damage(verifier, key);
+	return BE_OK;
+}
+
+static enum be_status visit_host(struct verifier *verifier, struct ledger *ledger,
+				 struct be_bytes key, struct be_bytes value)
+{
+	struct host host;
+
+	(void)ledger;
+	if (record_decode_host(key, value, &host) != BE_OK || !record_checksum_fits(key, value))
 		report_damage(verifier, key);
 	return BE_OK;
 }
@@ -454,6 +674,89 @@ static enum be_status visit_request_end(struct verifier *verifier, struct ledger
 	return BE_OK;
 }
 
+static enum be_status visit_alert(struct verifier *verifier, struct ledger *ledger,
+				  struct be_bytes key, struct be_bytes value)
+{
+	struct alert alert;
+
+	if (record_decode_alert(key, value, &alert) != BE_OK)
+		report_damage(verifier, key);
+	else if (alert.id >= ledger->header.next_alert_id)
+		report(verifier, "alert %" PRIu64 ": its id was never given out", alert.id);
+	return BE_OK;
+}
+
+/* Of a transaction that pruning has removed nothing can be said. */
+static enum be_status visit_given_back(struct verifier *verifier, struct ledger *ledger,
+				       struct be_bytes key, struct be_bytes value)
+{
+	struct transaction transaction;
+	struct given_back given_back;
+	int found;
+
+	if (record_decode_given_back(key, value, &given_back) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	found = ledger_transaction_get(ledger, given_back.id, &transaction);
+	if (found == 0 && given_back.amount > transaction.amount)
+		report(verifier, "transaction %" PRIu64 ": more was given back than it charged",
+		       transaction.id);
+	return found < 0 && !met_damage(found) ? (enum be_status)found : BE_OK;
+}
+
+static enum be_status visit_renamed(struct verifier *verifier, struct ledger *ledger,
+				    struct be_bytes key, struct be_bytes value)
+{
+	const struct account *account;
+	struct renamed renamed;
+
+	(void)ledger;
+	if (record_decode_renamed(key, value, &renamed) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	account = by_id_find(&verifier->end, renamed.id);
+	if (!account || !name_equal(&account->name, &renamed.name))
+		report(verifier,
+		       "envelope \"%s\" in \"%s\": it is said to have been renamed to this, and "
+		       "was not",
+		       renamed.name.category, renamed.name.namespace_name);
+	return BE_OK;
+}
+
+static enum be_status visit_day(struct verifier *verifier, struct ledger *ledger,
+				struct be_bytes key, struct be_bytes value)
+{
+	struct day_sum sum;
+	int found;
+
+	if (record_decode_day(key, value, &sum) != BE_OK) {
+		report_damage(verifier, key);
+		return BE_OK;
+	}
+	verifier->day_names_expected += (uint64_t)(sum.names_size - 1) / DAY_NAMES_PART;
+	found = ledger_day_get(ledger, &sum);
+	if (met_damage(found))
+		report_damage(verifier, key);
+	return found < 0 && !met_damage(found) ? (enum be_status)found : BE_OK;
+}
+
+/* What they hold is looked at with their sums. */
+static enum be_status visit_day_names(struct verifier *verifier, struct ledger *ledger,
+				      struct be_bytes key, struct be_bytes value)
+{
+	struct day_sum sum;
+	uint32_t place;
+
+	(void)ledger;
+	(void)value;
+	if (!record_parse_day_key(key, &sum, &place))
+		report_damage(verifier, key);
+	verifier->day_names++;
+	return BE_OK;
+}
+
 static enum be_status visit_unknown(struct verifier *verifier, struct ledger *ledger,
 				    struct be_bytes key, struct be_bytes value)
 {
@@ -463,17 +766,35 @@ static enum be_status visit_unknown(struct verifier *verifier, struct ledger *le
 	return BE_OK;
 }
 
+/* They lie behind the header, whose own record has no part in the digest. */
+static enum be_status walk_hosts(struct verifier *verifier, struct ledger *ledger)
+{
+	struct record_key from = {.size = 2, .bytes = {RECORD_HEADER, 0}};
+	int found = walk(verifier, ledger, &from, SIZE_MAX, visit_host);
+
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
 /* What lies under keys that no record of ours has. */
 static enum be_status walk_unknown(struct verifier *verifier, struct ledger *ledger)
 {
-	struct record_key from[] = {{.size = 1, .bytes = {0}},
-				    {.size = 2, .bytes = {RECORD_HEADER, 0}},
-				    {.size = 1, .bytes = {RECORD_LAST + 1}}};
-	int found = 0;
+	struct record_key from = {.size = 1, .bytes = {0}};
+	enum be_status status = BE_OK;
+	struct be_bytes key, value;
 
-	for (size_t i = 0; found >= 0 && i < sizeof from / sizeof *from; i++)
-		found = walk(verifier, ledger, &from[i], SIZE_MAX, visit_unknown);
-	return found < 0 ? (enum be_status)found : BE_OK;
+	while (status == BE_OK) {
+		int found = ledger_next(ledger, record_key_bytes(&from), &key, &value);
+		uint8_t type = found == 0 ? ((const uint8_t *)key.data)[0] : UINT8_MAX;
+
+		if (found < 0)
+			return (enum be_status)found;
+		if (found == 0 && !record_type_name(type))
+			status = walk_all(verifier, ledger, (enum record_type)type, visit_unknown);
+		if (type == UINT8_MAX)
+			break;
+		from = (struct record_key){.size = 1, .bytes = {(uint8_t)(type + 1)}};
+	}
+	return status;
 }
 
 /* Everything but the ledger below the horizon, in one state. */
@@ -500,6 +821,22 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 	if (status == BE_OK)
 		status = walk_all(verifier, ledger, RECORD_REQUEST_END, visit_request_end);
 	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_ALERT, visit_alert);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_GIVEN_BACK, visit_given_back);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_RENAMED, visit_renamed);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_DAY, visit_day);
+	if (status == BE_OK)
+		status = walk_all(verifier, ledger, RECORD_DAY_NAMES, visit_day_names);
+	if (status == BE_OK)
+		status = walk_hosts(verifier, ledger);
+	if (status == BE_OK)
+		status = walk_notes(verifier, ledger, RECORD_FURTHER);
+	if (status == BE_OK)
+		status = walk_notes(verifier, ledger, RECORD_LABELS);
+	if (status == BE_OK)
 		status = walk_unknown(verifier, ledger);
 	if (status != BE_OK)
 		return status;
@@ -511,7 +848,8 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 static enum be_status last_txn(struct verifier *verifier)
 {
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, verifier->storage, false);
+	/* Nobody else begins with this record, so that what was enough for others is not for it. */
+	enum be_status status = ledger_begin_walk(&ledger, verifier->storage, RECORD_COMMIT);
 
 	if (status != BE_OK)
 		return status;
@@ -531,6 +869,8 @@ static enum be_status only_last_txn(struct verifier *verifier)
 {
 	by_id_free(&verifier->start);
 	verifier->found.transactions = 0;
+	verifier->further = verifier->further_expected = 0;
+	verifier->labels = verifier->labels_expected = 0;
 	verifier->horizon = 1;
 	verifier->digest = 0;
 	return last_txn(verifier);
@@ -582,9 +922,11 @@ static void compare_balances(struct verifier *verifier)
 		struct account *start = by_id_find(&verifier->start, account->id);
 		int64_t spent = account->stored_folded;
 
-		sum(verifier, &spent, account->after);
+		/* In this order: corrections are below 0, and what was folded and what was charged
+		 * before were a balance once. */
 		if (start && start->window_first == account->window_first)
 			sum(verifier, &spent, start->before);
+		sum(verifier, &spent, account->after);
 		compare_amounts(verifier, account, "spent", "transactions", account->stored_spent,
 				spent);
 		compare_amounts(verifier, account, "committed", "pending commits",
@@ -596,6 +938,12 @@ static void compare_balances(struct verifier *verifier)
 	}
 	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}}, "deadlines",
 		       verifier->deadlines, verifier->deadlines_expected);
+	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}},
+		       "further envelopes", verifier->further_expected, verifier->further);
+	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}},
+		       "records of labels", verifier->labels_expected, verifier->labels);
+	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}},
+		       "names of daily sums", verifier->day_names_expected, verifier->day_names);
 	compare_counts(verifier, &(struct account){.name = {.category = "(all)"}}, "ends of keys",
 		       verifier->request_ends, verifier->requests);
 }

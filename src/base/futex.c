@@ -28,6 +28,8 @@ enum futex_end futex_sleep(const _Atomic uint32_t *word, uint32_t expected, uint
 		return FUTEX_WOKEN;
 	if (errno == ETIMEDOUT)
 		return FUTEX_TIMED_OUT;
+	if (errno == EINTR)
+		return FUTEX_INTERRUPTED;
 	return errno == EAGAIN ? FUTEX_CHANGED : FUTEX_WOKEN;
 }
 

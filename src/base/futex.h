@@ -9,9 +9,10 @@
 #define FUTEX_ALL_BITS UINT32_MAX
 
 enum futex_end {
-	FUTEX_WOKEN,     /* or disturbed: the caller looks again */
-	FUTEX_CHANGED,   /* the word was another one: this thread has not slept */
-	FUTEX_TIMED_OUT, /* nobody woke it until then */
+	FUTEX_WOKEN,       /* the caller looks again, and so with the next two */
+	FUTEX_INTERRUPTED, /* by a signal, which was handled */
+	FUTEX_CHANGED,     /* the word was another one: this thread has not slept */
+	FUTEX_TIMED_OUT,   /* nobody woke it until then */
 };
 
 /* Nanoseconds of a clock that never steps back; moments to wake up at are given in it. */

@@ -34,7 +34,13 @@ static const struct {
 	[-BE_ALREADY_CHARGED] = {"already_charged",
 				 "The commit expired or its owner died; its amount was charged"},
 	[-BE_KEY_REUSED] = {"key_reused", "The key was given before, with another request"},
+	[-BE_TOO_MANY_WAITING] = {"too_many_waiting", "As many commits wait already as can"},
 
+	[-BE_NO_ALERT] = {"no_alert", "There is no alert of this id"},
+	[-BE_NO_TRANSACTION] = {"no_transaction", "There is no transaction of this id"},
+	[-BE_EXCEEDS_CHARGE] = {"exceeds_charge",
+				"More would be given back than the transaction charged"},
+	[-BE_ALREADY_DONE] = {"already_done", "The alert was marked as done before"},
 	[-BE_INVALID_ARGUMENT] =
 		{"invalid_argument",
 		 "An argument is NULL where it must not be, or has no known meaning"},
@@ -67,6 +73,9 @@ static const struct {
 
 	[-BE_INVALID_ZONE] = {"invalid_zone", "There is no such time zone, or its file is none"},
 	[-BE_INVALID_KEY] = {"invalid_key", "A key is not 1 to 64 bytes of plain UTF-8"},
+	[-BE_INVALID_LABEL] = {"invalid_label",
+			       "A label is not plain UTF-8 of 1 to 48 and 0 to 128 bytes, is there "
+			       "twice, or is one too many"},
 	[-BE_NOT_FOUND] = {"not_found", "The environment's directory or its files are missing"},
 	[-BE_NOT_AN_ENVIRONMENT] = {"not_an_environment",
 				    "What is there is no environment of this library"},
@@ -104,7 +113,9 @@ static const struct {
 		{"must_reopen",
 		 "A write failed in this process; close all its handles and open again"},
 	[-BE_UNKNOWN_OUTCOME] = {"unknown_outcome",
-				 "The disk failed: whether it was done is to be looked up later"},
+				 "It is not known whether it was done: look it up later"},
+	[-BE_CONFLICT] = {"conflict", "Others changed the storage first each time; try again"},
+	[-BE_UNREACHABLE] = {"unreachable", "The server of the storage did not answer in time"},
 };
 
 static const char *const operations[] = {
@@ -116,12 +127,14 @@ static const char *const operations[] = {
 	[BE_OPERATION_SUSPEND] = "suspend", [BE_OPERATION_RESUME] = "resume",
 	[BE_OPERATION_RESET] = "reset",     [BE_OPERATION_REMOVE] = "remove",
 	[BE_OPERATION_SET] = "set",         [BE_OPERATION_CHARGE] = "charge",
+	[BE_OPERATION_ALERT] = "alert",     [BE_OPERATION_ALERT_DONE] = "alert_done",
+	[BE_OPERATION_CORRECT] = "correct",
 };
 
 static const char *const transaction_kinds[] = {
 	[BE_TRANSACTION_RECORD] = "record",   [BE_TRANSACTION_SETTLE] = "settle",
 	[BE_TRANSACTION_EXPIRED] = "expired", [BE_TRANSACTION_ORPHANED] = "orphaned",
-	[BE_TRANSACTION_CHARGE] = "charge",
+	[BE_TRANSACTION_CHARGE] = "charge",   [BE_TRANSACTION_CORRECTION] = "correction",
 };
 
 /* Negated as an unsigned number, a status above zero is far outside of the table. */

@@ -26,7 +26,9 @@
 #include "base/descriptor.h"
 #include "base/error.h"
 #include "environment/opening.h"
+#include "environment/place.h"
 #include "executor/group.h"
+#include "executor/lease.h"
 #include "sharing/counts.h"
 #include "storage/backend.h"
 
@@ -193,6 +195,12 @@ static enum be_status share(const struct environment_settings *settings,
 {
 	bool read_only = settings->flags & BE_OPEN_READ_ONLY;
 
+	if (environment->is_place != settings->is_place)
+		return error_set(
+			BE_NOT_AN_ENVIRONMENT,
+			"%s: this is a runtime directory, in which processes meet that use "
+			"a server; name the server",
+			settings->path);
 	if (environment->executor.read_only && !read_only)
 		return error_set(BE_READ_ONLY,
 				 "%s: this process has it open read-only; close those handles "
@@ -285,9 +293,13 @@ static enum be_status open_path(const struct environment_settings *settings,
 
 	if (status != BE_OK)
 		return status;
-	if (fstat(directory->fd, &about) < 0) {
+	if (fstat(directory->fd, &about) < 0)
+		status = error_path(errno, settings->path);
+	else if (settings->is_place)
+		status = place_check(directory);
+	if (status != BE_OK) {
 		shared_directory_close(directory);
-		return error_path(errno, settings->path);
+		return status;
 	}
 	pthread_mutex_lock(&table_lock);
 	found = take_place(directory, &about);
@@ -303,24 +315,117 @@ static enum be_status open_path(const struct environment_settings *settings,
 	return status;
 }
 
+/* Before the first operation asks what time it is. */
+static enum be_status ask_clock(struct remote *remote)
+{
+	struct ledger ledger;
+	int64_t now_ns;
+	enum be_status status = ledger_begin(&ledger, remote->storage, false);
+
+	if (status != BE_OK)
+		return status;
+	status = remote_ask_clock(remote, &ledger, &now_ns);
+	ledger_abort(&ledger);
+	return status;
+}
+
+/* Where other processes of this machine are met that use the same storage. Where there is no such
+ * place, or it cannot be used and nobody asked for it, this one works directly. */
+static enum be_status open_place(const char *path, struct environment **place)
+{
+	const struct environment_settings settings = {
+		.path = path, .mode = 0600, .durability = BE_DURABILITY_FULL, .is_place = true};
+	enum be_status status;
+	int cancel_state;
+
+	pthread_once(&handlers_once, install_handlers);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	status = open_path(&settings, place);
+	pthread_setcancelstate(cancel_state, NULL);
+	return status;
+}
+
+static void take_place_in(struct environment *environment, struct environment *place)
+{
+	environment->place = place;
+	environment->executor.group = place->executor.group;
+	environment->executor.direct = false;
+	if (environment->executor.remote->lease_ns != 0)
+		environment->executor.owners = atomic_load(&place->executor.owners);
+}
+
+/* In a process that makes commits there the lease is renewed from now on. */
+static void keep_lease(struct environment *environment)
+{
+	const struct remote *remote = environment->executor.remote;
+
+	if (remote && remote->lease_ns != 0 && !environment->executor.read_only)
+		lease_list(&environment->executor);
+}
+
+static enum be_status meet_others(const struct environment_settings *settings,
+				  struct environment *environment)
+{
+	const struct be_storage *storage = settings->storage;
+	struct environment *place = NULL;
+	struct header header;
+	char path[PATH_MAX];
+	bool is_wanted = false;
+	enum be_status status;
+
+	if (settings->flags & (BE_OPEN_READ_ONLY | BE_OPEN_DIRECT) || !storage->ops->where)
+		return BE_OK;
+	status = ledger_read_header(storage, false, &header);
+	if (status != BE_OK)
+		return status;
+	status = place_find(storage, &header, path, &is_wanted);
+	if (status == BE_OK && *path)
+		status = open_place(path, &place);
+	if (place)
+		take_place_in(environment, place);
+	if (status == BE_OK || is_wanted)
+		return status;
+	error_clear();
+	return BE_OK;
+}
+
+static void free_given(struct environment *environment)
+{
+	remote_free(environment->executor.remote);
+	if (environment->executor.group && !environment->place)
+		group_close(environment->executor.group);
+	free(environment);
+}
+
 /* A storage of the caller's: each handle has an environment of its own, outside the table. */
 static enum be_status open_given(const struct environment_settings *settings,
 				 struct environment **environment)
 {
 	struct environment *made = calloc(1, sizeof *made);
+	struct remote *remote;
 	enum be_status status;
 
 	if (!made)
 		return error_set(BE_NO_MEMORY, "out of memory");
 	made->executor.storage = settings->storage;
 	made->executor.read_only = settings->flags & BE_OPEN_READ_ONLY;
+	made->executor.direct = true;
 	made->is_given = true;
 	made->references = 1;
-	status = opening_settle_header(settings, made);
+	made->fork_generation = environment_fork_generation;
+	status = remote_make(settings->storage, settings->own_clock, settings->lease_ns, &remote);
+	made->executor.remote = remote;
+	if (status == BE_OK)
+		status = opening_settle_header(settings, made);
+	if (status == BE_OK && remote && remote->has_clock)
+		status = ask_clock(remote);
+	if (status == BE_OK)
+		status = meet_others(settings, made);
 	if (status != BE_OK) {
-		free(made);
+		free_given(made);
 		return status;
 	}
+	keep_lease(made);
 	*environment = made;
 	return BE_OK;
 }
@@ -331,13 +436,32 @@ enum be_status environment_open(const struct environment_settings *settings,
 	enum be_status status;
 	int cancel_state;
 
+	pthread_once(&handlers_once, install_handlers);
 	if (settings->storage)
 		return open_given(settings, environment);
-	pthread_once(&handlers_once, install_handlers);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	status = open_path(settings, environment);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
+}
+
+enum be_status environment_share(struct environment *environment,
+				 const struct environment_settings *settings,
+				 struct environment **shared)
+{
+	int cancel_state;
+
+	if (environment->is_given)
+		return open_given(settings, shared);
+	assert(environment_is_ours(environment));
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	pthread_mutex_lock(&table_lock);
+	assert(environment->references > 0);
+	environment->references++;
+	pthread_mutex_unlock(&table_lock);
+	pthread_setcancelstate(cancel_state, NULL);
+	*shared = environment;
+	return BE_OK;
 }
 
 /* ---- closing */
@@ -355,16 +479,24 @@ static void drop(struct environment *environment)
 
 void environment_close(struct environment *environment)
 {
+	struct environment *entry = environment->is_given ? environment->place : environment;
+	bool holds = false;
 	int cancel_state;
 
-	if (environment->is_given) {
-		free(environment);
-		return;
-	}
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	pthread_mutex_lock(&table_lock);
-	drop(environment);
-	pthread_mutex_unlock(&table_lock);
+	if (environment->is_given) {
+		lease_unlist(&environment->executor);
+		holds = entry && environment_is_ours(entry) && environment->executor.owners &&
+			opening_holds_commits(&environment->executor);
+		free_given(environment);
+	}
+	if (entry) {
+		pthread_mutex_lock(&table_lock);
+		if (entry->is_place)
+			entry->holds |= holds;
+		drop(entry);
+		pthread_mutex_unlock(&table_lock);
+	}
 	pthread_setcancelstate(cancel_state, NULL);
 }
 
@@ -404,6 +536,52 @@ static enum be_status open_inherited(const struct environment_settings *settings
 	return status;
 }
 
+/* The storage goes on by itself, and so does struct remote; the child only has to meet the others
+ * anew, or works directly. */
+static enum be_status renew_given(const struct environment *inherited, struct environment **renewed)
+{
+	struct environment *made = calloc(1, sizeof *made), *place;
+	char path[PATH_MAX] = "";
+
+	if (!made)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	/* Another thread may have renewed the handle, and closed the directory. */
+	pthread_mutex_lock(&table_lock);
+	if (inherited->place && inherited->place->directory)
+		snprintf(path, sizeof path, "%s", inherited->place->directory->path);
+	pthread_mutex_unlock(&table_lock);
+	made->executor.storage = inherited->executor.storage;
+	made->executor.remote = inherited->executor.remote;
+	made->executor.direct = true;
+	made->is_given = true;
+	made->references = 1;
+	made->fork_generation = environment_fork_generation;
+	if (*path && open_place(path, &place) == BE_OK)
+		take_place_in(made, place);
+	else
+		error_clear();
+	*renewed = made;
+	return BE_OK;
+}
+
+/* Another thread may have read the address of what the parent had, which therefore stays. False:
+ * another thread was first. */
+static bool replace_given(_Atomic(struct environment *) *place, struct environment *inherited,
+			  struct environment *renewed)
+{
+	struct environment *expected = inherited;
+	bool is_first = atomic_compare_exchange_strong(place, &expected, renewed);
+	struct environment *loser = is_first ? inherited : renewed;
+
+	if (loser->place)
+		drop(loser->place);
+	if (!is_first) {
+		renewed->executor.remote = NULL; /* it is the handle's still */
+		free_given(renewed);
+	}
+	return is_first;
+}
+
 /* When several threads use a handle first, one of them replaces its environment. */
 static void replace(_Atomic(struct environment *) *place, struct environment *inherited,
 		    struct environment *opened)
@@ -423,11 +601,20 @@ enum be_status environment_renew(const struct environment_settings *settings,
 	if (environment_is_ours(inherited))
 		return BE_OK;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	status = open_inherited(settings, inherited, &opened);
+	status = inherited->is_given ? renew_given(inherited, &opened)
+				     : open_inherited(settings, inherited, &opened);
 	if (status == BE_OK) {
+		bool is_kept = false;
+
 		pthread_mutex_lock(&table_lock);
-		replace(place, inherited, opened);
+		if (inherited->is_given)
+			is_kept = replace_given(place, inherited, opened);
+		else
+			replace(place, inherited, opened);
 		pthread_mutex_unlock(&table_lock);
+		/* The list of leases has a lock that a fork takes before that of the table. */
+		if (is_kept)
+			keep_lease(opened);
 	}
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;

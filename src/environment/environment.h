@@ -26,7 +26,12 @@ struct environment {
 	uint64_t map_size;
 	dev_t data_device; /* of the open data.mdb */
 	ino_t data_inode;
-	bool is_given; /* the storage is the caller's, who sees to forks: not in the table */
+	bool is_given; /* the storage is the caller's, who sees to its forks: not in the table */
+	/* Of one that is given, and shares group commit with other processes: an entry of the table
+	 * for the runtime directory (place.h), in which there is no storage. */
+	struct environment *place;
+	bool is_place;
+	bool holds; /* is_place: this process holds commits on the server */
 	uint64_t fork_generation;
 
 	/* The table's, under its lock. */
@@ -45,15 +50,24 @@ struct environment_settings {
 	mode_t mode;
 	uint64_t map_size;
 	int64_t now_ns;
+	bool own_clock;    /* the caller gave the one that now_ns is of */
+	int64_t lease_ns;  /* of this host, in front of a server */
 	dev_t data_device; /* inode 0: whatever there is. Else BE_NOT_FOUND unless data.mdb is this
 	                      one */
 	ino_t data_inode;
+	bool is_place; /* `path` is that of a runtime directory */
 };
 
 /* Opens, or counts one more user of what this process has open. The statuses are those of
  * be_open(). */
 enum be_status environment_open(const struct environment_settings *settings,
 				struct environment **environment);
+
+/* Counts one more user of one that is open in this process already, wherever its path leads
+ * by now. A storage of the caller's is opened once more, with these settings. */
+enum be_status environment_share(struct environment *environment,
+				 const struct environment_settings *settings,
+				 struct environment **shared);
 
 /* Counts one handle less, and closes all with the last one. In a fork child that never used the
  * environment, which its parent opened, this only forgets it. */
@@ -76,7 +90,8 @@ extern _Atomic uint64_t environment_fork_generation;
 /* Was it opened by this process, and not by a process that this one was forked from? One load. */
 static inline bool environment_is_ours(const struct environment *environment)
 {
-	return environment->is_given ||
+	/* A given storage goes on by itself; those who wait are threads of the parent's. */
+	return (environment->is_given && !environment->place && !environment->executor.group) ||
 	       environment->fork_generation ==
 		       atomic_load_explicit(&environment_fork_generation, memory_order_acquire);
 }

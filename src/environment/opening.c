@@ -26,6 +26,8 @@
  * close what is open. What is half made must not count as in use, so a registration ends before the
  * opening lock does.
  *
+ * A runtime directory (place.h) is opened by the steps 2, 3 and 7.
+ *
  * Nothing here holds a lock of this process's: other threads go on, and may fork. What they fork
  * has copies of our descriptors, but closes those that carry locks (base/descriptor.h).
  */
@@ -33,6 +35,7 @@
 
 #include "base/error.h"
 #include "base/shared_file.h"
+#include "executor/attempt.h"
 #include "executor/group.h"
 #include "records/ledger.h"
 #include "sharing/boot.h"
@@ -144,7 +147,8 @@ static enum be_status let_in(struct opening *opening)
 {
 	if (opening->role != FIRST)
 		return BE_OK;
-	owners_settle(opening->environment->executor.owners, lmdb_storage_went_back(opening->lmdb));
+	owners_settle(opening->environment->executor.owners,
+		      opening->lmdb && lmdb_storage_went_back(opening->lmdb));
 	owners_opened(opening->environment->executor.owners);
 	return BE_OK;
 }
@@ -166,12 +170,50 @@ static void leave(struct opening *opening)
 static enum be_status open_group(struct opening *opening)
 {
 	struct environment *environment = opening->environment;
+	struct group *group;
+	enum be_status status;
 
 	if (opening->role == LOOKING)
 		return BE_OK;
-	return group_open(environment->directory, opening->settings->mode, opening->role == FIRST,
-			  opening->settings->durability != BE_DURABILITY_PROCESS,
-			  environment->executor.owners, &environment->executor.group);
+	status = group_open(environment->directory, opening->settings->mode, opening->role == FIRST,
+			    opening->settings->durability != BE_DURABILITY_PROCESS,
+			    environment->executor.owners, &group);
+	if (status == BE_OK)
+		environment->executor.group = group;
+	return status;
+}
+
+static enum be_status open_far_group(struct opening *opening)
+{
+	struct environment *environment = opening->environment;
+	struct group *group;
+	enum be_status status =
+		group_open_far(environment->directory, opening->settings->mode,
+			       opening->role == FIRST, environment->executor.owners, &group);
+
+	if (status == BE_OK)
+		environment->executor.group = group;
+	return status;
+}
+
+/* In a runtime directory: what the dead without commits had posted was carried out or dropped, and
+ * nothing of theirs is on the server. */
+static enum be_status forget_dead(struct opening *opening)
+{
+	struct owners *owners = opening->environment->executor.owners;
+	struct owner dead[16];
+	size_t count, forgotten;
+
+	do {
+		count = owners_find_dead(owners, dead, sizeof dead / sizeof *dead);
+		forgotten = 0;
+		for (size_t i = 0; i < count; i++)
+			if (owners_first_commit(owners, &dead[i]) == 0) {
+				owners_forget(owners, &dead[i]);
+				forgotten++;
+			}
+	} while (count == sizeof dead / sizeof *dead && forgotten > 0);
+	return BE_OK;
 }
 
 static void close_group(struct opening *opening)
@@ -257,23 +299,42 @@ static void close_storage(struct opening *opening)
 
 /* ---- step 5: settle */
 
+/* At the storage's time, if that is to be used. */
+static enum be_status initialise(const struct environment_settings *settings,
+				 struct environment *environment, struct ledger *ledger)
+{
+	struct remote *remote = environment->executor.remote;
+	int64_t now_ns = settings->now_ns;
+	enum be_status status = BE_OK;
+
+	if (remote && remote->has_clock)
+		status = remote_ask_clock(remote, ledger, &now_ns);
+	return status == BE_OK ? ledger_initialise(ledger, now_ns) : status;
+}
+
 static enum be_status make_header(const struct environment_settings *settings,
 				  struct environment *environment)
 {
+	struct attempt attempt;
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, environment->executor.storage, true);
+	enum be_status status;
 
-	if (status != BE_OK)
-		return status;
-	status = ledger_header(&ledger);
-	if (status == BE_NOT_AN_ENVIRONMENT)
-		status = ledger_initialise(&ledger, settings->now_ns);
-	if (status != BE_OK) {
-		ledger_abort(&ledger);
-		return status;
-	}
-	error_clear();
-	return ledger_commit(&ledger, 0);
+	/* Without struct remote: its record lies behind the header. */
+	attempt_open(&attempt, environment->executor.storage, NULL, NULL);
+	attempt.repeatable = true;
+	do {
+		status = attempt_begin(&attempt, &ledger);
+		if (status != BE_OK)
+			continue;
+		status = ledger_header(&ledger);
+		if (status == BE_NOT_AN_ENVIRONMENT)
+			status = initialise(settings, environment, &ledger);
+		if (status == BE_OK)
+			error_clear();
+		status = attempt_end(&attempt, &ledger, status);
+	} while (attempt_again(&attempt, &status));
+	attempt_close(&attempt);
+	return status;
 }
 
 enum be_status opening_settle_header(const struct environment_settings *settings,
@@ -283,6 +344,9 @@ enum be_status opening_settle_header(const struct environment_settings *settings
 	enum be_status status = ledger_read_header(environment->executor.storage, false, &header);
 
 	if (status != BE_NOT_AN_ENVIRONMENT || environment->executor.read_only)
+		return status;
+	/* In a directory the files tell whether there is one. */
+	if (!environment->directory && settings->flags & BE_OPEN_EXISTING)
 		return status;
 	error_clear();
 	if (environment->directory)
@@ -367,15 +431,29 @@ static const struct step {
 	{let_in, NULL},
 };
 
-enum {
-	STEPS = sizeof steps / sizeof *steps
+/* Of a runtime directory: 2, 3 and 7. */
+static const struct step place_steps[] = {
+	{enlist, leave},
+	{open_far_group, close_group},
+	{forget_dead, NULL},
+	{let_in, NULL},
 };
+
+static const struct step *steps_of(const struct environment *environment, size_t *count)
+{
+	*count = environment->is_place ? sizeof place_steps / sizeof *place_steps
+				       : sizeof steps / sizeof *steps;
+	return environment->is_place ? place_steps : steps;
+}
 
 static void go_back(struct opening *opening, size_t made)
 {
+	size_t count;
+	const struct step *all = steps_of(opening->environment, &count);
+
 	while (made-- > 0)
-		if (steps[made].undo)
-			steps[made].undo(opening);
+		if (all[made].undo)
+			all[made].undo(opening);
 }
 
 /* One who only looks, and has to join for it, does so in the durability that is there. */
@@ -399,6 +477,8 @@ enum be_status opening_run(const struct environment_settings *settings,
 		.role = settings->flags & BE_OPEN_READ_ONLY ? LOOKING : JOINING,
 		.may_create = !(settings->flags & (BE_OPEN_EXISTING | BE_OPEN_READ_ONLY)),
 	};
+	const struct step *all;
+	size_t count;
 
 	if (opening.role == LOOKING && lmdb_storage_reads_alone()) {
 		opening.role = JOINING;
@@ -410,8 +490,10 @@ enum be_status opening_run(const struct environment_settings *settings,
 	environment->durability = settings->durability;
 	environment->mode = settings->mode;
 	environment->map_size = settings->map_size;
-	for (size_t i = 0; i < STEPS; i++) {
-		enum be_status status = steps[i].make(&opening);
+	environment->is_place = settings->is_place;
+	all = steps_of(environment, &count);
+	for (size_t i = 0; i < count; i++) {
+		enum be_status status = all[i].make(&opening);
 
 		if (status != BE_OK) {
 			go_back(&opening, i);
@@ -421,12 +503,12 @@ enum be_status opening_run(const struct environment_settings *settings,
 	return BE_OK;
 }
 
-/* Is a commit pending that this process made? Even a detached one asks whether its owner lives. One
- * that was made before it opened the environment to look only counts, too. */
-static bool holds_commits(struct environment *environment)
+/* Even a detached one asks whether its owner lives. One that was made before it opened the
+ * environment to look only counts, too. */
+bool opening_holds_commits(struct executor *executor)
 {
-	struct owner self = owners_self(environment->executor.owners);
-	uint64_t first = owners_first_commit(environment->executor.owners, &self);
+	struct owner self = owners_self(executor->owners);
+	uint64_t first = owners_first_commit(executor->owners, &self);
 	struct commit commit = {.id = first - 1};
 	struct ledger ledger;
 	bool holds = false;
@@ -434,7 +516,7 @@ static bool holds_commits(struct environment *environment)
 
 	if (first == 0)
 		return false;
-	if (ledger_begin(&ledger, environment->executor.storage, false) != BE_OK)
+	if (ledger_begin(&ledger, executor->storage, false) != BE_OK)
 		return true;
 	while (!holds &&
 	       (found = ledger_commit_next(&ledger, commit.id + 1, &commit)) != LEDGER_NONE)
@@ -447,10 +529,13 @@ static bool holds_commits(struct environment *environment)
 void opening_undo(struct environment *environment)
 {
 	struct opening opening = {.environment = environment};
+	size_t count;
 
+	(void)steps_of(environment, &count);
 	opening.role = environment->executor.read_only ? LOOKING : JOINING;
 	opening.keeps = environment->executor.owners &&
 			owners_are_registered(environment->executor.owners) &&
-			holds_commits(environment);
-	go_back(&opening, STEPS);
+			(environment->is_place ? environment->holds
+					       : opening_holds_commits(&environment->executor));
+	go_back(&opening, count);
 }

@@ -15,6 +15,9 @@ enum be_status opening_run(const struct environment_settings *settings,
  * holds the registration's hint: the process lives, so what it reserved stays reserved. */
 void opening_undo(struct environment *environment);
 
+/* Is a commit pending that this process made? If that cannot be told it counts as true. */
+bool opening_holds_commits(struct executor *executor);
+
 /* Makes the header where the storage is new. */
 enum be_status opening_settle_header(const struct environment_settings *settings,
 				     struct environment *environment);

@@ -2,29 +2,17 @@
 #include "executor/batch.h"
 
 #include "base/error.h"
+#include "executor/attempt.h"
+#include "executor/lease.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 void batch_fail(struct result *result, enum be_status status)
 {
 	memset(result, 0, sizeof *result);
 	result->status = status;
-}
-
-enum be_status batch_begin(struct ledger *ledger, const struct be_storage *storage,
-			   uint64_t *number)
-{
-	enum be_status status = ledger_begin(ledger, storage, true);
-
-	if (status != BE_OK)
-		return status;
-	status = ledger_header(ledger);
-	if (status != BE_OK)
-		ledger_abort(ledger);
-	else if ((*number = ledger->header.batch + 1) == 0)
-		*number = 1; /* 0 would be no batch */
-	return status;
 }
 
 enum be_status batch_last(const struct be_storage *storage, uint64_t *number)
@@ -36,51 +24,141 @@ enum be_status batch_last(const struct be_storage *storage, uint64_t *number)
 	return status;
 }
 
-enum be_status batch_run(const struct be_storage *storage, const struct operation *operations,
+/* Apart, since operations are large: at the time of the storage, which has a clock. */
+static __attribute__((noinline)) enum be_status apply_timed(const struct attempt *attempt,
+							    struct ledger *ledger,
+							    const struct operation *operation,
+							    struct result *result)
+{
+	struct operation timed = *operation;
+
+	remote_retime(&timed, attempt->now_ns);
+	return rules_apply(ledger, &timed, result);
+}
+
+enum be_status batch_apply(const struct attempt *attempt, struct ledger *ledger,
+			   const struct operation *operation, struct result *result)
+{
+	struct remote *remote = attempt->remote;
+	enum be_status status;
+
+	assert(operation_is_valid(operation));
+	if (__builtin_expect(!remote, true))
+		return rules_apply(ledger, operation, result);
+	if (operation->kind == BE_OPERATION_REAP && operation->by_lease) {
+		status = lease_expect_ended(ledger, operation->owner.host, attempt->now_ns);
+		if (status == BE_NO_COMMIT)
+			batch_fail(result, status);
+		if (status != BE_OK)
+			return status == BE_NO_COMMIT ? BE_OK : status;
+	}
+	if (attempt->owners && lease_is_needed(operation))
+		lease_begin(attempt->owners);
+	status = attempt->has_clock && (!attempt->is_batch || operation->by_storage_clock)
+			 ? apply_timed(attempt, ledger, operation, result)
+			 : rules_apply(ledger, operation, result);
+	if (status == BE_OK)
+		remote_learn(remote, ledger, result);
+	return status;
+}
+
+/* What the operations will read, as far as it can be known. */
+static struct remote_keys *look_ahead(struct remote *remote, const struct remote_host *owners,
+				      const struct operation *operations, size_t count)
+{
+	struct remote_keys *keys = remote ? remote_keys_make(remote, &remote->own, count) : NULL;
+
+	if (keys && owners)
+		remote_want_host(keys, owners->id);
+	for (size_t i = 0; keys && i < count; i++)
+		remote_want(remote, &operations[i], keys);
+	return keys;
+}
+
+/* Is a commit among them that an owner is to hold? */
+static bool makes_held(const struct operation *operations, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (lease_is_needed(&operations[i]))
+			return true;
+	return false;
+}
+
+enum be_status batch_run(const struct be_storage *storage, struct remote *remote,
+			 struct remote_host *owners, const struct operation *operations,
 			 struct result *results, size_t count)
 {
+	/* What is of this process alone has its lease in the record that is written anyway. */
+	bool leases = owners && (owners == &remote->own || makes_held(operations, count));
+	struct remote_keys *keys = look_ahead(remote, leases ? owners : NULL, operations, count);
+	struct attempt attempt;
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, storage, true);
+	enum be_status status;
 
-	for (size_t i = 0; status == BE_OK && i < count; i++) {
-		assert(operation_is_valid(&operations[i]));
-		error_clear();
-		status = rules_apply(&ledger, &operations[i], &results[i]);
+	attempt_open(&attempt, storage, remote, leases ? owners : NULL);
+	attempt.keys = keys;
+	do {
+		status = attempt_begin(&attempt, &ledger);
 		if (status != BE_OK)
-			ledger_abort(&ledger);
-	}
-	if (status == BE_OK)
-		status = ledger_commit(&ledger, 0);
+			continue;
+		/* Who runs nothing wants to come after all that is under way. To a server that is
+		 * what changes something. */
+		if (count == 0 && remote)
+			ledger.changes++;
+		for (size_t i = 0; status == BE_OK && i < count; i++) {
+			error_clear();
+			status = batch_apply(&attempt, &ledger, &operations[i], &results[i]);
+		}
+		status = attempt_end(&attempt, &ledger, status);
+	} while (attempt_again(&attempt, &status));
+	attempt_close(&attempt);
+	remote_keys_free(keys);
 	for (size_t i = 0; status != BE_OK && i < count; i++)
 		batch_fail(&results[i], status);
 	return status;
 }
 
-enum be_status batch_run_together(const struct be_storage *storage,
-				  const struct batch_source *source, size_t count, size_t *done)
+/* One attempt at all operations. */
+static enum be_status apply_together(const struct attempt *attempt, struct ledger *ledger,
+				     const struct batch_source *source, size_t count, size_t *done)
 {
 	struct operation operation;
 	struct result result;
-	struct ledger ledger;
-	enum be_status status;
+	enum be_status status = BE_OK;
 
-	*done = count;
-	status = ledger_begin(&ledger, storage, true);
-	if (status != BE_OK)
-		return status;
 	for (*done = 0; *done < count; ++*done) {
 		status = source->make(source->context, *done, &operation);
-		assert(status != BE_OK || operation_is_valid(&operation));
 		if (status == BE_OK)
-			status = rules_apply(&ledger, &operation, &result);
+			status = batch_apply(attempt, ledger, &operation, &result);
 		if (status == BE_OK)
 			status = result.status;
-		if (status != BE_OK) {
-			ledger_abort(&ledger);
+		if (status != BE_OK)
 			return status;
-		}
 		if (source->look)
 			source->look(source->context, *done, &result);
 	}
-	return ledger_commit(&ledger, 0);
+	return BE_OK;
+}
+
+enum be_status batch_run_together(const struct be_storage *storage, struct remote *remote,
+				  const struct batch_source *source, size_t count, size_t *done)
+{
+	struct remote_keys *keys = look_ahead(remote, NULL, NULL, 0);
+	struct attempt attempt;
+	struct ledger ledger;
+	enum be_status status;
+
+	attempt_open(&attempt, storage, remote, NULL);
+	attempt.keys = keys;
+	do {
+		*done = count;
+		status = attempt_begin(&attempt, &ledger);
+		if (status != BE_OK)
+			continue;
+		status = apply_together(&attempt, &ledger, source, count, done);
+		status = attempt_end(&attempt, &ledger, status);
+	} while (attempt_again(&attempt, &status));
+	attempt_close(&attempt);
+	remote_keys_free(keys);
+	return status;
 }

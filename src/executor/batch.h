@@ -6,13 +6,14 @@
 #ifndef BATCH_H
 #define BATCH_H
 
+#include "executor/remote.h"
 #include "rules/operation.h"
 #include "rules/rules.h"
 
-/* Begins a write txn for a batch. *number is what ledger_commit() is to write into the header: one
- * more than the last batch's that was committed. */
-enum be_status batch_begin(struct ledger *ledger, const struct be_storage *storage,
-			   uint64_t *number);
+/* Applies one operation within an attempt, at the storage's time if that has one. */
+struct attempt;
+enum be_status batch_apply(const struct attempt *attempt, struct ledger *ledger,
+			   const struct operation *operation, struct result *result);
 
 /* The number of the last batch that was committed, as a writer sees it: one whose process died
  * after its last write, and before it said so, stands, but a reader does not see it until a writer
@@ -20,23 +21,27 @@ enum be_status batch_begin(struct ledger *ledger, const struct be_storage *stora
 enum be_status batch_last(const struct be_storage *storage, uint64_t *number);
 
 /* Runs operations in one txn, in order; each is refused or granted by itself. On a fault nothing is
- * done, and every result carries it. */
-enum be_status batch_run(const struct be_storage *storage, const struct operation *operations,
+ * done, and every result carries it. `remote` is NULL where the storage needs none; `owners` is the
+ * host whose owners make the commits among them. */
+enum be_status batch_run(const struct be_storage *storage, struct remote *remote,
+			 struct remote_host *owners, const struct operation *operations,
 			 struct result *results, size_t count);
 
 /* Operations that are made one at a time, when it is their turn, so that any number of them take no
  * memory. Both functions are called while everybody waits for the txn, and have to be quick. */
 struct batch_source {
-	/* Makes the `i`th operation. Anything but BE_OK ends all as if that had been refused. */
+	/* Makes the `i`th operation, and makes it again when the txn has to be begun again.
+	 * Anything but BE_OK ends all as if that had been refused. */
 	enum be_status (*make)(void *context, size_t i, struct operation *operation);
 	/* Is shown its result when that is BE_OK. It holds only if all end well. NULL: nobody
 	 * looks. */
 	void (*look)(void *context, size_t i, const struct result *result);
 	void *context;
+	int64_t now_ns; /* of the operations */
 };
 
 /* All of them or none: see executor_together(). */
-enum be_status batch_run_together(const struct be_storage *storage,
+enum be_status batch_run_together(const struct be_storage *storage, struct remote *remote,
 				  const struct batch_source *source, size_t count, size_t *done);
 
 /* Makes `result` carry a fault. */

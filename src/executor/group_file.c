@@ -10,26 +10,42 @@
 #include <unistd.h>
 
 #define GROUP_FILE "be-group"
-#define GROUP_MAGIC UINT64_C(0x367072672d2d6562) /* "be--grp6" */
+#define GROUP_MAGIC UINT64_C(0x627072672d2d6562) /* "be--grpb" */
 /* How long one sleeper alone trusts that somebody will lead. */
 #define WAIT_NS 5000000
 
-static void initialise(struct group_file *file, bool keep_flushed)
+uint64_t group_layout(void)
 {
-	uint64_t flushed =
-		keep_flushed && file->magic == GROUP_MAGIC ? atomic_load(&file->flushed) : 0;
+	return GROUP_MAGIC;
+}
 
+/* `keep`: be-owners is the same as when the file was made, and so are the host that its owners are
+ * of, and the newest txn on the disk. */
+static enum be_status initialise(struct group_file *file, bool keep)
+{
+	uint64_t flushed = atomic_load(&file->flushed);
+	struct remote_host host;
+	enum be_status status;
+
+	keep = keep && file->magic == GROUP_MAGIC;
+	memcpy(&host, &file->host, sizeof host);
 	file->magic = 0;
 	/* The slots need not be clean. */
 	memset((char *)file + sizeof file->magic, 0,
 	       offsetof(struct group_file, slots) - sizeof file->magic);
-	atomic_store(&file->flushed, flushed);
-	file->magic = GROUP_MAGIC;
+	status = keep ? BE_OK : remote_host_make(&file->host);
+	if (keep) {
+		atomic_store(&file->flushed, flushed);
+		memcpy(&file->host, &host, sizeof host);
+	}
+	if (status == BE_OK)
+		file->magic = GROUP_MAGIC;
+	return status;
 }
 
 /* `reset`: this process is alone, and makes of it what it must be. */
 static enum be_status map_file(const struct shared_directory *directory, int fd, bool reset,
-			       bool keep_flushed, struct group_file **file)
+			       bool keep, struct group_file **file)
 {
 	char path[SHARED_PATH_SIZE];
 	enum be_status status = BE_OK;
@@ -43,10 +59,12 @@ static enum be_status map_file(const struct shared_directory *directory, int fd,
 		return status;
 	*file = map;
 	if (reset)
-		initialise(*file, keep_flushed);
-	if ((*file)->magic == GROUP_MAGIC)
+		status = initialise(*file, keep);
+	if (status == BE_OK && (*file)->magic == GROUP_MAGIC)
 		return BE_OK;
 	munmap(map, sizeof **file);
+	if (status != BE_OK)
+		return status;
 	return error_set(BE_DAMAGED, "%s is damaged: stop the pool and remove that file",
 			 shared_file_path(directory, GROUP_FILE, path));
 }
@@ -64,15 +82,30 @@ static enum be_status open_file(const struct shared_directory *directory, mode_t
 }
 
 enum be_status group_file_open(const struct shared_directory *directory, mode_t mode, bool reset,
-			       bool keep_flushed, struct group_file **file)
+			       bool keep, struct group_file **file)
 {
 	int fd;
 	enum be_status status = open_file(directory, mode, reset, &fd);
 
 	if (status != BE_OK)
 		return status;
-	status = map_file(directory, fd, reset, keep_flushed, file);
+	status = map_file(directory, fd, reset, keep, file);
 	close(fd);
+	return status;
+}
+
+enum be_status group_file_make(struct group_file **file)
+{
+	void *map = mmap(NULL, sizeof **file, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	enum be_status status;
+
+	if (map == MAP_FAILED)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	*file = map;
+	status = initialise(*file, false);
+	if (status != BE_OK)
+		munmap(map, sizeof **file);
 	return status;
 }
 
@@ -96,6 +129,24 @@ uint64_t group_peek_flushed(const struct shared_directory *directory)
 		flushed = 0;
 	close(fd);
 	return flushed;
+}
+
+uint32_t group_peek_waiting(const struct shared_directory *directory)
+{
+	struct row rows[ROWS];
+	uint32_t count = 0;
+	int fd;
+
+	if (shared_file_open(directory, GROUP_FILE, SHARED_LOOK, 0, &fd) != BE_OK) {
+		error_clear();
+		return 0;
+	}
+	if (shared_file_begins(fd, GROUP_MAGIC) &&
+	    pread(fd, rows, sizeof rows, offsetof(struct group_file, rows)) == (ssize_t)sizeof rows)
+		for (size_t i = 0; i < ROWS; i++)
+			count += (uint32_t)__builtin_popcountll(rows[i].line);
+	close(fd);
+	return count;
 }
 
 uint32_t count_posted(struct group_file *file)

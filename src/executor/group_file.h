@@ -4,14 +4,19 @@
  *
  *   leader, next     the locks
  *   rows[i].posted   a bit for each of 64 slots that is POSTED and that no leader has seen
+ *   rows[i].line     a bit for each slot that stands in the line of those who wait for money
  *   rows[i].turn     changes when slots of the row are answered; their sleepers wait for that
  *   marks[i].user    name of the process that uses the slot, 0 when it is free; taken by
  *                    compare-and-swap
  *   marks[i].state   see below
+ *   marks[i].ticket  of one in the line: its place; by its user
+ *   marks[i].due_ns  of one in the line: the end of the window that refused it, or 0
  *   slots[i]         the operation (by its user), the result and its text (by the leader)
+ *   tickets, untended, tended  of the line: how many tickets were given; is it to be served?
  *   room             the queue of those who found no slot free
  *   last             what the last batch was like; under `leader`
  *   flushed          the newest txn that is known to be on the disk (lmdb_commit.c)
+ *   host             in front of a server: by what batches are known there (remote.h)
  *
  * The states of a slot. "Leader" is the thread that holds `leader`.
  *
@@ -21,9 +26,21 @@
  *   TAKEN -> RETURNED   by the leader, when the batch was not committed for a fault of a machine
  *   TAKEN -> POSTED     by the leader after one that died, whose batch was not committed
  *   POSTED -> RETURNED  by its user as leader, when its process goes without group commit
+ *   TAKEN -> WAITING    by the leader: it stands in the line (group_line.h), and was refused
+ *   WAITING -> TAKEN    by the leader, which tries it
+ *   WAITING -> POSTED   by its user, which wants it tried
+ *   WAITING -> ANSWERED by its user, which waits no longer: refused
  *   ANSWERED -> IDLE    by its user
  *   RETURNED -> IDLE    by its user, which then carries it out alone
  *   any -> IDLE         by the leader, when the user is dead
+ *
+ * In front of a server nobody needs the leader, only its word, and one who waited for that too long
+ * asks the server (group.c):
+ *
+ *   POSTED -> RETURNED  by its user, which carries it out alone
+ *   TAKEN -> ABANDONED  by its user, which asks what became of the batch, and reads the result
+ *   ABANDONED -> GONE   by its user, which has done with the slot
+ *   ABANDONED -> ANSWERED or RETURNED, GONE -> IDLE  by the leader, when it has done with it, too
  *
  * Any bytes may stand in the file: another program may have written them.
  */
@@ -31,6 +48,7 @@
 #define GROUP_FILE_H
 
 #include "base/shared_file.h"
+#include "executor/remote.h"
 #include "rules/operation.h"
 #include "sharing/lock.h"
 
@@ -49,6 +67,9 @@ enum slot_state {
 	TAKEN = 2,
 	ANSWERED = 3,
 	RETURNED = 4,
+	WAITING = 5,
+	ABANDONED = 6,
+	GONE = 7,
 };
 
 /* What is known of a slot. Apart from the slots, which are large, so that clearing or searching all
@@ -58,7 +79,8 @@ struct mark {
 	_Atomic uint32_t state;
 	uint32_t reserved;
 	uint64_t batch; /* that took it; under `leader` */
-	uint64_t reserved_too;
+	uint64_t ticket;
+	_Atomic int64_t due_ns;
 };
 
 struct slot {
@@ -69,6 +91,7 @@ struct slot {
 
 struct row {
 	_Alignas(64) _Atomic uint64_t posted;
+	_Atomic uint64_t line;
 	_Atomic uint32_t turn;
 };
 
@@ -92,8 +115,13 @@ struct last_batch {
 struct group_file {
 	_Atomic uint64_t magic; /* written last */
 	struct last_batch last;
+	_Atomic uint64_t tickets;
+	_Atomic uint32_t
+		untended; /* of the line: how often it was left so; and up to which of these */
+	_Atomic uint32_t tended;        /* it has been served since */
 	_Atomic uint32_t next_is_stuck; /* the one that is to lead next did not in time */
 	_Atomic uint64_t flushed;
+	struct remote_host host;
 	struct lock leader;
 	struct lock next;
 	struct row rows[ROWS];
@@ -103,9 +131,12 @@ struct group_file {
 };
 
 /* Maps the file in `directory`, making it where missing. `reset`: nobody else has it mapped, and it
- * is made anew, but for `flushed` where that is to be kept. */
+ * is made anew, but for `flushed` and `host` where they are to be kept. */
 enum be_status group_file_open(const struct shared_directory *directory, mode_t mode, bool reset,
-			       bool keep_flushed, struct group_file **file);
+			       bool keep, struct group_file **file);
+
+/* One in memory, of this process alone. */
+enum be_status group_file_make(struct group_file **file);
 void group_file_close(struct group_file *file);
 
 uint32_t count_posted(struct group_file *file);

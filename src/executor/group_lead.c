@@ -4,28 +4,17 @@
 #include "base/error.h"
 #include "base/futex.h"
 #include "executor/batch.h"
+#include "executor/group_line.h"
 
 #include <assert.h>
 #include <sched.h>
-#include <stdio.h>
 
-/* Operations in one txn, at most: all that can be posted. Carrying out so many takes a few
- * milliseconds. The kernel looks at every process that maps the file for each page that it flushes,
- * so that of very many workers few and large batches must come. */
-#define BATCH_MAX SLOTS
 /* A leader waits for the crowd of the last batch to come back, for this part of what the last batch
  * took, and no longer than this. */
 #define GATHER_PART 2
 #define GATHER_MAX_NS 200000
 /* After so many times in a row in vain, it waits once in 64 batches. */
 #define IN_VAIN_MAX 6
-
-/* Slots that were taken, and what the batch has come to. */
-struct batch {
-	uint64_t number;
-	uint32_t count;
-	uint32_t slots[BATCH_MAX];
-};
 
 /* Gives those whose operations were in the last batch, or were posted when it ended, the time to
  * come back: a batch costs the same flush however many it carries. One worker alone never waits.
@@ -58,61 +47,83 @@ static void gather(struct turn *turn)
 	last->in_vain = 0;
 }
 
-static void write_result(struct slot *slot, const struct result *result)
+/* The line comes first, once money was freed for it. */
+static enum be_status serve_before_others(struct batch *batch, int64_t now_ns)
 {
-	result_copy(&slot->result, result);
-	slot->error[0] = '\0';
-	if (result->status != BE_OK)
-		snprintf(slot->error, sizeof slot->error, "%s", be_last_error());
+	if (!batch->freed || line_is_empty(batch->group->file)) {
+		batch->freed = false;
+		return BE_OK;
+	}
+	return line_serve(batch, now_ns);
 }
 
-/* Carries out one slot's operation within the batch's txn. The copies are this process's own: what
- * is in the slot may change under its hands. */
-static enum be_status carry_out(struct group_file *file, struct ledger *ledger, uint32_t index)
+/* Carries out what a slot holds that was POSTED. */
+static __attribute__((noinline)) enum be_status carry_out(struct batch *batch, uint32_t index)
 {
-	struct slot *slot = &file->slots[index];
+	struct mark *mark = &batch->group->file->marks[index];
+	struct slot *slot = &batch->group->file->slots[index];
 	struct operation operation;
 	struct result result;
 	enum be_status status = BE_OK;
+	uint32_t posted = POSTED;
 
+	mark->batch = batch->number;
+	if (!atomic_compare_exchange_strong(&mark->state, &posted, TAKEN))
+		return BE_OK;
+	batch_add(batch, index);
 	error_clear();
-	if (operation_take(&operation, &slot->operation))
-		status = rules_apply(ledger, &operation, &result);
-	else
-		batch_fail(&result,
-			   error_set(BE_INVALID_ARGUMENT,
-				     "what was posted in be-group is no operation: another "
-				     "program writes to that file"));
-	write_result(slot, &result);
+	if (batch_take(slot, &operation, &result)) {
+		status = batch_carry_out(batch, &operation, &result);
+		if (status != BE_OK)
+			batch_fail(&result, status);
+	}
+	batch_write_result(slot, &result);
 	return status;
+}
+
+/* The same of one that has been posted. Those in the line are tried all together, and lose their
+ * bits when they are taken. Before a commit, which is looked at only for that, comes the line. */
+static enum be_status carry_out_one(struct batch *batch, uint32_t index, int64_t now_ns)
+{
+	struct group_file *file = batch->group->file;
+	struct row *row = &file->rows[index / 64];
+	bool is_posted = atomic_load(&file->marks[index].state) == POSTED;
+	enum be_status status = BE_OK;
+
+	if (is_posted && (atomic_load(&row->line) & posted_bit(index)))
+		return line_serve(batch, now_ns);
+	atomic_fetch_and(&row->posted, ~posted_bit(index));
+	if (!is_posted)
+		return BE_OK;
+	if (batch->freed && file->slots[index].operation.kind == BE_OPERATION_COMMIT)
+		status = serve_before_others(batch, now_ns);
+	if (status != BE_OK || batch->count == BATCH_MAX) {
+		atomic_fetch_or(&row->posted, posted_bit(index));
+		return status;
+	}
+	/* It may have been in the line when that was served. */
+	return atomic_load(&file->marks[index].state) == POSTED ? carry_out(batch, index) : BE_OK;
 }
 
 /* Takes posted slots into the batch, stamps them and carries them out. When there are more than it
  * may carry, the next one begins where this one ends: every slot has its turn, however fast the
  * others are posted again. */
-static enum be_status carry_out_posted(struct group_file *file, struct ledger *ledger,
-				       struct batch *batch)
+static enum be_status carry_out_posted(struct batch *batch, int64_t now_ns)
 {
+	struct group_file *file = batch->group->file;
 	uint32_t first = file->last.first_row % ROWS;
 	enum be_status status = BE_OK;
 
 	for (uint32_t i = 0; i < ROWS && batch->count < BATCH_MAX; i++) {
 		uint32_t number = (first + i) % ROWS;
 		struct row *row = &file->rows[number];
-		uint64_t bits = atomic_load(&row->posted);
+		uint64_t bits = atomic_load(&row->posted) & batch->posted[number];
 
 		while (bits != 0 && batch->count < BATCH_MAX) {
 			uint32_t index = number * 64 + (uint32_t)__builtin_ctzll(bits);
-			struct mark *mark = &file->marks[index];
 
-			atomic_fetch_and(&row->posted, ~posted_bit(index));
 			bits &= bits - 1;
-			if (mark->state != POSTED)
-				continue;
-			mark->batch = batch->number;
-			atomic_store(&mark->state, TAKEN);
-			batch->slots[batch->count++] = index;
-			status = carry_out(file, ledger, index);
+			status = carry_out_one(batch, index, now_ns);
 			if (status != BE_OK)
 				return status;
 		}
@@ -131,7 +142,7 @@ static void publish(struct group_file *file, const struct batch *batch, enum slo
 		for (uint32_t i = 0; i < batch->count; i++) {
 			uint32_t slot = batch->slots[i];
 
-			atomic_store(&file->marks[slot].state, state);
+			group_let_go(file, slot, state);
 			bits[slot / 64] |= wake_bit(slot);
 		}
 		wake_rows(file, bits);
@@ -155,7 +166,7 @@ static enum step answer_fault(struct turn *turn, enum be_status status)
 	mark = &turn->file->marks[turn->slot];
 	if (mark->state == POSTED || mark->state == TAKEN) {
 		batch_fail(&result, status);
-		write_result(&turn->file->slots[turn->slot], &result);
+		batch_write_result(&turn->file->slots[turn->slot], &result);
 		atomic_fetch_and(&turn->file->rows[turn->slot / 64].posted,
 				 ~posted_bit(turn->slot));
 		atomic_store(&mark->state, ANSWERED);
@@ -184,6 +195,14 @@ static void leave(struct turn *turn)
 	lock_leave(&turn->file->leader, &turn->group->self);
 }
 
+/* Was the batch committed that ended so? What lies elsewhere has been asked already. */
+static bool can_tell(const struct turn *turn, enum be_status status, uint64_t *committed)
+{
+	if (turn->remote)
+		return status != BE_UNKNOWN_OUTCOME;
+	return batch_last(turn->storage, committed) == BE_OK;
+}
+
 /* The batch met a fault; `may_stand`: in the end, so that its txn may be committed all the same.
  * What it carried for others goes back to them. When this process cannot even tell whether it was
  * committed, the next leader finds that out. */
@@ -198,8 +217,8 @@ static enum step give_back(struct turn *turn, const struct batch *batch, enum be
 	group_note_outcome(turn->group, status);
 	if (batch->count == 0 || is_own)
 		return answer_fault(turn, status);
-	if (may_stand && batch_last(turn->storage, &committed) != BE_OK) {
-		then = answer_doubt(turn, status);
+	if (may_stand && !can_tell(turn, status, &committed)) {
+		then = turn->remote ? answer_fault(turn, status) : answer_doubt(turn, status);
 		leave(turn);
 		return then;
 	}
@@ -209,39 +228,120 @@ static enum step give_back(struct turn *turn, const struct batch *batch, enum be
 	return committed == batch->number ? DONE : ALONE;
 }
 
-/* Carries out what is posted, and the turn's own operation where it is not posted. Returns the next
- * step of the turn; *more: more is posted than one batch may carry. */
+static enum be_status carry_out_all(struct turn *turn, struct batch *batch)
+{
+	enum be_status status = BE_OK;
+
+	if (turn->for_line || line_is_due(turn->file, turn->now_ns))
+		status = line_serve(batch, turn->now_ns);
+	if (status == BE_OK)
+		status = carry_out_posted(batch, turn->now_ns);
+	if (status == BE_OK && turn->with_own && turn->operation->kind == BE_OPERATION_COMMIT)
+		status = serve_before_others(batch, turn->now_ns);
+	if (status == BE_OK && turn->with_own)
+		status = batch_carry_out(batch, turn->operation, turn->result);
+	if (status != BE_OK)
+		return status;
+	return serve_before_others(batch, turn->now_ns);
+}
+
+/* ---- what a batch will read
+ *
+ * A server's answer takes longer than all the rest, so that each trip counts. What is posted while
+ * the first is under way is left to the next batch. */
+
+static void want_slot(struct batch *batch, uint32_t index, struct remote_keys *keys)
+{
+	struct operation operation;
+
+	if (operation_take(&operation, &batch->group->file->slots[index].operation))
+		remote_want(batch->attempt.remote, &operation, keys);
+}
+
+static struct remote_keys *look_ahead(const struct turn *turn, struct batch *batch)
+{
+	struct group_file *file = turn->file;
+	struct remote_keys *keys;
+	uint64_t wanted[ROWS];
+	size_t count = turn->with_own;
+
+	for (size_t i = 0; i < ROWS; i++) {
+		batch->posted[i] = turn->remote ? atomic_load(&file->rows[i].posted) : UINT64_MAX;
+		wanted[i] = atomic_load(&file->rows[i].line) | batch->posted[i];
+		count += (size_t)__builtin_popcountll(wanted[i]);
+	}
+	if (!turn->remote)
+		return NULL;
+	keys = remote_keys_make(turn->remote, &file->host, count);
+	if (keys && turn->with_own)
+		remote_want(turn->remote, turn->operation, keys);
+	for (uint32_t i = 0; keys && i < ROWS; i++)
+		for (uint64_t bits = wanted[i]; bits != 0; bits &= bits - 1)
+			want_slot(batch, i * 64 + (uint32_t)__builtin_ctzll(bits), keys);
+	return keys;
+}
+
+/* ---- batches */
+
+/* Carries out what is posted, and the turn's own operation where it is not posted, in one txn.
+ * *is_ending: it may stand, whatever the status. */
+static enum be_status try_batch(struct turn *turn, struct batch *batch, bool *is_ending)
+{
+	enum be_status status = attempt_begin(&batch->attempt, &batch->ledger);
+
+	*is_ending = false;
+	batch->count = 0;
+	batch->freed = false;
+	batch->number = batch->attempt.number;
+	if (status != BE_OK)
+		return status;
+	if (batch->attempt.has_clock)
+		turn->now_ns = batch->attempt.now_ns;
+	status = carry_out_all(turn, batch);
+	if (status == BE_OK && batch->count == 0 && !turn->with_own) {
+		ledger_abort(&batch->ledger);
+		return BE_OK;
+	}
+	*is_ending = status == BE_OK;
+	return attempt_end(&batch->attempt, &batch->ledger, status);
+}
+
+static enum be_status run_batch(struct turn *turn, struct batch *batch, bool *is_ending)
+{
+	enum be_status status;
+
+	for (;;) {
+		status = try_batch(turn, batch, is_ending);
+		if (!attempt_again(&batch->attempt, &status))
+			return status;
+		for (uint32_t i = 0; i < batch->count; i++)
+			group_post_again(turn->file, batch->slots[i]);
+	}
+}
+
+/* Returns the next step of the turn; *more: more is posted than one batch may carry. */
 static enum step lead_batch(struct turn *turn, bool *more)
 {
 	struct group_file *file = turn->file;
 	struct batch batch; /* not cleared: it is large */
-	struct ledger ledger;
+	struct remote_keys *keys;
 	int64_t began_ns;
 	uint32_t size;
 	enum be_status status;
-	bool is_ending = false;
+	bool is_ending;
 
 	assert(turn->holds == HOLDS_LEADER);
 	*more = false;
-	batch.count = 0;
+	batch.group = turn->group;
 	gather(turn);
 	began_ns = monotonic_ns();
-	status = batch_begin(&ledger, turn->storage, &batch.number);
-	if (status != BE_OK) {
-		group_note_outcome(turn->group, status);
-		return answer_fault(turn, status);
-	}
-	status = carry_out_posted(file, &ledger, &batch);
-	if (status == BE_OK && turn->with_own) {
-		error_clear();
-		status = rules_apply(&ledger, turn->operation, turn->result);
-	}
-	if (status != BE_OK) {
-		ledger_abort(&ledger);
-	} else {
-		is_ending = true;
-		status = ledger_commit(&ledger, batch.number);
-	}
+	attempt_open_batch(&batch.attempt, turn->storage, turn->remote, &file->host);
+	batch.attempt.keys = keys = look_ahead(turn, &batch);
+	status = run_batch(turn, &batch, &is_ending);
+	attempt_close(&batch.attempt);
+	remote_keys_free(keys);
+	if (status != BE_OK && (turn->for_line || !line_is_empty(file)))
+		line_leave_untended(file);
 	if (status != BE_OK)
 		return give_back(turn, &batch, status, is_ending);
 	/* Before anybody is told, and comes back. */
@@ -271,8 +371,7 @@ static bool nobody_is_next(struct turn *turn)
 	return true;
 }
 
-/* Takes the turn's own operation out of its slot, for this process to carry out alone. */
-static enum step withdraw(struct turn *turn)
+enum step turn_withdraw(struct turn *turn)
 {
 	struct mark *mark = &turn->file->marks[turn->slot];
 	uint32_t posted = POSTED;
@@ -301,10 +400,21 @@ static enum step lead_batches(struct turn *turn)
 	return then;
 }
 
+void turn_lead_for_line(struct turn *turn)
+{
+	char own_text[ERROR_TEXT_SIZE];
+	bool more;
+
+	turn->for_line = true;
+	error_save(own_text);
+	(void)lead_batch(turn, &more);
+	error_restore(own_text);
+}
+
 enum step turn_lead(struct turn *turn)
 {
 	struct group_file *file = turn->file;
-	enum be_status status = group_mend(file, turn->storage);
+	enum be_status status = group_mend(file, turn->storage, turn->remote);
 	bool others_lead = false;
 	enum step then;
 
@@ -317,7 +427,7 @@ enum step turn_lead(struct turn *turn)
 		then = LOOK;
 		others_lead = is_any_posted(file) && !lock_is_held(&file->next);
 	} else if (turn->slot != NO_SLOT && group_is_alone(turn->group)) {
-		then = withdraw(turn);
+		then = turn_withdraw(turn);
 	} else {
 		then = lead_batches(turn);
 	}

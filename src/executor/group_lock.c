@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "executor/group_lock.h"
 
+#include "executor/attempt.h"
 #include "executor/batch.h"
 #include "executor/group.h"
+#include "executor/group_line.h"
+#include "executor/group_room.h"
 #include "storage/backend.h"
 
 /* Operations that a process carries out alone, at most, after it met a fault. */
@@ -30,42 +33,93 @@ void group_note_led(struct group *group)
 		atomic_compare_exchange_strong(&group->penalty, &penalty, penalty - 1);
 }
 
-/* A leader died, or could not tell whether its txn was committed. The batch was committed if the
- * header says so, and then the results in the slots are true. When nobody can tell, no operation is
- * carried out that may have been carried out before. */
-static enum be_status recover(struct group_file *file, const struct be_storage *storage)
+void group_let_go(struct group_file *file, uint32_t slot, enum slot_state state)
 {
-	uint64_t committed = 0;
+	if (atomic_exchange(&file->marks[slot].state, state) == GONE)
+		room_let_slot_go(file, slot);
+}
+
+void group_post_again(struct group_file *file, uint32_t slot)
+{
+	uint32_t state = TAKEN;
+
+	if (atomic_compare_exchange_strong(&file->marks[slot].state, &state, POSTED))
+		atomic_fetch_or(&file->rows[slot / 64].posted, posted_bit(slot));
+	else if (state == ABANDONED || state == GONE)
+		group_let_go(file, slot, RETURNED);
+}
+
+static bool is_taken(const struct mark *mark)
+{
+	uint32_t state = atomic_load(&mark->state);
+
+	return state == TAKEN || state == ABANDONED || state == GONE;
+}
+
+/* The number of the last batch that was committed, as far as slots ask for it. Those that are taken
+ * all have the same. */
+static enum be_status last_committed(struct group_file *file, const struct be_storage *storage,
+				     struct remote *remote, uint64_t *committed)
+{
+	uint64_t number = 0;
+	bool landed = false;
+	enum be_status status;
+
+	*committed = 0;
+	if (!remote)
+		return batch_last(storage, committed);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		if (is_taken(&file->marks[i]) && file->marks[i].batch > number)
+			number = file->marks[i].batch;
+	if (number == 0)
+		return BE_OK;
+	status = attempt_ask(storage, remote, &file->host, number, &landed);
+	if (status == BE_OK && landed)
+		*committed = number;
+	return status;
+}
+
+/* A leader died, or could not tell whether its txn was committed. The batch was committed if the
+ * storage says so, and then the results in the slots are true. When nobody can tell, no operation
+ * is carried out that may have been carried out before. */
+static enum be_status recover(struct group_file *file, const struct be_storage *storage,
+			      struct remote *remote)
+{
+	uint64_t committed;
 	uint32_t bits[ROWS] = {0};
-	enum be_status status = batch_last(storage, &committed);
+	enum be_status status = last_committed(file, storage, remote, &committed);
 
 	if (status != BE_OK)
 		return status;
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		struct mark *mark = &file->marks[i];
-		uint32_t state = mark->state;
 
-		if (state == TAKEN && mark->batch == committed) {
-			atomic_store(&mark->state, ANSWERED);
+		if (is_taken(mark) && mark->batch == committed) {
+			group_let_go(file, i, ANSWERED);
 			bits[i / 64] |= wake_bit(i);
-		} else if (state == TAKEN || state == POSTED) {
-			atomic_store(&mark->state, POSTED);
+		} else if (is_taken(mark)) {
+			group_post_again(file, i);
+		} else if (mark->state == POSTED) {
 			atomic_fetch_or(&file->rows[i / 64].posted, posted_bit(i));
 		}
 	}
 	lock_mend(&file->leader);
 	wake_rows(file, bits);
+	/* It may have freed something, and not served those who wait for it. */
+	if (!line_is_empty(file))
+		line_leave_untended(file);
 	pass_on(file);
 	return BE_OK;
 }
 
-enum be_status group_mend(struct group_file *file, const struct be_storage *storage)
+enum be_status group_mend(struct group_file *file, const struct be_storage *storage,
+			  struct remote *remote)
 {
 	if (!lock_is_left(&file->leader))
 		return BE_OK;
 	if (backend_of(storage)->expect_dead)
 		backend_of(storage)->expect_dead(storage->self);
-	return recover(file, storage);
+	return recover(file, storage, remote);
 }
 
 /* Waits for `leader` behind the one that is to lead next, if there is one. That one may have died,
@@ -87,21 +141,28 @@ static void wait_behind_next(struct group *group)
 	}
 }
 
-enum be_status group_lock(struct group *group, const struct be_storage *storage)
+enum be_status group_mend_leader(struct group *group, const struct be_storage *storage,
+				 struct remote *remote)
 {
-	struct group_file *file;
-	enum be_status status;
+	enum be_status status = group_mend(group->file, storage, remote);
 
-	if (!group)
-		return BE_OK;
-	file = group->file;
-	wait_behind_next(group);
-	status = group_mend(file, storage);
 	if (status != BE_OK) {
 		group_note_outcome(group, status);
-		lock_leave(&file->leader, &group->self);
+		lock_leave(&group->file->leader, &group->self);
 	}
 	return status;
+}
+
+enum be_status group_take_leader(struct group *group, const struct be_storage *storage,
+				 struct remote *remote)
+{
+	wait_behind_next(group);
+	return group_mend_leader(group, storage, remote);
+}
+
+enum be_status group_lock(struct group *group, const struct be_storage *storage)
+{
+	return group && !group->far_away ? group_take_leader(group, storage, NULL) : BE_OK;
 }
 
 void group_unlock(struct group *group, enum be_status outcome)
@@ -109,5 +170,6 @@ void group_unlock(struct group *group, enum be_status outcome)
 	if (!group)
 		return;
 	group_note_outcome(group, outcome);
-	lock_drop(&group->file->leader, &group->self);
+	if (!group->far_away)
+		lock_drop(&group->file->leader, &group->self);
 }

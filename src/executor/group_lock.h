@@ -9,18 +9,39 @@
 #include "executor/group_file.h"
 
 struct be_storage;
+struct remote;
 
 struct group {
 	struct group_file *file;
 	struct lock_user self;
 	bool awaits_disk; /* batches are flushed */
+	bool never_leads; /* its process goes without the group for good */
+	bool far_away;    /* the storage lies elsewhere: see group_open_far() */
+	_Atomic uint64_t
+		stuck; /* what `leader` was when it was waited for too long; 0: it never was */
 	/* Trouble; see below. */
 	atomic_int alone;
 	atomic_int penalty;
 };
 
-/* What the one that has just taken `leader` does first: brings to an end what a dead one left. */
-enum be_status group_mend(struct group_file *file, const struct be_storage *storage);
+/* What the one that has just taken `leader` does first: brings to an end what a dead one left.
+ * `remote` is NULL where the storage needs none. */
+enum be_status group_mend(struct group_file *file, const struct be_storage *storage,
+			  struct remote *remote);
+
+/* Mends, holding `leader`, which is left on a fault. */
+enum be_status group_mend_leader(struct group *group, const struct be_storage *storage,
+				 struct remote *remote);
+
+/* Waits for `leader`, for what is no write txn, and mends. On a fault it is not held. */
+enum be_status group_take_leader(struct group *group, const struct be_storage *storage,
+				 struct remote *remote);
+
+/* Tells the user of a slot that is TAKEN, or was when it gave up, how that ended. */
+void group_let_go(struct group_file *file, uint32_t slot, enum slot_state state);
+
+/* A TAKEN slot is POSTED again, or let go if its user has given up. */
+void group_post_again(struct group_file *file, uint32_t slot);
 
 /* ---- trouble
  *
@@ -35,7 +56,7 @@ enum be_status group_mend(struct group_file *file, const struct be_storage *stor
 /* Does this process go without the group now? */
 static inline bool group_is_alone(struct group *group)
 {
-	return atomic_load_explicit(&group->alone, memory_order_relaxed) > 0;
+	return group->never_leads || atomic_load_explicit(&group->alone, memory_order_relaxed) > 0;
 }
 
 /* A write txn of this process ended so. */

@@ -4,6 +4,7 @@
 #include "base/futex.h"
 #include "base/thread_local.h"
 #include "executor/group.h"
+#include "executor/group_line.h"
 
 /* Marks that one who waits for a slot looks at for users that are dead. */
 #define SWEEP 8
@@ -34,6 +35,7 @@ void room_let_slot_go(struct group_file *file, uint32_t slot)
 	struct room *room = &file->room;
 	uint32_t ticket;
 
+	line_leave(file, slot);
 	atomic_store(&file->marks[slot].state, IDLE);
 	atomic_store(&file->marks[slot].user, 0);
 	ticket = atomic_load(&room->admitted);
@@ -57,7 +59,7 @@ void room_clear_slots(struct group_file *file, uint64_t user)
 }
 
 /* Looks whether some of the slots are held by the dead, or by nobody, and frees those. */
-static void sweep(struct group *group, const struct be_storage *storage)
+static void sweep(struct group *group, const struct be_storage *storage, struct remote *remote)
 {
 	struct group_file *file = group->file;
 	uint32_t first = (uint32_t)((uint64_t)monotonic_ns() / SWEEP);
@@ -68,7 +70,7 @@ static void sweep(struct group *group, const struct be_storage *storage)
 
 		if (user == 0 ? mark->state == IDLE : !lock_name_is_dead(&group->self, user))
 			continue;
-		if (group_lock(group, storage) != BE_OK)
+		if (group_take_leader(group, storage, remote) != BE_OK)
 			return;
 		if (user != 0)
 			room_clear_slots(file, user);
@@ -90,7 +92,8 @@ static bool claim_as_first(struct group *group, uint32_t ticket, uint32_t *slot)
 	return true;
 }
 
-static void wait_for_slot(struct group *group, const struct be_storage *storage, uint32_t *slot)
+static void wait_for_slot(struct group *group, const struct be_storage *storage,
+			  struct remote *remote, uint32_t *slot)
 {
 	struct room *room = &group->file->room;
 	uint32_t ticket = atomic_fetch_add(&room->arrived, 1);
@@ -111,17 +114,18 @@ static void wait_for_slot(struct group *group, const struct be_storage *storage,
 			continue;
 		if (claim_slot(group, room->last_free, slot))
 			return;
-		sweep(group, storage);
+		sweep(group, storage, remote);
 	}
 }
 
-uint32_t room_take_slot(struct group *group, const struct be_storage *storage)
+uint32_t room_take_slot(struct group *group, const struct be_storage *storage,
+			struct remote *remote)
 {
 	struct room *room = &group->file->room;
 	uint32_t slot = NO_SLOT;
 
 	if (atomic_load(&room->arrived) != atomic_load(&room->admitted) ||
 	    !claim_slot(group, favourite, &slot))
-		wait_for_slot(group, storage, &slot);
+		wait_for_slot(group, storage, remote, &slot);
 	return slot;
 }

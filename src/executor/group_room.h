@@ -12,7 +12,8 @@
 #include "executor/group_lock.h"
 
 /* Takes a slot for this process, which is IDLE; waits for one where there is none. */
-uint32_t room_take_slot(struct group *group, const struct be_storage *storage);
+uint32_t room_take_slot(struct group *group, const struct be_storage *storage,
+			struct remote *remote);
 
 void room_let_slot_go(struct group_file *file, uint32_t slot);
 

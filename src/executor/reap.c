@@ -4,6 +4,10 @@
  * only to end a page of commits; the rules look at each again before they end it, since it may have
  * been ended meanwhile.
  *
+ * In front of a server that other hosts use, too, their leases say who lives (lease.h). They are
+ * looked at some second apart, so that a refusal may be up to four seconds late to see that one has
+ * ended.
+ *
  * A dead owner's slot is freed only after its commits are gone. If the process that reaps dies in
  * between, or if a commit cannot be ended yet, the slot stays for the next process to find.
  *
@@ -29,6 +33,7 @@
 #include "base/error.h"
 #include "executor/executor.h"
 #include "executor/group.h"
+#include "executor/lease.h"
 #include "records/ledger.h"
 
 #include <assert.h>
@@ -37,6 +42,12 @@
 
 #define DUE_MAX EXECUTOR_DIRECT_MAX
 #define DEAD_MAX 256
+#define ENDED_MAX 32
+/* Leases of others are looked at this often; and where there are so many that it takes long, more
+ * seldom. */
+#define LEASES_NS INT64_C(1000000000)
+#define LEASES_MOST_NS (4 * LEASES_NS)
+#define LEASES_PART 16
 
 struct due_commits {
 	size_t count;
@@ -46,6 +57,8 @@ struct due_commits {
 
 struct reaper {
 	struct executor *executor;
+	struct remote *remote;    /* NULL: there are no other hosts */
+	struct remote_host *host; /* this one, likewise */
 	int64_t now_ns;
 	const struct reap_listener *listener;
 	uint64_t reaped;
@@ -53,8 +66,35 @@ struct reaper {
 	struct owner dead[DEAD_MAX];
 	bool keep[DEAD_MAX]; /* the slots of these: something is still pending for them */
 	bool keep_unknown;   /* likewise for owners that have no slot */
+	size_t ended_count;
+	struct host ended[ENDED_MAX]; /* other hosts, whose leases have ended */
+	bool keep_ended[ENDED_MAX];
 	struct due_commits due;
 };
+
+/* Is it one of another host, of which the kernel knows nothing? */
+static bool is_elsewhere(const struct reaper *reaper, const struct owner *owner)
+{
+	return reaper->host && owner_has_host(owner) &&
+	       memcmp(owner->host, reaper->host->id, sizeof owner->host) != 0;
+}
+
+/* The ended host that it is of; else their count. */
+static size_t find_ended(const struct reaper *reaper, const struct owner *owner)
+{
+	size_t i = 0;
+
+	while (i < reaper->ended_count &&
+	       memcmp(owner->host, reaper->ended[i].id, sizeof owner->host) != 0)
+		i++;
+	return i;
+}
+
+/* Slots that were found know nothing of hosts. */
+static bool has_slot_of(const struct owner *dead, const struct owner *owner)
+{
+	return dead->slot == owner->slot && dead->generation == owner->generation;
+}
 
 static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as,
 		const struct owner *owner)
@@ -68,23 +108,25 @@ static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as
 	operation->reap_as = reap_as;
 	operation->now_ns = reaper->now_ns;
 	operation->description[0] = '\0';
-	if (owner)
+	if (owner) {
 		operation->owner = *owner;
-}
-
-static bool same_owner(const struct owner *a, const struct owner *b)
-{
-	return a->slot == b->slot && a->generation == b->generation;
+		operation->by_lease = is_elsewhere(reaper, owner);
+	}
 }
 
 /* An orphan stays pending when its charge is more than a balance can count. It is looked for again
  * only as long as its owner's slot is there. */
 static void keep_owner(struct reaper *reaper, const struct operation *operation)
 {
+	size_t ended = find_ended(reaper, &operation->owner);
 	bool has_slot = false;
 
+	if (ended < reaper->ended_count) {
+		reaper->keep_ended[ended] = true;
+		return;
+	}
 	for (size_t i = 0; i < reaper->dead_count; i++)
-		if (same_owner(&reaper->dead[i], &operation->owner))
+		if (has_slot_of(&reaper->dead[i], &operation->owner))
 			has_slot = reaper->keep[i] = true;
 	if (!has_slot && operation->reap_as == BE_COMMIT_ORPHANED)
 		reaper->keep_unknown = true;
@@ -120,6 +162,7 @@ static enum be_status reap_expired(struct reaper *reaper)
 {
 	int64_t deadline_ns = 0;
 	uint64_t id = 0;
+	unsigned tries = 0;
 	bool more = true;
 	enum be_status status = BE_OK;
 
@@ -138,19 +181,39 @@ static enum be_status reap_expired(struct reaper *reaper)
 			add(reaper, id, BE_COMMIT_EXPIRED, NULL);
 		}
 		ledger_abort(&ledger);
-		status = found < 0 ? (enum be_status)found : end_due(reaper);
+		status = found < 0 ? (enum be_status)found : BE_OK;
+		more |= ledger_reads_again(&status, &tries);
+		if (status == BE_OK)
+			status = end_due(reaper);
 	}
 	return status;
 }
 
-static bool is_dead(struct reaper *reaper, const struct owner *owner, bool thorough)
+/* Of another host. Thoroughly it is also looked for one that has no record. */
+static bool is_dead_elsewhere(const struct reaper *reaper, struct ledger *ledger,
+			      const struct owner *owner, bool thorough)
+{
+	struct host host;
+
+	if (find_ended(reaper, owner) < reaper->ended_count)
+		return true;
+	return thorough && ledger_host_get(ledger, owner->host, &host) == LEDGER_NONE;
+}
+
+static bool is_dead(struct reaper *reaper, struct ledger *ledger, const struct owner *owner,
+		    bool thorough)
 {
 	struct owners *owners = reaper->executor->owners;
 
+	if (is_elsewhere(reaper, owner))
+		return is_dead_elsewhere(reaper, ledger, owner, thorough);
+	/* A process that is a host by itself is this one. What has no host was copied here. */
+	if (!owners)
+		return thorough && !owner_has_host(owner);
 	if (thorough)
 		return !owners_alive(owners, owner);
 	for (size_t i = 0; i < reaper->dead_count; i++)
-		if (same_owner(&reaper->dead[i], owner))
+		if (has_slot_of(&reaper->dead[i], owner))
 			return true;
 	return !owners_registered(owners, owner);
 }
@@ -174,6 +237,7 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 {
 	struct commit commit = {.id = first - 1};
 	enum be_status status = BE_OK;
+	unsigned tries = 0;
 	int found = 0;
 
 	while (found == 0 && status == BE_OK) {
@@ -189,11 +253,15 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 			if (found != 0)
 				break;
 			if (!commit.detached && commit.owner.generation != 0 &&
-			    is_dead(reaper, &commit.owner, thorough))
+			    is_dead(reaper, &ledger, &commit.owner, thorough))
 				add(reaper, commit.id, BE_COMMIT_ORPHANED, &commit.owner);
 		}
 		ledger_abort(&ledger);
-		status = found < 0 ? (enum be_status)found : end_due(reaper);
+		status = found < 0 ? (enum be_status)found : BE_OK;
+		if (ledger_reads_again(&status, &tries))
+			found = 0;
+		if (status == BE_OK)
+			status = end_due(reaper);
 	}
 	return status;
 }
@@ -203,6 +271,22 @@ static enum be_status reap_orphans(struct reaper *reaper, uint64_t first, bool t
 static enum be_status come_as_writer(struct reaper *reaper)
 {
 	return executor_direct(reaper->executor, NULL, NULL, 0);
+}
+
+/* A leader in front of a server may have stopped for a while: then the slots stay. */
+static enum be_status purge_dead(struct reaper *reaper)
+{
+	struct executor *executor = reaper->executor;
+	enum be_status status = BE_OK;
+
+	for (size_t i = 0; i < reaper->dead_count && executor->group && status == BE_OK; i++)
+		status = group_purge(executor->group, executor->storage, reaper->remote,
+				     &reaper->dead[i]);
+	if (status != BE_UNREACHABLE || !reaper->remote)
+		return status;
+	error_clear();
+	memset(reaper->keep, true, sizeof reaper->keep);
+	return BE_OK;
 }
 
 static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
@@ -216,9 +300,7 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 		forgotten = 0;
 		reaper->dead_count = owners_find_dead(executor->owners, reaper->dead, DEAD_MAX);
 		memset(reaper->keep, 0, sizeof reaper->keep);
-		for (size_t i = 0; i < reaper->dead_count && executor->group && status == BE_OK;
-		     i++)
-			status = group_purge(executor->group, executor->storage, &reaper->dead[i]);
+		status = purge_dead(reaper);
 		if (status != BE_OK)
 			return status;
 		first = thorough ? 1 : first_commit(reaper);
@@ -237,6 +319,109 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 	return status;
 }
 
+/* ---- other hosts */
+
+/* Finds those whose leases have ended, ENDED_MAX of them. *next_ns: when the next one ends, by the
+ * storage's clock. */
+static enum be_status find_ended_hosts(struct ledger *ledger, const struct remote_host *own,
+				       struct host *ended, size_t *count, int64_t *now_ns,
+				       int64_t *next_ns)
+{
+	const struct be_storage *storage = ledger->storage;
+	struct host host, *last = NULL;
+	enum be_status status =
+		ledger_answer(storage->ops->now(storage->self, ledger->txn, now_ns));
+	int found = 0;
+
+	*count = 0;
+	*next_ns = INT64_MAX;
+	if (status != BE_OK)
+		return status;
+	while (*count < ENDED_MAX &&
+	       (found = ledger_host_next(ledger, last ? last->id : NULL, &host)) == 0) {
+		last = &host;
+		if (host.lease_end_ns == 0 || memcmp(host.id, own->id, sizeof host.id) == 0)
+			continue;
+		if (lease_has_ended(&host, *now_ns))
+			ended[(*count)++] = host;
+		else if (host.lease_end_ns < *next_ns)
+			*next_ns = host.lease_end_ns;
+	}
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+static enum be_status gather_ended_hosts(struct reaper *reaper)
+{
+	int64_t now_ns, next_ns;
+	struct ledger ledger;
+	unsigned tries = 0;
+	enum be_status status;
+
+	do {
+		status = ledger_begin(&ledger, reaper->executor->storage, false);
+		if (status != BE_OK)
+			return status;
+		status = find_ended_hosts(&ledger, reaper->host, reaper->ended,
+					  &reaper->ended_count, &now_ns, &next_ns);
+		ledger_abort(&ledger);
+	} while (ledger_reads_again(&status, &tries));
+	return status;
+}
+
+/* Ends what those hosts held whose leases have ended. */
+static enum be_status reap_ended_hosts(struct reaper *reaper)
+{
+	const struct be_storage *storage = reaper->executor->storage;
+	size_t cleared;
+	enum be_status status;
+
+	do {
+		cleared = 0;
+		status = gather_ended_hosts(reaper);
+		memset(reaper->keep_ended, 0, sizeof reaper->keep_ended);
+		reaper->dead_count = 0;
+		if (status == BE_OK && reaper->ended_count > 0)
+			status = reap_orphans(reaper, 1, false);
+		for (size_t i = 0; i < reaper->ended_count && status == BE_OK; i++) {
+			if (reaper->keep_ended[i])
+				continue;
+			status = lease_clear(storage, &reaper->ended[i]);
+			cleared++;
+		}
+	} while (reaper->ended_count == ENDED_MAX && cleared > 0 && status == BE_OK);
+	return status;
+}
+
+/* Has a lease ended? Looked at now and then, in the read txn of look(). */
+static enum be_status look_at_leases(struct executor *executor, struct ledger *ledger, bool *due)
+{
+	int64_t begun_ns = remote_steady(), now_ns, next_ns, pause_ns;
+	struct host ended[ENDED_MAX];
+	struct remote *remote;
+	struct remote_host *host;
+	size_t count;
+	enum be_status status = remote_find(&executor->remote, &remote);
+
+	host = status == BE_OK ? executor_host(executor, remote) : NULL;
+	if (!host || begun_ns < atomic_load(&remote->look_ns))
+		return status;
+	status = find_ended_hosts(ledger, host, ended, &count, &now_ns, &next_ns);
+	if (status != BE_OK)
+		return status;
+	*due |= count > 0;
+	pause_ns = LEASES_PART * (remote_steady() - begun_ns);
+	if (pause_ns < LEASES_NS)
+		pause_ns = LEASES_NS;
+	if (pause_ns > LEASES_MOST_NS)
+		pause_ns = LEASES_MOST_NS;
+	if (next_ns - now_ns < pause_ns)
+		pause_ns = next_ns - now_ns;
+	atomic_store(&remote->look_ns, begun_ns + pause_ns);
+	return BE_OK;
+}
+
+/* ---- all together */
+
 static struct reaper *make_reaper(struct executor *executor, int64_t now_ns,
 				  const struct reap_listener *listener)
 {
@@ -246,7 +431,13 @@ static struct reaper *make_reaper(struct executor *executor, int64_t now_ns,
 		(void)error_set(BE_NO_MEMORY, "out of memory");
 		return NULL;
 	}
+	if (remote_find(&executor->remote, &reaper->remote) != BE_OK) {
+		free(reaper);
+		return NULL;
+	}
 	reaper->executor = executor;
+	reaper->host = executor_host(executor, reaper->remote);
+	reaper->ended_count = 0;
 	reaper->now_ns = now_ns;
 	reaper->listener = listener;
 	reaper->reaped = 0;
@@ -266,10 +457,14 @@ static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thor
 	if (!reaper)
 		return BE_NO_MEMORY;
 	status = reap_expired(reaper);
+	if (status == BE_OK && reaper->host)
+		status = reap_ended_hosts(reaper);
 	if (status == BE_OK && executor->owners) {
 		status = reap_dead_owners(reaper, thorough);
 		if (status == BE_OK && thorough && !reaper->keep_unknown)
 			owners_reaped_unknown(executor->owners);
+	} else if (status == BE_OK && reaper->host && thorough) {
+		status = reap_orphans(reaper, 1, true);
 	}
 	*reaped = reaper->reaped;
 	free(reaper);
@@ -279,8 +474,8 @@ static enum be_status sweep(struct executor *executor, int64_t now_ns, bool thor
 }
 
 /* Is anything due, and how many commits have been reaped so far? Costs reads only. */
-static enum be_status look(struct executor *executor, int64_t now_ns, bool *due,
-			   uint64_t *reaped_so_far)
+static enum be_status look_once(struct executor *executor, int64_t now_ns, bool *due,
+				uint64_t *reaped_so_far)
 {
 	struct ledger ledger;
 	struct owner dead;
@@ -295,11 +490,25 @@ static enum be_status look(struct executor *executor, int64_t now_ns, bool *due,
 		return status;
 	found = ledger_deadline_next(&ledger, &deadline_ns, &id);
 	status = found < 0 ? (enum be_status)found : ledger_header(&ledger);
+	if (status == BE_OK && executor->remote)
+		status = look_at_leases(executor, &ledger, due);
 	ledger_abort(&ledger);
 	if (found == 0 && deadline_ns <= now_ns)
 		*due = true;
 	if (status == BE_OK)
 		*reaped_so_far = header_reaped(&ledger.header);
+	return status;
+}
+
+static enum be_status look(struct executor *executor, int64_t now_ns, bool *due,
+			   uint64_t *reaped_so_far)
+{
+	unsigned tries = 0;
+	enum be_status status;
+
+	do
+		status = look_once(executor, now_ns, due, reaped_so_far);
+	while (ledger_reads_again(&status, &tries));
 	return status;
 }
 

@@ -10,7 +10,11 @@
 #include "storage/backend.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* A read that others keep from its end is made so often. */
+#define READS_MAX 300
 
 /* What a storage returned, as 0, LEDGER_NONE or a fault. */
 static int storage_answer(int answer)
@@ -19,6 +23,8 @@ static int storage_answer(int answer)
 		return answer;
 	if (answer <= -130 && answer >= -199)
 		return (int)error_default((enum be_status)answer);
+	if (answer == BE_STORAGE_CONFLICT)
+		return (int)error_default(BE_CONFLICT);
 	return (int)error_set(BE_STORAGE_FAILED,
 			      "the storage returned %d, which its interface does not allow",
 			      answer);
@@ -32,6 +38,25 @@ static enum be_status storage_done(int answer)
 		return error_set(BE_STORAGE_FAILED,
 				 "the storage said \"not found\" where it cannot");
 	return (enum be_status)answer;
+}
+
+/* What the end of a txn returned: it alone may not know what became of it. */
+static enum be_status storage_ended(int answer)
+{
+	return answer == BE_STORAGE_IN_DOUBT
+		       ? error_set(BE_UNKNOWN_OUTCOME,
+				   "the storage did not hear whether its change was kept")
+		       : storage_done(answer);
+}
+
+enum be_status ledger_answer(int answer)
+{
+	return storage_done(answer);
+}
+
+enum be_status ledger_ended(int answer)
+{
+	return storage_ended(answer);
 }
 
 static enum be_status damaged(const char *what, enum be_status status)
@@ -109,8 +134,52 @@ enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *stor
 	ledger->strict = write;
 	ledger->has_header = false;
 	ledger->changes = 0;
+	ledger->room = NULL;
+	ledger->renamings = RENAMINGS_UNKNOWN;
 	ledger->digest = 0;
 	return storage_done(storage->ops->begin(storage->self, write, &ledger->txn));
+}
+
+enum be_status ledger_begin_walk(struct ledger *ledger, const struct be_storage *storage,
+				 enum record_type type)
+{
+	const uint8_t from = (uint8_t)type;
+	enum be_status status = ledger_begin(ledger, storage, false);
+	struct be_bytes key, value;
+	int found;
+
+	if (status != BE_OK)
+		return status;
+	found = ledger_next(ledger, (struct be_bytes){&from, 1}, &key, &value);
+	if (found >= 0)
+		return BE_OK;
+	ledger_abort(ledger);
+	return (enum be_status)found;
+}
+
+bool ledger_reads_again(enum be_status *status, unsigned *tries)
+{
+	if (*status != BE_CONFLICT || ++*tries > READS_MAX)
+		return false;
+	error_clear();
+	*status = BE_OK;
+	return true;
+}
+
+struct envelope *ledger_room(struct ledger *ledger)
+{
+	if (!ledger->room)
+		ledger->room = malloc(LEDGER_ROOM * sizeof *ledger->room);
+	if (!ledger->room)
+		(void)error_set(BE_NO_MEMORY, "out of memory");
+	return ledger->room;
+}
+
+static void give_room_back(struct ledger *ledger)
+{
+	if (ledger->room)
+		free(ledger->room);
+	ledger->room = NULL;
 }
 
 /* 0 when the storage has no numbers. */
@@ -127,8 +196,9 @@ enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 	struct record_key key;
 	enum be_status status;
 
+	give_room_back(ledger);
 	if (ledger->changes == 0)
-		return storage_done(
+		return storage_ended(
 			ledger->storage->ops->commit(ledger->storage->self, ledger->txn));
 	status = ledger_header(ledger);
 	if (status == BE_OK) {
@@ -145,11 +215,12 @@ enum be_status ledger_commit(struct ledger *ledger, uint64_t batch)
 		ledger_abort(ledger);
 		return status;
 	}
-	return storage_done(ledger->storage->ops->commit(ledger->storage->self, ledger->txn));
+	return storage_ended(ledger->storage->ops->commit(ledger->storage->self, ledger->txn));
 }
 
 void ledger_abort(struct ledger *ledger)
 {
+	give_room_back(ledger);
 	ledger->storage->ops->abort(ledger->storage->self, ledger->txn);
 }
 
@@ -172,6 +243,10 @@ enum be_status ledger_header(struct ledger *ledger)
 				 "budget-enforcer environment");
 	if (found < 0)
 		return (enum be_status)found;
+	if (record_is_filling(value))
+		return error_set(BE_NOT_AN_ENVIRONMENT,
+				 "it is being copied into, or such a copy was broken off: wait for "
+				 "its end, or begin it again");
 	status = record_decode_header(value, &ledger->header);
 	if (status == BE_OK && !record_checksum_fits(record_key_bytes(&key), value))
 		status = BE_DAMAGED;
@@ -212,6 +287,7 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
 		.next_envelope_id = 1,
 		.next_commit_id = 1,
 		.next_transaction_id = 1,
+		.next_alert_id = 1,
 		.created_ns = now_ns,
 	};
 	ledger->has_header = true;
@@ -248,7 +324,7 @@ enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns)
 	uint64_t envelope_id;
 
 	if (status == BE_OK && (header->next_envelope_id | header->next_commit_id |
-				header->next_transaction_id) >= LEAP_ID_MAX)
+				header->next_transaction_id | header->next_alert_id) >= LEAP_ID_MAX)
 		status = damaged("the header record", BE_DAMAGED);
 	if (status != BE_OK)
 		return status;
@@ -257,8 +333,46 @@ enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns)
 	header->next_envelope_id = envelope_id;
 	header->next_commit_id = leap(header->next_commit_id, now_ns);
 	header->next_transaction_id = leap(header->next_transaction_id, now_ns);
+	header->next_alert_id = leap(header->next_alert_id, now_ns);
 	ledger->changes++;
 	return BE_OK;
+}
+
+/* ---- the last batches of hosts */
+
+int ledger_host_get(struct ledger *ledger, const uint8_t id[RECORD_HOST_ID_SIZE], struct host *host)
+{
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+	int found;
+
+	record_key_host(&key, id);
+	found = find(ledger, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_host(record_key_bytes(&key), value, host);
+	if (status == BE_OK && !sound(ledger, record_key_bytes(&key), value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? 0 : (int)damaged("the record of a host", status);
+}
+
+enum be_status ledger_host_put(struct ledger *ledger, struct host *host)
+{
+	struct record_value value;
+	struct record_key key;
+
+	record_key_host(&key, host->id);
+	record_encode_host(&value, &key, host);
+	return put(ledger, &key, &value, &host->checksum);
+}
+
+enum be_status ledger_host_del(struct ledger *ledger, const struct host *host)
+{
+	struct record_key key;
+
+	record_key_host(&key, host->id);
+	return del(ledger, &key, host->checksum);
 }
 
 /* ---- envelopes */
@@ -432,6 +546,162 @@ enum be_status ledger_transaction_put(struct ledger *ledger, const struct transa
 	return put(ledger, &key, &value, &part);
 }
 
+int ledger_transaction_get(struct ledger *ledger, uint64_t id, struct transaction *transaction)
+{
+	int found = ledger_transaction_next(ledger, id, transaction);
+
+	return found == 0 && transaction->id != id ? LEDGER_NONE : found;
+}
+
+int ledger_given_back_get(struct ledger *ledger, uint64_t id, struct given_back *given_back)
+{
+	int found = ledger_given_back_next(ledger, id, given_back);
+
+	return found == 0 && given_back->id != id ? LEDGER_NONE : found;
+}
+
+enum be_status ledger_given_back_put(struct ledger *ledger, struct given_back *given_back)
+{
+	struct record_value value;
+	struct record_key key;
+
+	record_key_id(&key, RECORD_GIVEN_BACK, given_back->id);
+	record_encode_given_back(&value, &key, given_back);
+	return put(ledger, &key, &value, &given_back->checksum);
+}
+
+/* ---- envelopes that had another name */
+
+int ledger_envelope_known(struct ledger *ledger, const struct name *name, uint64_t id,
+			  struct envelope *envelope)
+{
+	struct renamed renamed;
+	int found = ledger_envelope_get(ledger, name, envelope);
+
+	if (found < 0 || (found == 0 && envelope->id == id))
+		return found;
+	found = ledger_renamed_get(ledger, id, &renamed);
+	if (found != 0)
+		return found;
+	found = ledger_envelope_get(ledger, &renamed.name, envelope);
+	if (found == LEDGER_NONE || (found == 0 && envelope->id != id))
+		return (int)error_set(BE_DAMAGED,
+				      "the envelope \"%s\", which was renamed to that, is missing: "
+				      "run be-inspect verify",
+				      renamed.name.category);
+	return found;
+}
+
+enum be_status ledger_name_now(struct ledger *ledger, uint64_t id, struct name *name)
+{
+	struct renamed renamed;
+	int found = id == 0 ? LEDGER_NONE : ledger_renamed_get(ledger, id, &renamed);
+
+	if (found == 0)
+		name_copy(name, &renamed.name);
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+enum be_status ledger_renamed_put(struct ledger *ledger, struct renamed *renamed)
+{
+	struct record_value value;
+	struct record_key key;
+
+	record_key_id(&key, RECORD_RENAMED, renamed->id);
+	record_encode_renamed(&value, &key, renamed);
+	ledger->renamings = RENAMINGS_SOME;
+	return put(ledger, &key, &value, &renamed->checksum);
+}
+
+/* ---- alerts */
+
+int ledger_alert_get(struct ledger *ledger, uint64_t id, struct alert *alert)
+{
+	int found = ledger_alert_next(ledger, id, alert);
+
+	return found == 0 && alert->id != id ? LEDGER_NONE : found;
+}
+
+enum be_status ledger_alert_put(struct ledger *ledger, struct alert *alert)
+{
+	struct record_value value;
+	struct record_key key;
+
+	record_key_id(&key, RECORD_ALERT, alert->id);
+	record_encode_alert(&value, &key, alert);
+	return put(ledger, &key, &value, &alert->checksum);
+}
+
+/* ---- further envelopes */
+
+enum be_status ledger_further_get(struct ledger *ledger, enum record_type type, uint64_t id,
+				  uint32_t place, struct further *further)
+{
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+	int found;
+
+	record_key_further(&key, type, id, place);
+	found = find(ledger, &key, &value);
+	if (found < 0)
+		return (enum be_status)found;
+	if (found == LEDGER_NONE)
+		return error_set(BE_DAMAGED, "the record of a further envelope is missing: run "
+					     "be-inspect verify");
+	status = record_decode_further(record_key_bytes(&key), value, further);
+	if (status == BE_OK && !sound(ledger, record_key_bytes(&key), value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? BE_OK : damaged("the record of a further envelope", status);
+}
+
+enum be_status ledger_further_put(struct ledger *ledger, enum record_type type, uint64_t id,
+				  uint32_t place, struct further *further)
+{
+	struct record_value value;
+	struct record_key key;
+
+	record_key_further(&key, type, id, place);
+	record_encode_further(&value, &key, further);
+	return put(ledger, &key, &value, &further->checksum);
+}
+
+/* ---- labels */
+
+enum be_status ledger_labels_get(struct ledger *ledger, enum record_type type, uint64_t id,
+				 uint32_t count, struct labels *labels)
+{
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+	int found;
+
+	record_key_labels(&key, type, id);
+	found = find(ledger, &key, &value);
+	if (found < 0)
+		return (enum be_status)found;
+	if (found == LEDGER_NONE)
+		return error_set(BE_DAMAGED,
+				 "the record of labels is missing: run be-inspect verify");
+	status = record_decode_labels(record_key_bytes(&key), value, labels);
+	if (status == BE_OK &&
+	    (labels->count != count || !sound(ledger, record_key_bytes(&key), value)))
+		status = BE_DAMAGED;
+	return status == BE_OK ? BE_OK : damaged("the record of labels", status);
+}
+
+enum be_status ledger_labels_put(struct ledger *ledger, enum record_type type, uint64_t id,
+				 uint32_t count, const uint8_t *bytes, size_t size)
+{
+	struct record_value value;
+	struct record_key key;
+	uint64_t part = 0;
+
+	record_key_labels(&key, type, id);
+	record_encode_labels(&value, &key, count, bytes, size);
+	return put(ledger, &key, &value, &part);
+}
+
 /* ---- time zones */
 
 int ledger_zone_get(struct ledger *ledger, const char *name, size_t name_size, uint8_t *packed,
@@ -476,6 +746,74 @@ enum be_status ledger_zone_put(struct ledger *ledger, const char *name, size_t n
 		part = record_part(record_key_bytes(&key), old);
 	}
 	return put(ledger, &key, &value, &part);
+}
+
+/* ---- daily sums */
+
+/* Reads those of its names that lie in records of their own. */
+static int get_day_names(struct ledger *ledger, struct day_sum *sum)
+{
+	struct record_key key;
+	struct be_bytes value;
+
+	for (uint32_t place = 1; (size_t)place * DAY_NAMES_PART < sum->names_size; place++) {
+		enum be_status status = BE_DAMAGED;
+		int found;
+
+		record_key_day(&key, sum, place);
+		found = find(ledger, &key, &value);
+		if (found < 0)
+			return found;
+		if (found == 0 && sound(ledger, record_key_bytes(&key), value))
+			status = record_decode_day_names(record_key_bytes(&key), value, sum);
+		if (status != BE_OK)
+			return (int)damaged("the record of a daily sum's names", status);
+	}
+	return record_day_is_whole(sum) ? 0 : (int)damaged("a daily sum's record", BE_DAMAGED);
+}
+
+static int take_day(struct ledger *ledger, struct be_bytes key, struct be_bytes value,
+		    struct day_sum *sum)
+{
+	enum be_status status = record_decode_day(key, value, sum);
+
+	if (status == BE_OK && !sound(ledger, key, value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? get_day_names(ledger, sum)
+			       : (int)damaged("a daily sum's record", status);
+}
+
+int ledger_day_get(struct ledger *ledger, struct day_sum *sum)
+{
+	struct record_key key;
+	struct be_bytes value;
+	int found;
+
+	record_key_day(&key, sum, 0);
+	found = find(ledger, &key, &value);
+	return found == 0 ? take_day(ledger, record_key_bytes(&key), value, sum) : found;
+}
+
+enum be_status ledger_day_put(struct ledger *ledger, struct day_sum *sum)
+{
+	bool is_new = sum->checksum == 0;
+	struct record_value value;
+	struct record_key key;
+	enum be_status status;
+
+	record_key_day(&key, sum, 0);
+	record_encode_day(&value, &key, sum);
+	status = put(ledger, &key, &value, &sum->checksum);
+	for (uint32_t place = 1; (size_t)place * DAY_NAMES_PART < sum->names_size; place++) {
+		uint64_t part = 0;
+
+		if (!is_new || status != BE_OK)
+			break;
+		record_key_day(&key, sum, place);
+		record_encode_day_names(&value, &key, sum, place);
+		status = put(ledger, &key, &value, &part);
+	}
+	return status;
 }
 
 /* ---- requests with keys */
@@ -525,20 +863,47 @@ enum be_status ledger_request_del(struct ledger *ledger, const struct keyed_requ
 
 /* ---- what pruning removes */
 
-static enum be_status del_id(struct ledger *ledger, enum record_type type, uint64_t id)
+/* Whatever lies there. */
+static enum be_status del_any(struct ledger *ledger, const struct record_key *key)
 {
-	struct record_key key;
 	struct be_bytes value;
 	uint64_t part = 0;
-	int found;
+	int found = find(ledger, key, &value);
 
-	record_key_id(&key, type, id);
-	found = find(ledger, &key, &value);
 	if (found < 0)
 		return (enum be_status)found;
 	if (found == 0)
-		part = record_part(record_key_bytes(&key), value);
-	return del(ledger, &key, part);
+		part = record_part(record_key_bytes(key), value);
+	return del(ledger, key, part);
+}
+
+static enum be_status del_id(struct ledger *ledger, enum record_type type, uint64_t id)
+{
+	struct record_key key;
+
+	record_key_id(&key, type, id);
+	return del_any(ledger, &key);
+}
+
+enum be_status ledger_further_del(struct ledger *ledger, enum record_type type, uint64_t id,
+				  uint32_t count)
+{
+	enum be_status status = BE_OK;
+	struct record_key key;
+
+	for (uint32_t place = 0; place < count && status == BE_OK; place++) {
+		record_key_further(&key, type, id, place);
+		status = del_any(ledger, &key);
+	}
+	return status;
+}
+
+enum be_status ledger_labels_del(struct ledger *ledger, enum record_type type, uint64_t id)
+{
+	struct record_key key;
+
+	record_key_labels(&key, type, id);
+	return del_any(ledger, &key);
 }
 
 enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id)
@@ -549,6 +914,33 @@ enum be_status ledger_transaction_del(struct ledger *ledger, uint64_t id)
 enum be_status ledger_ended_del(struct ledger *ledger, uint64_t id)
 {
 	return del_id(ledger, RECORD_ENDED, id);
+}
+
+enum be_status ledger_alert_del(struct ledger *ledger, uint64_t id)
+{
+	return del_id(ledger, RECORD_ALERT, id);
+}
+
+enum be_status ledger_renamed_del(struct ledger *ledger, uint64_t id)
+{
+	return del_id(ledger, RECORD_RENAMED, id);
+}
+
+enum be_status ledger_given_back_del(struct ledger *ledger, uint64_t id)
+{
+	return del_id(ledger, RECORD_GIVEN_BACK, id);
+}
+
+enum be_status ledger_day_del(struct ledger *ledger, const struct day_sum *sum)
+{
+	enum be_status status = BE_OK;
+	struct record_key key;
+
+	for (uint32_t place = 0; (size_t)place * DAY_NAMES_PART < sum->names_size; place++) {
+		record_key_day(&key, sum, place);
+		status = status == BE_OK ? del_any(ledger, &key) : status;
+	}
+	return status;
 }
 
 /* ---- listing */
@@ -639,6 +1031,74 @@ int ledger_transaction_next(struct ledger *ledger, uint64_t from_id,
 	return status == BE_OK ? 0 : (int)damaged("a transaction's record", status);
 }
 
+int ledger_alert_next(struct ledger *ledger, uint64_t from_id, struct alert *alert)
+{
+	struct record_key from;
+	struct be_bytes key, value;
+	enum be_status status;
+	int found;
+
+	record_key_id(&from, RECORD_ALERT, from_id);
+	found = next(ledger, &from, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_alert(key, value, alert);
+	if (status == BE_OK && !sound(ledger, key, value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? 0 : (int)damaged("an alert's record", status);
+}
+
+int ledger_given_back_next(struct ledger *ledger, uint64_t from_id, struct given_back *given_back)
+{
+	struct record_key from;
+	struct be_bytes key, value;
+	enum be_status status;
+	int found;
+
+	record_key_id(&from, RECORD_GIVEN_BACK, from_id);
+	found = next(ledger, &from, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_given_back(key, value, given_back);
+	if (status == BE_OK && !sound(ledger, key, value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? 0 : (int)damaged("the record of what was given back", status);
+}
+
+/* LEDGER_NONE: no envelope ever had another name, which is asked once in a txn. */
+static int any_renamed(struct ledger *ledger)
+{
+	struct record_key from = {.size = 1, .bytes = {RECORD_RENAMED}};
+	struct be_bytes key, value;
+	int found = 0;
+
+	if (ledger->renamings == RENAMINGS_UNKNOWN) {
+		found = next(ledger, &from, &key, &value);
+		if (found >= 0)
+			ledger->renamings = found == 0 ? RENAMINGS_SOME : RENAMINGS_NONE;
+	}
+	return ledger->renamings == RENAMINGS_NONE ? LEDGER_NONE : found;
+}
+
+int ledger_renamed_get(struct ledger *ledger, uint64_t id, struct renamed *renamed)
+{
+	struct record_key key;
+	struct be_bytes value;
+	enum be_status status;
+	int found = any_renamed(ledger);
+
+	if (found != 0)
+		return found;
+	record_key_id(&key, RECORD_RENAMED, id);
+	found = find(ledger, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_renamed(record_key_bytes(&key), value, renamed);
+	if (status == BE_OK && !sound(ledger, record_key_bytes(&key), value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? 0 : (int)damaged("the record of an envelope's new name", status);
+}
+
 int ledger_deadline_next(struct ledger *ledger, int64_t *deadline_ns, uint64_t *id)
 {
 	struct record_key from;
@@ -665,4 +1125,38 @@ int ledger_request_first(struct ledger *ledger, int64_t *until_ns, struct reques
 	if (!record_parse_request_end_key(key, until_ns, name))
 		return (int)damaged("the record of a key's end", BE_DAMAGED);
 	return 0;
+}
+
+int ledger_host_next(struct ledger *ledger, const uint8_t *after, struct host *host)
+{
+	struct record_key from;
+	struct be_bytes key, value;
+	enum be_status status;
+	int found;
+
+	record_key_header(&from);
+	if (after)
+		record_key_host(&from, after);
+	from.bytes[from.size++] = 0;
+	found = next(ledger, &from, &key, &value);
+	if (found != 0)
+		return found;
+	status = record_decode_host(key, value, host);
+	if (status == BE_OK && !sound(ledger, key, value))
+		status = BE_DAMAGED;
+	return status == BE_OK ? 0 : (int)damaged("the record of a host", status);
+}
+
+int ledger_day_next(struct ledger *ledger, const struct day_sum *after, struct day_sum *sum)
+{
+	struct record_key from = {.size = 1, .bytes = {RECORD_DAY}};
+	struct be_bytes key, value;
+	int found;
+
+	if (after) {
+		record_key_day(&from, after, 0);
+		from.bytes[from.size++] = 0;
+	}
+	found = next(ledger, &from, &key, &value);
+	return found == 0 ? take_day(ledger, key, value, sum) : found;
 }

@@ -143,6 +143,34 @@ void name_copy(struct name *to, const struct name *from)
 	memcpy(to->category, from->category, from->category_size + 1U);
 }
 
+uint8_t *name_pack(uint8_t *at, const struct name *name)
+{
+	*at++ = name->namespace_size;
+	*at++ = name->category_size;
+	memcpy(at, name->namespace_name, name->namespace_size);
+	at += name->namespace_size;
+	memcpy(at, name->category, name->category_size);
+	return at + name->category_size;
+}
+
+bool name_unpack(const uint8_t **at, const uint8_t *end, struct name *name)
+{
+	const uint8_t *bytes = *at;
+
+	if (end - bytes < 2 || bytes[0] >= BE_NAME_SIZE || bytes[1] >= BE_NAME_SIZE ||
+	    bytes[1] == 0 || end - bytes < 2 + bytes[0] + bytes[1])
+		return false;
+	name->namespace_size = bytes[0];
+	name->category_size = bytes[1];
+	memcpy(name->namespace_name, bytes + 2, bytes[0]);
+	name->namespace_name[bytes[0]] = '\0';
+	memcpy(name->category, bytes + 2 + bytes[0], bytes[1]);
+	name->category[bytes[1]] = '\0';
+	*at = bytes + 2 + bytes[0] + bytes[1];
+	return name_text_is_valid(name->namespace_name, name->namespace_size) &&
+	       name_text_is_valid(name->category, name->category_size);
+}
+
 enum be_status name_set_key(char key[BE_KEY_SIZE], uint8_t *size, const char *text)
 {
 	size_t length;

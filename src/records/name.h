@@ -29,6 +29,12 @@ bool name_equal(const struct name *a, const struct name *b);
 /* Copies namespace and category with their NULs, and nothing behind them. */
 void name_copy(struct name *to, const struct name *from);
 
+/* Packs a name behind others, and returns where the next one begins; takes one from there and moves
+ * on, false when that is no name of an envelope. */
+#define NAME_PACKED_MAX (2 + 2 * (BE_NAME_SIZE - 1))
+uint8_t *name_pack(uint8_t *at, const struct name *name);
+bool name_unpack(const uint8_t **at, const uint8_t *end, struct name *name);
+
 /* Copies the key of a request (not NULL) and its size: BE_INVALID_KEY with an error text. */
 enum be_status name_set_key(char key[BE_KEY_SIZE], uint8_t *size, const char *text);
 

@@ -38,6 +38,15 @@ struct header_record {
 	uint64_t leapt;
 	uint64_t digest;
 	uint64_t txn;
+	uint64_t next_alert_id;
+	uint64_t pruned;
+};
+
+struct host_record {
+	struct head head;
+	uint64_t batch;
+	int64_t at_ns;
+	int64_t lease_end_ns;
 };
 
 /* Packed, which changes no offset, so that be_check() may read it where it lies, at any address. */
@@ -65,7 +74,7 @@ struct envelope_record {
 	uint8_t zone_size;
 	uint8_t begins_on;
 	uint8_t observe_only;
-	uint8_t has_more; /* an envelope_more follows */
+	uint8_t parts; /* which follow: PART_... */
 } __attribute__((packed, aligned(1)));
 
 /* What few envelopes have. */
@@ -75,7 +84,60 @@ struct envelope_more {
 	int64_t roll_over;
 	int64_t carried;
 	uint64_t excused;
+	int64_t given_back;
 } __attribute__((packed, aligned(1)));
+
+struct envelope_thresholds {
+	uint16_t percent[BE_THRESHOLDS_MAX];
+	uint16_t passed;
+	uint8_t count;
+	uint8_t reserved[5];
+} __attribute__((packed, aligned(1)));
+
+/* The parts that may follow an envelope's record, in this order. */
+enum {
+	PART_MORE = 1,
+	PART_THRESHOLDS = 2,
+};
+static const uint8_t parts_size[] = {
+	0,
+	sizeof(struct envelope_more),
+	sizeof(struct envelope_thresholds),
+	sizeof(struct envelope_more) + sizeof(struct envelope_thresholds),
+};
+
+struct alert_record {
+	struct head head;
+	uint64_t id;
+	uint64_t envelope_id;
+	uint64_t transaction_id;
+	int64_t limit;
+	int64_t spent;
+	int64_t at_ns;
+	int64_t period_start_ns;
+	int64_t period_end_ns;
+	int64_t done_ns;
+	uint16_t percent;
+	uint8_t namespace_size;
+	uint8_t category_size;
+	uint8_t spender_namespace_size;
+	uint8_t spender_category_size;
+	uint16_t reserved;
+};
+
+struct renamed_record {
+	struct head head;
+	uint64_t id;
+	uint8_t namespace_size;
+	uint8_t category_size;
+	uint8_t reserved[6];
+};
+
+struct given_back_record {
+	struct head head;
+	uint64_t id;
+	int64_t amount;
+};
 
 struct commit_record {
 	struct head head;
@@ -91,17 +153,24 @@ struct commit_record {
 	uint32_t owner_pid;
 	uint8_t state;
 	uint8_t reap_policy;
-	uint8_t detached;
+	uint8_t marks; /* MARK_... */
 	uint8_t namespace_size;
 	uint8_t category_size;
-	uint8_t reserved;
+	uint8_t further : 4;
+	uint8_t labels : 4;
 	uint16_t description_size;
+};
+
+/* Of a commit. The id of its owner's host follows where there is one. */
+enum {
+	MARK_DETACHED = 1,
+	MARK_HOST = 2,
 };
 
 struct transaction_record {
 	struct head head;
 	uint64_t id;
-	uint64_t commit_id;
+	uint64_t commit_id; /* of a correction the transaction that it corrects */
 	int64_t amount;
 	int64_t held;
 	int64_t at_ns;
@@ -110,8 +179,40 @@ struct transaction_record {
 	uint8_t depth;
 	uint8_t namespace_size;
 	uint8_t category_size;
-	uint8_t reserved;
+	uint8_t further : 4;
+	uint8_t labels : 4;
 	uint16_t description_size;
+};
+
+struct further_record {
+	struct head head;
+	uint8_t depth;
+	uint8_t namespace_size;
+	uint8_t category_size;
+	uint8_t reserved[5];
+};
+
+struct filling_record {
+	struct head head;
+	struct filling filling;
+};
+
+/* Packed labels follow. */
+struct labels_record {
+	struct head head;
+	uint8_t count;
+	uint8_t reserved[7];
+};
+
+struct day_record {
+	struct head head;
+	int64_t amount;
+	uint64_t count;
+	int64_t first_ns;
+	int64_t last_ns;
+	uint64_t envelope_id;
+	uint16_t names_size;
+	uint8_t reserved[6];
 };
 
 /* An answer follows. */
@@ -137,11 +238,23 @@ struct commit_answer {
 };
 
 _Static_assert(sizeof(struct head) == 16 && offsetof(struct head, checksum) == 8, "head");
-_Static_assert(sizeof(struct header_record) == 144, "header record");
+_Static_assert(sizeof(struct header_record) == 160, "header record");
 _Static_assert(sizeof(struct envelope_record) == 176, "envelope record");
-_Static_assert(sizeof(struct envelope_more) == 40, "what few envelopes have");
+_Static_assert(sizeof(struct envelope_more) == 48, "what few envelopes have");
+_Static_assert(sizeof(struct envelope_thresholds) == 24, "thresholds");
+_Static_assert(sizeof(struct alert_record) == 96, "alert record");
+_Static_assert(sizeof(struct renamed_record) == 32, "record of a new name");
+_Static_assert(sizeof(struct given_back_record) == 32, "record of what was given back");
 _Static_assert(sizeof(struct commit_record) == 96, "commit record");
 _Static_assert(sizeof(struct transaction_record) == 64, "transaction record");
+_Static_assert(sizeof(struct further_record) == 24, "record of a further envelope");
+_Static_assert(sizeof(struct labels_record) == 24, "record of labels");
+_Static_assert(FURTHER_MAX <= 15 && BE_LABELS_MAX <= 15, "each count fits into half a byte");
+_Static_assert(sizeof(struct labels_record) + LABELS_PACKED_MAX <= BE_STORAGE_VALUE_MAX,
+	       "all labels fit into one record");
+_Static_assert(sizeof(struct filling_record) == 40, "mark of a copy");
+_Static_assert(sizeof(struct day_record) == 64, "record of a daily sum");
+_Static_assert(sizeof(struct day_record) + DAY_NAMES_PART <= BE_STORAGE_VALUE_MAX, "it fits");
 _Static_assert(sizeof(struct request_record) == 48, "request record");
 _Static_assert(sizeof(struct commit_answer) == 64, "answer to a commit");
 _Static_assert(sizeof(struct request_record) + sizeof(struct transaction_record) +
@@ -251,6 +364,13 @@ void record_key_header(struct record_key *key)
 	key->size = 1;
 }
 
+void record_key_host(struct record_key *key, const uint8_t id[RECORD_HOST_ID_SIZE])
+{
+	key->bytes[0] = RECORD_HEADER;
+	memcpy(key->bytes + 1, id, RECORD_HOST_ID_SIZE);
+	key->size = 1 + RECORD_HOST_ID_SIZE;
+}
+
 void record_key_envelope(struct record_key *key, const struct name *name)
 {
 	uint8_t *bytes = key->bytes;
@@ -285,6 +405,36 @@ void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t i
 	put_big_endian(key->bytes + 1, (uint64_t)deadline_ns);
 	put_big_endian(key->bytes + 9, id);
 	key->size = 17;
+}
+
+void record_key_further(struct record_key *key, enum record_type type, uint64_t id, uint32_t place)
+{
+	assert((type == RECORD_COMMIT || type == RECORD_TRANSACTION) && place < FURTHER_MAX);
+	key->bytes[0] = RECORD_FURTHER;
+	key->bytes[1] = (uint8_t)type;
+	put_big_endian(key->bytes + 2, id);
+	key->bytes[10] = (uint8_t)place;
+	key->size = 11;
+}
+
+void record_key_labels(struct record_key *key, enum record_type type, uint64_t id)
+{
+	assert(type == RECORD_COMMIT || type == RECORD_TRANSACTION);
+	key->bytes[0] = RECORD_LABELS;
+	key->bytes[1] = (uint8_t)type;
+	put_big_endian(key->bytes + 2, id);
+	key->size = 10;
+}
+
+void record_key_day(struct record_key *key, const struct day_sum *sum, uint32_t place)
+{
+	key->bytes[0] = place > 0 ? RECORD_DAY_NAMES : RECORD_DAY;
+	/* So that days before 1970 come before those after it. */
+	put_big_endian(key->bytes + 1, (uint64_t)sum->day ^ UINT64_C(1) << 63);
+	key->bytes[9] = (uint8_t)sum->kind;
+	put_big_endian(key->bytes + 10, sum->number);
+	key->bytes[18] = (uint8_t)place;
+	key->size = place > 0 ? 19 : 18;
 }
 
 static uint8_t *put_request_name(uint8_t *at, const struct request_name *name)
@@ -376,6 +526,29 @@ bool record_parse_id_key(struct be_bytes key, enum record_type type, uint64_t *i
 	return true;
 }
 
+/* The commit or transaction that a record belongs to. */
+static bool take_whole(const uint8_t *bytes, enum record_type *type, uint64_t *id)
+{
+	*type = (enum record_type)bytes[1];
+	*id = get_big_endian(bytes + 2);
+	return (*type == RECORD_COMMIT || *type == RECORD_TRANSACTION) && *id != 0;
+}
+
+bool record_parse_further_key(struct be_bytes key, enum record_type *type, uint64_t *id)
+{
+	const uint8_t *bytes = key.data;
+
+	return key.size == 11 && bytes[0] == RECORD_FURTHER && bytes[10] < FURTHER_MAX &&
+	       take_whole(bytes, type, id);
+}
+
+bool record_parse_labels_key(struct be_bytes key, enum record_type *type, uint64_t *id)
+{
+	const uint8_t *bytes = key.data;
+
+	return key.size == 10 && bytes[0] == RECORD_LABELS && take_whole(bytes, type, id);
+}
+
 bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64_t *id)
 {
 	const uint8_t *bytes = key.data;
@@ -384,6 +557,29 @@ bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64
 		return false;
 	*deadline_ns = (int64_t)get_big_endian(bytes + 1);
 	*id = get_big_endian(bytes + 9);
+	return true;
+}
+
+/* How many records the names of a sum take beside its own. */
+static uint32_t places_of(const struct day_sum *sum)
+{
+	return (uint32_t)(sum->names_size - 1) / DAY_NAMES_PART;
+}
+
+bool record_parse_day_key(struct be_bytes key, struct day_sum *sum, uint32_t *place)
+{
+	const uint8_t *bytes = key.data;
+
+	if (key.size != 18 && key.size != 19)
+		return false;
+	*place = key.size == 19 ? bytes[18] : 0;
+	if (bytes[0] != (key.size == 19 ? RECORD_DAY_NAMES : RECORD_DAY) ||
+	    (key.size == 19 && (*place == 0 || *place > (DAY_NAMES_MAX - 1) / DAY_NAMES_PART)) ||
+	    bytes[9] < BE_TRANSACTION_RECORD || bytes[9] > BE_TRANSACTION_CORRECTION)
+		return false;
+	sum->day = (int64_t)(get_big_endian(bytes + 1) ^ UINT64_C(1) << 63);
+	sum->kind = (enum be_transaction_kind)bytes[9];
+	sum->number = get_big_endian(bytes + 10);
 	return true;
 }
 
@@ -425,6 +621,8 @@ void record_encode_header(struct record_value *value, const struct header *heade
 		.leapt = header->leapt,
 		.digest = header->digest,
 		.txn = header->txn,
+		.next_alert_id = header->next_alert_id,
+		.pruned = header->pruned,
 	};
 	struct record_key key;
 
@@ -435,11 +633,17 @@ void record_encode_header(struct record_value *value, const struct header *heade
 	seal(value, record_key_bytes(&key), RECORD_HEADER, value->bytes + sizeof record);
 }
 
-static bool has_more(const struct envelope *envelope)
+static uint8_t parts_of(const struct envelope *envelope)
 {
-	return (envelope->raise | envelope->raise_until_ns | envelope->roll_over |
-		envelope->carried) != 0 ||
-	       envelope->excused != 0;
+	uint8_t parts = 0;
+
+	if ((envelope->raise | envelope->raise_until_ns | envelope->roll_over | envelope->carried |
+	     envelope->given_back) != 0 ||
+	    envelope->excused != 0)
+		parts |= PART_MORE;
+	if ((envelope->threshold_count | envelope->passed) != 0)
+		parts |= PART_THRESHOLDS;
+	return parts;
 }
 
 static uint8_t *put_more(uint8_t *at, const struct envelope *envelope)
@@ -450,10 +654,25 @@ static uint8_t *put_more(uint8_t *at, const struct envelope *envelope)
 		.roll_over = envelope->roll_over,
 		.carried = envelope->carried,
 		.excused = envelope->excused,
+		.given_back = envelope->given_back,
 	};
 
 	memcpy(at, &more, sizeof more);
 	return at + sizeof more;
+}
+
+static uint8_t *put_thresholds(uint8_t *at, const struct envelope *envelope)
+{
+	struct envelope_thresholds thresholds = {
+		.passed = envelope->passed,
+		.count = envelope->threshold_count,
+	};
+
+	assert(envelope->threshold_count <= BE_THRESHOLDS_MAX);
+	memcpy(thresholds.percent, envelope->thresholds,
+	       envelope->threshold_count * sizeof envelope->thresholds[0]);
+	memcpy(at, &thresholds, sizeof thresholds);
+	return at + sizeof thresholds;
 }
 
 void record_encode_envelope(struct record_value *value, const struct record_key *key,
@@ -480,17 +699,22 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 		.zone_size = envelope->zone_size,
 		.begins_on = envelope->begins_on,
 		.observe_only = envelope->observe_only,
-		.has_more = has_more(envelope),
+		.parts = parts_of(envelope),
 	};
 	uint8_t *at = value->bytes + sizeof record;
 
 	assert(envelope->limit > 0 && envelope->spent >= 0 && envelope->committed >= 0 &&
 	       envelope->folded >= 0);
 	memcpy(record.lapses, envelope->lapses, sizeof record.lapses);
-	if (record.has_more)
+	if (record.parts & PART_MORE)
 		at = put_more(at, envelope);
+	if (record.parts & PART_THRESHOLDS)
+		at = put_thresholds(at, envelope);
+	assert((envelope->parent.category_size > 0) == (envelope->parent_id > 0));
 	if (envelope->parent.category_size > 0) {
 		record.parent_namespace_size = envelope->parent.namespace_size;
+		memcpy(at, &envelope->parent_id, sizeof envelope->parent_id);
+		at += sizeof envelope->parent_id;
 		at = put_text(at, envelope->parent.namespace_name, envelope->parent.namespace_size);
 		at = put_text(at, envelope->parent.category, envelope->parent.category_size);
 	}
@@ -498,6 +722,14 @@ void record_encode_envelope(struct record_value *value, const struct record_key 
 		at = put_text(at, envelope->zone, envelope->zone_size);
 	memcpy(value->bytes, &record, sizeof record);
 	seal(value, record_key_bytes(key), RECORD_ENVELOPE, at);
+}
+
+/* For assertions. */
+static inline __attribute__((unused)) bool has_its_ranges(const struct commit *commit)
+{
+	return commit->amount >= 0 && commit->deadline_ns >= 0 &&
+	       commit->description_size < BE_DESCRIPTION_SIZE && commit->further <= FURTHER_MAX &&
+	       commit->labels <= BE_LABELS_MAX;
 }
 
 void record_encode_commit(struct record_value *value, const struct record_key *key,
@@ -516,17 +748,23 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 		.owner_pid = commit->owner.pid,
 		.state = (uint8_t)commit->state,
 		.reap_policy = (uint8_t)commit->reap_policy,
-		.detached = commit->detached,
+		.marks = commit->detached ? MARK_DETACHED : 0,
 		.namespace_size = commit->name.namespace_size,
 		.category_size = commit->name.category_size,
+		.further = commit->further & 15,
+		.labels = commit->labels & 15,
 		.description_size = commit->description_size,
 	};
 	uint8_t *at = value->bytes + sizeof record;
 
-	assert(commit->amount >= 0 && commit->deadline_ns >= 0);
+	assert(has_its_ranges(commit));
 	assert(key->bytes[0] ==
 	       (commit->state == BE_COMMIT_PENDING ? RECORD_COMMIT : RECORD_ENDED));
-	assert(commit->description_size < BE_DESCRIPTION_SIZE);
+	if (owner_has_host(&commit->owner)) {
+		record.marks |= MARK_HOST;
+		memcpy(at, commit->owner.host, sizeof commit->owner.host);
+		at += sizeof commit->owner.host;
+	}
 	memcpy(value->bytes, &record, sizeof record);
 	at = put_text(at, commit->name.namespace_name, commit->name.namespace_size);
 	at = put_text(at, commit->name.category, commit->name.category_size);
@@ -534,12 +772,20 @@ void record_encode_commit(struct record_value *value, const struct record_key *k
 	seal(value, record_key_bytes(key), (enum record_type)key->bytes[0], at);
 }
 
+/* Corrections give back, and nothing else does. For assertions. */
+static inline __attribute__((unused)) bool has_its_sign(const struct transaction *transaction)
+{
+	if (transaction->kind == BE_TRANSACTION_CORRECTION)
+		return transaction->amount <= 0 && transaction->corrects != 0;
+	return transaction->amount >= 0 && transaction->corrects == 0;
+}
+
 void record_encode_transaction(struct record_value *value, const struct record_key *key,
 			       const struct transaction *transaction)
 {
 	struct transaction_record record = {
 		.id = transaction->id,
-		.commit_id = transaction->commit_id,
+		.commit_id = transaction->corrects ? transaction->corrects : transaction->commit_id,
 		.amount = transaction->amount,
 		.held = transaction->held,
 		.at_ns = transaction->at_ns,
@@ -548,14 +794,17 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 		.depth = (uint8_t)transaction->depth,
 		.namespace_size = transaction->name.namespace_size,
 		.category_size = transaction->name.category_size,
+		.further = transaction->further & 15,
+		.labels = transaction->labels & 15,
 		.description_size = transaction->description_size,
 	};
 	size_t chain_size = transaction->depth * sizeof transaction->chain[0];
 	uint8_t *at = value->bytes + sizeof record;
 
-	assert(transaction->amount >= 0 && transaction->held >= 0);
+	assert(transaction->held >= 0 && has_its_sign(transaction));
 	assert(transaction->depth > 0 && transaction->depth <= BE_DEPTH_MAX);
 	assert(transaction->description_size < BE_DESCRIPTION_SIZE);
+	assert(transaction->further <= FURTHER_MAX && transaction->labels <= BE_LABELS_MAX);
 	memcpy(value->bytes, &record, sizeof record);
 	memcpy(at, transaction->chain, chain_size);
 	at += chain_size;
@@ -563,6 +812,42 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 	at = put_text(at, transaction->name.category, transaction->name.category_size);
 	at = put_text(at, transaction->description, transaction->description_size);
 	seal(value, record_key_bytes(key), RECORD_TRANSACTION, at);
+}
+
+static size_t further_ids(uint32_t depth)
+{
+	return depth > 0 ? depth : 1;
+}
+
+void record_encode_further(struct record_value *value, const struct record_key *key,
+			   const struct further *further)
+{
+	struct further_record record = {
+		.depth = (uint8_t)further->depth,
+		.namespace_size = further->name.namespace_size,
+		.category_size = further->name.category_size,
+	};
+	size_t chain_size = further_ids(further->depth) * sizeof further->chain[0];
+	uint8_t *at = value->bytes + sizeof record;
+
+	assert(further->depth <= BE_DEPTH_MAX && further->name.category_size > 0);
+	memcpy(value->bytes, &record, sizeof record);
+	memcpy(at, further->chain, chain_size);
+	at += chain_size;
+	at = put_text(at, further->name.namespace_name, further->name.namespace_size);
+	at = put_text(at, further->name.category, further->name.category_size);
+	seal(value, record_key_bytes(key), RECORD_FURTHER, at);
+}
+
+void record_encode_labels(struct record_value *value, const struct record_key *key, uint32_t count,
+			  const uint8_t *bytes, size_t size)
+{
+	struct labels_record record = {.count = (uint8_t)count};
+
+	assert(count > 0 && labels_are_valid(bytes, size, count));
+	memcpy(value->bytes, &record, sizeof record);
+	memcpy(value->bytes + sizeof record, bytes, size);
+	seal(value, record_key_bytes(key), RECORD_LABELS, value->bytes + sizeof record + size);
 }
 
 /* The whole value of the transaction, as it lies in the ledger. */
@@ -610,12 +895,128 @@ void record_encode_request(struct record_value *value, const struct record_key *
 	seal(value, record_key_bytes(key), RECORD_REQUEST, at);
 }
 
+void record_encode_alert(struct record_value *value, const struct record_key *key,
+			 const struct alert *alert)
+{
+	struct alert_record record = {
+		.id = alert->id,
+		.envelope_id = alert->envelope_id,
+		.transaction_id = alert->transaction_id,
+		.limit = alert->limit,
+		.spent = alert->spent,
+		.at_ns = alert->at_ns,
+		.period_start_ns = alert->period_start_ns,
+		.period_end_ns = alert->period_end_ns,
+		.done_ns = alert->done_ns,
+		.percent = (uint16_t)alert->percent,
+		.namespace_size = alert->name.namespace_size,
+		.category_size = alert->name.category_size,
+		.spender_namespace_size = alert->spender.namespace_size,
+		.spender_category_size = alert->spender.category_size,
+	};
+	uint8_t *at = value->bytes + sizeof record;
+
+	assert(alert->limit > 0 && alert->spent >= 0 && alert->percent <= BE_THRESHOLD_MAX);
+	memcpy(value->bytes, &record, sizeof record);
+	at = put_text(at, alert->name.namespace_name, alert->name.namespace_size);
+	at = put_text(at, alert->name.category, alert->name.category_size);
+	at = put_text(at, alert->spender.namespace_name, alert->spender.namespace_size);
+	at = put_text(at, alert->spender.category, alert->spender.category_size);
+	seal(value, record_key_bytes(key), RECORD_ALERT, at);
+}
+
+void record_encode_given_back(struct record_value *value, const struct record_key *key,
+			      const struct given_back *given_back)
+{
+	struct given_back_record record = {.id = given_back->id, .amount = given_back->amount};
+
+	assert(given_back->id > 0 && given_back->amount >= 0);
+	memcpy(value->bytes, &record, sizeof record);
+	seal(value, record_key_bytes(key), RECORD_GIVEN_BACK, value->bytes + sizeof record);
+}
+
+void record_encode_renamed(struct record_value *value, const struct record_key *key,
+			   const struct renamed *renamed)
+{
+	struct renamed_record record = {
+		.id = renamed->id,
+		.namespace_size = renamed->name.namespace_size,
+		.category_size = renamed->name.category_size,
+	};
+	uint8_t *at = value->bytes + sizeof record;
+
+	assert(renamed->id > 0 && renamed->name.category_size > 0);
+	memcpy(value->bytes, &record, sizeof record);
+	at = put_text(at, renamed->name.namespace_name, renamed->name.namespace_size);
+	at = put_text(at, renamed->name.category, renamed->name.category_size);
+	seal(value, record_key_bytes(key), RECORD_RENAMED, at);
+}
+
+/* How many bytes of the names lie in the record of that place. */
+static size_t names_at(const struct day_sum *sum, uint32_t place)
+{
+	size_t left = sum->names_size - (size_t)place * DAY_NAMES_PART;
+
+	return left < DAY_NAMES_PART ? left : DAY_NAMES_PART;
+}
+
+void record_encode_day(struct record_value *value, const struct record_key *key,
+		       const struct day_sum *sum)
+{
+	struct day_record record = {
+		.amount = sum->amount,
+		.count = sum->count,
+		.first_ns = sum->first_ns,
+		.last_ns = sum->last_ns,
+		.envelope_id = sum->envelope_id,
+		.names_size = sum->names_size,
+	};
+	size_t size = names_at(sum, 0);
+
+	assert(sum->count > 0 && record_day_is_whole(sum));
+	memcpy(value->bytes, &record, sizeof record);
+	memcpy(value->bytes + sizeof record, sum->names, size);
+	seal(value, record_key_bytes(key), RECORD_DAY, value->bytes + sizeof record + size);
+}
+
+void record_encode_day_names(struct record_value *value, const struct record_key *key,
+			     const struct day_sum *sum, uint32_t place)
+{
+	size_t size = names_at(sum, place);
+
+	assert(place > 0 && place <= places_of(sum));
+	memcpy(value->bytes + sizeof(struct head), sum->names + (size_t)place * DAY_NAMES_PART,
+	       size);
+	seal(value, record_key_bytes(key), RECORD_DAY_NAMES,
+	     value->bytes + sizeof(struct head) + size);
+}
+
 void record_encode_zone(struct record_value *value, const struct record_key *key,
 			const uint8_t *packed, size_t size)
 {
 	uint8_t *at = put_text(value->bytes + sizeof(struct head), (const char *)packed, size);
 
 	seal(value, record_key_bytes(key), RECORD_ZONE, at);
+}
+
+void record_encode_host(struct record_value *value, const struct record_key *key,
+			const struct host *host)
+{
+	struct host_record record = {
+		.batch = host->batch, .at_ns = host->at_ns, .lease_end_ns = host->lease_end_ns};
+
+	memcpy(value->bytes, &record, sizeof record);
+	seal(value, record_key_bytes(key), RECORD_HEADER, value->bytes + sizeof record);
+}
+
+void record_encode_filling(struct record_value *value, const struct filling *filling)
+{
+	struct filling_record record = {.filling = *filling};
+	struct record_key key;
+
+	memcpy(value->bytes, &record, sizeof record);
+	record_key_header(&key);
+	seal(value, record_key_bytes(&key), RECORD_FILLING, value->bytes + sizeof record);
 }
 
 /* ---- decoding */
@@ -706,7 +1107,8 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 	if (value.size != sizeof record || memcmp(record.magic, magic, sizeof magic) != 0)
 		return BE_DAMAGED;
 	if (record.next_envelope_id == 0 || record.next_commit_id == 0 ||
-	    record.next_transaction_id == 0 || record.leapt >= record.next_envelope_id)
+	    record.next_transaction_id == 0 || record.next_alert_id == 0 ||
+	    record.leapt >= record.next_envelope_id || record.pruned >= record.next_transaction_id)
 		return BE_DAMAGED;
 	*header = (struct header){
 		.next_envelope_id = record.next_envelope_id,
@@ -719,9 +1121,21 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.leapt = record.leapt,
 		.digest = record.digest,
 		.txn = record.txn,
+		.next_alert_id = record.next_alert_id,
+		.pruned = record.pruned,
 	};
 	memcpy(header->lapses, record.lapses, sizeof header->lapses);
 	return BE_OK;
+}
+
+bool record_key_after(struct record_key *from, struct be_bytes key)
+{
+	if (key.size >= sizeof from->bytes)
+		return false;
+	memcpy(from->bytes, key.data, key.size);
+	from->bytes[key.size] = 0;
+	from->size = (uint16_t)(key.size + 1);
+	return true;
 }
 
 bool record_is_header(struct be_bytes key)
@@ -738,6 +1152,21 @@ bool record_read_header(struct be_bytes key, struct be_bytes value, uint64_t *tx
 		return false;
 	*txn = header.txn;
 	*digest = header.digest;
+	return true;
+}
+
+bool record_is_filling(struct be_bytes value)
+{
+	return check_head(value, RECORD_FILLING, sizeof(struct filling_record)) == BE_OK;
+}
+
+bool record_decode_filling(struct be_bytes value, struct filling *filling)
+{
+	struct filling_record record;
+
+	if (open_value(value, RECORD_FILLING, &record, sizeof record) != BE_OK)
+		return false;
+	*filling = record.filling;
 	return true;
 }
 
@@ -796,14 +1225,75 @@ static const uint8_t *take_more(const uint8_t *at, struct envelope *envelope)
 	envelope->roll_over = more.roll_over;
 	envelope->carried = more.carried;
 	envelope->excused = more.excused;
+	envelope->given_back = more.given_back;
 	return at + sizeof more;
 }
 
-/* Fills in what a plain envelope, one without any of that, has not. */
-static void take_no_more(struct envelope *envelope)
+bool record_thresholds_are_valid(const uint16_t *percent, size_t count)
 {
-	envelope->raise = envelope->raise_until_ns = envelope->roll_over = envelope->carried = 0;
-	envelope->excused = 0;
+	if (count > BE_THRESHOLDS_MAX)
+		return false;
+	for (size_t i = 0; i < BE_THRESHOLDS_MAX; i++)
+		if (i >= count ? percent[i] != 0
+			       : percent[i] <= (i > 0 ? percent[i - 1] : 0) ||
+					 percent[i] > BE_THRESHOLD_MAX)
+			return false;
+	return true;
+}
+
+static bool take_thresholds(const uint8_t **at, struct envelope *envelope)
+{
+	struct envelope_thresholds thresholds;
+
+	memcpy(&thresholds, *at, sizeof thresholds);
+	*at += sizeof thresholds;
+	memcpy(envelope->thresholds, thresholds.percent, sizeof envelope->thresholds);
+	envelope->threshold_count = thresholds.count;
+	envelope->passed = thresholds.passed;
+	return (thresholds.count | thresholds.passed) != 0 &&
+	       thresholds.passed <= BE_THRESHOLD_MAX &&
+	       record_thresholds_are_valid(envelope->thresholds, thresholds.count);
+}
+
+/* The parts that follow the record; of those that do not, what a plain envelope has. */
+static bool take_parts(const uint8_t **at, uint8_t parts, struct envelope *envelope)
+{
+	if (parts & PART_MORE) {
+		*at = take_more(*at, envelope);
+	} else {
+		envelope->raise = envelope->raise_until_ns = 0;
+		envelope->roll_over = envelope->carried = envelope->given_back = 0;
+		envelope->excused = 0;
+	}
+	envelope->threshold_count = 0;
+	envelope->passed = 0;
+	return (envelope->raise | envelope->roll_over | envelope->carried | envelope->given_back) >=
+		       0 &&
+	       (!(parts & PART_THRESHOLDS) || take_thresholds(at, envelope));
+}
+
+static size_t parent_size(const struct envelope_record *record)
+{
+	return record->parent_category_size == 0
+		       ? record->parent_namespace_size
+		       : sizeof(uint64_t) + record->parent_namespace_size +
+				 record->parent_category_size;
+}
+
+static bool take_parent(const uint8_t **at, const struct envelope_record *record,
+			struct envelope *envelope)
+{
+	if (record->parent_category_size > 0) {
+		memcpy(&envelope->parent_id, *at, sizeof envelope->parent_id);
+		*at += sizeof envelope->parent_id;
+		return envelope->parent_id > 0 &&
+		       take_name(at, &envelope->parent, record->parent_namespace_size,
+				 record->parent_category_size);
+	}
+	envelope->parent_id = 0;
+	envelope->parent.namespace_size = envelope->parent.category_size = 0;
+	envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
+	return record->parent_namespace_size == 0;
 }
 
 enum be_status record_decode_envelope(struct be_bytes value, struct envelope *envelope)
@@ -814,34 +1304,21 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 
 	if (status != BE_OK)
 		return status;
-	if (value.size != sizeof *record + record->parent_namespace_size +
-				  record->parent_category_size + record->zone_size +
-				  (record->has_more ? sizeof(struct envelope_more) : 0))
+	if (record->parts >= sizeof parts_size ||
+	    value.size != sizeof *record + parent_size(record) + record->zone_size +
+				  parts_size[record->parts])
 		return BE_DAMAGED;
 	/* One test for the signs of all amounts. */
 	if ((record->limit | record->spent | record->committed | record->folded | record->charged) <
 		    0 ||
 	    record->limit == 0 || record->id <= record->leapt || record->window_first == 0 ||
 	    record->period > BE_PERIOD_YEARLY || record->begins_on > 31 ||
-	    (record->suspended | record->observe_only | record->has_more) > 1 ||
-	    !window_is_valid(record))
+	    (record->suspended | record->observe_only) > 1 || !window_is_valid(record) ||
+	    !take_parts(&at, record->parts, envelope))
 		return BE_DAMAGED;
-	if (record->has_more)
-		at = take_more(at, envelope);
-	else
-		take_no_more(envelope);
-	if ((envelope->raise | envelope->roll_over | envelope->carried) < 0)
+	envelope->passed_then = envelope->passed;
+	if (!take_parent(&at, record, envelope))
 		return BE_DAMAGED;
-	if (record->parent_category_size > 0) {
-		if (!take_name(&at, &envelope->parent, record->parent_namespace_size,
-			       record->parent_category_size))
-			return BE_DAMAGED;
-	} else {
-		if (record->parent_namespace_size > 0)
-			return BE_DAMAGED;
-		envelope->parent.namespace_size = envelope->parent.category_size = 0;
-		envelope->parent.namespace_name[0] = envelope->parent.category[0] = '\0';
-	}
 	envelope->zone_size = record->zone_size;
 	if (record->zone_size > 0) {
 		if (record->zone_size >= BE_ZONE_SIZE ||
@@ -858,7 +1335,7 @@ enum be_status record_decode_envelope(struct be_bytes value, struct envelope *en
 	envelope->begins_on = record->begins_on;
 	envelope->limit = record->limit;
 	envelope->limit_now = record->limit;
-	if (record->has_more)
+	if (record->parts & PART_MORE)
 		envelope->limit_now = envelope_limit_now(envelope);
 	envelope->charged = record->charged;
 	envelope->spent = record->spent;
@@ -885,6 +1362,7 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 	enum be_status status = open_value(value, type, &record, sizeof record);
 	uint64_t id;
 	bool pending, resolved;
+	size_t host_size;
 
 	if (status != BE_OK)
 		return status;
@@ -895,14 +1373,22 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 	if (record.id != id || id == 0 || record.envelope_id == 0 || record.amount < 0 ||
 	    record.deadline_ns < 0 || record.state > BE_COMMIT_ORPHANED ||
 	    pending != (type == RECORD_COMMIT) || record.reap_policy > BE_REAP_CHARGE ||
-	    !is_flag(record.detached))
+	    record.marks > (MARK_DETACHED | MARK_HOST))
 		return BE_DAMAGED;
-	if (!resolved && record.category_size == 0)
+	if (resolved ? (record.further | record.labels) > 0 : record.category_size == 0)
 		return BE_DAMAGED;
-	if (value.size !=
-	    sizeof record + record.namespace_size + record.category_size + record.description_size)
+	if (record.labels > BE_LABELS_MAX)
+		return BE_DAMAGED;
+	host_size = record.marks & MARK_HOST ? sizeof commit->owner.host : 0;
+	if (value.size != sizeof record + host_size + record.namespace_size + record.category_size +
+				  record.description_size)
 		return BE_DAMAGED;
 	at += sizeof record;
+	commit->owner = (struct owner){.generation = record.owner_generation,
+				       .slot = record.owner_slot,
+				       .pid = record.owner_pid};
+	memcpy(commit->owner.host, at, host_size);
+	at += host_size;
 	if (!take_name(&at, &commit->name, record.namespace_size, record.category_size) ||
 	    !take_description(at, commit->description, record.description_size))
 		return BE_DAMAGED;
@@ -910,15 +1396,15 @@ enum be_status record_decode_commit(struct be_bytes key, struct be_bytes value,
 	commit->id = record.id;
 	commit->state = (enum be_commit_state)record.state;
 	commit->reap_policy = (enum be_reap_policy)record.reap_policy;
-	commit->detached = record.detached;
-	commit->owner =
-		(struct owner){record.owner_generation, record.owner_slot, record.owner_pid, 0};
+	commit->detached = record.marks & MARK_DETACHED;
 	commit->envelope_id = record.envelope_id;
 	commit->amount = record.amount;
 	commit->created_ns = record.created_ns;
 	commit->deadline_ns = record.deadline_ns;
 	commit->ended_ns = record.ended_ns;
 	commit->transaction_id = record.transaction_id;
+	commit->further = record.further;
+	commit->labels = record.labels;
 	commit->description_size = record.description_size;
 	return BE_OK;
 }
@@ -929,6 +1415,7 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 	struct transaction_record record;
 	const uint8_t *at = value.data;
 	enum be_status status = open_value(value, RECORD_TRANSACTION, &record, sizeof record);
+	bool corrects;
 	size_t chain_size;
 	uint64_t id;
 
@@ -936,10 +1423,13 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 		return status;
 	if (!record_parse_id_key(key, RECORD_TRANSACTION, &id))
 		return BE_DAMAGED;
-	if (record.id != id || id == 0 || record.amount < 0 || record.held < 0 ||
+	corrects = record.kind == BE_TRANSACTION_CORRECTION;
+	if (record.id != id || id == 0 || (corrects ? record.amount > 0 : record.amount < 0) ||
+	    record.held < 0 || (corrects && (record.commit_id == 0 || record.commit_id >= id)) ||
 	    !is_flag(record.late) || record.kind < BE_TRANSACTION_RECORD ||
-	    record.kind > BE_TRANSACTION_CHARGE || record.depth == 0 ||
-	    record.depth > BE_DEPTH_MAX || record.category_size == 0)
+	    record.kind > BE_TRANSACTION_CORRECTION || record.depth == 0 ||
+	    record.depth > BE_DEPTH_MAX || record.category_size == 0 ||
+	    record.labels > BE_LABELS_MAX)
 		return BE_DAMAGED;
 	chain_size = record.depth * sizeof transaction->chain[0];
 	if (value.size != sizeof record + chain_size + record.namespace_size +
@@ -952,14 +1442,67 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 	    !take_description(at, transaction->description, record.description_size))
 		return BE_DAMAGED;
 	transaction->id = record.id;
-	transaction->commit_id = record.commit_id;
+	transaction->commit_id = corrects ? 0 : record.commit_id;
+	transaction->corrects = corrects ? record.commit_id : 0;
 	transaction->kind = (enum be_transaction_kind)record.kind;
 	transaction->late = record.late;
 	transaction->amount = record.amount;
 	transaction->held = record.held;
 	transaction->at_ns = record.at_ns;
 	transaction->depth = record.depth;
+	transaction->further = record.further;
+	transaction->labels = record.labels;
 	transaction->description_size = record.description_size;
+	return BE_OK;
+}
+
+enum be_status record_decode_further(struct be_bytes key, struct be_bytes value,
+				     struct further *further)
+{
+	struct further_record record;
+	const uint8_t *at = value.data;
+	enum be_status status = open_value(value, RECORD_FURTHER, &record, sizeof record);
+	enum record_type owner;
+	size_t chain_size;
+	uint64_t id;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_further_key(key, &owner, &id) || record.depth > BE_DEPTH_MAX ||
+	    record.category_size == 0)
+		return BE_DAMAGED;
+	chain_size = further_ids(record.depth) * sizeof further->chain[0];
+	if (value.size != sizeof record + chain_size + record.namespace_size + record.category_size)
+		return BE_DAMAGED;
+	at += sizeof record;
+	memcpy(further->chain, at, chain_size);
+	if (further->chain[0] == 0)
+		return BE_DAMAGED;
+	at += chain_size;
+	if (!take_name(&at, &further->name, record.namespace_size, record.category_size))
+		return BE_DAMAGED;
+	further->depth = record.depth;
+	further->checksum = record.head.checksum;
+	return BE_OK;
+}
+
+enum be_status record_decode_labels(struct be_bytes key, struct be_bytes value,
+				    struct labels *labels)
+{
+	struct labels_record record;
+	const uint8_t *at = (const uint8_t *)value.data + sizeof record;
+	enum be_status status = open_value(value, RECORD_LABELS, &record, sizeof record);
+	enum record_type type;
+	uint64_t id;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_labels_key(key, &type, &id) || record.count == 0 ||
+	    !labels_are_valid(at, value.size - sizeof record, record.count))
+		return BE_DAMAGED;
+	labels->count = record.count;
+	labels->size = (uint16_t)(value.size - sizeof record);
+	memcpy(labels->bytes, at, labels->size);
 	return BE_OK;
 }
 
@@ -1014,11 +1557,163 @@ enum be_status record_decode_request(struct be_bytes key, struct be_bytes value,
 	if (request->kind == BE_OPERATION_COMMIT)
 		sound = take_commit_answer(answer, record.id, request);
 	else if (request->kind == BE_OPERATION_RECORD || request->kind == BE_OPERATION_SETTLE ||
-		 request->kind == BE_OPERATION_CHARGE)
+		 request->kind == BE_OPERATION_CHARGE || request->kind == BE_OPERATION_CORRECT)
 		sound = take_transaction_answer(answer, record.id, request);
 	return sound && record.until_ns > 0 && record_parse_request_key(key, &request->name)
 		       ? BE_OK
 		       : BE_DAMAGED;
+}
+
+enum be_status record_decode_alert(struct be_bytes key, struct be_bytes value, struct alert *alert)
+{
+	struct alert_record record;
+	const uint8_t *at = value.data;
+	enum be_status status = open_value(value, RECORD_ALERT, &record, sizeof record);
+	uint64_t id;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_id_key(key, RECORD_ALERT, &id) || record.id != id || id == 0 ||
+	    record.envelope_id == 0 || (record.spent | record.done_ns) < 0 || record.limit <= 0 ||
+	    record.percent == 0 || record.percent > BE_THRESHOLD_MAX || record.category_size == 0 ||
+	    (record.spender_category_size == 0 &&
+	     (record.spender_namespace_size != 0 || record.transaction_id != 0)) ||
+	    value.size != sizeof record + record.namespace_size + record.category_size +
+				  record.spender_namespace_size + record.spender_category_size)
+		return BE_DAMAGED;
+	at += sizeof record;
+	if (!take_name(&at, &alert->name, record.namespace_size, record.category_size) ||
+	    !take_name(&at, &alert->spender, record.spender_namespace_size,
+		       record.spender_category_size))
+		return BE_DAMAGED;
+	alert->id = record.id;
+	alert->envelope_id = record.envelope_id;
+	alert->transaction_id = record.transaction_id;
+	alert->percent = record.percent;
+	alert->limit = record.limit;
+	alert->spent = record.spent;
+	alert->at_ns = record.at_ns;
+	alert->period_start_ns = record.period_start_ns;
+	alert->period_end_ns = record.period_end_ns;
+	alert->done_ns = record.done_ns;
+	alert->checksum = record.head.checksum;
+	return BE_OK;
+}
+
+enum be_status record_decode_renamed(struct be_bytes key, struct be_bytes value,
+				     struct renamed *renamed)
+{
+	struct renamed_record record;
+	const uint8_t *at = value.data;
+	enum be_status status = open_value(value, RECORD_RENAMED, &record, sizeof record);
+	uint64_t id;
+
+	if (status != BE_OK)
+		return status;
+	at += sizeof record;
+	if (!record_parse_id_key(key, RECORD_RENAMED, &id) || record.id != id || id == 0 ||
+	    record.category_size == 0 ||
+	    value.size != sizeof record + record.namespace_size + record.category_size ||
+	    !take_name(&at, &renamed->name, record.namespace_size, record.category_size))
+		return BE_DAMAGED;
+	renamed->id = id;
+	renamed->checksum = record.head.checksum;
+	return BE_OK;
+}
+
+enum be_status record_decode_given_back(struct be_bytes key, struct be_bytes value,
+					struct given_back *given_back)
+{
+	struct given_back_record record;
+	enum be_status status = open_value(value, RECORD_GIVEN_BACK, &record, sizeof record);
+	uint64_t id;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_id_key(key, RECORD_GIVEN_BACK, &id) || record.id != id || id == 0 ||
+	    record.amount < 0 || value.size != sizeof record)
+		return BE_DAMAGED;
+	*given_back = (struct given_back){record.id, record.amount, record.head.checksum};
+	return BE_OK;
+}
+
+enum be_status record_decode_day(struct be_bytes key, struct be_bytes value, struct day_sum *sum)
+{
+	struct day_record record;
+	enum be_status status = open_value(value, RECORD_DAY, &record, sizeof record);
+	uint32_t place;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_day_key(key, sum, &place) || place != 0 || record.count == 0 ||
+	    (sum->kind == BE_TRANSACTION_CORRECTION ? record.amount > 0 : record.amount < 0) ||
+	    record.first_ns > record.last_ns || day_of(record.first_ns) != sum->day ||
+	    day_of(record.last_ns) != sum->day || record.envelope_id == 0 ||
+	    record.names_size == 0 || record.names_size > DAY_NAMES_MAX)
+		return BE_DAMAGED;
+	sum->amount = record.amount;
+	sum->count = record.count;
+	sum->first_ns = record.first_ns;
+	sum->last_ns = record.last_ns;
+	sum->envelope_id = record.envelope_id;
+	sum->names_size = record.names_size;
+	sum->checksum = record.head.checksum;
+	if (value.size != sizeof record + names_at(sum, 0))
+		return BE_DAMAGED;
+	memcpy(sum->names, (const uint8_t *)value.data + sizeof record, names_at(sum, 0));
+	return places_of(sum) > 0 || record_day_is_whole(sum) ? BE_OK : BE_DAMAGED;
+}
+
+enum be_status record_decode_day_names(struct be_bytes key, struct be_bytes value,
+				       struct day_sum *sum)
+{
+	enum be_status status = check_head(value, RECORD_DAY_NAMES, sizeof(struct head));
+	struct day_sum other;
+	uint32_t place;
+
+	if (status != BE_OK)
+		return status;
+	if (!record_parse_day_key(key, &other, &place) || place == 0 || place > places_of(sum) ||
+	    value.size != sizeof(struct head) + names_at(sum, place))
+		return BE_DAMAGED;
+	memcpy(sum->names + (size_t)place * DAY_NAMES_PART,
+	       (const uint8_t *)value.data + sizeof(struct head), names_at(sum, place));
+	return BE_OK;
+}
+
+bool record_day_is_whole(const struct day_sum *sum)
+{
+	const uint8_t *at = sum->names, *end = sum->names + sum->names_size;
+	struct name name;
+	int count = 0;
+
+	while (at < end && count < BE_ENVELOPES_MAX && name_unpack(&at, end, &name))
+		count++;
+	return count > 0 && at == end;
+}
+
+const char *record_type_name(uint8_t type)
+{
+	static const char *const names[] = {
+		[RECORD_DEADLINE] = "deadline",
+		[RECORD_COMMIT] = "commit",
+		[RECORD_HEADER] = "header",
+		[RECORD_ENVELOPE] = "envelope",
+		[RECORD_ENDED] = "ended commit",
+		[RECORD_TRANSACTION] = "transaction",
+		[RECORD_ZONE] = "zone",
+		[RECORD_REQUEST] = "key",
+		[RECORD_REQUEST_END] = "end of a key",
+		[RECORD_ALERT] = "alert",
+		[RECORD_GIVEN_BACK] = "what was given back",
+		[RECORD_FURTHER] = "further envelope",
+		[RECORD_RENAMED] = "new name of an envelope",
+		[RECORD_LABELS] = "labels",
+		[RECORD_DAY] = "daily sum",
+		[RECORD_DAY_NAMES] = "names of a daily sum",
+	};
+
+	return type < sizeof names / sizeof *names ? names[type] : NULL;
 }
 
 enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed)
@@ -1030,4 +1725,25 @@ enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed
 	packed->data = (const uint8_t *)value.data + sizeof(struct head);
 	packed->size = value.size - sizeof(struct head);
 	return packed->size > 0 && packed->size <= RECORD_ZONE_MAX ? BE_OK : BE_DAMAGED;
+}
+
+enum be_status record_decode_host(struct be_bytes key, struct be_bytes value, struct host *host)
+{
+	const uint8_t *bytes = key.data;
+	struct host_record record;
+	enum be_status status;
+
+	if (key.size != 1 + RECORD_HOST_ID_SIZE || bytes[0] != RECORD_HEADER)
+		return BE_DAMAGED;
+	status = open_value(value, RECORD_HEADER, &record, sizeof record);
+	if (status != BE_OK)
+		return status;
+	if (value.size != sizeof record || record.lease_end_ns < 0)
+		return BE_DAMAGED;
+	memcpy(host->id, bytes + 1, sizeof host->id);
+	host->batch = record.batch;
+	host->at_ns = record.at_ns;
+	host->lease_end_ns = record.lease_end_ns;
+	host->checksum = record.head.checksum;
+	return BE_OK;
 }

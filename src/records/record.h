@@ -4,18 +4,38 @@
  *
  * One ordered map holds everything. The first byte of a key says what it is, and the numbers are
  * chosen so that the records one txn changes lie close together and the ledger, which only grows,
- * comes behind them:
+ * comes behind all others: LMDB fills a page before it begins another only where what is added
+ * comes last in its page, and halves pages wherever else it splits one.
  *
  *   1 deadline (8 bytes, big-endian) id (8)   nothing: which commits expire when
  *   2 commit id (8)                           a pending commit
  *   3                                         the header: format, and the next ids to give out
+ *   3 host id (16)                            a host: the last batch of one whose commits may be in
+ *                                             doubt (executor/remote.h), and its lease
+ *                                             (executor/lease.h)
  *   4 namespace 0 category                    an envelope
  *   5 commit id (8)                           an ended commit, so that ending it twice is answered
  *                                             truly
- *   6 transaction id (8)                      a transaction
  *   7 name                                    a time zone, packed (rules/zone.h)
  *   8 namespace 0 key                         a request made with a key, and its answer
  *   9 end (8, big-endian) namespace 0 key     nothing: which of these are forgotten when
+ *  10 alert id (8)                            an alert
+ *  11 transaction id (8)                     how much of it was given back
+ *  12 type (1) id (8) place (1)               a further envelope of the commit (type 2, pending or
+ *                                             ended) or transaction (type 64) with this id
+ *  30 envelope id (8)                        the name of one that had another before
+ *  34 type (1) id (8)                         the labels of the commit or transaction, likewise
+ *  37 day (8) kind (1) number (8)             what pruning removed of this UTC day, in one sum for
+ *                                             each kind and list of envelopes named
+ *  38 the same, place (1)                     the rest of a list that is too long for the sum's
+ *                                             record
+ *  64 transaction id (8)                      a transaction
+ *
+ * In a storage that is being copied into there is a record of type 40 under the header's key, so
+ * that nobody takes what is not whole for an environment.
+ *
+ * A record that is about an envelope has its name and its id. The id decides. The name is that of
+ * then, and finds it at once unless it has been given another since, which 30 has.
  *
  * Every value but those of 1 and 9 begins with its type, its format version, its size, and a
  * checksum over its key and the rest of it. Type, format and size lie where they lay in all formats
@@ -32,12 +52,13 @@
 #ifndef RECORD_H
 #define RECORD_H
 
+#include "records/labels.h"
 #include "records/name.h"
 #include "sharing/owner.h"
 
 #include <budget_enforcer_storage.h>
 
-#define RECORD_FORMAT 3
+#define RECORD_FORMAT 10
 
 enum record_type {
 	RECORD_DEADLINE = 1,
@@ -45,18 +66,31 @@ enum record_type {
 	RECORD_HEADER = 3,
 	RECORD_ENVELOPE = 4,
 	RECORD_ENDED = 5,
-	RECORD_TRANSACTION = 6,
 	RECORD_ZONE = 7,
 	RECORD_REQUEST = 8,
 	RECORD_REQUEST_END = 9,
-	RECORD_LAST = RECORD_REQUEST_END,
+	RECORD_ALERT = 10,
+	RECORD_GIVEN_BACK = 11,
+	RECORD_FURTHER = 12,
+	RECORD_RENAMED = 30,
+	RECORD_LABELS = 34,
+	RECORD_DAY = 37,
+	RECORD_DAY_NAMES = 38,
+	RECORD_FILLING = 40,
+	RECORD_TRANSACTION = 64,
 };
+
+/* What such a record is, for people; NULL: no record of ours is of that type. */
+const char *record_type_name(uint8_t type);
 
 /* Records that are their key. */
 static inline bool record_has_value(uint8_t type)
 {
 	return type != RECORD_DEADLINE && type != RECORD_REQUEST_END;
 }
+
+/* Envelopes that a commit or transaction may name beside its own. */
+#define FURTHER_MAX (BE_ENVELOPES_MAX - 1)
 
 /* Bytes of a packed zone. */
 #define RECORD_ZONE_MAX 512
@@ -85,10 +119,12 @@ struct header {
 	uint64_t next_envelope_id;
 	uint64_t next_commit_id;
 	uint64_t next_transaction_id;
+	uint64_t next_alert_id;
 	uint64_t leapt;    /* envelope ids that leaps have skipped so far; see ledger_leap() */
 	uint64_t changes;  /* write txns so far: a version of the whole environment */
 	uint64_t batch;    /* the last one that group commit carried out (group.h); 0: none */
 	uint64_t prunings; /* steps of be_prune() so far */
+	uint64_t pruned;   /* the last transaction that it has removed; 0: none */
 	uint64_t digest;   /* of all other records */
 	uint64_t txn;      /* the storage's number of the txn that wrote it; 0: it tells none */
 	uint64_t lapses[LAPSES];
@@ -105,6 +141,7 @@ static inline uint64_t header_reaped(const struct header *header)
 struct envelope {
 	struct name name;
 	struct name parent; /* parent.category_size is 0: none */
+	uint64_t parent_id; /* 0: none */
 	uint64_t id;
 	uint64_t tally; /* its place in be-counts: like its id, but without what leaps have
 		          skipped */
@@ -118,9 +155,11 @@ struct envelope {
 	int64_t raise;     /* until raise_until_ns; 0: none */
 	int64_t raise_until_ns;
 	int64_t roll_over;
-	int64_t carried; /* into the current window */
-	int64_t charged; /* in all */
-	/* folded + all transactions from window_first on that name it in their chain */
+	int64_t carried;    /* into the current window */
+	int64_t charged;    /* in all */
+	int64_t given_back; /* of that */
+	/* folded + all transactions from window_first on that name it in their chain. A correction
+	 * counts where what it corrects does. */
 	int64_t spent;
 	int64_t committed;
 	int64_t folded;        /* charged in this window by transactions that pruning has removed */
@@ -134,6 +173,10 @@ struct envelope {
 	uint64_t granted;        /* commits granted so far, here and in all descendants */
 	uint64_t lapses[LAPSES]; /* likewise */
 	uint64_t checksum;       /* of its record in the storage; 0: there is none */
+	uint8_t threshold_count;
+	uint16_t passed;      /* the largest threshold that gave an alert in this window; 0: none */
+	uint16_t passed_then; /* the same as it was read; or 0, in a new window: not stored */
+	uint16_t thresholds[BE_THRESHOLDS_MAX];
 	char zone[BE_ZONE_SIZE];
 };
 
@@ -162,6 +205,9 @@ struct commit {
 	int64_t ended_ns;        /* 0 while pending */
 	uint64_t transaction_id; /* 0: nothing was charged */
 	uint64_t checksum;       /* of its record in the storage; 0: there is none */
+	uint8_t further;         /* envelopes named beside its own; none once it was released or
+	                            settled */
+	uint8_t labels;          /* how many it has; likewise */
 	uint16_t description_size;
 	char description[BE_DESCRIPTION_SIZE];
 };
@@ -169,9 +215,10 @@ struct commit {
 struct transaction {
 	uint64_t id;
 	uint64_t commit_id; /* 0: none */
+	uint64_t corrects;  /* 0: none */
 	enum be_transaction_kind kind;
 	bool late;
-	int64_t amount;
+	int64_t amount; /* 0 or less for a correction */
 	int64_t held;
 	int64_t at_ns;
 	uint32_t depth; /* of chain */
@@ -179,8 +226,25 @@ struct transaction {
 		/* ids of the envelopes charged: the one named, then its ancestors */
 		[BE_DEPTH_MAX];
 	struct name name;
+	uint8_t further; /* envelopes named beside its own */
+	uint8_t labels;  /* how many it has */
 	uint16_t description_size;
 	char description[BE_DESCRIPTION_SIZE];
+};
+
+/* The id by which it is judged whether a transaction belongs to a window. */
+static inline uint64_t transaction_counts_as(const struct transaction *transaction)
+{
+	return transaction->corrects != 0 ? transaction->corrects : transaction->id;
+}
+
+/* A further envelope of a commit or transaction. It added `depth` envelopes to what is charged:
+ * itself, then its ancestors, up to the first that was among them already. */
+struct further {
+	struct name name;
+	uint32_t depth;               /* 0: it was among them itself */
+	uint64_t chain[BE_DEPTH_MAX]; /* their ids; its own is there also if depth is 0 */
+	uint64_t checksum;            /* of its record in the storage; 0: there is none */
 };
 
 /* The key of a request, within a namespace. */
@@ -194,7 +258,7 @@ struct request_name {
 /* A request that was made with a key, and what it was answered. */
 struct keyed_request {
 	struct request_name name;
-	enum be_operation kind; /* commit, record, settle or charge */
+	enum be_operation kind; /* commit, record, settle, charge or correct */
 	uint64_t sum;           /* of all that was asked for */
 	int64_t until_ns;       /* when it is forgotten; 1 or more */
 	uint64_t checksum;      /* of its record in the storage; 0: there is none */
@@ -211,8 +275,79 @@ struct keyed_request {
 	struct transaction transaction; /* the others */
 };
 
+/* Who writes into a storage whose commits may be in doubt. */
+#define RECORD_HOST_ID_SIZE OWNER_HOST_SIZE
+struct host {
+	uint8_t id[RECORD_HOST_ID_SIZE];
+	uint64_t batch;       /* the last one that was committed; 0: none */
+	int64_t at_ns;        /* when */
+	int64_t lease_end_ns; /* until then its owners live; 0: it holds no commits */
+	uint64_t checksum;    /* of its record in the storage; 0: there is none */
+};
+
+/* How much of a transaction all its corrections have given back. It stands apart, since the
+ * ledger's lines never change. */
+struct given_back {
+	uint64_t id; /* of the transaction */
+	int64_t amount;
+	uint64_t checksum; /* of its record in the storage; 0: there is none */
+};
+
+/* The name of an envelope that had another before, for those who know it by that and its id. */
+struct renamed {
+	uint64_t id; /* of the envelope */
+	struct name name;
+	uint64_t checksum; /* of its record in the storage; 0: there is none */
+};
+
+/* The names of a transaction's envelopes, packed, that named first in front. */
+#define DAY_NAMES_MAX (BE_ENVELOPES_MAX * NAME_PACKED_MAX)
+/* So many bytes of them lie in the record of the sum, and in each one behind it. */
+#define DAY_NAMES_PART 1024
+
+/* What pruning has removed of one day: transactions of one kind that named the same envelopes. Its
+ * number is the checksum of the names, or the next one that is free: other names may have the same,
+ * an envelope may be made anew, and one sum cannot hold more than an amount. */
+struct day_sum {
+	int64_t day; /* since 1970-01-01, UTC */
+	enum be_transaction_kind kind;
+	uint64_t number;
+	int64_t amount;
+	uint64_t count;
+	int64_t first_ns; /* of the earliest and of the latest of them */
+	int64_t last_ns;
+	uint64_t envelope_id; /* of that named first */
+	uint64_t checksum;    /* of its record in the storage; 0: there is none */
+	uint16_t names_size;
+	uint8_t names[DAY_NAMES_MAX];
+};
+
+/* The day that a moment lies in. */
+#define DAY_NS (86400 * BE_UNIT)
+static inline int64_t day_of(int64_t at_ns)
+{
+	return at_ns / DAY_NS - (at_ns % DAY_NS < 0);
+}
+
+struct alert {
+	uint64_t id;
+	uint64_t envelope_id;
+	uint64_t transaction_id; /* 0: none */
+	uint32_t percent;
+	int64_t limit;
+	int64_t spent;
+	int64_t at_ns;
+	int64_t period_start_ns;
+	int64_t period_end_ns;
+	int64_t done_ns; /* 0: it is not done */
+	struct name name;
+	struct name spender; /* empty: none */
+	uint64_t checksum;   /* of its record in the storage; 0: there is none */
+};
+
 /* Keys. */
 void record_key_header(struct record_key *key);
+void record_key_host(struct record_key *key, const uint8_t id[RECORD_HOST_ID_SIZE]);
 void record_key_envelope(struct record_key *key, const struct name *name);
 void record_key_id(struct record_key *key, enum record_type type, uint64_t id);
 void record_key_zone(struct record_key *key, const char *name, size_t size);
@@ -220,6 +355,11 @@ void record_key_deadline(struct record_key *key, int64_t deadline_ns, uint64_t i
 void record_key_request(struct record_key *key, const struct request_name *name);
 void record_key_request_end(struct record_key *key, int64_t until_ns,
 			    const struct request_name *name);
+/* `type` is that of a pending commit, also for an ended one, or of a transaction. */
+void record_key_further(struct record_key *key, enum record_type type, uint64_t id, uint32_t place);
+void record_key_labels(struct record_key *key, enum record_type type, uint64_t id);
+/* `place` is 0 for the sum itself. */
+void record_key_day(struct record_key *key, const struct day_sum *sum, uint32_t place);
 static inline struct be_bytes record_key_bytes(const struct record_key *key)
 {
 	return (struct be_bytes){key->bytes, key->size};
@@ -228,7 +368,10 @@ static inline struct be_bytes record_key_bytes(const struct record_key *key)
 /* Each false when the key is not of that form. */
 bool record_parse_envelope_key(struct be_bytes key, struct name *name);
 bool record_parse_id_key(struct be_bytes key, enum record_type type, uint64_t *id);
+bool record_parse_further_key(struct be_bytes key, enum record_type *type, uint64_t *id);
+bool record_parse_labels_key(struct be_bytes key, enum record_type *type, uint64_t *id);
 bool record_parse_deadline_key(struct be_bytes key, int64_t *deadline_ns, uint64_t *id);
+bool record_parse_day_key(struct be_bytes key, struct day_sum *sum, uint32_t *place);
 bool record_parse_request_key(struct be_bytes key, struct request_name *name);
 bool record_parse_request_end_key(struct be_bytes key, int64_t *until_ns,
 				  struct request_name *name);
@@ -243,8 +386,26 @@ void record_encode_transaction(struct record_value *value, const struct record_k
 			       const struct transaction *transaction);
 void record_encode_request(struct record_value *value, const struct record_key *key,
 			   const struct keyed_request *request);
+void record_encode_alert(struct record_value *value, const struct record_key *key,
+			 const struct alert *alert);
+void record_encode_given_back(struct record_value *value, const struct record_key *key,
+			      const struct given_back *given_back);
+void record_encode_further(struct record_value *value, const struct record_key *key,
+			   const struct further *further);
+void record_encode_renamed(struct record_value *value, const struct record_key *key,
+			   const struct renamed *renamed);
+/* `bytes` are packed labels. */
+void record_encode_labels(struct record_value *value, const struct record_key *key, uint32_t count,
+			  const uint8_t *bytes, size_t size);
+void record_encode_day(struct record_value *value, const struct record_key *key,
+		       const struct day_sum *sum);
+/* Of its names those from DAY_NAMES_PART * place on. */
+void record_encode_day_names(struct record_value *value, const struct record_key *key,
+			     const struct day_sum *sum, uint32_t place);
 void record_encode_zone(struct record_value *value, const struct record_key *key,
 			const uint8_t *packed, size_t size);
+void record_encode_host(struct record_value *value, const struct record_key *key,
+			const struct host *host);
 
 /* Each checks form and ranges, but not the checksum, and answers BE_OK, BE_DAMAGED,
  * BE_NEWER_FORMAT or BE_OLDER_FORMAT. What is filled on failure is undefined. */
@@ -257,6 +418,25 @@ enum be_status record_decode_transaction(struct be_bytes key, struct be_bytes va
 					 struct transaction *transaction);
 enum be_status record_decode_request(struct be_bytes key, struct be_bytes value,
 				     struct keyed_request *request);
+enum be_status record_decode_further(struct be_bytes key, struct be_bytes value,
+				     struct further *further);
+enum be_status record_decode_labels(struct be_bytes key, struct be_bytes value,
+				    struct labels *labels);
+
+/* Of the names those that lie there; the others are read where sum->names_size says that there are
+ * more. record_day_is_whole() then looks at all of them. */
+enum be_status record_decode_day(struct be_bytes key, struct be_bytes value, struct day_sum *sum);
+enum be_status record_decode_day_names(struct be_bytes key, struct be_bytes value,
+				       struct day_sum *sum);
+bool record_day_is_whole(const struct day_sum *sum);
+
+enum be_status record_decode_host(struct be_bytes key, struct be_bytes value, struct host *host);
+enum be_status record_decode_alert(struct be_bytes key, struct be_bytes value, struct alert *alert);
+
+enum be_status record_decode_renamed(struct be_bytes key, struct be_bytes value,
+				     struct renamed *renamed);
+enum be_status record_decode_given_back(struct be_bytes key, struct be_bytes value,
+					struct given_back *given_back);
 
 /* Points at the packed zone within the value. Whether it is one, zone_unpack() knows. */
 enum be_status record_decode_zone(struct be_bytes value, struct be_bytes *packed);
@@ -266,6 +446,8 @@ bool record_is_zone_name(const char *name, size_t size);
 
 /* A checksum over any bytes. */
 uint64_t record_sum(struct be_bytes bytes);
+/* Do they ascend, within their range, and are those behind them zeroes? */
+bool record_thresholds_are_valid(const uint16_t *percent, size_t count);
 
 /* Does the value's checksum fit its key and contents? */
 bool record_checksum_fits(struct be_bytes key, struct be_bytes value);
@@ -277,6 +459,20 @@ uint64_t record_part(struct be_bytes key, struct be_bytes value);
 uint64_t record_digest(struct be_bytes key, struct be_bytes value);
 
 bool record_is_header(struct be_bytes key);
+
+/* What stands in the header's place as long as a storage is copied into (api/copy.c). */
+struct filling {
+	uint64_t id;      /* of the copy: a random number */
+	uint64_t txns;    /* of it so far */
+	uint64_t records; /* copied so far */
+};
+
+void record_encode_filling(struct record_value *value, const struct filling *filling);
+bool record_decode_filling(struct be_bytes value, struct filling *filling);
+bool record_is_filling(struct be_bytes value);
+
+/* Where a walk goes on behind `key`. False: it is longer than a key can be. */
+bool record_key_after(struct record_key *from, struct be_bytes key);
 
 /* What the header's record says of the txn that wrote it. False when it is not one, or when its own
  * checksum does not fit. */

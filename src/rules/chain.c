@@ -3,10 +3,12 @@
 #include "rules/chain.h"
 
 #include "base/error.h"
+#include "rules/alerts.h"
 #include "rules/amount.h"
 #include "rules/rules.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* The next transaction's id, from which a window that begins in this txn counts. A read txn writes
  * nothing down, so there any number will do, and it is spared the look-up. */
@@ -22,36 +24,150 @@ enum be_status next_transaction_id(struct ledger *ledger, uint64_t *id)
 	return status;
 }
 
-/* Reads and rolls over an envelope and its ancestors. */
-enum be_status chain_load(struct ledger *ledger, const struct name *name, int64_t now_ns,
-			  struct chain *chain)
+static bool is_in_chain(const struct chain *chain, const struct envelope *envelope, uint32_t *at)
+{
+	for (*at = 0; *at < chain->count; ++*at)
+		if (chain->envelopes[*at].id == envelope->id)
+			return true;
+	return false;
+}
+
+/* Reads and rolls over an envelope and its ancestors: up to the first that is in the chain already
+ * at *at, unless `at` is NULL. A child learns on the way what its parent is called now. */
+static enum be_status load(struct ledger *ledger, const struct name *name, uint64_t id,
+			   int64_t now_ns, struct chain *chain, uint32_t *at)
 {
 	const struct name *next = name;
+	struct name *parent = NULL;
+	uint32_t first = chain->count;
 	uint64_t transaction_id;
 	enum be_status status = next_transaction_id(ledger, &transaction_id);
 
-	chain->depth = 0;
 	while (status == BE_OK) {
-		struct envelope *envelope = &chain->envelopes[chain->depth];
+		struct envelope *envelope = &chain->envelopes[chain->count];
 		int found;
 
-		if (chain->depth == BE_DEPTH_MAX)
+		if (chain->count - first == BE_DEPTH_MAX)
 			return error_set(BE_DAMAGED,
 					 "the envelope \"%s\" has more than %d ancestors",
 					 name->category, BE_DEPTH_MAX - 1);
-		found = ledger_envelope_get(ledger, next, envelope);
-		if (found == LEDGER_NONE && chain->depth == 0)
+		found = id == 0 ? ledger_envelope_get(ledger, next, envelope)
+				: ledger_envelope_known(ledger, next, id, envelope);
+		if (found == LEDGER_NONE && chain->count == first)
 			return BE_NO_ENVELOPE;
 		if (found == LEDGER_NONE)
 			return error_set(BE_DAMAGED, "the parent of \"%s\" is missing",
 					 name->category);
 		if (found < 0)
 			return (enum be_status)found;
-		status = rules_roll_over(ledger, envelope, now_ns, transaction_id);
-		chain->depth++;
-		next = &envelope->parent;
-		if (next->category_size == 0)
+		if (parent && !name_equal(parent, &envelope->name))
+			name_copy(parent, &envelope->name);
+		if (at && is_in_chain(chain, envelope, at))
 			break;
+		status = rules_roll_over(ledger, envelope, now_ns, transaction_id);
+		chain->count++;
+		next = parent = &envelope->parent;
+		id = envelope->parent_id;
+		if (id == 0)
+			break;
+	}
+	return status;
+}
+
+enum be_status chain_load(struct ledger *ledger, const struct name *name, uint64_t id,
+			  int64_t now_ns, struct chain *chain)
+{
+	enum be_status status;
+
+	chain->count = chain->further = 0;
+	chain->envelopes = chain->own;
+	status = load(ledger, name, id, now_ns, chain, NULL);
+	chain->depth = chain->count;
+	return status;
+}
+
+/* ---- several */
+
+/* More envelopes than the stack should bear. */
+static enum be_status make_room(struct ledger *ledger, struct chain *chain)
+{
+	struct envelope *room = ledger_room(ledger);
+
+	if (!room)
+		return BE_NO_MEMORY;
+	memcpy(room, chain->own, chain->count * sizeof *room);
+	chain->envelopes = room;
+	return BE_OK;
+}
+
+static enum be_status add(struct ledger *ledger, const struct name *name, uint64_t id,
+			  int64_t now_ns, struct chain *chain)
+{
+	uint32_t first = chain->count, at;
+	enum be_status status = load(ledger, name, id, now_ns, chain, &at);
+
+	if (status != BE_OK)
+		return status;
+	assert(chain->further < FURTHER_MAX && chain->count <= LEDGER_ROOM);
+	chain->first[chain->further] = (uint8_t)first;
+	chain->named[chain->further] = (uint8_t)(chain->count > first ? first : at);
+	chain->further++;
+	return BE_OK;
+}
+
+enum be_status chain_add_named(struct ledger *ledger, const struct operation *operation,
+			       struct chain *chain, struct name *name)
+{
+	const uint8_t *at = operation->further, *end = at + operation->further_size;
+	enum be_status status = make_room(ledger, chain);
+
+	for (uint32_t i = 0; i < operation->further_count && status == BE_OK; i++) {
+		bool is_name = name_unpack(&at, end, name);
+
+		assert(is_name);
+		(void)is_name;
+		status = add(ledger, name, 0, operation->now_ns, chain);
+	}
+	return status;
+}
+
+enum be_status chain_add_noted(struct ledger *ledger, enum record_type type, uint64_t id,
+			       uint32_t count, int64_t now_ns, struct chain *chain)
+{
+	enum be_status status = make_room(ledger, chain);
+
+	for (uint32_t i = 0; i < count && status == BE_OK; i++) {
+		uint32_t first = chain->count;
+		struct further further;
+
+		status = ledger_further_get(ledger, type, id, i, &further);
+		if (status == BE_OK)
+			status = add(ledger, &further.name, further.chain[0], now_ns, chain);
+		if (status == BE_OK && chain->count - first != further.depth)
+			return error_set(BE_DAMAGED,
+					 "\"%s\" has other ancestors than when it was noted: run "
+					 "be-inspect verify",
+					 further.name.category);
+	}
+	return status;
+}
+
+enum be_status chain_note(struct ledger *ledger, const struct chain *chain, enum record_type type,
+			  uint64_t id)
+{
+	enum be_status status = BE_OK;
+
+	for (uint32_t i = 0; i < chain->further && status == BE_OK; i++) {
+		uint32_t first = chain->first[i];
+		uint32_t end = i + 1 < chain->further ? chain->first[i + 1] : chain->count;
+		struct further further = {.depth = end - first};
+
+		assert(further.depth <= BE_DEPTH_MAX);
+		name_copy(&further.name, &chain->envelopes[chain->named[i]].name);
+		further.chain[0] = chain->envelopes[chain->named[i]].id;
+		for (uint32_t k = 0; k < further.depth; k++)
+			further.chain[k] = chain->envelopes[first + k].id;
+		status = ledger_further_put(ledger, type, id, i, &further);
 	}
 	return status;
 }
@@ -60,7 +176,7 @@ enum be_status chain_store(struct ledger *ledger, struct chain *chain)
 {
 	enum be_status status = BE_OK;
 
-	for (uint32_t i = 0; i < chain->depth && status == BE_OK; i++)
+	for (uint32_t i = 0; i < chain->count && status == BE_OK; i++)
 		status = ledger_envelope_put(ledger, &chain->envelopes[i]);
 	return status;
 }
@@ -69,7 +185,7 @@ enum be_status chain_store(struct ledger *ledger, struct chain *chain)
  * before by the same rules, so a result below zero means a damaged record. */
 enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending)
 {
-	for (uint32_t i = 0; i < chain->depth; i++) {
+	for (uint32_t i = 0; i < chain->count; i++) {
 		struct envelope *envelope = &chain->envelopes[i];
 
 		if (!amount_add(envelope->committed, amount, &envelope->committed) ||
@@ -85,7 +201,7 @@ enum be_status chain_commit(struct chain *chain, int64_t amount, int64_t pending
 
 bool chain_covers(const struct chain *chain)
 {
-	for (uint32_t i = 0; i < chain->depth; i++) {
+	for (uint32_t i = 0; i < chain->count; i++) {
 		const struct envelope *envelope = &chain->envelopes[i];
 
 		if (envelope->suspended)
@@ -100,7 +216,7 @@ bool chain_covers(const struct chain *chain)
 enum be_status chain_spend(struct chain *chain, int64_t amount)
 {
 	assert(amount >= 0);
-	for (uint32_t i = 0; i < chain->depth; i++) {
+	for (uint32_t i = 0; i < chain->count; i++) {
 		struct envelope *envelope = &chain->envelopes[i];
 
 		if (!amount_add(envelope->spent, amount, &envelope->spent))
@@ -109,6 +225,8 @@ enum be_status chain_spend(struct chain *chain, int64_t amount)
 				"what is spent in \"%s\" would be more than can be counted",
 				envelope->name.category);
 		envelope->charged = record_add(envelope->charged, amount);
+		if (envelope->threshold_count > 0)
+			alerts_pass(envelope);
 	}
 	return BE_OK;
 }
@@ -118,7 +236,7 @@ enum be_status chain_spend(struct chain *chain, int64_t amount)
 void chain_count(struct ledger *ledger, struct chain *chain, enum lapse lapse)
 {
 	ledger->header.lapses[lapse]++;
-	for (uint32_t i = 0; i < chain->depth; i++)
+	for (uint32_t i = 0; i < chain->count; i++)
 		chain->envelopes[i].lapses[lapse]++;
 }
 

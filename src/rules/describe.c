@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Envelopes and transactions as callers see them. */
+/* Envelopes, transactions and alerts as callers see them. */
 #include "rules/amount.h"
 #include "rules/rules.h"
 
@@ -40,8 +40,10 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 		.carried = envelope->carried,
 		.charged = envelope->charged,
 		.excused = envelope->excused,
+		.given_back = envelope->given_back,
 		.begins_on = envelope->begins_on,
 		.observe_only = envelope->observe_only,
+		.passed = envelope->passed,
 	};
 	memcpy(description->namespace_name, envelope->name.namespace_name,
 	       envelope->name.namespace_size);
@@ -51,6 +53,31 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 	memcpy(description->parent_category, envelope->parent.category,
 	       envelope->parent.category_size);
 	memcpy(description->zone, envelope->zone, envelope->zone_size);
+	memcpy(description->thresholds, envelope->thresholds,
+	       envelope->threshold_count * sizeof envelope->thresholds[0]);
+}
+
+void rules_describe_alert(const struct alert *alert, struct be_alert *description)
+{
+	*description = (struct be_alert){
+		.size = sizeof *description,
+		.percent = alert->percent,
+		.id = alert->id,
+		.envelope_id = alert->envelope_id,
+		.transaction_id = alert->transaction_id,
+		.limit = alert->limit,
+		.spent = alert->spent,
+		.at_ns = alert->at_ns,
+		.period_start_ns = alert->period_start_ns,
+		.period_end_ns = alert->period_end_ns,
+		.done_ns = alert->done_ns,
+	};
+	memcpy(description->namespace_name, alert->name.namespace_name, alert->name.namespace_size);
+	memcpy(description->category, alert->name.category, alert->name.category_size);
+	memcpy(description->spender_namespace, alert->spender.namespace_name,
+	       alert->spender.namespace_size);
+	memcpy(description->spender_category, alert->spender.category,
+	       alert->spender.category_size);
 }
 
 void rules_describe_transaction(const struct transaction *transaction,
@@ -65,6 +92,10 @@ void rules_describe_transaction(const struct transaction *transaction,
 		.held = transaction->held,
 		.at_ns = transaction->at_ns,
 		.late = transaction->late,
+		.corrects = transaction->corrects,
+		.also_count = transaction->further,
+		.envelope_id = transaction->chain[0],
+		.label_count = transaction->labels,
 	};
 	memcpy(description->namespace_name, transaction->name.namespace_name,
 	       transaction->name.namespace_size);

@@ -3,6 +3,7 @@
 #include "rules/envelopes.h"
 
 #include "base/error.h"
+#include "rules/alerts.h"
 #include "rules/chain.h"
 #include "rules/rules.h"
 #include "rules/window.h"
@@ -31,7 +32,7 @@ static enum be_status load_parent(struct ledger *ledger, const struct operation 
 	 * be. */
 	if (name_equal(&operation->parent, &operation->name))
 		return BE_PARENT_CYCLE;
-	status = chain_load(ledger, &operation->parent, operation->now_ns, chain);
+	status = chain_load(ledger, &operation->parent, 0, operation->now_ns, chain);
 	if (status == BE_NO_ENVELOPE)
 		return BE_NO_PARENT;
 	if (status == BE_OK && chain->depth == BE_DEPTH_MAX)
@@ -54,7 +55,10 @@ enum be_status apply_create(struct ledger *ledger, const struct operation *opera
 	if (found < 0)
 		return (enum be_status)found;
 	if (found == 0) {
-		status = rules_roll_over(ledger, &envelope, operation->now_ns, transaction_id);
+		status = ledger_name_now(ledger, envelope.parent_id, &envelope.parent);
+		if (status == BE_OK)
+			status = rules_roll_over(ledger, &envelope, operation->now_ns,
+						 transaction_id);
 		if (status != BE_OK)
 			return status;
 		show_envelope(result, &envelope);
@@ -70,6 +74,7 @@ enum be_status apply_create(struct ledger *ledger, const struct operation *opera
 	/* Nothing may be refused from here on. */
 	name_copy(&envelope.name, &operation->name);
 	name_copy(&envelope.parent, &operation->parent);
+	envelope.parent_id = parents.depth > 0 ? parents.envelopes[0].id : 0;
 	envelope.id = ledger->header.next_envelope_id++;
 	envelope.tally = envelope.id - ledger->header.leapt;
 	envelope.suspended = operation->suspended;
@@ -78,8 +83,11 @@ enum be_status apply_create(struct ledger *ledger, const struct operation *opera
 	envelope.window_first = transaction_id;
 	envelope.observe_only = operation->observe_only;
 	envelope.raise = envelope.raise_until_ns = envelope.carried = envelope.charged = 0;
+	envelope.given_back = 0;
 	envelope.roll_over = operation->roll_over;
 	envelope.excused = 0;
+	envelope.threshold_count = 0;
+	envelope.passed = envelope.passed_then = 0;
 	envelope.limit_now = envelope.limit;
 	envelope.created_ns = operation->now_ns;
 	envelope.pending = envelope.children = envelope.granted = 0;
@@ -101,8 +109,10 @@ enum be_status apply_remove(struct ledger *ledger, const struct operation *opera
 			    struct result *result)
 {
 	struct chain chain;
-	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
+	enum be_status status = chain_load(ledger, &operation->name, 0, operation->now_ns, &chain);
 	struct envelope *envelope = &chain.envelopes[0];
+	struct renamed renamed;
+	int found;
 
 	if (status != BE_OK)
 		return status;
@@ -115,13 +125,27 @@ enum be_status apply_remove(struct ledger *ledger, const struct operation *opera
 		return error_set(BE_DAMAGED, "\"%s\" counts no children, but is a parent",
 				 chain.envelopes[1].name.category);
 
+	found = ledger_renamed_get(ledger, envelope->id, &renamed);
+	if (found < 0)
+		return (enum be_status)found;
+
 	/* Nothing may be refused from here on. */
 	result->has_envelope = false; /* there is none afterwards */
-	if (chain.depth > 1) {
+	if (found == 0)
+		status = ledger_renamed_del(ledger, envelope->id);
+	if (status == BE_OK && chain.depth > 1) {
 		chain.envelopes[1].children--;
 		status = ledger_envelope_put(ledger, &chain.envelopes[1]);
 	}
 	return status == BE_OK ? ledger_envelope_del(ledger, envelope) : status;
+}
+
+/* Nothing is spent any more, and every threshold is ahead again. */
+static void begin_anew(struct envelope *envelope, uint64_t transaction_id)
+{
+	envelope->spent = envelope->folded = 0;
+	envelope->window_first = transaction_id;
+	envelope->passed = envelope->passed_then = 0;
 }
 
 /* What set changes, after the window has been set. */
@@ -142,16 +166,58 @@ static void set(const struct operation *operation, uint64_t transaction_id,
 		envelope->raise = operation->raise;
 		envelope->raise_until_ns = operation->raise_until_ns;
 	}
-	if (mask & BE_SET_SPENT) {
-		envelope->spent = envelope->folded = 0;
-		envelope->window_first = transaction_id;
+	if (mask & BE_SET_THRESHOLDS) {
+		memcpy(envelope->thresholds, operation->thresholds, sizeof envelope->thresholds);
+		envelope->threshold_count = operation->threshold_count;
 	}
+	if (mask & BE_SET_SPENT)
+		begin_anew(envelope, transaction_id);
 }
 
-/* Set, set-limit, suspend, resume, reset: one envelope, and nobody else's business. */
+/* ---- another name */
+
+static bool sets_name(const struct operation *operation)
+{
+	return operation->kind == BE_OPERATION_SET && operation->mask & BE_SET_NAME &&
+	       !name_equal(&operation->parent, &operation->name);
+}
+
+/* May the envelope with this id have the name that is asked for? Then `renamed` is that. */
+static enum be_status check_new_name(struct ledger *ledger, const struct operation *operation,
+				     uint64_t id, struct renamed *renamed)
+{
+	struct envelope other;
+	int found = ledger_envelope_get(ledger, &operation->parent, &other);
+
+	if (found != LEDGER_NONE)
+		return found == 0 ? BE_ENVELOPE_EXISTS : (enum be_status)found;
+	found = ledger_renamed_get(ledger, id, renamed);
+	if (found == LEDGER_NONE)
+		renamed->checksum = 0;
+	renamed->id = id;
+	name_copy(&renamed->name, &operation->parent);
+	return found == LEDGER_NONE || found == 0 ? BE_OK : (enum be_status)found;
+}
+
+/* Children and commits know it by its id, too, and find it by what is noted here. */
+static enum be_status give_name(struct ledger *ledger, struct envelope *envelope,
+				struct renamed *renamed)
+{
+	enum be_status status = ledger_envelope_del(ledger, envelope);
+
+	name_copy(&envelope->name, &renamed->name);
+	envelope->checksum = 0;
+	return status == BE_OK ? ledger_renamed_put(ledger, renamed) : status;
+}
+
+/* ---- what is set */
+
+/* Set, set-limit, suspend, resume, reset: one envelope, and but for its name nobody else's
+ * business. */
 enum be_status apply_steer(struct ledger *ledger, const struct operation *operation,
 			   struct result *result)
 {
+	struct renamed renamed = {.id = 0};
 	struct envelope envelope;
 	uint64_t transaction_id;
 	enum be_status status = next_transaction_id(ledger, &transaction_id);
@@ -162,10 +228,14 @@ enum be_status apply_steer(struct ledger *ledger, const struct operation *operat
 	found = ledger_envelope_get(ledger, &operation->name, &envelope);
 	if (found != 0)
 		return found == LEDGER_NONE ? BE_NO_ENVELOPE : (enum be_status)found;
-	status = rules_roll_over(ledger, &envelope, operation->now_ns, transaction_id);
+	status = ledger_name_now(ledger, envelope.parent_id, &envelope.parent);
+	if (status == BE_OK)
+		status = rules_roll_over(ledger, &envelope, operation->now_ns, transaction_id);
 	if (status == BE_OK && operation->kind == BE_OPERATION_SET &&
 	    operation->mask & BE_SET_PERIOD)
 		status = window_change(operation, &envelope);
+	if (status == BE_OK && sets_name(operation))
+		status = check_new_name(ledger, operation, envelope.id, &renamed);
 	if (status != BE_OK)
 		return status;
 
@@ -184,14 +254,20 @@ enum be_status apply_steer(struct ledger *ledger, const struct operation *operat
 		set(operation, transaction_id, &envelope);
 		break;
 	default: /* reset */
-		envelope.spent = envelope.folded = envelope.carried = 0;
-		envelope.window_first = transaction_id;
+		begin_anew(&envelope, transaction_id);
+		envelope.carried = 0;
 		window_restart(&envelope, operation->now_ns);
 		break;
 	}
+	if (renamed.id != 0)
+		status = give_name(ledger, &envelope, &renamed);
 	envelope.limit_now = envelope_limit_now(&envelope);
+	alerts_pass(&envelope);
 	show_envelope(result, &envelope);
 	result->tally = envelope.tally;
-	status = put_zone(ledger, operation);
+	if (status == BE_OK)
+		status = alerts_give(ledger, &envelope, operation->now_ns, NULL);
+	if (status == BE_OK)
+		status = put_zone(ledger, operation);
 	return status == BE_OK ? ledger_envelope_put(ledger, &envelope) : status;
 }

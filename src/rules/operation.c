@@ -59,12 +59,15 @@ static bool window_is_valid(const struct operation *operation)
 
 static bool settings_are_valid(const struct operation *operation)
 {
-	return operation->mask != 0 && operation->mask < 2 * BE_SET_OBSERVE_ONLY &&
+	return operation->mask != 0 && operation->mask < 2 * BE_SET_NAME &&
+	       (!(operation->mask & BE_SET_NAME) ||
+		(is_name(&operation->parent) && operation->parent.category_size > 0)) &&
 	       (operation->amount > 0 || !(operation->mask & BE_SET_LIMIT)) &&
 	       is_bool(&operation->suspended) && is_bool(&operation->observe_only) &&
 	       operation->raise >= 0 && operation->raise_until_ns >= 0 &&
 	       (operation->raise > 0) == (operation->raise_until_ns > 0) &&
-	       operation->roll_over >= 0 && window_is_valid(operation);
+	       operation->roll_over >= 0 && window_is_valid(operation) &&
+	       record_thresholds_are_valid(operation->thresholds, operation->threshold_count);
 }
 
 static bool new_envelope_is_valid(const struct operation *operation)
@@ -83,7 +86,8 @@ static bool key_is_valid(const struct operation *operation)
 {
 	bool may_have_one =
 		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_RECORD ||
-		operation->kind == BE_OPERATION_SETTLE || operation->kind == BE_OPERATION_CHARGE;
+		operation->kind == BE_OPERATION_SETTLE || operation->kind == BE_OPERATION_CHARGE ||
+		operation->kind == BE_OPERATION_CORRECT;
 
 	return operation->key_size == 0 ||
 	       (may_have_one &&
@@ -91,34 +95,71 @@ static bool key_is_valid(const struct operation *operation)
 		operation->key_until_ns > 0 && is_name(&operation->name));
 }
 
+/* The names of further envelopes: as many as it says, and nothing behind them. */
+static bool further_is_valid(const struct operation *operation)
+{
+	const uint8_t *at = operation->further;
+	const uint8_t *end = at + operation->further_size;
+	struct name name;
+
+	if (operation->further_count > BE_ENVELOPES_MAX - 1 ||
+	    operation->further_size > sizeof operation->further)
+		return false;
+	for (uint32_t i = 0; i < operation->further_count; i++)
+		if (!name_unpack(&at, end, &name))
+			return false;
+	return at == end;
+}
+
+/* None, as a rule. */
+static bool has_valid_labels(const struct operation *operation)
+{
+	return (operation->label_count | operation->labels_size) == 0 ||
+	       labels_are_valid(operation->labels, operation->labels_size, operation->label_count);
+}
+
+/* The same, where there is none as a rule. */
+static bool names_are_valid(const struct operation *operation)
+{
+	return is_name(&operation->name) && operation->name.category_size > 0 &&
+	       ((operation->further_count | operation->further_size) == 0 ||
+		further_is_valid(operation));
+}
+
 bool operation_is_valid(const struct operation *operation)
 {
 	bool is_named = is_name(&operation->name) && operation->name.category_size > 0;
 	bool is_described =
-		is_text(operation->description, operation->description_size, BE_DESCRIPTION_SIZE);
+		is_text(operation->description, operation->description_size, BE_DESCRIPTION_SIZE) &&
+		has_valid_labels(operation);
 
 	if (!key_is_valid(operation))
 		return false;
 	switch (operation->kind) {
 	case BE_OPERATION_COMMIT:
-		return is_named && is_described && operation->least >= 0 &&
+		return names_are_valid(operation) && is_described && operation->least >= 0 &&
 		       operation->amount >= operation->least && operation->deadline_ns >= 0 &&
 		       is_bool(&operation->detached) && operation->owner.slot < OWNER_SLOTS &&
 		       (operation->reap_policy == BE_REAP_RELEASE ||
 			operation->reap_policy == BE_REAP_CHARGE);
 	case BE_OPERATION_EXTEND:
-		return operation->amount >= 0 && operation->deadline_ns >= 0;
+		return (operation->amount >= 0 || operation->amount == BE_HELD_AMOUNT) &&
+		       operation->deadline_ns >= 0;
 	case BE_OPERATION_RECORD:
-		return is_named && is_described && operation->amount >= 0;
+		return names_are_valid(operation) && is_described && operation->amount >= 0;
+	case BE_OPERATION_CORRECT:
+		return is_described && operation->label_count == 0 && operation->amount >= 0;
 	case BE_OPERATION_SETTLE:
 	case BE_OPERATION_CHARGE:
 		return is_described && operation->amount >= 0 &&
 		       is_bool(&operation->has_description);
 	case BE_OPERATION_RELEASE:
+	case BE_OPERATION_ALERT_DONE:
 		return true;
 	case BE_OPERATION_REAP:
-		return operation->reap_as == BE_COMMIT_EXPIRED ||
-		       operation->reap_as == BE_COMMIT_ORPHANED;
+		return (operation->label_count | operation->labels_size) == 0 &&
+		       (operation->reap_as == BE_COMMIT_EXPIRED ||
+			operation->reap_as == BE_COMMIT_ORPHANED);
 	case BE_OPERATION_CREATE:
 	case BE_OPERATION_ENSURE:
 		return is_named && new_envelope_is_valid(operation);
@@ -132,6 +173,7 @@ bool operation_is_valid(const struct operation *operation)
 	case BE_OPERATION_REMOVE:
 		return is_named;
 	case BE_OPERATION_CHECK:
+	case BE_OPERATION_ALERT:
 		break;
 	}
 	return false;
@@ -162,6 +204,7 @@ uint64_t operation_sum(const struct operation *operation)
 			   name->namespace_size,
 			   name->category_size};
 	struct summary summary = {0};
+	uint64_t further, labels;
 
 	add(&summary, flags, sizeof flags);
 	add(&summary, &operation->amount, sizeof operation->amount);
@@ -171,31 +214,57 @@ uint64_t operation_sum(const struct operation *operation)
 	add(&summary, name->namespace_name, name->namespace_size);
 	add(&summary, name->category, name->category_size);
 	add(&summary, operation->description, operation->description_size);
+	further = record_sum((struct be_bytes){operation->further, operation->further_size});
+	add(&summary, &further, sizeof further);
+	labels = record_sum((struct be_bytes){operation->labels, operation->labels_size});
+	add(&summary, &labels, sizeof labels);
 	return record_sum((struct be_bytes){summary.bytes, summary.size});
 }
 
-static void copy_texts(struct operation *copy, const struct operation *from)
+void operation_move_to(struct operation *operation, int64_t now_ns)
 {
-	memcpy(copy->description, from->description, copy->description_size);
-	copy->description[copy->description_size] = '\0';
-	if (copy->key_size == 0)
+	int64_t later_ns;
+
+	if (now_ns <= operation->now_ns)
 		return;
-	memcpy(copy->key, from->key, copy->key_size);
-	copy->key[copy->key_size] = '\0';
+	if (operation->deadline_ns != 0 &&
+	    (__builtin_sub_overflow(now_ns, operation->now_ns, &later_ns) ||
+	     __builtin_add_overflow(operation->deadline_ns, later_ns, &operation->deadline_ns)))
+		operation->deadline_ns = INT64_MAX;
+	if (operation->key_size > 0 &&
+	    (__builtin_sub_overflow(now_ns, operation->now_ns, &later_ns) ||
+	     __builtin_add_overflow(operation->key_until_ns, later_ns, &operation->key_until_ns)))
+		operation->key_until_ns = INT64_MAX;
+	operation->now_ns = now_ns;
+}
+
+/* The sizes are those of `own`, the one of the two that nobody else writes. */
+static void copy_texts(struct operation *copy, const struct operation *from,
+		       const struct operation *own)
+{
+	memcpy(copy->description, from->description, own->description_size);
+	copy->description[own->description_size] = '\0';
+	if ((own->key_size | own->further_size | own->labels_size) == 0)
+		return;
+	memcpy(copy->key, from->key, own->key_size);
+	copy->key[own->key_size] = '\0';
+	memcpy(copy->further, from->further, own->further_size);
+	memcpy(copy->labels, from->labels, own->labels_size);
 }
 
 void operation_post(struct operation *shared, const struct operation *operation)
 {
 	memcpy(shared, operation, offsetof(struct operation, description));
-	copy_texts(shared, operation);
+	copy_texts(shared, operation, operation);
 }
 
 bool operation_take(struct operation *copy, const struct operation *shared)
 {
 	memcpy(copy, shared, offsetof(struct operation, description));
-	if (copy->description_size >= BE_DESCRIPTION_SIZE || copy->key_size >= BE_KEY_SIZE)
+	if (copy->description_size >= BE_DESCRIPTION_SIZE || copy->key_size >= BE_KEY_SIZE ||
+	    copy->further_size > sizeof copy->further || copy->labels_size > sizeof copy->labels)
 		return false;
-	copy_texts(copy, shared);
+	copy_texts(copy, shared, copy);
 	return operation_is_valid(copy);
 }
 
@@ -213,7 +282,9 @@ static bool envelope_is_valid(const struct be_envelope *envelope)
 static bool transaction_is_valid(const struct be_transaction *transaction)
 {
 	return transaction->kind >= BE_TRANSACTION_RECORD &&
-	       transaction->kind <= BE_TRANSACTION_CHARGE && is_bool(&transaction->late) &&
+	       transaction->kind <= BE_TRANSACTION_CORRECTION && is_bool(&transaction->late) &&
+	       !transaction->also && transaction->also_count < BE_ENVELOPES_MAX &&
+	       !transaction->labels && transaction->label_count == 0 &&
 	       ends(transaction->namespace_name, sizeof transaction->namespace_name) &&
 	       ends(transaction->category, sizeof transaction->category) &&
 	       ends(transaction->description, sizeof transaction->description);

@@ -7,8 +7,11 @@
 #ifndef OPERATION_H
 #define OPERATION_H
 
+#include "records/labels.h"
 #include "records/name.h"
 #include "sharing/owner.h"
+
+#define FURTHER_NAMES_MAX ((BE_ENVELOPES_MAX - 1) * NAME_PACKED_MAX)
 
 struct operation {
 	enum be_operation kind;
@@ -19,9 +22,17 @@ struct operation {
 	bool suspended;                  /* create, ensure, set */
 	bool observe_only;               /* create, ensure, set */
 	bool has_description;            /* settle, charge: else the commit's own is kept */
+	uint8_t by_storage_clock;        /* its times are of the storage's clock, if it has one */
+	uint8_t by_lease;                /* reap as orphaned: the owner is of another host, whose
+	                                    lease has ended */
 	uint8_t begins_on;               /* create, ensure, set; as for zone */
 	uint8_t zone_size;
-	uint8_t key_size; /* commit, record, settle, charge: of the request; 0: it has none */
+	uint8_t key_size; /* commit, record, settle, charge, correct: of the request; 0: none */
+	uint8_t threshold_count; /* set */
+	uint8_t further_count;   /* commit, record: envelopes named beside `name` */
+	uint8_t label_count;     /* commit, record, settle, charge */
+	uint16_t further_size;   /* bytes of their names */
+	uint16_t labels_size;
 	uint16_t description_size;
 	uint32_t mask; /* set: enum be_setting */
 	int64_t now_ns;
@@ -31,18 +42,24 @@ struct operation {
 	int64_t period_start_ns; /* create, ensure; 0: now */
 	int64_t raise;           /* set, as is the next one */
 	int64_t raise_until_ns;
-	int64_t roll_over;       /* create, ensure, set */
-	uint64_t id;             /* release, settle, charge, extend, reap: of the commit */
-	uint64_t request_sum;    /* with a key: of all that is asked for, see operation_sum() */
-	int64_t key_until_ns;    /* with a key: when the request is forgotten; 1 or more */
-	struct owner owner;      /* commit: who holds it; reap as orphaned: who was found dead */
-	struct name name;        /* of the envelope, where no id names it; with a key always its
+	int64_t roll_over;    /* create, ensure, set */
+	uint64_t id;          /* release, settle, charge, extend, reap: of the commit; correct,
+	                            alert-done: of the transaction, of the alert */
+	uint64_t request_sum; /* with a key: of all that is asked for, see operation_sum() */
+	int64_t key_until_ns; /* with a key: when the request is forgotten; 1 or more */
+	struct owner owner;   /* commit: who holds it; reap as orphaned: who was found dead */
+	struct name name;     /* of the envelope, where no id names it; with a key always its
 	                            namespace */
-	struct name parent;      /* create, ensure */
-	char zone[BE_ZONE_SIZE]; /* its name */
+	struct name parent;   /* create, ensure; set: the new name */
+	struct name hint;     /* where an id names it: of the envelope, to be read ahead. Nothing
+	                            hinges on it */
+	uint16_t thresholds[BE_THRESHOLDS_MAX]; /* set: zeroes behind the last */
+	char zone[BE_ZONE_SIZE];                /* its name */
 	/* Of create, ensure and set the packed zone, if it is another than UTC. */
 	char description[BE_DESCRIPTION_SIZE];
-	char key[BE_KEY_SIZE]; /* undefined if there is none */
+	char key[BE_KEY_SIZE];              /* undefined if there is none */
+	uint8_t further[FURTHER_NAMES_MAX]; /* as name_pack() packs them, one behind the other */
+	uint8_t labels[LABELS_PACKED_MAX];  /* as labels_pack() packs them */
 };
 
 /* Why a check, commit or extension was refused as SUSPENDED or EXCEEDS_BUDGET: the envelope that
@@ -63,6 +80,12 @@ static inline bool refusal_hinges_on_commits(const struct refusal *refusal)
 	return refusal->asked <= refusal->limit - refusal->spent;
 }
 
+/* And may that come to pass? More than the limit does not fit into an empty window, either. */
+static inline bool refusal_may_pass(const struct refusal *refusal)
+{
+	return refusal->asked <= refusal->limit;
+}
+
 struct result {
 	enum be_status status;
 	bool has_envelope;
@@ -71,6 +94,7 @@ struct result {
 	                                before */
 	uint64_t commit_id;          /* 0: none */
 	uint64_t tally;              /* ensure, set: of the envelope, in be-counts */
+	uint64_t next_alert_id;      /* in that txn; 0: it was not looked at */
 	struct refusal refusal;      /* commit, extend: when an envelope refused */
 	int64_t held;                /* release, reap: what the commit had reserved; commit: what it
 	                                was granted of its amount, if not all */
@@ -84,9 +108,19 @@ struct result {
  * for assertions. It can be asked about any bytes, also those of the bools. */
 bool operation_is_valid(const struct operation *operation);
 
+/* May it leave more available than there was? */
+static inline bool operation_frees(const struct operation *operation)
+{
+	return operation->kind != BE_OPERATION_COMMIT && operation->kind != BE_OPERATION_RECORD;
+}
+
 /* A sum of all that a request with a key asks for: alike for the same request, whenever it is
  * made. */
 uint64_t operation_sum(const struct operation *operation);
+
+/* It is carried out at a later time than it was made for: what is to end some time after that does
+ * so later. Never goes back. */
+void operation_move_to(struct operation *operation, int64_t now_ns);
 
 /* Copies an operation into shared memory, and of its texts only what is in use. */
 void operation_post(struct operation *shared, const struct operation *operation);

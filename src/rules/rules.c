@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rules of budgets. They work on a chain: the envelope named and its ancestors, which change
- * together.
+ * together. A commit over several envelopes has all of these and all of their ancestors in its
+ * chain, each once.
  *
  * Invariants kept by every operation here:
- *   committed of an envelope = the sum of the pending commits made in it and in its descendants;
- *   spent = folded + the sum of the transactions from window_first on that have it in their chain;
+ *   committed of an envelope = the sum of the pending commits that have it in their chain;
+ *   spent = folded + the sum of the transactions from window_first on that have it in their chain,
+ *   where a correction counts as what it corrects;
  *   a commit is granted only if its amount was available in every envelope of its chain;
  *   every commit ends once, and a commit's or transaction's id is given out once.
  *
@@ -19,12 +21,14 @@
 #include "rules/rules.h"
 
 #include "base/error.h"
+#include "rules/alerts.h"
 #include "rules/amount.h"
 #include "rules/chain.h"
 #include "rules/envelopes.h"
 #include "rules/requests.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- decisions */
@@ -70,7 +74,7 @@ static enum be_status permit(const struct envelope *envelope, int64_t amount)
 /* Counts, before it is committed, what is granted only because nothing is refused there. */
 static void chain_excuse(struct chain *chain, int64_t amount)
 {
-	for (uint32_t i = 0; i < chain->depth; i++)
+	for (uint32_t i = 0; i < chain->count; i++)
 		if (exceeds(&chain->envelopes[i], amount))
 			chain->envelopes[i].excused++;
 }
@@ -104,7 +108,7 @@ static enum be_status refuse(struct ledger *ledger, enum be_status why,
 static enum be_status chain_decide(struct ledger *ledger, const struct chain *chain, int64_t amount,
 				   struct result *result)
 {
-	for (uint32_t i = 0; i < chain->depth; i++) {
+	for (uint32_t i = 0; i < chain->count; i++) {
 		const struct envelope *envelope = &chain->envelopes[i];
 		enum be_status status = permit(envelope, amount);
 
@@ -126,14 +130,34 @@ static int64_t now_at(struct rules_moment *moment)
 	return moment->now_ns;
 }
 
-/* Finds one envelope of a chain. `named`: with its name, since it will be shown. */
-static int find_in_chain(struct ledger *ledger, const struct record_key *key, int depth, bool named,
-			 struct envelope *envelope)
+/* Finds a parent, under another key if it has been given another name. */
+static int find_parent(struct ledger *ledger, struct record_key *key, uint64_t id,
+		       struct envelope *envelope)
 {
+	struct name name;
 	int found = ledger_envelope_find(ledger, key, envelope);
 
-	if (found == LEDGER_NONE && depth > 0)
-		return (int)error_set(BE_DAMAGED, "the parent of an envelope is missing");
+	if (found < 0 || (found == 0 && envelope->id == id))
+		return found;
+	if (!record_parse_envelope_key(record_key_bytes(key), &name))
+		return (int)error_set(BE_DAMAGED, "a parent's name is none");
+	found = ledger_envelope_known(ledger, &name, id, envelope);
+	if (found == 0)
+		record_key_envelope(key, &envelope->name);
+	return found == LEDGER_NONE
+		       ? (int)error_set(BE_DAMAGED, "the parent of an envelope is missing")
+		       : found;
+}
+
+/* Finds one envelope of a chain, the first by its key, its ancestors by their ids, too. `named`:
+ * with its name, since it will be shown. */
+static int find_in_chain(struct ledger *ledger, const struct record_key *key,
+			 struct record_key *parent, uint64_t id, bool named,
+			 struct envelope *envelope)
+{
+	int found = id == 0 ? ledger_envelope_find(ledger, key, envelope)
+			    : find_parent(ledger, parent, id, envelope);
+
 	if (found == 0 && named &&
 	    !record_parse_envelope_key(record_key_bytes(key), &envelope->name))
 		return (int)error_set(BE_DAMAGED, "an envelope lies under a key that names none");
@@ -161,6 +185,22 @@ check_refused(struct ledger *ledger, enum be_status why, const struct record_key
 	return refuse(ledger, why, envelope, question->amount, &question->refusal);
 }
 
+/* Shows the envelope as it is now, if that is asked for. */
+static enum be_status show_after(struct ledger *ledger, struct envelope *envelope,
+				 struct rules_question *question)
+{
+	enum be_status status;
+
+	if (!question->after)
+		return BE_OK;
+	status = ledger_name_now(ledger, envelope->parent_id, &envelope->parent);
+	if (status != BE_OK)
+		return status;
+	rules_describe_envelope(envelope, question->after);
+	question->has_envelope = true;
+	return BE_OK;
+}
+
 /* The same question without a reservation: one envelope at a time, without a chain, and with keys
  * in place of names until a name must be shown. */
 enum be_status rules_check(struct ledger *ledger, struct rules_question *question)
@@ -169,12 +209,13 @@ enum be_status rules_check(struct ledger *ledger, struct rules_question *questio
 	const struct record_key *key = question->key;
 	struct record_key parent;
 	struct envelope envelope;
+	uint64_t id = 0;
 
 	if (decision)
 		decision->requested = decision->asked = question->amount;
 	for (int depth = 0; depth < BE_DEPTH_MAX; depth++) {
 		bool named = depth == 0 && (decision || question->after);
-		int found = find_in_chain(ledger, key, depth, named, &envelope);
+		int found = find_in_chain(ledger, key, &parent, id, named, &envelope);
 		enum be_status status;
 
 		if (found < 0)
@@ -186,16 +227,16 @@ enum be_status rules_check(struct ledger *ledger, struct rules_question *questio
 			if (status != BE_OK)
 				return status;
 		}
-		if (question->after && depth == 0) {
-			rules_describe_envelope(&envelope, question->after);
-			question->has_envelope = true;
-		}
+		status = depth == 0 ? show_after(ledger, &envelope, question) : BE_OK;
+		if (status != BE_OK)
+			return status;
 		status = permit(&envelope, question->amount);
 		if (status != BE_OK)
 			return check_refused(ledger, status, key, &envelope, question);
 		if (decision && depth == 0)
 			decide(decision, BE_OK, &envelope.name, &envelope);
-		if (envelope.parent.category_size == 0)
+		id = envelope.parent_id;
+		if (id == 0)
 			return BE_OK;
 		record_key_envelope(&parent, &envelope.parent);
 		key = &parent;
@@ -205,7 +246,8 @@ enum be_status rules_check(struct ledger *ledger, struct rules_question *questio
 
 /* ---- what the rules below share */
 
-/* Writes a transaction for the chain, whose envelopes have been charged in memory. */
+/* Writes a transaction for the chain, whose envelopes have been charged in memory, and the alerts
+ * of thresholds that it has passed. */
 static enum be_status write_transaction(struct ledger *ledger, const struct chain *chain,
 					struct transaction *transaction, struct result *result)
 {
@@ -218,8 +260,15 @@ static enum be_status write_transaction(struct ledger *ledger, const struct chai
 	transaction->depth = chain->depth;
 	for (uint32_t i = 0; i < chain->depth; i++)
 		transaction->chain[i] = chain->envelopes[i].id;
+	transaction->further = (uint8_t)chain->further;
 	rules_describe_transaction(transaction, &result->transaction);
-	return ledger_transaction_put(ledger, transaction);
+	for (uint32_t i = 0; i < chain->count && status == BE_OK; i++)
+		status = alerts_give(ledger, &chain->envelopes[i], transaction->at_ns, transaction);
+	if (status == BE_OK)
+		status = ledger_transaction_put(ledger, transaction);
+	return status == BE_OK && chain->further > 0
+		       ? chain_note(ledger, chain, RECORD_TRANSACTION, transaction->id)
+		       : status;
 }
 
 static void take_description(char *to, uint16_t *size, const char *from, uint16_t from_size)
@@ -227,6 +276,39 @@ static void take_description(char *to, uint16_t *size, const char *from, uint16_
 	memcpy(to, from, from_size);
 	to[from_size] = '\0';
 	*size = from_size;
+}
+
+/* Notes the labels of the transaction that will be written next: those of the commit or transaction
+ * that it is for, and those that the operation adds. Apart, since labels are large and few have
+ * any. */
+static __attribute__((noinline)) enum be_status
+note_labels(struct ledger *ledger, enum record_type type, uint64_t id, uint8_t count,
+	    const struct operation *operation, struct transaction *transaction)
+{
+	struct labels labels = {.count = 0};
+	enum be_status status = ledger_header(ledger);
+
+	if (status == BE_OK && count > 0)
+		status = ledger_labels_get(ledger, type, id, count, &labels);
+	if (status == BE_OK && operation->label_count > 0)
+		status = labels_add(&labels, operation->labels, operation->labels_size);
+	transaction->labels = labels.count;
+	return status == BE_OK ? ledger_labels_put(ledger, RECORD_TRANSACTION,
+						   ledger->header.next_transaction_id, labels.count,
+						   labels.bytes, labels.size)
+			       : status;
+}
+
+/* The same for a commit, or for nothing (NULL): the last step that may be refused. */
+static enum be_status label(struct ledger *ledger, const struct commit *commit,
+			    const struct operation *operation, struct transaction *transaction)
+{
+	uint8_t count = commit ? commit->labels : 0;
+
+	if ((count | operation->label_count) == 0)
+		return BE_OK;
+	return note_labels(ledger, RECORD_COMMIT, commit ? commit->id : 0, count, operation,
+			   transaction);
 }
 
 enum be_status rules_commit_status(const struct commit *commit)
@@ -243,6 +325,39 @@ enum be_status rules_commit_status(const struct commit *commit)
 	}
 }
 
+/* The envelope of an operation, and those named beside it. The decision names one that is
+ * missing. */
+static enum be_status load_named(struct ledger *ledger, const struct operation *operation,
+				 struct chain *chain, struct result *result)
+{
+	enum be_status status = chain_load(ledger, &operation->name, 0, operation->now_ns, chain);
+	struct name missing;
+
+	if (status == BE_NO_ENVELOPE)
+		decide_name(&result->decision, BE_NO_ENVELOPE, &operation->name);
+	if (status != BE_OK || operation->further_count == 0)
+		return status;
+	status = chain_add_named(ledger, operation, chain, &missing);
+	if (status == BE_NO_ENVELOPE)
+		decide_name(&result->decision, BE_NO_ENVELOPE, &missing);
+	return status;
+}
+
+/* All envelopes of a commit that granted it: BE_NO_ENVELOPE when one was removed since. */
+static enum be_status load_held(struct ledger *ledger, struct commit *commit, int64_t now_ns,
+				struct chain *chain)
+{
+	enum be_status status =
+		chain_load(ledger, &commit->name, commit->envelope_id, now_ns, chain);
+
+	if (status == BE_OK && !name_equal(&commit->name, &chain->envelopes[0].name))
+		name_copy(&commit->name, &chain->envelopes[0].name);
+	return status == BE_OK && commit->further > 0
+		       ? chain_add_noted(ledger, RECORD_COMMIT, commit->id, commit->further, now_ns,
+					 chain)
+		       : status;
+}
+
 /* Reads a pending commit and its chain: BE_NO_COMMIT, or how it ended, when it is not pending. */
 static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t now_ns,
 				   struct commit *commit, struct chain *chain)
@@ -257,10 +372,9 @@ static enum be_status pending_load(struct ledger *ledger, uint64_t id, int64_t n
 	status = rules_commit_status(commit);
 	if (status != BE_OK)
 		return status;
-	status = chain_load(ledger, &commit->name, now_ns, chain);
-	if (status == BE_NO_ENVELOPE ||
-	    (status == BE_OK && chain->envelopes[0].id != commit->envelope_id))
-		return error_set(BE_DAMAGED, "the envelope \"%s\" of a pending commit is missing",
+	status = load_held(ledger, commit, now_ns, chain);
+	if (status == BE_NO_ENVELOPE)
+		return error_set(BE_DAMAGED, "an envelope of a pending commit in \"%s\" is missing",
 				 commit->name.category);
 	return status;
 }
@@ -271,6 +385,7 @@ static enum be_status end_commit(struct ledger *ledger, struct commit *commit,
 				 int64_t now_ns)
 {
 	bool was_pending = commit->state == BE_COMMIT_PENDING;
+	enum be_status status = BE_OK;
 
 	/* A commit ends once. One that was reaped may still be settled. */
 	assert(state != BE_COMMIT_PENDING);
@@ -281,7 +396,15 @@ static enum be_status end_commit(struct ledger *ledger, struct commit *commit,
 	if (state == BE_COMMIT_RELEASED || state == BE_COMMIT_SETTLED) {
 		commit->name.namespace_size = commit->name.category_size = 0;
 		commit->description_size = 0;
+		if (commit->further > 0)
+			status = ledger_further_del(ledger, RECORD_COMMIT, commit->id,
+						    commit->further);
+		if (commit->labels > 0 && status == BE_OK)
+			status = ledger_labels_del(ledger, RECORD_COMMIT, commit->id);
+		commit->further = commit->labels = 0;
 	}
+	if (status != BE_OK)
+		return status;
 	return was_pending ? ledger_commit_end(ledger, commit) : ledger_commit_put(ledger, commit);
 }
 
@@ -290,7 +413,7 @@ static int64_t choose_amount(const struct chain *chain, const struct operation *
 {
 	int64_t amount = operation->amount;
 
-	for (uint32_t i = 0; operation->least > 0 && i < chain->depth; i++) {
+	for (uint32_t i = 0; operation->least > 0 && i < chain->count; i++) {
 		const struct envelope *envelope = &chain->envelopes[i];
 		int64_t available =
 			amount_available(envelope->limit_now, envelope->spent, envelope->committed);
@@ -312,12 +435,10 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	struct be_decision *decision = &result->decision;
 	struct commit commit;
 	struct chain chain;
-	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
+	enum be_status status = load_named(ledger, operation, &chain, result);
 	int64_t amount;
 
 	decision->requested = decision->asked = operation->amount;
-	if (status == BE_NO_ENVELOPE)
-		decide_name(decision, BE_NO_ENVELOPE, &operation->name);
 	if (status != BE_OK)
 		return status;
 	amount = choose_amount(&chain, operation);
@@ -338,7 +459,7 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	assert(operation->amount == 0 || chain_covers(&chain));
 
 	/* Nothing may be refused from here on. */
-	for (uint32_t i = 0; i < chain.depth; i++)
+	for (uint32_t i = 0; i < chain.count; i++)
 		chain.envelopes[i].granted++;
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
 	decision->requested = operation->amount;
@@ -358,11 +479,18 @@ static enum be_status apply_commit(struct ledger *ledger, const struct operation
 	commit.ended_ns = 0;
 	commit.transaction_id = 0;
 	commit.checksum = 0;
+	commit.further = (uint8_t)chain.further;
+	commit.labels = operation->label_count;
 	take_description(commit.description, &commit.description_size, operation->description,
 			 operation->description_size);
 	result->commit_id = commit.id;
 	show_envelope(result, &chain.envelopes[0]);
 	status = chain_store(ledger, &chain);
+	if (status == BE_OK && chain.further > 0)
+		status = chain_note(ledger, &chain, RECORD_COMMIT, commit.id);
+	if (status == BE_OK && commit.labels > 0)
+		status = ledger_labels_put(ledger, RECORD_COMMIT, commit.id, commit.labels,
+					   operation->labels, operation->labels_size);
 	return status == BE_OK ? ledger_commit_put(ledger, &commit) : status;
 }
 
@@ -393,10 +521,12 @@ static enum be_status apply_record(struct ledger *ledger, const struct operation
 {
 	struct transaction transaction = {.kind = BE_TRANSACTION_RECORD};
 	struct chain chain;
-	enum be_status status = chain_load(ledger, &operation->name, operation->now_ns, &chain);
+	enum be_status status = load_named(ledger, operation, &chain, result);
 
 	if (status == BE_OK)
 		status = chain_spend(&chain, operation->amount);
+	if (status == BE_OK)
+		status = label(ledger, NULL, operation, &transaction);
 	if (status != BE_OK)
 		return status;
 
@@ -423,6 +553,8 @@ static enum be_status charge_commit(struct ledger *ledger, const struct operatio
 	assert(state != BE_COMMIT_PENDING && state != BE_COMMIT_RELEASED);
 	if (status == BE_OK)
 		status = chain_spend(chain, transaction->amount);
+	if (status == BE_OK)
+		status = label(ledger, commit, operation, transaction);
 	if (status != BE_OK)
 		return status;
 
@@ -458,12 +590,8 @@ static enum be_status apply_settle(struct ledger *ledger, const struct operation
 	bool late = status == BE_ALREADY_REAPED;
 
 	/* The money was spent, however late we are told. */
-	if (late) {
-		status = chain_load(ledger, &commit.name, operation->now_ns, &chain);
-		/* An envelope of the same name that was made since did not grant it. */
-		if (status == BE_OK && chain.envelopes[0].id != commit.envelope_id)
-			status = BE_NO_ENVELOPE;
-	}
+	if (late)
+		status = load_held(ledger, &commit, operation->now_ns, &chain);
 	if (status != BE_OK)
 		return status;
 	if (operation->has_description)
@@ -495,6 +623,8 @@ static enum be_status apply_charge(struct ledger *ledger, const struct operation
 	status = chain_commit(&chain, -part, 0);
 	if (status == BE_OK)
 		status = chain_spend(&chain, operation->amount);
+	if (status == BE_OK)
+		status = label(ledger, &commit, operation, &transaction);
 	if (status != BE_OK)
 		return status;
 
@@ -516,6 +646,84 @@ static enum be_status apply_charge(struct ledger *ledger, const struct operation
 			       : status;
 }
 
+/* What was given back of a transaction so far; 0 when nothing was. */
+static int load_given_back(struct ledger *ledger, uint64_t id, struct given_back *given_back)
+{
+	int found = ledger_given_back_get(ledger, id, given_back);
+
+	if (found == LEDGER_NONE)
+		*given_back = (struct given_back){.id = id};
+	return found == LEDGER_NONE ? 0 : found;
+}
+
+/* Takes an amount that `wrong` had charged from the envelopes of its chain. Only of windows that it
+ * was charged to. */
+static enum be_status chain_give_back(struct chain *chain, const struct transaction *wrong,
+				      int64_t amount)
+{
+	for (uint32_t i = 0; i < chain->count; i++) {
+		struct envelope *envelope = &chain->envelopes[i];
+
+		/* The further ones have been compared when they were loaded. */
+		if (i < chain->depth && (i >= wrong->depth || envelope->id != wrong->chain[i]))
+			return error_set(BE_DAMAGED,
+					 "transaction %" PRIu64 " names other envelopes than its "
+					 "own has above it",
+					 wrong->id);
+		envelope->given_back = record_add(envelope->given_back, amount);
+		if (wrong->id < envelope->window_first)
+			continue;
+		if (amount > envelope->spent)
+			return error_set(BE_DAMAGED,
+					 "what is spent in \"%s\" does not add up: run "
+					 "be-inspect verify",
+					 envelope->name.category);
+		envelope->spent -= amount;
+	}
+	return BE_OK;
+}
+
+static enum be_status apply_correct(struct ledger *ledger, const struct operation *operation,
+				    struct result *result)
+{
+	struct transaction wrong, transaction = {.kind = BE_TRANSACTION_CORRECTION};
+	struct given_back given_back;
+	struct chain chain;
+	enum be_status status;
+	int found = ledger_transaction_get(ledger, operation->id, &wrong);
+
+	if (found == 0)
+		found = load_given_back(ledger, operation->id, &given_back);
+	if (found != 0)
+		return found == LEDGER_NONE ? BE_NO_TRANSACTION : (enum be_status)found;
+	if (operation->amount > wrong.amount - given_back.amount || wrong.corrects != 0)
+		return BE_EXCEEDS_CHARGE;
+	status = chain_load(ledger, &wrong.name, wrong.chain[0], operation->now_ns, &chain);
+	if (status == BE_OK && wrong.further > 0)
+		status = chain_add_noted(ledger, RECORD_TRANSACTION, wrong.id, wrong.further,
+					 operation->now_ns, &chain);
+	if (status == BE_OK)
+		status = chain_give_back(&chain, &wrong, operation->amount);
+	if (status == BE_OK && wrong.labels > 0)
+		status = note_labels(ledger, RECORD_TRANSACTION, wrong.id, wrong.labels, operation,
+				     &transaction);
+	if (status != BE_OK)
+		return status;
+
+	/* Nothing may be refused from here on. */
+	given_back.amount += operation->amount;
+	transaction.corrects = wrong.id;
+	transaction.amount = -operation->amount;
+	transaction.at_ns = operation->now_ns;
+	take_description(transaction.description, &transaction.description_size,
+			 operation->description, operation->description_size);
+	show_envelope(result, &chain.envelopes[0]);
+	status = chain_store(ledger, &chain);
+	if (status == BE_OK)
+		status = ledger_given_back_put(ledger, &given_back);
+	return status == BE_OK ? write_transaction(ledger, &chain, &transaction, result) : status;
+}
+
 static enum be_status apply_extend(struct ledger *ledger, const struct operation *operation,
 				   struct result *result)
 {
@@ -524,13 +732,14 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 	struct chain chain;
 	enum be_status status =
 		pending_load(ledger, operation->id, operation->now_ns, &commit, &chain);
-	int64_t old_deadline_ns, more;
+	int64_t old_deadline_ns, amount, more;
 
 	if (status != BE_OK)
 		return status;
 	old_deadline_ns = commit.deadline_ns;
-	more = operation->amount - commit.amount; /* both are 0 or more */
-	decision->requested = operation->amount;
+	amount = operation->amount == BE_HELD_AMOUNT ? commit.amount : operation->amount;
+	more = amount - commit.amount; /* both are 0 or more */
+	decision->requested = amount;
 	decision->asked = more > 0 ? more : 0;
 	if (more > 0) {
 		status = chain_decide(ledger, &chain, more, result);
@@ -547,8 +756,8 @@ static enum be_status apply_extend(struct ledger *ledger, const struct operation
 
 	/* Nothing may be refused from here on. */
 	decide(decision, BE_OK, &chain.envelopes[0].name, &chain.envelopes[0]);
-	decision->granted = operation->amount;
-	commit.amount = operation->amount;
+	decision->granted = amount;
+	commit.amount = amount;
 	commit.deadline_ns = operation->deadline_ns;
 	result->commit_id = commit.id;
 	show_envelope(result, &chain.envelopes[0]);
@@ -573,8 +782,7 @@ static enum be_status apply_reap(struct ledger *ledger, const struct operation *
 	if (operation->reap_as == BE_COMMIT_EXPIRED)
 		due = commit.deadline_ns != 0 && commit.deadline_ns <= operation->now_ns;
 	else
-		due = !commit.detached && commit.owner.generation == operation->owner.generation &&
-		      commit.owner.slot == operation->owner.slot;
+		due = !commit.detached && owner_is_same(&commit.owner, &operation->owner);
 	if (!due)
 		return BE_NO_COMMIT;
 	result->held = commit.amount;
@@ -634,7 +842,12 @@ static enum be_status apply(struct ledger *ledger, const struct operation *opera
 		return apply_steer(ledger, operation, result);
 	case BE_OPERATION_REMOVE:
 		return apply_remove(ledger, operation, result);
+	case BE_OPERATION_CORRECT:
+		return apply_correct(ledger, operation, result);
+	case BE_OPERATION_ALERT_DONE:
+		return apply_alert_done(ledger, operation);
 	case BE_OPERATION_CHECK:
+	case BE_OPERATION_ALERT:
 		break;
 	}
 	return BE_INVALID_ARGUMENT;
@@ -669,6 +882,8 @@ enum be_status rules_apply(struct ledger *ledger, const struct operation *operat
 	else
 		result->status = apply(ledger, operation, result);
 	result->decision.status = result->status;
+	if (ledger->has_header)
+		result->next_alert_id = ledger->header.next_alert_id;
 	if (result->status <= BE_NOT_FOUND)
 		return result->status; /* the environment's or the machine's fault */
 	if (result->status != BE_OK && ledger->changes != before)

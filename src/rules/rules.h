@@ -66,5 +66,6 @@ void rules_describe_envelope(const struct envelope *envelope, struct be_envelope
 /* A transaction of the ledger, in the same way. */
 void rules_describe_transaction(const struct transaction *transaction,
 				struct be_transaction *description);
+void rules_describe_alert(const struct alert *alert, struct be_alert *description);
 
 #endif

@@ -101,6 +101,7 @@ enum be_status rules_roll_over_now(struct ledger *ledger, struct envelope *envel
 		envelope->window_first = next_transaction_id;
 		envelope->spent = 0;
 		envelope->folded = 0;
+		envelope->passed = envelope->passed_then = 0;
 		/* What is committed stays: it will be charged in the new window. */
 	}
 	envelope->limit_now = envelope_limit_now(envelope);

@@ -46,9 +46,17 @@ struct lock_user lock_user(struct owners *owners)
 	return (struct lock_user){owners, lock_name(&self)};
 }
 
+struct lock_user lock_user_alone(void)
+{
+	struct owner self = {.generation = 1};
+
+	return (struct lock_user){NULL, lock_name(&self)};
+}
+
 bool lock_name_is_dead(const struct lock_user *user, uint64_t name)
 {
-	return !owners_alive_named(user->owners, (uint32_t)(name >> SLOT_SHIFT) & 0xfff,
+	return user->owners &&
+	       !owners_alive_named(user->owners, (uint32_t)(name >> SLOT_SHIFT) & 0xfff,
 				   (uint32_t)(name >> 32));
 }
 
@@ -94,7 +102,19 @@ static bool announce_waiter(struct lock *lock, uint64_t word)
 	       atomic_compare_exchange_strong(&lock->word, &word, word | WAITERS);
 }
 
-void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner manner)
+static bool may_take(uint64_t word, enum lock_manner manner, bool slept)
+{
+	return !(word & HELD) && (slept || manner != LOCK_POLITE);
+}
+
+/* It has not changed hands all the time that a thread slept. */
+static bool inherit_unchanged(struct lock *lock, const struct lock_user *user, uint64_t word)
+{
+	return atomic_load(&lock->word) == (word | WAITERS) && lock_inherit(lock, user);
+}
+
+bool lock_wait_until(struct lock *lock, const struct lock_user *user, enum lock_manner manner,
+		     int64_t limit_ns)
 {
 	int64_t patience_ns = LOOK_NS, until_ns = 0;
 	bool slept = false;
@@ -103,9 +123,9 @@ void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner
 		uint64_t word = atomic_load(&lock->word);
 		enum futex_end end;
 
-		if (!(word & HELD) && (slept || manner != LOCK_POLITE)) {
+		if (may_take(word, manner, slept)) {
 			if (take(lock, user, &word, slept ? WAITERS : 0))
-				return;
+				return true;
 			continue;
 		}
 		if (!announce_waiter(lock, word))
@@ -119,13 +139,19 @@ void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner
 		slept = true;
 		if (end != FUTEX_TIMED_OUT)
 			continue;
-		/* It has not changed hands all that time. */
-		if (atomic_load(&lock->word) == (word | WAITERS) && lock_inherit(lock, user))
-			return;
+		if (inherit_unchanged(lock, user, word))
+			return true;
+		if (limit_ns != INT64_MAX && monotonic_ns() >= limit_ns)
+			return false;
 		until_ns = 0;
 		if (manner != LOCK_FIRST_IN_LINE && patience_ns < LOOK_MAX_NS)
 			patience_ns *= 2;
 	}
+}
+
+void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner manner)
+{
+	(void)lock_wait_until(lock, user, manner, INT64_MAX);
 }
 
 bool lock_is_left(const struct lock *lock)

@@ -29,11 +29,14 @@ struct lock {
 
 /* This process, as its locks name it. */
 struct lock_user {
-	struct owners *owners;
+	struct owners *owners; /* NULL: no other process has the locks */
 	uint64_t name;
 };
 
 struct lock_user lock_user(struct owners *owners);
+
+/* The same for locks in memory that no other process has. */
+struct lock_user lock_user_alone(void);
 
 /* The name of a process in locks; never 0. */
 uint64_t lock_name(const struct owner *owner);
@@ -61,6 +64,10 @@ enum lock_manner {
 
 /* Waits for the lock and takes it, from the dead, too. */
 void lock_wait(struct lock *lock, const struct lock_user *user, enum lock_manner manner);
+
+/* The same until a moment of monotonic_ns(), or a little longer; false: it was not to be had. */
+bool lock_wait_until(struct lock *lock, const struct lock_user *user, enum lock_manner manner,
+		     int64_t limit_ns);
 
 /* For the holder: did the last holder die, or call lock_leave()? After lock_mend() the answer is
  * no. */

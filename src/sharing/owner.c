@@ -685,7 +685,10 @@ struct owner owners_self(struct owners *owners)
 {
 	/* Held already, but for the first change after the thread that held it has ended. */
 	hint_take(&owners->file->slots[owners->slot]);
-	return (struct owner){owners->generation, owners->slot, owners->pid, owners->pid_namespace};
+	return (struct owner){.generation = owners->generation,
+			      .slot = owners->slot,
+			      .pid = owners->pid,
+			      .pid_namespace = owners->pid_namespace};
 }
 
 void owners_commits_from(struct owners *owners, uint64_t id)
@@ -734,7 +737,10 @@ static struct owner read_slot(const struct owners *owners, uint32_t index)
 {
 	const struct owner_slot *slot = &owners->file->slots[index];
 
-	return (struct owner){slot->generation, index, slot->pid, slot->pid_namespace};
+	return (struct owner){.generation = slot->generation,
+			      .slot = index,
+			      .pid = slot->pid,
+			      .pid_namespace = slot->pid_namespace};
 }
 
 size_t owners_find_dead(struct owners *owners, struct owner *dead, size_t count)

@@ -29,19 +29,38 @@
 
 #include "base/shared_file.h"
 
+#include <string.h>
+
 /* As many as LMDB has reader slots here. */
 #define OWNER_SLOTS 4096
 
 struct owners;
 
 /* Who holds a commit: the slot and generation that owners_open() gave this process. Generation 0 is
- * nobody: storages of which only one process knows have no owners. */
+ * nobody: storages of which only one process knows have no owners. In front of a server that
+ * several hosts use, the host is named, too, whose lease says of all its owners that they live
+ * (executor/lease.h). */
+#define OWNER_HOST_SIZE 16
 struct owner {
 	uint64_t generation;
 	uint32_t slot;
 	uint32_t pid;           /* in its own namespace; for people */
 	uint32_t pid_namespace; /* the number of that; 0 in a commit's record, which lacks it */
+	uint8_t host[OWNER_HOST_SIZE]; /* zeroes: none */
 };
+
+static inline bool owner_has_host(const struct owner *owner)
+{
+	static const uint8_t none[OWNER_HOST_SIZE];
+
+	return memcmp(owner->host, none, sizeof none) != 0;
+}
+
+static inline bool owner_is_same(const struct owner *a, const struct owner *b)
+{
+	return a->generation == b->generation && a->slot == b->slot &&
+	       memcmp(a->host, b->host, sizeof a->host) == 0;
+}
 
 /* Opens the file in `directory`, making it where missing, and registers this process. One who was
  * alone holds the opening lock on BE_OK: owners_opened() drops it. Statuses: OTHER_DURABILITY,

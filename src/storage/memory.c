@@ -373,6 +373,13 @@ enum be_status be_storage_memory_create(struct be_storage **storage)
 	return BE_OK;
 }
 
+void be_storage_explain(const char *text)
+{
+	error_clear();
+	if (text && *text)
+		error_write("%s", text);
+}
+
 void be_storage_memory_destroy(struct be_storage *storage)
 {
 	struct map *map;

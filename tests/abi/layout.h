@@ -34,7 +34,7 @@ static_assert(sizeof(bool) == 1, "bool has one byte in all structures");
 
 #if UINTPTR_MAX == UINT64_MAX
 
-SIZE(be_envelope, 808);
+SIZE(be_envelope, 840);
 AT(be_envelope, size, 0);
 AT(be_envelope, period, 4);
 AT(be_envelope, id, 8);
@@ -74,6 +74,10 @@ AT(be_envelope, begins_on, 736);
 AT(be_envelope, observe_only, 740);
 AT(be_envelope, reserved_too, 741);
 AT(be_envelope, zone, 744);
+AT(be_envelope, thresholds, 808);
+AT(be_envelope, passed, 824);
+AT(be_envelope, reserved_three, 828);
+AT(be_envelope, given_back, 832);
 
 SIZE(be_cost, 16);
 AT(be_cost, low, 0);
@@ -93,7 +97,7 @@ AT(be_decision, asked, 304);
 AT(be_decision, granted, 312);
 AT(be_decision, window_end_ns, 320);
 
-SIZE(be_commit_info, 832);
+SIZE(be_commit_info, 864);
 AT(be_commit_info, size, 0);
 AT(be_commit_info, state, 4);
 AT(be_commit_info, reap_policy, 8);
@@ -109,8 +113,14 @@ AT(be_commit_info, namespace_name, 58);
 AT(be_commit_info, category, 186);
 AT(be_commit_info, description, 314);
 AT(be_commit_info, reserved, 827);
+AT(be_commit_info, also, 832);
+AT(be_commit_info, also_count, 840);
+AT(be_commit_info, reserved_too, 844);
+AT(be_commit_info, labels, 848);
+AT(be_commit_info, label_count, 856);
+AT(be_commit_info, reserved_three, 860);
 
-SIZE(be_transaction, 824);
+SIZE(be_transaction, 872);
 AT(be_transaction, size, 0);
 AT(be_transaction, kind, 4);
 AT(be_transaction, id, 8);
@@ -123,8 +133,33 @@ AT(be_transaction, namespace_name, 49);
 AT(be_transaction, category, 177);
 AT(be_transaction, description, 305);
 AT(be_transaction, reserved, 818);
+AT(be_transaction, corrects, 824);
+AT(be_transaction, also, 832);
+AT(be_transaction, also_count, 840);
+AT(be_transaction, reserved_too, 844);
+AT(be_transaction, envelope_id, 848);
+AT(be_transaction, labels, 856);
+AT(be_transaction, label_count, 864);
+AT(be_transaction, reserved_three, 868);
 
-SIZE(be_event, 72);
+SIZE(be_alert, 592);
+AT(be_alert, size, 0);
+AT(be_alert, percent, 4);
+AT(be_alert, id, 8);
+AT(be_alert, envelope_id, 16);
+AT(be_alert, transaction_id, 24);
+AT(be_alert, limit, 32);
+AT(be_alert, spent, 40);
+AT(be_alert, at_ns, 48);
+AT(be_alert, period_start_ns, 56);
+AT(be_alert, period_end_ns, 64);
+AT(be_alert, done_ns, 72);
+AT(be_alert, namespace_name, 80);
+AT(be_alert, category, 208);
+AT(be_alert, spender_namespace, 336);
+AT(be_alert, spender_category, 464);
+
+SIZE(be_event, 80);
 AT(be_event, size, 0);
 AT(be_event, operation, 4);
 AT(be_event, status, 8);
@@ -137,8 +172,9 @@ AT(be_event, at_ns, 40);
 AT(be_event, namespace_name, 48);
 AT(be_event, category, 56);
 AT(be_event, envelope, 64);
+AT(be_event, alert, 72);
 
-SIZE(be_options, 72);
+SIZE(be_options, 80);
 AT(be_options, size, 0);
 AT(be_options, flags, 4);
 AT(be_options, namespace_name, 8);
@@ -150,8 +186,17 @@ AT(be_options, now_context, 40);
 AT(be_options, observe, 48);
 AT(be_options, observe_context, 56);
 AT(be_options, storage, 64);
+AT(be_options, lease_ms, 72);
 
-SIZE(be_commit_options, 48);
+SIZE(be_label, 16);
+AT(be_label, key, 0);
+AT(be_label, value, 8);
+
+SIZE(be_envelope_name, 16);
+AT(be_envelope_name, namespace_name, 0);
+AT(be_envelope_name, category, 8);
+
+SIZE(be_commit_options, 112);
 AT(be_commit_options, size, 0);
 AT(be_commit_options, reap_policy, 4);
 AT(be_commit_options, ttl_ms, 8);
@@ -160,12 +205,29 @@ AT(be_commit_options, reserved, 17);
 AT(be_commit_options, least, 24);
 AT(be_commit_options, key, 32);
 AT(be_commit_options, key_ms, 40);
+AT(be_commit_options, wait_ms, 48);
+AT(be_commit_options, keep_waiting, 56);
+AT(be_commit_options, wait_context, 64);
+AT(be_commit_options, also, 72);
+AT(be_commit_options, also_count, 80);
+AT(be_commit_options, reserved_too, 84);
+AT(be_commit_options, labels, 88);
+AT(be_commit_options, label_count, 96);
+AT(be_commit_options, reserved_three, 100);
+AT(be_commit_options, namespace_name, 104);
 
-SIZE(be_charge_options, 24);
+SIZE(be_charge_options, 64);
 AT(be_charge_options, size, 0);
 AT(be_charge_options, reserved, 4);
 AT(be_charge_options, key, 8);
 AT(be_charge_options, key_ms, 16);
+AT(be_charge_options, also, 24);
+AT(be_charge_options, also_count, 32);
+AT(be_charge_options, reserved_too, 36);
+AT(be_charge_options, labels, 40);
+AT(be_charge_options, label_count, 48);
+AT(be_charge_options, reserved_three, 52);
+AT(be_charge_options, namespace_name, 56);
 
 SIZE(be_envelope_options, 56);
 AT(be_envelope_options, size, 0);
@@ -180,7 +242,7 @@ AT(be_envelope_options, observe_only, 44);
 AT(be_envelope_options, reserved_too, 45);
 AT(be_envelope_options, roll_over, 48);
 
-SIZE(be_settings, 64);
+SIZE(be_settings, 96);
 AT(be_settings, size, 0);
 AT(be_settings, mask, 4);
 AT(be_settings, limit, 8);
@@ -193,6 +255,9 @@ AT(be_settings, roll_over, 48);
 AT(be_settings, suspended, 56);
 AT(be_settings, observe_only, 57);
 AT(be_settings, reserved, 58);
+AT(be_settings, thresholds, 64);
+AT(be_settings, new_namespace, 80);
+AT(be_settings, new_category, 88);
 
 SIZE(be_envelope_change, 56);
 AT(be_envelope_change, size, 0);
@@ -205,7 +270,7 @@ AT(be_envelope_change, reserved, 36);
 AT(be_envelope_change, options, 40);
 AT(be_envelope_change, settings, 48);
 
-SIZE(be_filter, 88);
+SIZE(be_filter, 104);
 AT(be_filter, size, 0);
 AT(be_filter, reserved, 4);
 AT(be_filter, namespace_name, 8);
@@ -218,6 +283,9 @@ AT(be_filter, after_id, 56);
 AT(be_filter, max_count, 64);
 AT(be_filter, after_namespace, 72);
 AT(be_filter, after_category, 80);
+AT(be_filter, labels, 88);
+AT(be_filter, label_count, 96);
+AT(be_filter, reserved_too, 100);
 
 SIZE(be_owner_info, 32);
 AT(be_owner_info, size, 0);
@@ -228,7 +296,7 @@ AT(be_owner_info, id, 16);
 AT(be_owner_info, alive, 24);
 AT(be_owner_info, reserved, 25);
 
-SIZE(be_statistics, 192);
+SIZE(be_statistics, 208);
 AT(be_statistics, size, 0);
 AT(be_statistics, format_version, 4);
 AT(be_statistics, durability, 8);
@@ -259,6 +327,9 @@ AT(be_statistics, refusals_known, 188);
 AT(be_statistics, went_back, 189);
 AT(be_statistics, reads_exclude_writes, 190);
 AT(be_statistics, reserved, 191);
+AT(be_statistics, waiting, 192);
+AT(be_statistics, reserved_too, 196);
+AT(be_statistics, pruned_id, 200);
 
 SIZE(be_verification, 40);
 AT(be_verification, size, 0);
@@ -268,17 +339,44 @@ AT(be_verification, commits, 16);
 AT(be_verification, transactions, 24);
 AT(be_verification, differences, 32);
 
-SIZE(be_pruning, 24);
+SIZE(be_pruning, 40);
 AT(be_pruning, size, 0);
 AT(be_pruning, reserved, 4);
 AT(be_pruning, transactions, 8);
 AT(be_pruning, commits, 16);
+AT(be_pruning, alerts, 24);
+AT(be_pruning, daily_sums, 32);
+
+SIZE(be_prune_options, 48);
+AT(be_prune_options, size, 0);
+AT(be_prune_options, dry_run, 4);
+AT(be_prune_options, reserved, 5);
+AT(be_prune_options, before_ns, 8);
+AT(be_prune_options, below_id, 16);
+AT(be_prune_options, sums_before_ns, 24);
+AT(be_prune_options, progress, 32);
+AT(be_prune_options, context, 40);
+
+SIZE(be_daily_sum, 328);
+AT(be_daily_sum, size, 0);
+AT(be_daily_sum, kind, 4);
+AT(be_daily_sum, day_ns, 8);
+AT(be_daily_sum, amount, 16);
+AT(be_daily_sum, count, 24);
+AT(be_daily_sum, first_ns, 32);
+AT(be_daily_sum, last_ns, 40);
+AT(be_daily_sum, namespace_name, 48);
+AT(be_daily_sum, category, 176);
+AT(be_daily_sum, also, 304);
+AT(be_daily_sum, also_count, 312);
+AT(be_daily_sum, reserved, 316);
+AT(be_daily_sum, envelope_id, 320);
 
 SIZE(be_bytes, 16);
 AT(be_bytes, data, 0);
 AT(be_bytes, size, 8);
 
-SIZE(be_storage_ops, 64);
+SIZE(be_storage_ops, 96);
 AT(be_storage_ops, size, 0);
 AT(be_storage_ops, reserved, 4);
 AT(be_storage_ops, begin, 8);
@@ -288,6 +386,10 @@ AT(be_storage_ops, get, 32);
 AT(be_storage_ops, put, 40);
 AT(be_storage_ops, del, 48);
 AT(be_storage_ops, next, 56);
+AT(be_storage_ops, prefetch, 64);
+AT(be_storage_ops, now, 72);
+AT(be_storage_ops, traits, 80);
+AT(be_storage_ops, where, 88);
 
 SIZE(be_storage, 16);
 AT(be_storage, ops, 0);

@@ -5,6 +5,8 @@
  */
 #include "fixture.h"
 
+#include "place.h"
+
 #include <ftw.h>
 #include <unistd.h>
 
@@ -14,6 +16,26 @@ static int64_t clock_now(void *context)
 {
 	(void)context;
 	return fixture.now_ns;
+}
+
+/* In memory, or in the server that place.h has. */
+static void make_storage(void)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "b_%d", (int)getpid());
+	if (place_server())
+		assert_ok(place_open(place_server(), name, &fixture.storage));
+	else
+		assert_ok(be_storage_memory_create(&fixture.storage));
+}
+
+static void destroy_storage(void)
+{
+	if (place_server())
+		place_close(fixture.storage);
+	else
+		be_storage_memory_destroy(fixture.storage);
 }
 
 static void begin(bool lmdb, uint32_t flags)
@@ -30,7 +52,7 @@ static void begin(bool lmdb, uint32_t flags)
 			   fixture.directory);
 	snprintf(fixture.path, sizeof fixture.path, "%s/environment", fixture.directory);
 	if (!lmdb)
-		assert_ok(be_storage_memory_create(&fixture.storage));
+		make_storage();
 	options = fixture_options();
 	assert_ok(be_open(fixture_path(), &options, &fixture.handle));
 }
@@ -75,7 +97,7 @@ void fixture_end(void)
 	for (size_t i = 0; i < sizeof fixture.more / sizeof fixture.more[0]; i++)
 		be_close(fixture.more[i]);
 	be_close(fixture.handle);
-	be_storage_memory_destroy(fixture.storage);
+	destroy_storage();
 	nftw(fixture.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -161,6 +183,16 @@ static bool print_commit(void *context, const struct be_commit_info *c)
 	return true;
 }
 
+static bool print_alert(void *context, const struct be_alert *a)
+{
+	fprintf(context,
+		"alert %" PRIu64 " of %" PRIu64 " %u '%s' '%s' %" PRId64 " of %" PRId64
+		" at %" PRId64 " done %" PRId64 "\n",
+		a->id, a->transaction_id, a->percent, a->namespace_name, a->category, a->spent,
+		a->limit, a->at_ns, a->done_ns);
+	return true;
+}
+
 static bool print_transaction(void *context, const struct be_transaction *t)
 {
 	fprintf(context,
@@ -182,6 +214,7 @@ char *fixture_state(void)
 	assert_ok(be_envelopes_each(fixture.handle, NULL, print_envelope, stream));
 	assert_ok(be_commits_each(fixture.handle, NULL, print_commit, stream));
 	assert_ok(be_transactions_each(fixture.handle, NULL, print_transaction, stream));
+	assert_ok(be_alerts_each(fixture.handle, NULL, print_alert, stream));
 	fclose(stream);
 	return text;
 }

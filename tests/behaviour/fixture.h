@@ -3,8 +3,9 @@
  * What the tests of behaviour stand on: an environment that is new for each test, and each test run
  * over every storage. BEHAVIOUR_TEST(subject, name) defines the tests name_on_lmdb, over a real
  * environment in a temporary directory, name_on_direct, over one without group commit, and
- * name_on_memory. Each begins with an open handle on the default namespace, `budget`, and ends with
- * be_verify(): whatever a test did, the balances must add up.
+ * name_on_memory, which is in a server where place.h has one. Each begins with an open handle on
+ * the default namespace, `budget`, and ends with be_verify(): whatever a test did, the balances
+ * must add up.
  *
  * Time stands still unless a test moves it, so that all figures can be compared exactly.
  */

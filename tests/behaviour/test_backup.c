@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Backups: what a copy holds, what is never written over, and environments made of copies. */
+/* Backups and copies: what they hold, what is never written over, and environments made of them. */
 #include "fixture.h"
 
 #include <errno.h>
@@ -23,6 +23,7 @@ static struct be_enforcer *open_restored(const char *path)
 	struct be_options options = fixture_options();
 	struct be_enforcer *handle;
 
+	options.storage = NULL;
 	options.flags |= BE_OPEN_EXISTING;
 	assert_ok(be_open(path, &options, &handle));
 	return handle;
@@ -228,10 +229,129 @@ LMDB_TEST(backup, what_is_no_backup_is_told)
 	assert_status(be_restore(copy, ""), BE_INVALID_ARGUMENT);
 }
 
-BEHAVIOUR_TEST(backup, only_directories_are_backed_up)
-{
-	char copy[128];
+/* ---- copies */
 
-	if (!fixture.lmdb)
-		assert_status(be_backup(budget, beside(copy, "copy")), BE_INVALID_ARGUMENT);
+/* Something of all that there is. */
+static void spend_in_many_ways(struct be_enforcer *budget)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	uint64_t id;
+
+	fixture_create(budget, "llm", 10000);
+	fixture_create_below(budget, "task", 100, "", "llm");
+	options.detached = true;
+	assert_ok(be_commit_with(budget, "llm", 5, "held", &options, &id, NULL));
+	options.key = "once";
+	assert_ok(be_commit_with(budget, "task", 7, "", &options, &id, NULL));
+	assert_ok(be_settle(budget, id, 6, NULL, NULL));
+	for (int i = 0; i < 1200; i++)
+		assert_ok(be_record(budget, "llm", 1 + i % 3, NULL, NULL));
+	fixture_advance(1);
+	assert_ok(be_prune(budget, fixture.now_ns, NULL, NULL, NULL));
+	assert_ok(be_record(budget, "task", 2, "after", NULL));
+}
+
+static struct be_enforcer *open_copy(struct be_storage *storage)
+{
+	struct be_options options = fixture_options();
+	struct be_enforcer *handle;
+
+	options.storage = storage;
+	options.flags |= BE_OPEN_EXISTING;
+	assert_ok(be_open(NULL, &options, &handle));
+	return handle;
+}
+
+static void assert_alike(struct be_enforcer *copy, struct be_enforcer *budget)
+{
+	struct be_verification found = BE_VERIFICATION_INIT;
+	struct be_envelope here = BE_ENVELOPE_INIT, there = BE_ENVELOPE_INIT;
+	struct be_statistics before = BE_STATISTICS_INIT, after = BE_STATISTICS_INIT;
+	const char *names[] = {"llm", "task"};
+
+	assert_ok(be_verify(copy, NULL, NULL, &found));
+	assert_number(found.transactions, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_ok(be_utilization(budget, names[i], &here));
+		assert_ok(be_utilization(copy, names[i], &there));
+		assert_number(there.spent, here.spent);
+		assert_number(there.committed, here.committed);
+	}
+	assert_ok(be_stats(budget, &before));
+	assert_ok(be_stats(copy, &after));
+	cr_assert_gt(after.next_commit_id, before.next_commit_id + (UINT64_C(1) << 32) - 1);
+}
+
+BEHAVIOUR_TEST(backup, a_copy_in_another_storage_is_the_same_and_goes_back_again)
+{
+	struct be_storage *storage;
+	struct be_enforcer *copied, *back;
+	char file[128], directory[128];
+
+	spend_in_many_ways(budget);
+	assert_ok(be_storage_memory_create(&storage));
+	assert_ok(be_copy(budget, storage, NULL, NULL));
+	copied = open_copy(storage);
+	assert_alike(copied, budget);
+	assert_ok(be_backup(copied, beside(file, "back")));
+	assert_ok(be_restore(file, beside(directory, "restored")));
+	back = open_restored(directory);
+	assert_alike(back, copied);
+	be_close(back);
+	be_close(copied);
+	be_storage_memory_destroy(storage);
+}
+
+static bool stop_at_once(void *context, uint64_t records)
+{
+	*(uint64_t *)context = records;
+	return false;
+}
+
+BEHAVIOUR_TEST(backup, a_copy_that_was_broken_off_is_nothing_and_makes_room)
+{
+	struct be_options options = fixture_options();
+	struct be_storage *storage;
+	struct be_enforcer *copied;
+	uint64_t records = 0;
+
+	spend_in_many_ways(budget);
+	for (int i = 0; i < 1100; i++)
+		assert_ok(be_record(budget, "llm", 1, NULL, NULL));
+	assert_ok(be_storage_memory_create(&storage));
+	assert_status(be_copy(budget, storage, stop_at_once, &records), BE_STOPPED);
+	cr_assert_gt(records, 0);
+	options.storage = storage;
+	assert_status(be_open(NULL, &options, &copied), BE_NOT_AN_ENVIRONMENT);
+	/* What is not in the second copy must not stay there from the first. */
+	fixture_advance(1);
+	assert_ok(be_prune(budget, fixture.now_ns, NULL, NULL, NULL));
+	assert_ok(be_record(budget, "llm", 1, NULL, NULL));
+	assert_ok(be_copy(budget, storage, NULL, NULL));
+	copied = open_copy(storage);
+	assert_alike(copied, budget);
+	be_close(copied);
+	be_storage_memory_destroy(storage);
+}
+
+BEHAVIOUR_TEST(backup, nothing_is_copied_over)
+{
+	struct be_storage *storage;
+	void *txn;
+
+	spend(budget);
+	assert_ok(be_storage_memory_create(&storage));
+	assert_ok(be_copy(budget, storage, NULL, NULL));
+	assert_status(be_copy(budget, storage, NULL, NULL), BE_ALREADY_THERE);
+	be_storage_memory_destroy(storage);
+	assert_ok(be_storage_memory_create(&storage));
+	assert_number(storage->ops->begin(storage->self, true, &txn), 0);
+	assert_number(storage->ops->put(storage->self, txn, (struct be_bytes){"x", 1},
+					(struct be_bytes){"y", 1}),
+		      0);
+	assert_number(storage->ops->commit(storage->self, txn), 0);
+	assert_status(be_copy(budget, storage, NULL, NULL), BE_NOT_AN_ENVIRONMENT);
+	assert_status(be_copy(NULL, storage, NULL, NULL), BE_INVALID_ARGUMENT);
+	assert_status(be_copy(budget, NULL, NULL, NULL), BE_INVALID_ARGUMENT);
+	be_storage_memory_destroy(storage);
 }

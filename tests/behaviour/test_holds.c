@@ -32,6 +32,18 @@ BEHAVIOUR_TEST(holds, end_when_their_handle_closes)
 	assert_status(be_release(budget, id), BE_ALREADY_REAPED);
 }
 
+BEHAVIOUR_TEST(holds, that_were_charged_in_part_end_too)
+{
+	struct be_enforcer *owning = open_owning();
+	uint64_t id;
+
+	fixture_create(budget, "llm", BE_UNIT);
+	id = fixture_commit(owning, "llm", TENTH);
+	assert_ok(be_charge(owning, id, 1, NULL, NULL));
+	fixture_close(owning);
+	assert_balance(budget, "llm", 1, 0);
+}
+
 BEHAVIOUR_TEST(holds, of_other_handles_stay)
 {
 	struct be_enforcer *owning = open_owning(), *other = open_owning();

@@ -36,6 +36,29 @@ BEHAVIOUR_TEST(prune, what_is_spent_stays)
 	assert_number(prune(budget).transactions, 0);
 }
 
+static uint64_t pages_of_a_ledger(struct be_enforcer *budget, uint64_t transactions)
+{
+	struct be_statistics before = BE_STATISTICS_INIT, after = BE_STATISTICS_INIT;
+
+	assert_ok(be_stats(budget, &before));
+	for (uint64_t i = 0; i < transactions; i++)
+		assert_ok(be_record(budget, "llm", 1, "a call", NULL));
+	assert_ok(be_stats(budget, &after));
+	return after.pages - after.free_pages - before.pages + before.free_pages;
+}
+
+/* What is kept of the pruned must not lie behind the ledger: its pages were left half empty. */
+BEHAVIOUR_TEST(prune, the_ledger_fills_its_pages_afterwards_too)
+{
+	uint64_t before;
+
+	fixture_create(budget, "llm", 100000);
+	before = pages_of_a_ledger(budget, 4000);
+	fixture_advance(1);
+	assert_number(prune(budget).transactions, 4000);
+	cr_assert_leq(pages_of_a_ledger(budget, 4000), before + before / 4);
+}
+
 BEHAVIOUR_TEST(prune, windows_that_have_ended_keep_nothing)
 {
 	assert_ok(be_envelope_create(budget, "llm", 100, BE_PERIOD_HOURLY, NULL));

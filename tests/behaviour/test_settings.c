@@ -177,7 +177,7 @@ BEHAVIOUR_TEST(settings, that_are_wrong_are_refused)
 	fixture_create(budget, "llm", BE_UNIT);
 	assert_refused(be_envelope_set(budget, "llm", NULL, NULL), BE_INVALID_ARGUMENT);
 	assert_refused(be_envelope_set(budget, "llm", &settings, NULL), BE_INVALID_ARGUMENT);
-	settings.mask = 128;
+	settings.mask = 2 * BE_SET_THRESHOLDS;
 	assert_refused(be_envelope_set(budget, "llm", &settings, NULL), BE_INVALID_ARGUMENT);
 	settings.mask = BE_SET_LIMIT;
 	assert_refused(be_envelope_set(budget, "llm", &settings, NULL), BE_INVALID_LIMIT);

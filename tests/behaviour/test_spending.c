@@ -327,6 +327,25 @@ static struct be_commit_info only_commit(struct be_enforcer *budget)
 	return list.commits[0];
 }
 
+BEHAVIOUR_TEST(spending, extend_may_keep_what_is_held_then)
+{
+	struct be_decision decision = BE_DECISION_INIT;
+	uint64_t id, reaped;
+
+	fixture_create(budget, "llm", 10);
+	id = fixture_commit(budget, "llm", 10);
+	assert_ok(be_charge(budget, id, 4, NULL, NULL));
+	assert_ok(be_envelope_set_limit(budget, "llm", 5));
+	assert_ok(be_extend(budget, id, BE_HELD_AMOUNT, 1000, &decision));
+	assert_number(decision.granted, 6);
+	assert_balance(budget, "llm", 4, 6);
+	fixture_advance(SECOND_NS);
+	assert_ok(be_reap(budget, &reaped));
+	assert_number(reaped, 1);
+	assert_status(be_extend(budget, id, BE_HELD_AMOUNT, 0, &decision), BE_ALREADY_REAPED);
+	assert_status(be_commit(budget, "llm", BE_HELD_AMOUNT, NULL, &id), BE_AMOUNT_NEGATIVE);
+}
+
 BEHAVIOUR_TEST(spending, extend_changes_what_is_held_and_until_when)
 {
 	struct be_decision decision = BE_DECISION_INIT;
@@ -493,7 +512,9 @@ BEHAVIOUR_TEST(spending, amounts_below_zero_are_refused_everywhere)
 			       BE_AMOUNT_NEGATIVE);
 		assert_refused(be_settle(budget, pending, amount, NULL, &transaction),
 			       BE_AMOUNT_NEGATIVE);
-		assert_refused(be_extend(budget, pending, amount, 0, NULL), BE_AMOUNT_NEGATIVE);
+		if (amount != BE_HELD_AMOUNT)
+			assert_refused(be_extend(budget, pending, amount, 0, NULL),
+				       BE_AMOUNT_NEGATIVE);
 	}
 	cr_assert(!be_status_is_refusal(BE_AMOUNT_NEGATIVE));
 }

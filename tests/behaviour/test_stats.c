@@ -12,7 +12,7 @@ BEHAVIOUR_TEST(stats, ids_and_changes_are_counted)
 	uint64_t id;
 
 	assert_ok(be_stats(budget, &before));
-	assert_number(before.format_version, 3);
+	assert_number(before.format_version, 10);
 	assert_number(before.durability, BE_DURABILITY_FULL);
 	assert_number(before.created_ns, BEGINNING_NS);
 	assert_number(before.next_envelope_id, 1);

@@ -351,7 +351,7 @@ Test(storages, the_faults_of_one_are_passed_on_and_all_else_is_its_mistake, .ini
 		{BE_IO_ERROR, BE_IO_ERROR},
 		{BE_NO_MEMORY, BE_NO_MEMORY},
 		{BE_TOO_MANY_PROCESSES, BE_TOO_MANY_PROCESSES},
-		{2, BE_STORAGE_FAILED},
+		{4, BE_STORAGE_FAILED},
 		{1000, BE_STORAGE_FAILED},
 		{BE_EXCEEDS_BUDGET, BE_STORAGE_FAILED},
 		{BE_NO_ENVELOPE, BE_STORAGE_FAILED},
@@ -683,4 +683,34 @@ Test(storages, a_memory_storage_outlives_its_handles_and_ends_on_demand, .init =
 	be_close(handle);
 	be_storage_memory_destroy(options.storage);
 	be_storage_memory_destroy(NULL);
+}
+
+/* A slip in a URL makes no environment. */
+Test(storages, one_that_is_empty_is_no_existing_environment, .init = begin_watching,
+     .fini = fixture_end)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	assert_ok(be_storage_memory_create(&options.storage));
+	options.flags = BE_OPEN_EXISTING;
+	for (int i = 0; i < 2; i++)
+		assert_status(be_open(NULL, &options, &handle), BE_NOT_AN_ENVIRONMENT);
+	options.flags = 0;
+	assert_ok(be_open(NULL, &options, &handle));
+	be_close(handle);
+	options.flags = BE_OPEN_EXISTING;
+	assert_ok(be_open(NULL, &options, &handle));
+	be_close(handle);
+	be_storage_memory_destroy(options.storage);
+}
+
+Test(storages, the_url_of_a_server_is_no_path, .init = begin_watching, .fini = fixture_end)
+{
+	struct be_enforcer *handle;
+
+	assert_status(be_open("postgresql://db.example/pool", NULL, &handle), BE_NOT_FOUND);
+	cr_assert(strstr(be_last_error(), "be_storage_postgres_open"));
+	assert_status(be_open("unix:///run/redis.sock", NULL, &handle), BE_NOT_FOUND);
+	cr_assert(strstr(be_last_error(), "be_storage_redis_open"));
 }

@@ -183,6 +183,69 @@ static void run_reset(struct trial *trial)
 	EXPECT_OK(be_envelope_reset(trial->handle, "llm"));
 }
 
+static void rename_to(struct trial *trial, const char *category, const char *new_category)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+
+	settings.mask = BE_SET_NAME;
+	settings.new_category = new_category;
+	EXPECT_OK(be_envelope_set(trial->handle, category, &settings, NULL));
+}
+
+static void run_rename(struct trial *trial)
+{
+	rename_to(trial, "llm", "models");
+}
+
+static void run_rename_of_a_parent(struct trial *trial)
+{
+	rename_to(trial, "day", "today");
+}
+
+static void prepare_namespace(struct trial *trial)
+{
+	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
+	struct be_enforcer *task;
+
+	EXPECT_OK(be_open_namespace(trial->handle, "task", &task));
+	create(task, "a", 10, NULL, false);
+	create(task, "b", 10, "a", false);
+	options.parent_namespace = "";
+	options.parent_category = "day";
+	EXPECT_OK(be_envelope_create(task, "c", 10, BE_PERIOD_TOTAL, &options));
+	be_close(task);
+}
+
+static void run_end_of_a_namespace(struct trial *trial)
+{
+	struct be_enforcer *task;
+	uint64_t removed;
+
+	EXPECT_OK(be_open_namespace(trial->handle, "task", &task));
+	EXPECT_OK(be_namespace_end(task, 0, &removed, NULL));
+	EXPECT_EQUAL(removed, 3);
+	be_close(task);
+}
+
+static void run_end_with_commits(struct trial *trial)
+{
+	EXPECT_OK(be_namespace_end(trial->handle, BE_END_RELEASE, NULL, NULL));
+}
+
+/* What is left of it by a kill is ended by who calls next. */
+static void check_end_with_commits(struct trial *trial)
+{
+	struct be_enforcer *handle =
+		stage_open(trial, trial->path, trial->durability, BE_OPEN_EXISTING);
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+
+	EXPECT_OK(be_namespace_end(handle, BE_END_RELEASE, NULL, NULL));
+	EXPECT_STATUS(be_utilization(handle, "day", &envelope), BE_NO_ENVELOPE);
+	EXPECT_EQUAL(count_commits(handle), 0);
+	EXPECT_VERIFIED(handle);
+	be_close(handle);
+}
+
 static void run_remove(struct trial *trial)
 {
 	EXPECT_OK(be_envelope_remove(trial->handle, "spare"));
@@ -346,7 +409,16 @@ const struct step steps[] = {
 	{.name = "suspend", .run = run_suspend},
 	{.name = "resume", .run = run_resume},
 	{.name = "reset", .run = run_reset},
+	{.name = "rename", .run = run_rename},
+	{.name = "rename of a parent", .run = run_rename_of_a_parent},
+	{.name = "release after a rename", .prepare = run_rename, .run = run_release},
+	{.name = "settle, late, after a rename", .prepare = run_rename, .run = run_late_settle},
 	{.name = "remove", .run = run_remove},
+	{.name = "end of a namespace", .prepare = prepare_namespace, .run = run_end_of_a_namespace},
+	{.name = "end of a namespace with commits",
+	 .run = run_end_with_commits,
+	 .is_in_parts = true,
+	 .check = check_end_with_commits},
 	{.name = "commit", .run = run_commit},
 	{.name = "commit with a ttl", .run = run_commit_with_ttl},
 	{.name = "commit that reaps first", .prepare = fill_with_dead_commits, .run = run_commit},

@@ -70,10 +70,12 @@ static void end_some(struct be_enforcer *handle, uint64_t id, unsigned choice)
 static void fill(struct be_enforcer *handle, uint64_t *random)
 {
 	struct be_envelope_options child = BE_ENVELOPE_OPTIONS_INIT;
+	static const struct be_label labels[] = {{"customer", "Ann"}, {"model", "small"}};
 	struct be_commit_options commit = BE_COMMIT_OPTIONS_INIT;
 	char category[32];
 	uint64_t id;
 
+	commit.labels = labels;
 	EXPECT_OK(be_envelope_create(handle, "all", 1000000 * BE_UNIT, BE_PERIOD_TOTAL, NULL));
 	child.parent_category = "all";
 	for (int i = 0; i < 100; i++) {
@@ -86,6 +88,7 @@ static void fill(struct be_enforcer *handle, uint64_t *random)
 		snprintf(category, sizeof category, "category-%d",
 			 (int)(test_random(random) % 100));
 		commit.ttl_ms = i % 3 ? 0 : 1000000;
+		commit.label_count = i % 4 ? 0 : 2;
 		EXPECT_OK(be_commit_with(handle, category, i % 40, "a commit that is described",
 					 &commit, &id, NULL));
 		end_some(handle, id, (unsigned)(test_random(random) % 4));

@@ -77,7 +77,7 @@ static struct be_storage *make_storage(void)
 	assert(ledger_begin(&ledger, storage, true) == BE_OK);
 	assert(ledger_initialise(&ledger, 1) == BE_OK);
 	assert(ledger_commit(&ledger, 0) == BE_OK);
-	assert(batch_run(storage, operations, results, 2) == BE_OK);
+	assert(batch_run(storage, NULL, NULL, operations, results, 2) == BE_OK);
 	return storage;
 }
 
@@ -178,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	apply_changes(file, data, size);
 	for (uint32_t i = 0; i < USED; i += 3)
 		read_slot(file, i, ANSWERED);
-	if (group_run(group, storage, &operation, &result))
+	if (group_run(group, storage, NULL, &operation, &result))
 		expect_sound(&result);
 	for (uint32_t i = 0; i < USED; i++)
 		if (file->marks[i].state != IDLE)

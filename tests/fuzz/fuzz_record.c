@@ -38,8 +38,10 @@ static void expect_key(struct be_bytes key)
 {
 	struct record_key again;
 	struct request_name request;
+	struct day_sum day;
 	struct name name;
 	int64_t deadline_ns;
+	uint32_t place;
 	uint64_t id;
 
 	if (record_parse_envelope_key(key, &name)) {
@@ -58,7 +60,11 @@ static void expect_key(struct be_bytes key)
 		record_key_request_end(&again, deadline_ns, &request);
 		assert(is_same(record_key_bytes(&again), key));
 	}
-	for (int type = 0; type <= RECORD_LAST; type++)
+	if (record_parse_day_key(key, &day, &place)) {
+		record_key_day(&again, &day, place);
+		assert(is_same(record_key_bytes(&again), key));
+	}
+	for (int type = 0; type <= UINT8_MAX; type++)
 		if (record_parse_id_key(key, (enum record_type)type, &id)) {
 			record_key_id(&again, (enum record_type)type, id);
 			assert(is_same(record_key_bytes(&again), key));
@@ -82,20 +88,102 @@ static void use_zone(struct be_bytes packed)
 	}
 }
 
+/* Whatever a record has for labels, they end, ascend, and stay what they are when they are added to
+ * themselves. */
+static void use_labels(const struct labels *labels)
+{
+	struct labels twice = *labels;
+	struct label_texts texts;
+
+	assert(labels->count > 0 && labels->count <= BE_LABELS_MAX);
+	labels_unpack(labels, &texts);
+	for (uint32_t i = 0; i < labels->count; i++) {
+		assert(strlen(texts.labels[i].key) < BE_LABEL_KEY_SIZE);
+		assert(strlen(texts.labels[i].value) < BE_LABEL_VALUE_SIZE);
+		assert(i == 0 || strcmp(texts.labels[i - 1].key, texts.labels[i].key) < 0);
+	}
+	assert(labels_add(&twice, labels->bytes, labels->size) == BE_OK);
+	assert(twice.count == labels->count && twice.size == labels->size);
+	assert(memcmp(twice.bytes, labels->bytes, twice.size) == 0);
+}
+
+/* Reads what comes with transactions, or another name, and writes it again. False when it was
+ * refused. */
+static bool rewrite_note(struct be_bytes key, struct be_bytes value, const struct record_key *where,
+			 struct record_value *written)
+{
+	struct given_back given_back;
+	struct renamed renamed;
+	struct further further;
+	struct labels labels;
+	struct alert alert;
+	struct day_sum day;
+
+	if (where->bytes[0] == RECORD_RENAMED) {
+		if (record_decode_renamed(key, value, &renamed) != BE_OK)
+			return false;
+		expect_name(&renamed.name);
+		record_encode_renamed(written, where, &renamed);
+		return true;
+	}
+	if (where->bytes[0] == RECORD_LABELS) {
+		if (record_decode_labels(key, value, &labels) != BE_OK)
+			return false;
+		use_labels(&labels);
+		record_encode_labels(written, where, labels.count, labels.bytes, labels.size);
+		return true;
+	}
+	if (where->bytes[0] == RECORD_DAY) {
+		/* Of one whose names lie in other records, too, nothing can be written again. */
+		if (record_decode_day(key, value, &day) != BE_OK || day.names_size > DAY_NAMES_PART)
+			return false;
+		assert(day.count > 0 && record_day_is_whole(&day));
+		record_encode_day(written, where, &day);
+		return true;
+	}
+	if (where->bytes[0] == RECORD_FURTHER) {
+		if (record_decode_further(key, value, &further) != BE_OK)
+			return false;
+		expect_name(&further.name);
+		assert(further.depth <= BE_DEPTH_MAX);
+		record_encode_further(written, where, &further);
+		return true;
+	}
+	if (where->bytes[0] == RECORD_ALERT) {
+		if (record_decode_alert(key, value, &alert) != BE_OK)
+			return false;
+		expect_name(&alert.name);
+		expect_name(&alert.spender);
+		assert(alert.percent > 0 && alert.spent >= 0 && alert.limit > 0);
+		record_encode_alert(written, where, &alert);
+		return true;
+	}
+	if (record_decode_given_back(key, value, &given_back) != BE_OK)
+		return false;
+	assert(given_back.id > 0 && given_back.amount >= 0);
+	record_encode_given_back(written, where, &given_back);
+	return true;
+}
+
 /* Reads a record of whichever type the key says and writes it again. False when it was refused. */
 static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_value *written)
 {
 	struct record_key where = {.size = (uint16_t)key.size};
 	struct transaction transaction;
+	struct keyed_request request;
 	struct envelope envelope;
 	struct be_bytes packed;
-	struct keyed_request request;
 	struct header header;
 	struct commit commit;
+	struct host host;
 
 	memcpy(where.bytes, key.data, key.size);
 	switch (where.bytes[0]) {
 	case RECORD_HEADER:
+		if (record_decode_host(key, value, &host) == BE_OK) {
+			record_encode_host(written, &where, &host);
+			return true;
+		}
 		if (key.size != 1 || record_decode_header(value, &header) != BE_OK)
 			return false;
 		record_encode_header(written, &header);
@@ -121,7 +209,8 @@ static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_va
 		if (record_decode_transaction(key, value, &transaction) != BE_OK)
 			return false;
 		expect_name(&transaction.name);
-		assert(transaction.amount >= 0 && transaction.depth <= BE_DEPTH_MAX);
+		assert((transaction.amount >= 0 || transaction.corrects > 0) &&
+		       transaction.depth <= BE_DEPTH_MAX);
 		record_encode_transaction(written, &where, &transaction);
 		return true;
 	case RECORD_REQUEST:
@@ -130,6 +219,13 @@ static bool rewrite(struct be_bytes key, struct be_bytes value, struct record_va
 		assert(request.until_ns > 0);
 		record_encode_request(written, &where, &request);
 		return true;
+	case RECORD_DAY:
+	case RECORD_FURTHER:
+	case RECORD_LABELS:
+	case RECORD_ALERT:
+	case RECORD_GIVEN_BACK:
+	case RECORD_RENAMED:
+		return rewrite_note(key, value, &where, written);
 	case RECORD_ZONE:
 		if (!record_is_zone_name((const char *)where.bytes + 1, where.size - 1) ||
 		    record_decode_zone(value, &packed) != BE_OK)

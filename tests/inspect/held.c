@@ -111,12 +111,12 @@ static void check_metrics(const char *path)
 
 	snprintf(series, sizeof series,
 		 "\nbudget_enforcer_envelope_held_orphaned{environment=\"%s\",namespace=\"\","
-		 "category=\"day\",id=\"1\"} 3\n",
+		 "category=\"day\",id=\"1\",parent=\"\",root=\"day\"} 3\n",
 		 path);
 	EXPECT_CONTAINS(text, series);
 	snprintf(series, sizeof series,
 		 "\nbudget_enforcer_envelope_held_expired{environment=\"%s\",namespace=\"task\","
-		 "category=\"step\",id=\"2\"} 0.25\n",
+		 "category=\"step\",id=\"2\",parent=\"day\",root=\"day\"} 0.25\n",
 		 path);
 	EXPECT_CONTAINS(text, series);
 	free(text);

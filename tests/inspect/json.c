@@ -60,7 +60,7 @@ static void check_envelopes(const char *path)
 	json_t *day = json_array_get(array, 0), *total = json_array_get(array, 1);
 	const char *start, *end;
 
-	EXPECT_EQUAL(json_object_size(day), 37);
+	EXPECT_EQUAL(json_object_size(day), 39);
 	EXPECT_JSON(day, "id", "1");
 	EXPECT_JSON(day, "namespace", "\"\"");
 	EXPECT_JSON(day, "category", "\"day\"");
@@ -112,7 +112,9 @@ static void check_commits(const char *path)
 	int64_t age;
 
 	snprintf(pid, sizeof pid, "%d", (int)getpid());
-	EXPECT_EQUAL(json_object_size(tied), 13);
+	EXPECT_EQUAL(json_object_size(tied), 15);
+	EXPECT_JSON(tied, "also", "[]");
+	EXPECT_JSON(tied, "labels", "{}");
 	EXPECT_JSON(tied, "id", "1");
 	EXPECT_JSON(tied, "namespace", "\"\"");
 	EXPECT_JSON(tied, "category", "\"day\"");
@@ -140,7 +142,9 @@ static void check_transactions(const char *path)
 	json_t *array = rows(document, "transactions", 2);
 	json_t *settled = json_array_get(array, 0), *recorded = json_array_get(array, 1);
 
-	EXPECT_EQUAL(json_object_size(settled), 10);
+	EXPECT_EQUAL(json_object_size(settled), 14);
+	EXPECT_JSON(settled, "labels", "{}");
+	EXPECT_JSON(settled, "also", "[]");
 	EXPECT_JSON(settled, "id", "1");
 	EXPECT_JSON(settled, "commit_id", "3");
 	EXPECT_JSON(settled, "kind", "\"settle\"");

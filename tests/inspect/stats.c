@@ -12,6 +12,7 @@
 int main(int argc, char **argv)
 {
 	int64_t now_ns = INSPECTED_NS;
+	struct be_statistics known = BE_STATISTICS_INIT;
 	struct be_enforcer *handle;
 	char path[PATH_MAX], file[PATH_MAX + 16], *text;
 	json_t *document, *stats;
@@ -25,13 +26,15 @@ int main(int argc, char **argv)
 	EXPECT_OK(be_record(handle, "llm", 1, NULL, NULL));
 	EXPECT_STATUS(be_check(handle, "none", 1, NULL), BE_NO_ENVELOPE);
 	EXPECT_STATUS(be_commit(handle, "none", 1, NULL, &id), BE_NO_ENVELOPE);
+	EXPECT_OK(be_stats(handle, &known));
 	snprintf(file, sizeof file, "%s/data.mdb", path);
 	EXPECT(stat(file, &about) == 0);
 
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
-	EXPECT_EQUAL(json_object_size(stats), 28);
-	EXPECT_JSON(stats, "format_version", "3");
+	EXPECT_EQUAL(json_object_size(stats), 30);
+	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "format_version")),
+		     known.format_version);
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
 	EXPECT_JSON(stats, "durability", "\"full\"");
 	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "file_bytes")), about.st_size);
@@ -41,6 +44,7 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "next_envelope_id", "2");
 	EXPECT_JSON(stats, "next_commit_id", "2");
 	EXPECT_JSON(stats, "next_transaction_id", "2");
+	EXPECT_JSON(stats, "pruned_id", "0");
 	EXPECT_JSON(stats, "orphaned_charged", "0");
 	EXPECT_JSON(stats, "settled_late", "0");
 	EXPECT_JSON(stats, "owners", "1");
@@ -48,6 +52,7 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "refusals_known", "true");
 	EXPECT_JSON(stats, "went_back", "false");
 	EXPECT_JSON(stats, "reads_exclude_writes", "false");
+	EXPECT_JSON(stats, "waiting", "0");
 	EXPECT_JSON(stats, "stale_readers", "0");
 	EXPECT_JSON(stats, "lagging_pid", "null");
 	json_decref(document);

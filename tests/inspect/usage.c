@@ -30,8 +30,8 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "'balances' is no view; the views are envelopes, commits,", "/nowhere",
 		       "balances");
 	EXPECT_REFUSED(2, "one VIEW at a time", "/nowhere", "commits", "verify");
-	EXPECT_REFUSED(2, "one of --json, --csv, --raw and --prometheus at a time", "--json",
-		       "--raw", "/nowhere");
+	EXPECT_REFUSED(2, "one of --json, --csv, --raw, --prometheus, --svg and --html at a time",
+		       "--json", "--raw", "/nowhere");
 	EXPECT_REFUSED(2, "--json has no --noheadings", "-jH", "/nowhere");
 	EXPECT_REFUSED(2, "verify has no --category", "/nowhere", "verify", "--category", "llm");
 	EXPECT_REFUSED(2, "verify has no --limit", "/nowhere", "verify", "--limit", "1");
@@ -41,14 +41,22 @@ static void check_combinations(void)
 	EXPECT_REFUSED(2, "stats has no --raw", "/nowhere", "stats", "--raw");
 	EXPECT_REFUSED(2, "owners has no --category", "/nowhere", "owners", "--category", "llm");
 	EXPECT_REFUSED(2, "commits has no --follow", "/nowhere", "commits", "--follow");
-	EXPECT_REFUSED(2, "--prometheus shows all there is, and has no other option", "/nowhere",
-		       "--prometheus", "--category", "llm");
+	EXPECT_REFUSED(2, "--prometheus has only --namespace, --category, --below and --top",
+		       "/nowhere", "--prometheus", "--limit", "5");
+	EXPECT_REFUSED(2, "of envelopes only --prometheus has --below and --top", "/nowhere",
+		       "--top", "5");
+	EXPECT_REFUSED(2, "--prometheus=: a file must be named", "/nowhere", "--prometheus=");
 	EXPECT_REFUSED(2, "commits has no --prometheus", "/nowhere", "commits", "--prometheus");
 	EXPECT_REFUSED(2, "--watch has only filters, --sort and --interval", "/nowhere", "--watch",
 		       "--json");
 	EXPECT_REFUSED(2, "--watch has only filters, --sort and --interval", "/nowhere", "-w", "-o",
 		       "id");
-	EXPECT_REFUSED(2, "commits has no --watch", "/nowhere", "commits", "--watch");
+	EXPECT_REFUSED(2, "report has no --watch", "/nowhere", "report", "--watch");
+	EXPECT_REFUSED(2, "stats has no --watch", "/nowhere", "stats", "--watch");
+	EXPECT_REFUSED(2, "one of --follow and --watch at a time", "/nowhere", "transactions",
+		       "-fw");
+	EXPECT_REFUSED(2, "--watch does not sort by labels", "/nowhere", "commits", "-w", "--sort",
+		       "labels");
 	EXPECT_REFUSED(2, "--interval: '0.01': 0.1 to 3600 seconds", "/nowhere", "-w", "--interval",
 		       "0.01");
 	EXPECT_REFUSED(2, "--interval goes with --watch", "/nowhere", "--interval", "1");

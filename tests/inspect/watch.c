@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --watch, on a terminal of tmux's: what stands on the screen, keys, changes made by the pool,
  * other sizes, and how it ends. */
-#include "inspects.h"
+#include "screens.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -9,108 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char socket_path[PATH_MAX], program[PATH_MAX], environment[PATH_MAX];
-static char screen[64 * 1024];
-
-/* ---- tmux */
-
-/* In the foreground, so that it ends with this process, and its terminals with it. */
-static int run_server(int index, void *context)
-{
-	(void)index;
-	(void)context;
-	execlp("tmux", "tmux", "-u", "-D", "-f", "/dev/null", "-S", socket_path, (char *)NULL);
-	return 127;
-}
-
-/* Runs a command of tmux's; what it prints goes to `screen`. Returns its status. */
-static __attribute__((format(printf, 1, 2))) int tmux(const char *format, ...)
-{
-	char command[4 * PATH_MAX];
-	size_t size = (size_t)snprintf(command, sizeof command, "tmux -u -S '%s' ", socket_path);
-	va_list list;
-	FILE *pipe;
-
-	va_start(list, format);
-	vsnprintf(command + size, sizeof command - size, format, list);
-	va_end(list);
-	pipe = popen(command, "re");
-	EXPECT(pipe);
-	screen[fread(screen, 1, sizeof screen - 1, pipe)] = '\0';
-	return pclose(pipe);
-}
-
-static void start_server(void)
-{
-	if (system("tmux -V >/dev/null 2>&1") != 0)
-		test_skip("tmux is missing (Debian package tmux)");
-	test_path(socket_path, "tmux");
-	setenv("LC_ALL", "C.UTF-8", 1);
-	unsetenv("TMUX");
-	unsetenv("NO_COLOR");
-	child_start(run_server, 0, NULL);
-	while (tmux("show-options -s >/dev/null 2>&1") != 0)
-		usleep(10000);
-}
-
-static void keys(const char *names)
-{
-	EXPECT_EQUAL(tmux("send-keys %s", names), 0);
-}
-
-static bool in_colour;
-
-static void look(void)
-{
-	EXPECT_EQUAL(tmux("capture-pane -p%s", in_colour ? " -e" : ""), 0);
-}
-
-/* Waits until the screen has `part`; at the test's deadline the last screen is not known, so it is
- * given up earlier and shown. With a handle, refusals go on meanwhile. */
-static void await(int line, const char *part, bool wanted, struct be_enforcer *refused)
-{
-	int64_t start_ns = test_monotonic_ns();
-
-	do {
-		if (refused)
-			EXPECT_STATUS(be_check(refused, "e-07", 2 * BE_UNIT, NULL),
-				      BE_EXCEEDS_BUDGET);
-		look();
-	} while ((strstr(screen, part) != NULL) != wanted && test_wait_on(start_ns, 20));
-	expect_contains(__FILE__, line, screen, part, wanted);
-}
-
-#define AWAIT(part) await(__LINE__, (part), true, NULL)
-#define AWAIT_REFUSING(handle, part, wanted) await(__LINE__, (part), (wanted), (handle))
-#define AWAIT_GONE(part) await(__LINE__, (part), false, NULL)
-
-/* The screen below its first line, which tells the time. A screen may be seen while it is being
- * drawn. */
-#define AWAIT_SCREEN(expected)                                                                     \
-	do {                                                                                       \
-		AWAIT(expected);                                                                   \
-		EXPECT_TEXT(strchr(screen, '\n') + 1, (expected));                                 \
-	} while (0)
-
-/* The shell is interrupted along with it, and would end. */
-static void watch(const char *options)
-{
-	EXPECT_EQUAL(tmux("new-session -d -x 80 -y 24 \"trap : INT; echo before; '%s' --watch %s "
-			  "'%s'; echo "
-			  "status \\$?; "
-			  "exec sleep 1000\"",
-			  program, options, environment),
-		     0);
-}
-
-static void end_session(const char *status)
-{
-	AWAIT(status);
-	/* What was on the screen before is there again. */
-	AWAIT("before\n");
-	AWAIT_GONE("ENVELOPE");
-	EXPECT_EQUAL(tmux("kill-session"), 0);
-}
+static char environment[PATH_MAX];
 
 /* ---- the pool */
 
@@ -233,9 +132,9 @@ static void check_refusals(struct be_enforcer *handle)
 	/* A refusal is seen for some seconds only, which a busy machine may let pass. */
 	AWAIT_REFUSING(handle, "HELD=\ne-07                    0.00         1        0 ", true);
 	/* Who refuses has too little left, however much that is: it is red. No other line is. */
-	in_colour = true;
+	screens_in_colour = true;
 	AWAIT_REFUSING(handle, "\033[31m", true);
-	in_colour = false;
+	screens_in_colour = false;
 	AWAIT_REFUSING(handle, " 0 refusals/s", false);
 	AWAIT("HELD=\ne-00 ");
 	AWAIT(" 0 refusals/s");
@@ -441,14 +340,13 @@ int main(int argc, char **argv)
 	struct be_enforcer *handle, *task;
 
 	inspects_begin(argc, argv, 120);
-	EXPECT(realpath(argv[1], program));
 	handle = inspected_open(NULL, &now_ns, environment);
 	task = inspected_open("task", &now_ns, NULL);
 	fill(handle, task);
 	check_without_terminal();
-	start_server();
+	screens_begin(argv[1]);
 
-	watch("--interval 0.2");
+	screens_watch(environment, "--interval 0.2");
 	check_list();
 	check_moving();
 	check_refusals(handle);
@@ -459,17 +357,17 @@ int main(int argc, char **argv)
 	check_suspended_above(handle);
 	check_held(handle, &now_ns);
 	keys("q");
-	end_session("status 0");
-	watch("--namespace task --sort -limit");
+	screens_end("status 0");
+	screens_watch(environment, "--namespace task --sort -limit");
 	AWAIT("1 envelope by LIMIT");
 	keys("C-c");
-	end_session("status 130");
+	screens_end("status 130");
 	/* What ncurses leaks when it gives up is not ours. */
 	EXPECT_EQUAL(
 		tmux("new-session -d -x 80 -y 24 \"ASAN_OPTIONS=detect_leaks=0 TERM=nonsense '%s' "
 		     "--watch '%s'; echo status \\$?; "
 		     "exec sleep 1000\"",
-		     program, environment),
+		     screens_program, environment),
 		0);
 	AWAIT("status 3");
 	AWAIT("this terminal (TERM=nonsense) is not known");

@@ -51,6 +51,22 @@ const struct text keys[ALL_KEYS] = {
 	{TEN("k") TEN("k") TEN("k") TEN("k") TEN("k") TEN("k") "kkkkk", false},
 };
 
+const char *const label_keys[LABEL_KEYS] = {
+	"A",        "a",        "a b",
+	"aa",       "customer", TEN("k") TEN("k") TEN("k") TEN("k") "kkkkkkkk",
+	"model",    "task",     "z",
+	"\xc3\xa4",
+};
+
+const struct text label_values[ALL_LABEL_VALUES] = {
+	{"", true},
+	{"1", true},
+	{"Zo\xc3\xab & Ann", true},
+	{HUNDRED("v") TEN("v") TEN("v") "vvvvvvvv", true},
+	{"a\n", false},
+	{HUNDRED("v") TEN("v") TEN("v") "vvvvvvvvv", false},
+};
+
 const char *const call_names[CALL_KINDS] = {
 	[CALL_CREATE] = "create",
 	[CALL_ENSURE] = "ensure",
@@ -67,11 +83,14 @@ const char *const call_names[CALL_KINDS] = {
 	[CALL_CHARGE] = "charge",
 	[CALL_RECORD] = "record",
 	[CALL_EXTEND] = "extend",
+	[CALL_CORRECT] = "correct",
 	[CALL_REAP] = "reap",
 	[CALL_UTILIZATION] = "utilization",
 	[CALL_LIST_ENVELOPES] = "list-envelopes",
 	[CALL_LIST_COMMITS] = "list-commits",
 	[CALL_LIST_TRANSACTIONS] = "list-transactions",
+	[CALL_LIST_ALERTS] = "list-alerts",
+	[CALL_ALERT_DONE] = "alert-done",
 	[CALL_VERIFY] = "verify",
 	[CALL_MOVE] = "move",
 	[CALL_REOPEN] = "reopen",
@@ -109,6 +128,52 @@ const char *zone_ahead(void)
 	if (!zone)
 		zone = access("/usr/share/zoneinfo/Etc/GMT-5", R_OK) == 0 ? "Etc/GMT-5" : "UTC";
 	return zone;
+}
+
+void also_print(char also[ALSO_TEXT], const char *namespace_name, const char *category)
+{
+	size_t used = strlen(also);
+
+	snprintf(also + used, ALSO_TEXT - used, "%s/%s ", namespace_name, category);
+}
+
+void tags_print(char tags[TAGS_TEXT], const char *key, const char *value)
+{
+	size_t used = strlen(tags);
+
+	snprintf(tags + used, TAGS_TEXT - used, "%s=%s ", key, value);
+}
+
+unsigned tags_count(const struct tags *tags)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < LABEL_KEYS; i++)
+		count += tags->value[i] != 0;
+	return count;
+}
+
+bool tags_are_valid(const struct tags *tags)
+{
+	for (size_t i = 0; i < LABEL_KEYS; i++)
+		if (tags->value[i] != 0 && !label_values[tags->value[i] - 1].is_valid)
+			return false;
+	return tags_count(tags) <= BE_LABELS_MAX;
+}
+
+unsigned tags_list(const struct tags *tags, struct be_label labels[LABEL_KEYS])
+{
+	unsigned count = 0;
+
+	for (size_t i = LABEL_KEYS; i-- > 0;) {
+		uint8_t value = tags->value[i];
+
+		if (value != 0)
+			labels[count++] = (struct be_label){
+				label_keys[i],
+				value == TAG_ANY ? NULL : label_values[value - 1].text};
+	}
+	return count;
 }
 
 /* ---- rows */
@@ -222,10 +287,20 @@ static const struct field envelope_fields[] = {
 	FIELD(be_envelope, roll_over, FIELD_INT64),
 	FIELD(be_envelope, carried, FIELD_INT64),
 	FIELD(be_envelope, charged, FIELD_INT64),
+	FIELD(be_envelope, given_back, FIELD_INT64),
 	FIELD(be_envelope, excused, FIELD_UINT64),
 	FIELD(be_envelope, begins_on, FIELD_UINT32),
 	FIELD(be_envelope, observe_only, FIELD_BOOL),
 	FIELD(be_envelope, zone, FIELD_TEXT),
+	FIELD(be_envelope, thresholds[0], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[1], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[2], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[3], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[4], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[5], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[6], FIELD_ENUM),
+	FIELD(be_envelope, thresholds[7], FIELD_ENUM),
+	FIELD(be_envelope, passed, FIELD_UINT32),
 };
 
 static const struct field commit_fields[] = {
@@ -242,6 +317,10 @@ static const struct field commit_fields[] = {
 	FIELD(be_commit_info, namespace_name, FIELD_TEXT),
 	FIELD(be_commit_info, category, FIELD_TEXT),
 	FIELD(be_commit_info, description, FIELD_TEXT),
+	FIELD(be_commit_info, also_count, FIELD_UINT32),
+	FIELD(be_commit_info, label_count, FIELD_UINT32),
+	FIELD(commit_row, also, FIELD_TEXT),
+	FIELD(commit_row, tags, FIELD_TEXT),
 };
 
 static const struct field transaction_fields[] = {
@@ -251,11 +330,38 @@ static const struct field transaction_fields[] = {
 	FIELD(be_transaction, commit_id, FIELD_UINT64),
 	FIELD(be_transaction, amount, FIELD_INT64),
 	FIELD(be_transaction, held, FIELD_INT64),
+	FIELD(be_transaction, corrects, FIELD_UINT64),
+	FIELD(be_transaction, envelope_id, FIELD_UINT64),
 	FIELD(be_transaction, at_ns, FIELD_INT64),
 	FIELD(be_transaction, late, FIELD_BOOL),
 	FIELD(be_transaction, namespace_name, FIELD_TEXT),
 	FIELD(be_transaction, category, FIELD_TEXT),
 	FIELD(be_transaction, description, FIELD_TEXT),
+	FIELD(be_transaction, also_count, FIELD_UINT32),
+	FIELD(be_transaction, label_count, FIELD_UINT32),
+};
+
+static const struct field transaction_row_fields[] = {
+	FIELD(transaction_row, also, FIELD_TEXT),
+	FIELD(transaction_row, tags, FIELD_TEXT),
+};
+
+static const struct field alert_fields[] = {
+	FIELD(be_alert, size, FIELD_UINT32),
+	FIELD(be_alert, id, FIELD_UINT64),
+	FIELD(be_alert, namespace_name, FIELD_TEXT),
+	FIELD(be_alert, category, FIELD_TEXT),
+	FIELD(be_alert, percent, FIELD_UINT32),
+	FIELD(be_alert, envelope_id, FIELD_UINT64),
+	FIELD(be_alert, transaction_id, FIELD_UINT64),
+	FIELD(be_alert, spender_namespace, FIELD_TEXT),
+	FIELD(be_alert, spender_category, FIELD_TEXT),
+	FIELD(be_alert, limit, FIELD_INT64),
+	FIELD(be_alert, spent, FIELD_INT64),
+	FIELD(be_alert, at_ns, FIELD_INT64),
+	FIELD(be_alert, period_start_ns, FIELD_INT64),
+	FIELD(be_alert, period_end_ns, FIELD_INT64),
+	FIELD(be_alert, done_ns, FIELD_INT64),
 };
 
 static const struct field verification_fields[] = {
@@ -349,13 +455,17 @@ static bool rows_differ(enum call_kind kind, const struct rows *expected, const 
 		snprintf(what, sizeof what, "row %zu of the %s: ", i + 1,
 			 kind == CALL_LIST_ENVELOPES ? "envelopes"
 			 : kind == CALL_LIST_COMMITS ? "pending commits"
+			 : kind == CALL_LIST_ALERTS  ? "alerts"
 						     : "transactions");
 		if (kind == CALL_LIST_ENVELOPES)
 			differs = DIFFER(what, envelope_fields, a, b);
 		else if (kind == CALL_LIST_COMMITS)
 			differs = DIFFER(what, commit_fields, a, b);
+		else if (kind == CALL_LIST_ALERTS)
+			differs = DIFFER(what, alert_fields, a, b);
 		else
-			differs = DIFFER(what, transaction_fields, a, b);
+			differs = DIFFER(what, transaction_fields, a, b) ||
+				  DIFFER(what, transaction_row_fields, a, b);
 		if (differs)
 			return true;
 	}
@@ -390,6 +500,18 @@ static void print_text(FILE *file, const char *what, const char *text)
 	fprintf(file, "%s%s", what, shown);
 }
 
+static void print_tags(FILE *file, const struct tags *tags)
+{
+	struct be_label labels[LABEL_KEYS];
+	unsigned count = tags_list(tags, labels);
+
+	for (unsigned i = 0; i < count; i++) {
+		print_text(file, " label=", labels[i].key);
+		if (labels[i].value)
+			print_text(file, "=", labels[i].value);
+	}
+}
+
 static void print_filter(FILE *file, const struct call *call)
 {
 	const struct be_filter *filter = &call->filter;
@@ -408,6 +530,7 @@ static void print_filter(FILE *file, const struct call *call)
 		fprintf(file, " after=%" PRIu64, filter->after_id);
 	if (filter->max_count)
 		fprintf(file, " max_count=%" PRIu64, filter->max_count);
+	print_tags(file, &call->tags);
 	if (call->stop_after)
 		fprintf(file, " stop-after=%u", call->stop_after);
 }
@@ -420,12 +543,29 @@ static void print_key(FILE *file, const struct call *call)
 	fprintf(file, " key-ms=%" PRIu64, call->key_ms);
 }
 
+static void print_also(FILE *file, const struct call *call)
+{
+	for (unsigned i = 0; call->has_options && i < call->also_count; i++) {
+		print_text(file, " also=", call->also[i].namespace_name);
+		print_text(file, "/", call->also[i].category);
+	}
+}
+
 static void print_commit_options(FILE *file, const struct call *call)
 {
 	if (call->has_options)
 		fprintf(file, " least=%" PRId64 " ttl-ms=%" PRIu64 "%s%s", call->least,
 			call->ttl_ms, call->detached ? " detached" : "",
 			call->reap_policy == BE_REAP_CHARGE ? " charge" : "");
+	if (!call->has_options || !call->waits)
+		return;
+	fprintf(file, " waits, meanwhile %s", call_names[call->meanwhile]);
+	if (call->meanwhile == CALL_MOVE)
+		fprintf(file, " to %" PRId64, call->then_ns);
+	else if (call->meanwhile == CALL_SET_LIMIT)
+		fprintf(file, " to %" PRId64, call->then_limit);
+	else
+		fprintf(file, " commit=%" PRIu64, call->id);
 }
 
 static void print_settings(FILE *file, const struct call *call)
@@ -436,6 +576,8 @@ static void print_settings(FILE *file, const struct call *call)
 		fprintf(file, " roll-over=%" PRId64, call->roll_over);
 	if (call->observe_only)
 		fprintf(file, " observe-only");
+	for (size_t i = 0; i < BE_THRESHOLDS_MAX && call->thresholds[i] != 0; i++)
+		fprintf(file, "%s%u", i > 0 ? "," : " thresholds=", call->thresholds[i]);
 }
 
 static void print_envelope_options(FILE *file, const struct call *call)
@@ -476,6 +618,8 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 	    kind == CALL_CHARGE || kind == CALL_RECORD || kind == CALL_EXTEND ||
 	    kind == CALL_WORKER_DIES)
 		fprintf(file, " amount=%" PRId64, call->amount);
+	if (kind == CALL_CORRECT)
+		fprintf(file, " transaction=%" PRIu64 " amount=%" PRId64, call->id, call->amount);
 	if (kind == CALL_EXTEND)
 		fprintf(file, " ttl-ms=%" PRIu64, call->ttl_ms);
 	if (kind == CALL_COMMIT || kind == CALL_WORKER_DIES)
@@ -483,12 +627,18 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 	if (kind == CALL_WORKER_DIES)
 		fprintf(file, " commits=%u", call->count);
 	if ((kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_CHARGE ||
-	     kind == CALL_RECORD || kind == CALL_WORKER_DIES) &&
+	     kind == CALL_CORRECT || kind == CALL_RECORD || kind == CALL_WORKER_DIES) &&
 	    call->description)
 		print_text(file, " ", call->description);
 	if (kind == CALL_COMMIT || kind == CALL_SETTLE || kind == CALL_CHARGE ||
-	    kind == CALL_RECORD)
+	    kind == CALL_CORRECT || kind == CALL_RECORD)
 		print_key(file, call);
+	if (kind == CALL_COMMIT || kind == CALL_RECORD || kind == CALL_WORKER_DIES)
+		print_also(file, call);
+	if (call->has_options &&
+	    (kind == CALL_COMMIT || kind == CALL_RECORD || kind == CALL_WORKER_DIES ||
+	     kind == CALL_SETTLE || kind == CALL_CHARGE))
+		print_tags(file, &call->tags);
 	if (kind == CALL_CREATE || kind == CALL_ENSURE)
 		print_envelope_options(file, call);
 	if (kind == CALL_SET) {
@@ -498,9 +648,15 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 			call->mask, call->amount, be_period_name(call->period), call->raise,
 			call->raise_until_ns, call->suspended ? " suspended" : "");
 		print_settings(file, call);
+		if (call->mask & BE_SET_NAME) {
+			print_text(file, " name=", call->parent_namespace);
+			print_text(file, "/", call->parent_category);
+		}
 	}
+	if (kind == CALL_ALERT_DONE)
+		fprintf(file, " alert=%" PRIu64, call->id);
 	if (kind == CALL_LIST_ENVELOPES || kind == CALL_LIST_COMMITS ||
-	    kind == CALL_LIST_TRANSACTIONS)
+	    kind == CALL_LIST_TRANSACTIONS || kind == CALL_LIST_ALERTS)
 		print_filter(file, call);
 	fprintf(file, "\n");
 }

@@ -23,12 +23,29 @@ struct text {
 #define ALL_CATEGORIES 10
 #define DESCRIPTIONS 4
 #define ALL_DESCRIPTIONS 7
+#define ALSO_MAX 3
 #define KEYS 3
 #define ALL_KEYS 6
+#define LABEL_KEYS 10
+#define LABEL_VALUES 4
+#define ALL_LABEL_VALUES 6
 extern const char *const namespaces[NAMESPACES];
 extern const struct text categories[ALL_CATEGORIES];
 extern const struct text descriptions[ALL_DESCRIPTIONS];
 extern const struct text keys[ALL_KEYS];
+extern const char *const label_keys[LABEL_KEYS]; /* all valid, and sorted */
+extern const struct text label_values[ALL_LABEL_VALUES];
+
+/* The labels with these keys: 0: there is none; else the number of its value, from 1 on. */
+struct tags {
+	uint8_t value[LABEL_KEYS];
+};
+#define TAG_ANY UINT8_MAX /* filters */
+
+unsigned tags_count(const struct tags *tags);
+bool tags_are_valid(const struct tags *tags);
+/* Fills in the labels, the last key first, and returns how many there are. */
+unsigned tags_list(const struct tags *tags, struct be_label labels[LABEL_KEYS]);
 
 /* A zone whose clocks are always five hours ahead of UTC; UTC where the system does not have it. */
 const char *zone_ahead(void);
@@ -54,11 +71,14 @@ enum call_kind {
 	CALL_CHARGE,
 	CALL_RECORD,
 	CALL_EXTEND,
+	CALL_CORRECT,
 	CALL_REAP,
 	CALL_UTILIZATION,
 	CALL_LIST_ENVELOPES,
 	CALL_LIST_COMMITS,
 	CALL_LIST_TRANSACTIONS,
+	CALL_LIST_ALERTS,
+	CALL_ALERT_DONE,
 	CALL_VERIFY,
 	CALL_MOVE,        /* nobody is called: the clock moves */
 	CALL_REOPEN,      /* all handles are closed and opened again */
@@ -84,22 +104,49 @@ struct call {
 	int64_t period_start_ns;
 	uint64_t ttl_ms;
 	uint64_t id;
-	int64_t least; /* commit */
+	int64_t least;            /* commit */
+	bool waits;               /* commit, with options: until the caller ends it, */
+	enum call_kind meanwhile; /* and has meanwhile moved the clock to then_ns, set the limit of
+	                             the envelope to then_limit, or released the commit `id` */
+	int64_t then_ns, then_limit;
 	uint64_t key_ms;
-	const char *key; /* with options; NULL: none */
-	uint32_t mask;   /* set */
+	const char *key;     /* with options; NULL: none */
+	unsigned also_count; /* commit, record; with options */
+	struct be_envelope_name also[ALSO_MAX];
+	struct tags tags; /* commit, record, settle, charge, with options; commits and
+	                     transactions: the filter's */
+	uint32_t mask;    /* set */
 	uint32_t begins_on;
 	bool observe_only;
 	int64_t raise;
 	int64_t raise_until_ns;
 	int64_t roll_over;
+	uint16_t thresholds[BE_THRESHOLDS_MAX];
 	const char *zone; /* NULL, "UTC", or one that is five hours ahead (zone_ahead()) */
 	const char *category;
 	const char *description;
 	const char *parent_namespace;
-	const char *parent_category;
+	const char *parent_category; /* set: as for parent_namespace the new name */
 	struct be_filter filter;
 };
+
+/* Commits and transactions, with the names of their further envelopes and their labels as text. */
+#define ALSO_TEXT (ALSO_MAX * 2 * (BE_NAME_SIZE + 2))
+#define TAGS_TEXT (BE_LABELS_MAX * (BE_LABEL_KEY_SIZE + BE_LABEL_VALUE_SIZE))
+struct commit_row {
+	struct be_commit_info info;
+	char also[ALSO_TEXT];
+	char tags[TAGS_TEXT];
+};
+struct transaction_row {
+	struct be_transaction transaction;
+	char also[ALSO_TEXT];
+	char tags[TAGS_TEXT];
+};
+
+/* Adds a name to such a text. */
+void also_print(char also[ALSO_TEXT], const char *namespace_name, const char *category);
+void tags_print(char tags[TAGS_TEXT], const char *key, const char *value);
 
 /* What a listing showed: `count` structures of one kind. */
 struct rows {

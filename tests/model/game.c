@@ -7,12 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Steps mark alerts as done that are among the latest so many. */
+#define STILL_DONE 4
+
 struct game {
 	struct oracle *oracle;
 	struct library *library;
 	struct answer expected, got;
-	uint64_t *made;             /* by the number of a step: the commit it made */
+	struct made *made;          /* by the number of a step */
 	uint64_t transactions_seen; /* the ledger up to this one was compared */
+	uint64_t alerts_seen;       /* likewise; the latest may be marked as done */
 };
 
 /* Lets both answer, and compares. */
@@ -48,6 +52,12 @@ static bool same_state(struct game *game, int64_t now_ns, struct failure *failur
 	call.kind = CALL_LIST_COMMITS;
 	if (!same(game, &call, failure))
 		return false;
+	call.kind = CALL_LIST_ALERTS;
+	call.filter.after_id = game->alerts_seen;
+	if (!same(game, &call, failure))
+		return false;
+	if (game->got.rows.count > STILL_DONE)
+		game->alerts_seen += game->got.rows.count - STILL_DONE;
 	call.kind = CALL_LIST_TRANSACTIONS;
 	call.filter.after_id = game->transactions_seen;
 	if (!same(game, &call, failure))
@@ -61,7 +71,7 @@ static bool same_end(struct game *game, int64_t now_ns, struct failure *failure)
 	struct call call = {.kind = CALL_VERIFY, .now_ns = now_ns};
 
 	failure->call = call;
-	game->transactions_seen = 0;
+	game->transactions_seen = game->alerts_seen = 0;
 	return same_state(game, now_ns, failure) && same(game, &call, failure);
 }
 
@@ -81,21 +91,42 @@ static void count_coverage(struct coverage *sum, const struct coverage *coverage
 	sum->settled_late += coverage->settled_late;
 	sum->windows += coverage->windows;
 	sum->carried_over += coverage->carried_over;
+	sum->over_several += coverage->over_several;
+	sum->granted_late += coverage->granted_late;
+	sum->waited_in_vain += coverage->waited_in_vain;
 	if (coverage->deepest > sum->deepest)
 		sum->deepest = coverage->deepest;
 }
 
-/* The step again, naming the commit it is about by the step that made it, if that can be told. */
+/* The step again, naming the commit it is about by the step that made it, if that can be told; and
+ * a request that is made again as what it is, since which one it was depends on all before. */
 static struct step pin(const struct game *game, const struct step *step, const struct call *call,
 		       size_t numbers)
 {
+	bool corrects = call->kind == CALL_CORRECT;
 	struct step pinned = *step;
 
-	for (size_t number = 0; number < numbers; number++) {
-		if (call->id == 0 || game->made[number] != call->id)
+	if (step->again) {
+		pinned.call = *call;
+		pinned.call.now_ns = step->call.now_ns;
+		if (call->waits) {
+			pinned.call.then_ns = call->then_ns - oracle_now(game->oracle);
+			pinned.time_base = TIME_NOW;
+		}
+		pinned.commit_base = COMMIT_NONE;
+		pinned.amount_base = AMOUNT_PLAIN;
+		pinned.again = false;
+	}
+	for (size_t number = 0; number < numbers && call->kind != CALL_ALERT_DONE; number++) {
+		const struct made *made = &game->made[number];
+		uint64_t first = corrects ? made->first_charge : made->first;
+
+		if (call->id < first ||
+		    call->id - first >= (corrects ? made->charges : made->count))
 			continue;
 		pinned.commit_base = COMMIT_OF_STEP;
 		pinned.nth = (uint32_t)number;
+		pinned.of_those = (uint32_t)(call->id - first);
 	}
 	return pinned;
 }
@@ -104,6 +135,8 @@ static bool play_step(struct game *game, const struct rules_of_game *rules, cons
 		      size_t place, const struct record *record, struct failure *failure)
 {
 	int64_t before_ns = oracle_now(game->oracle);
+	uint64_t commits = oracle_commits(game->oracle);
+	uint64_t charges = oracle_charges(game->oracle);
 	struct call *call = &failure->call;
 	bool look = (place + 1) % rules->look_every == 0;
 
@@ -116,10 +149,15 @@ static bool play_step(struct game *game, const struct rules_of_game *rules, cons
 	}
 	if (!same(game, call, failure))
 		return false;
-	game->made[step->number] = game->expected.id;
+	game->made[step->number] = (struct made){
+		commits + 1,
+		oracle_commits(game->oracle) - commits,
+		charges + 1,
+		oracle_charges(game->oracle) - charges,
+	};
 	if (record->tally)
 		count_call(record->tally, call, &game->expected);
-	return !look || same_state(game, call->now_ns, failure);
+	return !look || same_state(game, oracle_now(game->oracle), failure);
 }
 
 bool game_play(const struct rules_of_game *rules, const struct step *steps, size_t count,
@@ -250,6 +288,21 @@ static void with_one_commit(struct step *steps, size_t at)
 	steps[at].call.count = 1;
 }
 
+static void without_also(struct step *steps, size_t at)
+{
+	steps[at].call.also_count = 0;
+}
+
+static void without_waiting(struct step *steps, size_t at)
+{
+	steps[at].call.waits = false;
+}
+
+static void without_labels(struct step *steps, size_t at)
+{
+	memset(&steps[at].call.tags, 0, sizeof steps[at].call.tags);
+}
+
 static void with_small_amount(struct step *steps, size_t at)
 {
 	steps[at].amount_base = AMOUNT_PLAIN;
@@ -297,16 +350,19 @@ static void with_grandparent(struct step *steps, size_t at)
 	}
 }
 
-/* In place of what reaps because it is refused. */
+/* In place of what reaps because it is refused, or begins. */
 static void as_reap(struct step *steps, size_t at)
 {
-	if (steps[at].call.kind == CALL_COMMIT || steps[at].call.kind == CALL_EXTEND)
+	if (steps[at].call.kind == CALL_COMMIT || steps[at].call.kind == CALL_EXTEND ||
+	    steps[at].call.kind == CALL_CHECK || steps[at].call.kind == CALL_WORKER_DIES)
 		steps[at].call.kind = CALL_REAP;
 }
 
 static void (*const plainer[])(struct step *steps, size_t at) = {
-	without_options,   without_ttl,    without_description, without_start,    with_one_commit,
-	with_small_amount, with_step_back, with_month,          with_grandparent, as_reap,
+	without_options,   without_ttl,    without_description, without_start,
+	with_one_commit,   without_also,   without_waiting,     without_labels,
+	with_small_amount, with_step_back, with_month,          with_grandparent,
+	as_reap,
 };
 
 static void make_plainer(struct shrinking *shrinking)

@@ -12,14 +12,22 @@
 
 #include "api/enforcer.h"
 #include "executor/executor.h"
+#include "place.h"
 #include "support.h"
 
 #include <budget_enforcer_storage.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* What another process is taken to have made. */
+struct orphan {
+	uint64_t id;
+	struct owner owner; /* this process, in truth */
+};
 
 struct library {
 	enum library_storage kind;
@@ -29,7 +37,7 @@ struct library {
 	struct be_enforcer *handles[NAMESPACES];
 	pid_t *workers; /* LMDB: those that died, in order */
 	size_t worker_count;
-	uint64_t *orphans; /* memory: the commits of workers that died */
+	struct orphan *orphans; /* memory: the commits of workers that died */
 	size_t orphan_count;
 	char finding[512];
 };
@@ -74,6 +82,24 @@ static void close_handles(struct library *library)
 	}
 }
 
+/* In memory, or in the server that place.h has. */
+static enum be_status make_storage(unsigned number, struct be_storage **storage)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "model_%d_%u", (int)getpid(), number);
+	return place_server() ? place_open(place_server(), name, storage)
+			      : be_storage_memory_create(storage);
+}
+
+static void destroy_storage(struct be_storage *storage)
+{
+	if (place_server())
+		place_close(storage);
+	else
+		be_storage_memory_destroy(storage);
+}
+
 struct library *library_create(enum library_storage storage, int64_t now_ns)
 {
 	static unsigned environments;
@@ -83,7 +109,7 @@ struct library *library_create(enum library_storage storage, int64_t now_ns)
 	library->kind = storage;
 	library->now_ns = now_ns;
 	if (storage == LIBRARY_MEMORY)
-		EXPECT_OK(be_storage_memory_create(&library->storage));
+		EXPECT_OK(make_storage(environments++, &library->storage));
 	else
 		test_path(library->path, "model-%u", environments++);
 	EXPECT_OK(open_handles(library));
@@ -94,7 +120,7 @@ void library_destroy(struct library *library)
 {
 	close_handles(library);
 	if (library->kind == LIBRARY_MEMORY)
-		be_storage_memory_destroy(library->storage);
+		destroy_storage(library->storage);
 	else
 		test_remove(library->path);
 	free(library->workers);
@@ -113,17 +139,48 @@ void library_destroy(struct library *library)
 
 /* ---- spending */
 
+/* A commit that waits: the call is made that is meant for meanwhile, and it waits no longer. */
+struct interlude {
+	struct library *library;
+	const struct call *call;
+};
+
+static bool keep_waiting(void *context)
+{
+	struct interlude *interlude = context;
+	struct library *library = interlude->library;
+	const struct call *call = interlude->call;
+	struct be_enforcer *handle = library->handles[call->handle];
+
+	if (call->meanwhile == CALL_MOVE)
+		library->now_ns = call->then_ns;
+	else if (call->meanwhile == CALL_RELEASE)
+		(void)!be_release(handle, call->id);
+	else
+		(void)!be_envelope_set_limit(handle, call->category, call->then_limit);
+	return false;
+}
+
 static enum be_status call_commit(struct library *library, const struct call *call,
 				  struct answer *answer)
 {
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	struct interlude interlude = {library, call};
+	struct be_label labels[LABEL_KEYS];
 
+	options.labels = labels;
+	options.label_count = tags_list(&call->tags, labels);
 	options.ttl_ms = call->ttl_ms;
 	options.reap_policy = call->reap_policy;
 	options.detached = call->detached;
 	options.least = call->least;
+	options.also = call->also;
+	options.also_count = call->also_count;
 	options.key = call->key;
 	options.key_ms = call->key_ms;
+	options.wait_ms = call->waits ? BE_WAIT_FOREVER : 0;
+	options.keep_waiting = keep_waiting;
+	options.wait_context = &interlude;
 	RUBBISH(&answer->decision);
 	answer->id = UINT64_MAX;
 	return be_commit_with(library->handles[call->handle], call->category, call->amount,
@@ -180,13 +237,19 @@ static enum be_status worker_dies_memory(struct library *library, const struct c
 {
 	enum be_status status = BE_OK;
 
+	struct environment *environment;
+	struct owner owner;
+
+	EXPECT_OK(enforcer_environment(library->handles[call->handle], &environment));
+	EXPECT_OK(executor_owner(&environment->executor, false, &owner));
 	library->orphans = realloc(library->orphans, (library->orphan_count + call->count) *
 							     sizeof *library->orphans);
 	EXPECT(library->orphans != NULL);
 	for (unsigned i = 0; i < call->count; i++) {
 		status = call_commit(library, call, answer);
 		if (status == BE_OK)
-			library->orphans[library->orphan_count++] = answer->id;
+			library->orphans[library->orphan_count++] =
+				(struct orphan){answer->id, owner};
 	}
 	return status;
 }
@@ -203,7 +266,8 @@ static enum be_status reap_orphans(struct library *library, uint64_t *reaped)
 		struct result result;
 
 		enforcer_prepare(library->handles[0], &operation, BE_OPERATION_REAP);
-		operation.id = library->orphans[i];
+		operation.id = library->orphans[i].id;
+		operation.owner = library->orphans[i].owner;
 		operation.reap_as = BE_COMMIT_ORPHANED;
 		status = executor_run(&environment->executor, &operation, &result);
 		*reaped += result.status == BE_OK;
@@ -221,7 +285,7 @@ static enum be_status call_reap(struct library *library, const struct call *call
 	return status == BE_OK ? reap_orphans(library, &answer->reaped) : status;
 }
 
-/* Record, settle and charge. */
+/* Record, settle, charge and correct. */
 static enum be_status call_charge(struct library *library, const struct call *call,
 				  struct answer *answer)
 {
@@ -229,9 +293,14 @@ static enum be_status call_charge(struct library *library, const struct call *ca
 	struct be_transaction *transaction = &answer->transaction;
 	struct be_charge_options options = BE_CHARGE_OPTIONS_INIT;
 	const struct be_charge_options *given = call->has_options ? &options : NULL;
+	struct be_label labels[LABEL_KEYS];
 
+	options.labels = labels;
+	options.label_count = tags_list(&call->tags, labels);
 	options.key = call->key;
 	options.key_ms = call->key_ms;
+	options.also = call->also;
+	options.also_count = call->also_count;
 	RUBBISH(transaction);
 	if (call->kind == CALL_CHARGE)
 		return be_charge_with(handle, call->id, call->amount, call->description, given,
@@ -239,6 +308,9 @@ static enum be_status call_charge(struct library *library, const struct call *ca
 	if (call->kind == CALL_SETTLE)
 		return be_settle_with(handle, call->id, call->amount, call->description, given,
 				      transaction);
+	if (call->kind == CALL_CORRECT)
+		return be_correct_with(handle, call->id, call->amount, call->description, given,
+				       transaction);
 	return be_record_with(handle, call->category, call->amount, call->description, given,
 			      transaction);
 }
@@ -296,6 +368,9 @@ static enum be_status call_set(struct library *library, const struct call *call,
 	settings.roll_over = call->roll_over;
 	settings.suspended = call->suspended;
 	settings.observe_only = call->observe_only;
+	settings.new_namespace = call->parent_namespace;
+	settings.new_category = call->parent_category;
+	memcpy(settings.thresholds, call->thresholds, sizeof settings.thresholds);
 	RUBBISH(&answer->envelope);
 	return be_envelope_set(library->handles[call->handle], call->category, &settings,
 			       &answer->envelope);
@@ -335,22 +410,40 @@ static bool see_commit(void *context, const struct be_commit_info *info)
 {
 	struct listing *listing = context;
 	const struct library *library = listing->library;
-	struct be_commit_info row = *info;
+	struct commit_row row = {.info = *info};
 
 	for (size_t i = 0; i < library->worker_count; i++)
 		if ((uint32_t)library->workers[i] == info->owner_pid)
-			row.owner_pid = (uint32_t)i + 1;
-	if (library_sees_deaths(library->kind) && info->owner_pid == (uint32_t)getpid())
-		row.owner_pid = 0;
+			row.info.owner_pid = (uint32_t)i + 1;
+	if (info->owner_pid == (uint32_t)getpid())
+		row.info.owner_pid = 0;
+	for (uint32_t i = 0; i < info->also_count; i++)
+		also_print(row.also, info->also[i].namespace_name, info->also[i].category);
+	for (uint32_t i = 0; i < info->label_count; i++)
+		tags_print(row.tags, info->labels[i].key, info->labels[i].value);
 	rows_add(listing->rows, &row);
 	return more(listing);
 }
 
 static bool see_transaction(void *context, const struct be_transaction *transaction)
 {
+	struct transaction_row row = {.transaction = *transaction};
 	struct listing *listing = context;
 
-	rows_add(listing->rows, transaction);
+	for (uint32_t i = 0; i < transaction->also_count; i++)
+		also_print(row.also, transaction->also[i].namespace_name,
+			   transaction->also[i].category);
+	for (uint32_t i = 0; i < transaction->label_count; i++)
+		tags_print(row.tags, transaction->labels[i].key, transaction->labels[i].value);
+	rows_add(listing->rows, &row);
+	return more(listing);
+}
+
+static bool see_alert(void *context, const struct be_alert *alert)
+{
+	struct listing *listing = context;
+
+	rows_add(listing->rows, alert);
 	return more(listing);
 }
 
@@ -358,17 +451,25 @@ static enum be_status call_list(struct library *library, const struct call *call
 {
 	struct be_enforcer *handle = library->handles[call->handle];
 	struct listing listing = {library, call, rows};
+	struct be_filter filter = call->filter;
+	struct be_label labels[LABEL_KEYS];
 
+	filter.labels = labels;
+	filter.label_count = tags_list(&call->tags, labels);
 	if (call->kind == CALL_LIST_ENVELOPES) {
 		rows_clear(rows, sizeof(struct be_envelope));
 		return be_envelopes_each(handle, &call->filter, see_envelope, &listing);
 	}
 	if (call->kind == CALL_LIST_COMMITS) {
-		rows_clear(rows, sizeof(struct be_commit_info));
-		return be_commits_each(handle, &call->filter, see_commit, &listing);
+		rows_clear(rows, sizeof(struct commit_row));
+		return be_commits_each(handle, &filter, see_commit, &listing);
 	}
-	rows_clear(rows, sizeof(struct be_transaction));
-	return be_transactions_each(handle, &call->filter, see_transaction, &listing);
+	if (call->kind == CALL_LIST_ALERTS) {
+		rows_clear(rows, sizeof(struct be_alert));
+		return be_alerts_each(handle, &call->filter, see_alert, &listing);
+	}
+	rows_clear(rows, sizeof(struct transaction_row));
+	return be_transactions_each(handle, &filter, see_transaction, &listing);
 }
 
 static void note_finding(void *context, const char *sentence)
@@ -434,6 +535,7 @@ static enum be_status answer_call(struct library *library, const struct call *ca
 		return be_release(handle, call->id);
 	case CALL_SETTLE:
 	case CALL_CHARGE:
+	case CALL_CORRECT:
 	case CALL_RECORD:
 		return call_charge(library, call, answer);
 	case CALL_EXTEND:
@@ -448,7 +550,10 @@ static enum be_status answer_call(struct library *library, const struct call *ca
 	case CALL_LIST_ENVELOPES:
 	case CALL_LIST_COMMITS:
 	case CALL_LIST_TRANSACTIONS:
+	case CALL_LIST_ALERTS:
 		return call_list(library, call, &answer->rows);
+	case CALL_ALERT_DONE:
+		return be_alert_done(handle, call->id);
 	case CALL_VERIFY:
 		return call_verify(library, call, answer);
 	case CALL_MOVE:

@@ -24,7 +24,7 @@
 #define SHRINK_STEPS 5000000 /* some seconds, in memory */
 
 /* A mistake must be found within so many operations, and shown by fewer than so many. */
-#define MISTAKE_SEEDS 8
+#define MISTAKE_SEEDS 32
 #define MISTAKE_STEPS 10
 
 struct settings {
@@ -175,6 +175,10 @@ static void check_tally(const struct tally *tally)
 		BE_ALREADY_SETTLED,
 		BE_ALREADY_REAPED,
 		BE_ALREADY_CHARGED,
+		BE_NO_ALERT,
+		BE_ALREADY_DONE,
+		BE_NO_TRANSACTION,
+		BE_EXCEEDS_CHARGE,
 		BE_INVALID_ARGUMENT,
 		BE_INVALID_NAME,
 		BE_INVALID_DESCRIPTION,
@@ -197,7 +201,8 @@ static void check_tally(const struct tally *tally)
 	EXPECT(coverage->deepest == BE_DEPTH_MAX);
 	EXPECT(coverage->reaped_expired > 0 && coverage->reaped_orphaned > 0);
 	EXPECT(coverage->reaped_on_refusal > 0 && coverage->settled_late > 0 &&
-	       coverage->carried_over > 0);
+	       coverage->carried_over > 0 && coverage->over_several > 0 &&
+	       coverage->granted_late > 0 && coverage->waited_in_vain > 0);
 }
 
 static void print_tally(const struct settings *settings, const struct tally *tally, double seconds)
@@ -210,12 +215,14 @@ static void print_tally(const struct settings *settings, const struct tally *tal
 	printf("%" PRIu64 " operations on %s in %.1f s: %" PRIu64 " of %" PRIu64
 	       " commits granted, %" PRIu64 " windows ended (%" PRIu64
 	       " with commits pending), %" PRIu64 " commits expired, %" PRIu64 " orphaned (%" PRIu64
-	       " for a commit that was refused), %" PRIu64
-	       " settled late, %u statuses, chains up to %u\n",
+	       " for a commit that was refused), %" PRIu64 " settled late, %" PRIu64
+	       " waited (%" PRIu64 " in vain), %u statuses, chains up to %u\n",
 	       tally->steps, storage_names[settings->storage], seconds,
 	       tally->granted_by_kind[CALL_COMMIT], tally->by_kind[CALL_COMMIT], coverage->windows,
 	       coverage->carried_over, coverage->reaped_expired, coverage->reaped_orphaned,
-	       coverage->reaped_on_refusal, coverage->settled_late, statuses, coverage->deepest);
+	       coverage->reaped_on_refusal, coverage->settled_late,
+	       coverage->granted_late + coverage->waited_in_vain, coverage->waited_in_vain,
+	       statuses, coverage->deepest);
 }
 
 /* Returns how many are lost. */
@@ -296,6 +303,12 @@ static uint64_t find_mistake(enum mistake mistake, struct step *steps, size_t *l
 		if (game_play(&rules, steps, STEPS_PER_SEED, NULL, &failure))
 			continue;
 		found = (seed - 1) * STEPS_PER_SEED + failure.step + 1;
+		/* To shrink all games takes a quarter of an hour with a sanitizer. */
+		if (TEST_SANITIZED) {
+			printf("%s: found by operation %" PRIu64 "\n", mistake_texts[mistake],
+			       found);
+			return found;
+		}
 		*left = game_shrink(&rules, steps, STEPS_PER_SEED, SHRINK_STEPS, &failure);
 		rules.look_every = 1;
 		printf("%s: found by operation %" PRIu64 ", shown by %zu\n", mistake_texts[mistake],

@@ -31,6 +31,8 @@ struct account {
 	bool observe_only;
 	uint64_t excused;
 	int64_t roll_over;
+	uint16_t thresholds[BE_THRESHOLDS_MAX];
+	uint32_t passed; /* the largest that gave an alert in the window last written down */
 	int64_t raise, raise_until_ns; /* as last written down, */
 	int64_t carried;               /* and so is this */
 	int64_t window_ns;             /* when the last window that somebody wrote down began, */
@@ -43,6 +45,7 @@ struct account {
 	int64_t raise_now, carried_now;
 	wide spent_before; /* in the window that was written down */
 	wide charged;
+	wide given_back;
 	wide spent;
 	wide committed;
 	uint64_t pending;
@@ -52,9 +55,18 @@ struct account {
 		settled_late;
 };
 
+/* Envelopes that something is over, by index: the one named, and those named beside it. */
+struct over {
+	int first;
+	unsigned also_count;
+	int also[ALSO_MAX];
+	/* Their names when it was written down, first that of the one named. */
+	const char *then[1 + ALSO_MAX][2];
+};
+
 /* A commit, pending or ended. Its id is its index and 1. */
 struct hold {
-	int account;
+	struct over over;
 	int64_t amount;
 	int64_t created_ns;
 	int64_t deadline_ns;
@@ -66,19 +78,22 @@ struct hold {
 	bool late;                      /* settled, after it had been reaped */
 	uint64_t owner;                 /* 0: this process; else a worker, by number */
 	const char *description;
+	struct tags tags;
 	int64_t astray; /* what a mistake leaves committed for it when it has ended */
 };
 
 /* A transaction. Its id is its index and 1. */
 struct charge {
-	int account;
+	struct over over;
 	enum be_transaction_kind kind;
 	uint64_t commit_id;
-	int64_t amount;
+	uint64_t corrects; /* 0: none */
+	int64_t amount;    /* of a correction below 0 */
 	int64_t held;
 	int64_t at_ns;
 	bool late;
 	const char *description;
+	struct tags tags;
 };
 
 /* A request that was carried out under a key. */
@@ -91,18 +106,35 @@ struct request {
 	struct be_transaction transaction;
 };
 
+/* A threshold that was crossed. Its id is its index and 1. */
+struct alarm {
+	int account;
+	int spender;                /* NONE */
+	const char *namespace_name; /* of then, as are the next */
+	const char *category;
+	const char *spender_namespace;
+	const char *spender_category;
+	uint32_t percent;
+	uint64_t transaction_id;
+	int64_t limit, spent;
+	int64_t at_ns, start_ns, end_ns, done_ns;
+};
+
 struct oracle {
 	struct account *accounts;
 	struct request *requests;
 	size_t request_count, request_room;
 	struct hold *holds;
 	struct charge *charges;
+	struct alarm *alarms;
+	size_t alarm_count, alarm_room;
 	size_t account_count, account_room;
 	size_t hold_count, hold_room;
 	size_t charge_count, charge_room;
 	uint64_t workers;  /* so many there were, */
 	bool worker_lives; /* and the last of them is still at work */
 	int64_t now_ns;
+	int64_t stepped_back_ns; /* so late it is after the call; 0: as late as in it */
 	bool sees_deaths;
 	enum mistake mistake;
 	struct coverage coverage;
@@ -163,9 +195,33 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_KEY_FOR_ALL_NAMESPACES] = "a key is one in all namespaces",
 	[MISTAKE_KEY_LASTS] = "a key is never forgotten",
 	[MISTAKE_KEYED_IS_GRANTED_WHEN_ENDED] = "a commit that has ended is granted to its key",
+	[MISTAKE_ALSO_IS_NOT_ASKED] = "envelopes that are named beside the first are not asked",
+	[MISTAKE_ALSO_IS_NOT_CHARGED] = "they are not charged",
+	[MISTAKE_ALSO_STAYS_HELD] = "a release frees nothing in them",
+	[MISTAKE_SHARED_IS_HELD_TWICE] = "an ancestor that they share holds for each of them",
+	[MISTAKE_LATE_GOES_TO_THE_REST] = "a late settle is charged to those that are left",
+	[MISTAKE_LABELS_ARE_REPLACED] = "labels of a settle take the place of the commit's",
+	[MISTAKE_REAPED_LOSES_LABELS] = "what is reaped is charged without labels",
+	[MISTAKE_ANY_LABEL_PASSES] = "one of the labels that are looked for is enough",
+	[MISTAKE_KEYED_IGNORES_LABELS] = "a request with other labels is the same",
 	[MISTAKE_LAPSES_COUNT_AT_LEAF] = "what was reaped counts in its own envelope only",
+	[MISTAKE_ALERTS_REPEAT] = "every charge beyond a threshold gives an alert",
+	[MISTAKE_ALERTS_ONCE_EVER] = "a new window gives no alerts again",
+	[MISTAKE_ALERTS_AT_LEAF] = "only the envelope that is charged gives alerts",
+	[MISTAKE_ALERTS_FOR_CHARGES_ONLY] = "a lower limit gives no alert",
+	[MISTAKE_DONE_TWICE] = "an alert is marked as done twice",
+	[MISTAKE_GIVES_TOO_MUCH_BACK] = "two corrections give back more than was charged",
+	[MISTAKE_CORRECTION_STOPS_AT_LEAF] = "a correction gives nothing back to ancestors",
+	[MISTAKE_CORRECTION_FREES_TODAY] = "correcting what was charged before frees money now",
+	[MISTAKE_RENAME_LEAVES_COMMITS] = "pending commits show the name of then",
+	[MISTAKE_RENAME_CHANGES_HISTORY] = "the ledger shows the name of now",
+	[MISTAKE_RENAME_LOSES_THE_REAPED] = "what was reaped before a new name cannot be settled",
+	[MISTAKE_WAITING_IS_IN_VAIN] = "a commit that waits is not tried again",
+	[MISTAKE_WAITS_FOR_WHAT_CANNOT_BE] = "a commit waits for more than the limit",
+	[MISTAKE_TTL_BEGINS_BEFORE_WAITING] = "the time to live begins before a commit waits",
 	[MISTAKE_REFUSAL_COUNTS_AT_LEAF] = "a refusal counts at the envelope asked for",
 	[MISTAKE_FIRST_TRY_COUNTS] = "a refusal counts although reaping let the second try through",
+	[MISTAKE_WAITING_COUNTS] = "a refusal counts although the commit waits",
 };
 
 static bool makes(const struct oracle *oracle, enum mistake mistake)
@@ -192,6 +248,7 @@ void oracle_destroy(struct oracle *oracle)
 	free(oracle->holds);
 	free(oracle->charges);
 	free(oracle->requests);
+	free(oracle->alarms);
 	free(oracle);
 }
 
@@ -245,6 +302,45 @@ static unsigned depth_of(const struct oracle *oracle, const struct account *acco
 	for (; account; account = parent_of(oracle, account))
 		depth++;
 	return depth;
+}
+
+/* Room for all envelopes of several chains. */
+struct members {
+	size_t count;
+	struct account *list[(1 + ALSO_MAX) * (BE_DEPTH_MAX + 1)];
+};
+
+static void add_members(const struct oracle *oracle, int leaf, struct members *members)
+{
+	for (struct account *account = &oracle->accounts[leaf]; account;
+	     account = parent_of(oracle, account)) {
+		bool is_there = false;
+
+		for (size_t i = 0; i < members->count; i++)
+			is_there = is_there || members->list[i] == account;
+		if (!is_there || makes(oracle, MISTAKE_SHARED_IS_HELD_TWICE))
+			members->list[members->count++] = account;
+	}
+}
+
+/* The envelope named and its ancestors, then the next one, and so on: each once. */
+static void collect(const struct oracle *oracle, const struct over *over, struct members *members)
+{
+	members->count = 0;
+	add_members(oracle, over->first, members);
+	for (unsigned i = 0; i < over->also_count; i++)
+		add_members(oracle, over->also[i], members);
+}
+
+/* Is it in the chain of the first one? */
+static bool is_of_first(const struct oracle *oracle, const struct over *over,
+			const struct account *wanted)
+{
+	for (struct account *account = &oracle->accounts[over->first]; account;
+	     account = parent_of(oracle, account))
+		if (account == wanted)
+			return true;
+	return false;
 }
 
 /* ---- adding up */
@@ -388,7 +484,7 @@ static int64_t limit_now(const struct account *account)
 static int64_t reserves(const struct oracle *oracle, const struct hold *hold,
 			const struct account *account)
 {
-	bool in_ancestor = account != &oracle->accounts[hold->account];
+	bool in_ancestor = account != &oracle->accounts[hold->over.first];
 
 	if (hold->state == BE_COMMIT_PENDING) {
 		if (makes(oracle, MISTAKE_HOLDS_END_WITH_WINDOW) &&
@@ -399,25 +495,49 @@ static int64_t reserves(const struct oracle *oracle, const struct hold *hold,
 	if (makes(oracle, MISTAKE_RELEASE_FORGETS_PARENT) && hold->state == BE_COMMIT_RELEASED &&
 	    in_ancestor)
 		return hold->amount;
+	if (makes(oracle, MISTAKE_ALSO_STAYS_HELD) && hold->state == BE_COMMIT_RELEASED &&
+	    !is_of_first(oracle, &hold->over, account))
+		return hold->amount;
 	return hold->astray;
+}
+
+/* The place in the ledger by which a charge belongs to a window or not. */
+static size_t counts_as(const struct oracle *oracle, size_t i)
+{
+	const struct charge *charge = &oracle->charges[i];
+
+	return charge->corrects && !makes(oracle, MISTAKE_CORRECTION_FREES_TODAY)
+		       ? charge->corrects - 1
+		       : i;
 }
 
 static void add_up_charges(struct oracle *oracle)
 {
 	for (size_t i = 0; i < oracle->charge_count; i++) {
 		const struct charge *charge = &oracle->charges[i];
-		struct account *leaf = &oracle->accounts[charge->account];
-		unsigned steps = 0;
+		struct account *leaf = &oracle->accounts[charge->over.first];
+		struct members members;
 
 		if (makes(oracle, MISTAKE_REMOVE_REFUNDS_PARENT) && leaf->removed)
 			continue;
-		for (struct account *account = leaf; account;
-		     account = parent_of(oracle, account)) {
-			if (makes(oracle, MISTAKE_CHARGE_STOPS_AT_PARENT) && steps++ > 1)
+		collect(oracle, &charge->over, &members);
+		for (size_t k = 0; k < members.count; k++) {
+			struct account *account = members.list[k];
+
+			if (makes(oracle, MISTAKE_CHARGE_STOPS_AT_PARENT) && k > 1)
 				break;
-			if (i >= account->from)
+			if (makes(oracle, MISTAKE_ALSO_IS_NOT_CHARGED) &&
+			    !is_of_first(oracle, &charge->over, account))
+				break;
+			if (charge->corrects && account != leaf &&
+			    makes(oracle, MISTAKE_CORRECTION_STOPS_AT_LEAF))
+				break;
+			if (counts_as(oracle, i) >= account->from)
 				account->spent += charge->amount;
-			account->charged += charge->amount;
+			if (charge->corrects)
+				account->given_back -= charge->amount;
+			else
+				account->charged += charge->amount;
 			if (makes(oracle, MISTAKE_CHARGED_IS_RESET))
 				account->charged = account->spent;
 		}
@@ -434,8 +554,12 @@ static void add_up_lapses(struct oracle *oracle, const struct hold *hold)
 	bool expired = hold->reaped_as == BE_COMMIT_EXPIRED;
 	bool orphaned = hold->reaped_as == BE_COMMIT_ORPHANED;
 
-	for (struct account *account = &oracle->accounts[hold->account]; account;
-	     account = parent_of(oracle, account)) {
+	struct members members;
+
+	collect(oracle, &hold->over, &members);
+	for (size_t i = 0; i < members.count; i++) {
+		struct account *account = members.list[i];
+
 		account->expired_released += expired && !hold->charged;
 		account->expired_charged += expired && hold->charged;
 		account->orphaned_released += orphaned && !hold->charged;
@@ -451,11 +575,14 @@ static void add_up_before(struct oracle *oracle)
 {
 	for (size_t i = 0; i < oracle->account_count; i++)
 		oracle->accounts[i].spent_before = 0;
-	for (size_t i = 0; i < oracle->charge_count; i++)
-		for (struct account *account = &oracle->accounts[oracle->charges[i].account];
-		     account; account = parent_of(oracle, account))
-			if (i >= account->counts_from)
-				account->spent_before += oracle->charges[i].amount;
+	for (size_t i = 0; i < oracle->charge_count; i++) {
+		struct members members;
+
+		collect(oracle, &oracle->charges[i].over, &members);
+		for (size_t k = 0; k < members.count; k++)
+			if (counts_as(oracle, i) >= members.list[k]->counts_from)
+				members.list[k]->spent_before += oracle->charges[i].amount;
+	}
 }
 
 /* Every balance, as it is at `now_ns`, from the lists. */
@@ -466,7 +593,7 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 		struct account *account = &oracle->accounts[i];
 
 		find_window(oracle, account, now_ns);
-		account->charged = 0;
+		account->charged = account->given_back = 0;
 		account->spent = account->committed = 0;
 		account->pending = account->children = account->granted = 0;
 		account->expired_released = account->expired_charged = 0;
@@ -476,16 +603,17 @@ static void add_up(struct oracle *oracle, int64_t now_ns)
 	add_up_charges(oracle);
 	for (size_t i = 0; i < oracle->hold_count; i++) {
 		const struct hold *hold = &oracle->holds[i];
-		struct account *account = &oracle->accounts[hold->account];
+		struct members members;
 
-		for (struct account *one = account; one; one = parent_of(oracle, one))
-			one->granted++;
+		collect(oracle, &hold->over, &members);
+		for (size_t k = 0; k < members.count; k++)
+			members.list[k]->granted++;
 		add_up_lapses(oracle, hold);
 		if (hold->state != BE_COMMIT_PENDING && oracle->mistake == MISTAKE_NONE)
 			continue;
-		for (; account; account = parent_of(oracle, account)) {
-			account->committed += reserves(oracle, hold, account);
-			account->pending += hold->state == BE_COMMIT_PENDING;
+		for (size_t k = 0; k < members.count; k++) {
+			members.list[k]->committed += reserves(oracle, hold, members.list[k]);
+			members.list[k]->pending += hold->state == BE_COMMIT_PENDING;
 		}
 	}
 	for (size_t i = 0; i < oracle->account_count; i++)
@@ -508,6 +636,8 @@ static wide available(const struct account *account)
 static void keep_window(struct oracle *oracle, struct account *account)
 {
 	if (account->start_ns != account->window_ns) {
+		if (!makes(oracle, MISTAKE_ALERTS_ONCE_EVER))
+			account->passed = 0;
 		oracle->coverage.windows++;
 		oracle->coverage.carried_over += account->pending > 0;
 	}
@@ -520,10 +650,93 @@ static void keep_window(struct oracle *oracle, struct account *account)
 		account->raise_until_ns = 0;
 }
 
-static void keep_windows(struct oracle *oracle, struct account *account)
+static void keep_windows(struct oracle *oracle, const struct over *over)
 {
-	for (; account; account = parent_of(oracle, account))
-		keep_window(oracle, account);
+	struct members members;
+
+	collect(oracle, over, &members);
+	for (size_t i = 0; i < members.count; i++)
+		keep_window(oracle, members.list[i]);
+}
+
+/* ---- alerts */
+
+/* Gives an alert for each threshold that `spent` has come to, unless the window has given it.
+ *
+ * Open: a raise that ends may take an envelope over a threshold. That gives its alert with the next
+ * charge, or the next change of its settings. */
+static void give_alerts(struct oracle *oracle, struct account *account, wide spent, int spender)
+{
+	uint32_t passed = makes(oracle, MISTAKE_ALERTS_REPEAT) ? 0 : account->passed;
+
+	for (size_t i = 0; i < BE_THRESHOLDS_MAX && account->thresholds[i] != 0; i++) {
+		uint32_t percent = account->thresholds[i];
+
+		if (percent <= passed || spent * 100 < (wide)limit_now(account) * percent)
+			continue;
+		account->passed = percent;
+		oracle->alarms = grow(oracle->alarms, oracle->alarm_count, &oracle->alarm_room,
+				      sizeof *oracle->alarms);
+		oracle->alarms[oracle->alarm_count++] = (struct alarm){
+			.account = (int)(account - oracle->accounts),
+			.spender = spender,
+			.namespace_name = account->namespace_name,
+			.category = account->category,
+			.spender_namespace =
+				spender == NONE ? "" : oracle->accounts[spender].namespace_name,
+			.spender_category =
+				spender == NONE ? "" : oracle->accounts[spender].category,
+			.percent = percent,
+			.transaction_id = spender == NONE ? 0 : oracle->charge_count,
+			.limit = limit_now(account),
+			.spent = (int64_t)spent,
+			.at_ns = oracle->now_ns,
+			.start_ns = account->start_ns,
+			.end_ns = account->period == BE_PERIOD_TOTAL ? 0 : account->end_ns,
+		};
+	}
+}
+
+/* After something else than a charge has changed. */
+static void look_at_thresholds(struct oracle *oracle, struct account *account)
+{
+	add_up(oracle, oracle->now_ns);
+	if (!makes(oracle, MISTAKE_ALERTS_FOR_CHARGES_ONLY))
+		give_alerts(oracle, account, account->spent, NONE);
+}
+
+static void show_alarm(const struct oracle *oracle, size_t index, struct be_alert *alert)
+{
+	const struct alarm *alarm = &oracle->alarms[index];
+
+	*alert = (struct be_alert)BE_ALERT_INIT;
+	alert->percent = alarm->percent;
+	alert->id = index + 1;
+	alert->envelope_id = oracle->accounts[alarm->account].id;
+	alert->transaction_id = alarm->transaction_id;
+	alert->limit = alarm->limit;
+	alert->spent = alarm->spent;
+	alert->at_ns = alarm->at_ns;
+	alert->period_start_ns = alarm->start_ns;
+	alert->period_end_ns = alarm->end_ns;
+	alert->done_ns = alarm->done_ns;
+	strcpy(alert->namespace_name, alarm->namespace_name);
+	strcpy(alert->category, alarm->category);
+	strcpy(alert->spender_namespace, alarm->spender_namespace);
+	strcpy(alert->spender_category, alarm->spender_category);
+}
+
+static enum be_status answer_alert_done(struct oracle *oracle, const struct call *call)
+{
+	struct alarm *alarm;
+
+	if (call->id == 0 || call->id > oracle->alarm_count)
+		return BE_NO_ALERT;
+	alarm = &oracle->alarms[call->id - 1];
+	if (alarm->done_ns != 0 && !makes(oracle, MISTAKE_DONE_TWICE))
+		return BE_ALREADY_DONE;
+	alarm->done_ns = oracle->now_ns;
+	return BE_OK;
 }
 
 /* ---- showing */
@@ -555,7 +768,10 @@ static void show_envelope(const struct oracle *oracle, const struct account *acc
 	envelope->roll_over = account->roll_over;
 	envelope->carried = account->carried_now;
 	envelope->charged = clamp(account->charged);
+	envelope->given_back = clamp(account->given_back);
 	envelope->excused = account->excused;
+	memcpy(envelope->thresholds, account->thresholds, sizeof envelope->thresholds);
+	envelope->passed = account->start_ns == account->window_ns ? account->passed : 0;
 	envelope->begins_on = account->begins_on;
 	envelope->observe_only = account->observe_only;
 	strcpy(envelope->zone, account->zone ? account->zone : "");
@@ -598,10 +814,55 @@ static enum be_commit_state due_as(const struct oracle *oracle, const struct hol
 		       : BE_COMMIT_PENDING;
 }
 
+static void note_names(const struct oracle *oracle, struct over *over)
+{
+	for (unsigned i = 0; i <= over->also_count; i++) {
+		int index = i == 0 ? over->first : over->also[i - 1];
+
+		over->then[i][0] = oracle->accounts[index].namespace_name;
+		over->then[i][1] = oracle->accounts[index].category;
+	}
+}
+
+/* Of a commit the names of now, of a line of the ledger those of then. */
+static struct over names_now(const struct oracle *oracle, const struct over *over)
+{
+	struct over now = *over;
+
+	if (!makes(oracle, MISTAKE_RENAME_LEAVES_COMMITS))
+		note_names(oracle, &now);
+	return now;
+}
+
+static struct over names_then(const struct oracle *oracle, const struct over *over)
+{
+	struct over then = *over;
+
+	if (makes(oracle, MISTAKE_RENAME_CHANGES_HISTORY))
+		note_names(oracle, &then);
+	return then;
+}
+
+static void show_also(const struct over *over, char *text)
+{
+	*text = '\0';
+	for (unsigned i = 1; i <= over->also_count; i++)
+		also_print(text, over->then[i][0], over->then[i][1]);
+}
+
+static void show_tags(const struct tags *tags, char *text)
+{
+	struct be_label labels[LABEL_KEYS];
+
+	*text = '\0';
+	for (unsigned i = tags_list(tags, labels); i-- > 0;)
+		tags_print(text, labels[i].key, labels[i].value);
+}
+
 static void show_commit(const struct oracle *oracle, const struct hold *hold,
 			struct be_commit_info *info)
 {
-	const struct account *account = &oracle->accounts[hold->account];
+	const struct over over = names_now(oracle, &hold->over);
 
 	*info = (struct be_commit_info){
 		.size = sizeof *info,
@@ -614,9 +875,11 @@ static void show_commit(const struct oracle *oracle, const struct hold *hold,
 		.deadline_ns = hold->deadline_ns,
 		.detached = hold->detached,
 		.owner_alive = !oracle->sees_deaths || !is_dead(oracle, hold->owner),
+		.also_count = hold->over.also_count,
+		.label_count = tags_count(&hold->tags),
 	};
-	strcpy(info->namespace_name, account->namespace_name);
-	strcpy(info->category, account->category);
+	strcpy(info->namespace_name, over.then[0][0]);
+	strcpy(info->category, over.then[0][1]);
 	strcpy(info->description, hold->description ? hold->description : "");
 }
 
@@ -624,39 +887,76 @@ static void show_transaction(const struct oracle *oracle, size_t index,
 			     struct be_transaction *transaction)
 {
 	const struct charge *charge = &oracle->charges[index];
-	const struct account *account = &oracle->accounts[charge->account];
+	const struct over over = names_then(oracle, &charge->over);
 
 	*transaction = (struct be_transaction){
 		.size = sizeof *transaction,
 		.kind = charge->kind,
 		.id = index + 1,
 		.commit_id = charge->commit_id,
+		.corrects = charge->corrects,
+		.envelope_id = oracle->accounts[charge->over.first].id,
 		.amount = charge->amount,
 		.held = charge->held,
 		.at_ns = charge->at_ns,
 		.late = charge->late,
+		.also_count = charge->over.also_count,
 	};
-	strcpy(transaction->namespace_name, account->namespace_name);
-	strcpy(transaction->category, account->category);
+	strcpy(transaction->namespace_name, over.then[0][0]);
+	strcpy(transaction->category, over.then[0][1]);
 	strcpy(transaction->description, charge->description ? charge->description : "");
 }
 
 /* ---- charging and reaping */
 
-/* Charges a chain, whose balances are added up. False when one would leave the range of int64_t. */
-static bool charge_chain(struct oracle *oracle, const struct charge *charge)
+/* Writes one line more, under the name that the envelope has now. */
+static void add_charge(struct oracle *oracle, const struct charge *charge)
 {
-	struct account *leaf = &oracle->accounts[charge->account];
+	struct charge *added;
 
-	for (struct account *account = leaf; account; account = parent_of(oracle, account))
-		if (account->spent + charge->amount > INT64_MAX &&
-		    !makes(oracle, MISTAKE_OVERFLOW_SATURATES))
-			return false;
-	keep_windows(oracle, leaf);
 	oracle->charges = grow(oracle->charges, oracle->charge_count, &oracle->charge_room,
 			       sizeof *oracle->charges);
-	oracle->charges[oracle->charge_count++] = *charge;
-	return true;
+	added = &oracle->charges[oracle->charge_count++];
+	*added = *charge;
+	note_names(oracle, &added->over);
+}
+
+/* Charges a chain, whose balances are added up: unless one would leave the range of int64_t, or it
+ * has too many labels. */
+static enum be_status charge_chain(struct oracle *oracle, const struct charge *charge)
+{
+	struct members members;
+
+	collect(oracle, &charge->over, &members);
+	for (size_t i = 0; i < members.count; i++)
+		if (members.list[i]->spent + charge->amount > INT64_MAX &&
+		    !makes(oracle, MISTAKE_OVERFLOW_SATURATES))
+			return BE_OVERFLOW;
+	if (tags_count(&charge->tags) > BE_LABELS_MAX)
+		return BE_INVALID_LABEL;
+	keep_windows(oracle, &charge->over);
+	add_charge(oracle, charge);
+	for (size_t i = 0; i < members.count; i++)
+		if (i == 0 || !makes(oracle, MISTAKE_ALERTS_AT_LEAF))
+			give_alerts(oracle, members.list[i],
+				    members.list[i]->spent + charge->amount, charge->over.first);
+	return BE_OK;
+}
+
+/* Those of a commit and those that are given with a charge, which count where both have one. */
+static struct tags both_tags(const struct oracle *oracle, const struct tags *own,
+			     const struct call *call)
+{
+	struct tags both = *own;
+
+	if (!call->has_options || tags_count(&call->tags) == 0)
+		return both;
+	if (makes(oracle, MISTAKE_LABELS_ARE_REPLACED))
+		return call->tags;
+	for (size_t i = 0; i < LABEL_KEYS; i++)
+		if (call->tags.value[i] != 0)
+			both.value[i] = call->tags.value[i];
+	return both;
 }
 
 /* Ends a commit by its own policy. Open: one that cannot be charged, because a balance would leave
@@ -666,7 +966,7 @@ static bool reap_one(struct oracle *oracle, struct hold *hold, enum be_commit_st
 	add_up(oracle, oracle->now_ns);
 	if (hold->reap_policy == BE_REAP_CHARGE) {
 		struct charge charge = {
-			.account = hold->account,
+			.over = hold->over,
 			.kind = state == BE_COMMIT_EXPIRED ? BE_TRANSACTION_EXPIRED
 							   : BE_TRANSACTION_ORPHANED,
 			.commit_id = (uint64_t)(hold - oracle->holds) + 1,
@@ -676,11 +976,13 @@ static bool reap_one(struct oracle *oracle, struct hold *hold, enum be_commit_st
 			.description = hold->description,
 		};
 
-		if (!charge_chain(oracle, &charge))
+		if (!makes(oracle, MISTAKE_REAPED_LOSES_LABELS))
+			charge.tags = hold->tags;
+		if (charge_chain(oracle, &charge) != BE_OK)
 			return false;
 		hold->charged = true;
 	} else {
-		keep_windows(oracle, &oracle->accounts[hold->account]);
+		keep_windows(oracle, &hold->over);
 	}
 	hold->state = hold->reaped_as = state;
 	if (state == BE_COMMIT_EXPIRED)
@@ -746,12 +1048,15 @@ static void decide(struct be_decision *decision, enum be_status status,
 }
 
 /* May so much more be committed? Balances are added up. */
-static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
+static enum be_status ask(const struct oracle *oracle, const struct over *over, int64_t amount,
 			  struct be_decision *decision)
 {
-	const struct account *first = &oracle->accounts[leaf];
+	const struct account *first = &oracle->accounts[over->first];
+	struct members members;
 
-	for (const struct account *account = first; account; account = parent_of(oracle, account)) {
+	collect(oracle, over, &members);
+	for (size_t i = 0; i < members.count; i++) {
+		const struct account *account = members.list[i];
 		bool too_much =
 			amount > available(account) || (makes(oracle, MISTAKE_ALL_BUT_THE_LAST) &&
 							amount > 0 && amount == available(account));
@@ -769,7 +1074,8 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 			       makes(oracle, MISTAKE_REFUSAL_NAMES_LEAF) ? first : account);
 			return status;
 		}
-		if (makes(oracle, MISTAKE_ONLY_LEAF_DECIDES))
+		if (makes(oracle, MISTAKE_ONLY_LEAF_DECIDES) ||
+		    (makes(oracle, MISTAKE_ALSO_IS_NOT_ASKED) && account->parent == NONE))
 			break;
 	}
 	decide(decision, BE_OK, first);
@@ -777,12 +1083,14 @@ static enum be_status ask(const struct oracle *oracle, int leaf, int64_t amount,
 }
 
 /* Counts what was let through. */
-static void excuse(struct oracle *oracle, int leaf, int64_t amount)
+static void excuse(struct oracle *oracle, const struct over *over, int64_t amount)
 {
-	for (struct account *account = &oracle->accounts[leaf]; account;
-	     account = parent_of(oracle, account))
-		account->excused += amount > available(account) &&
-				    !makes(oracle, MISTAKE_OBSERVER_COUNTS_NOTHING);
+	struct members members;
+
+	collect(oracle, over, &members);
+	for (size_t i = 0; i < members.count; i++)
+		members.list[i]->excused += amount > available(members.list[i]) &&
+					    !makes(oracle, MISTAKE_OBSERVER_COUNTS_NOTHING);
 }
 
 /* Counts a refusal at the envelope that the decision names. A storage that only one process knows
@@ -811,19 +1119,45 @@ static enum be_status check_name(const struct call *call)
 	return category_is_valid(call->category) ? BE_OK : BE_INVALID_NAME;
 }
 
-/* The envelope named by a check or commit; NONE, and the decision says so. */
-static int find_to_spend(const struct oracle *oracle, const struct call *call,
-			 struct be_decision *decision)
+static const char *namespace_of(const struct call *call, const struct be_envelope_name *also)
 {
-	int leaf = find_named(oracle, call);
+	return also->namespace_name ? also->namespace_name : namespaces[call->handle];
+}
+
+/* The envelope named, and those named beside it: false when one is not there, whose name is then in
+ * *namespace_name and *category. */
+static bool find_all(const struct oracle *oracle, const struct call *call, struct over *over,
+		     const char **namespace_name, const char **category)
+{
+	*over = (struct over){.first = find_named(oracle, call)};
+	*namespace_name = namespaces[call->handle];
+	*category = call->category;
+	if (over->first == NONE)
+		return false;
+	for (unsigned i = 0; call->has_options && i < call->also_count; i++) {
+		*namespace_name = namespace_of(call, &call->also[i]);
+		*category = call->also[i].category;
+		over->also[i] = find(oracle, *namespace_name, *category);
+		if (over->also[i] == NONE)
+			return false;
+		over->also_count++;
+	}
+	return true;
+}
+
+/* The envelopes named by a check or commit; false: one is not there, and the decision says so. */
+static bool find_to_spend(const struct oracle *oracle, const struct call *call, struct over *over,
+			  struct be_decision *decision)
+{
+	const char *namespace_name, *category;
 
 	decision->requested = decision->asked = call->amount;
-	if (leaf == NONE) {
-		decision->status = BE_NO_ENVELOPE;
-		strcpy(decision->namespace_name, namespaces[call->handle]);
-		strcpy(decision->category, call->category);
-	}
-	return leaf;
+	if (find_all(oracle, call, over, &namespace_name, &category))
+		return true;
+	decision->status = BE_NO_ENVELOPE;
+	strcpy(decision->namespace_name, namespace_name);
+	strcpy(decision->category, category);
+	return false;
 }
 
 /* Reaps for somebody who was refused: true when that freed something, so that it is tried again.
@@ -847,25 +1181,24 @@ static enum be_status answer_check(struct oracle *oracle, const struct call *cal
 				   struct answer *answer)
 {
 	enum be_status status = check_name(call);
-	int leaf;
+	struct over over;
 
 	answer->decision = (struct be_decision)BE_DECISION_INIT;
 	if (status != BE_OK)
 		return status;
 	if (call->amount < 0)
 		return BE_AMOUNT_NEGATIVE;
-	leaf = find_to_spend(oracle, call, &answer->decision);
-	if (leaf == NONE)
+	if (!find_to_spend(oracle, call, &over, &answer->decision))
 		return BE_NO_ENVELOPE;
-	status = ask(oracle, leaf, call->amount, &answer->decision);
+	status = ask(oracle, &over, call->amount, &answer->decision);
 	if (!makes(oracle, MISTAKE_CHECK_REAPS_NOTHING) &&
 	    reap_for(oracle, status, call->amount, &answer->decision)) {
 		answer->decision = (struct be_decision)BE_DECISION_INIT;
 		answer->decision.requested = answer->decision.asked = call->amount;
 		add_up(oracle, oracle->now_ns);
-		status = ask(oracle, leaf, call->amount, &answer->decision);
+		status = ask(oracle, &over, call->amount, &answer->decision);
 	}
-	return count(oracle, status, leaf, &answer->decision);
+	return count(oracle, status, over.first, &answer->decision);
 }
 
 /* A deadline of 0 is none; false when it would lie beyond all times. */
@@ -886,7 +1219,21 @@ static enum be_status check_texts(const struct call *call)
 {
 	if (!description_is_valid(call->description))
 		return BE_INVALID_DESCRIPTION;
+	if (call->has_options && !tags_are_valid(&call->tags))
+		return BE_INVALID_LABEL;
 	return has_key(call) && !key_is_valid(call->key) ? BE_INVALID_KEY : BE_OK;
+}
+
+/* The names of further envelopes, one after the other. */
+static enum be_status check_also(const struct call *call)
+{
+	for (unsigned i = 0; call->has_options && i < call->also_count; i++) {
+		if (!call->also[i].category)
+			return BE_INVALID_ARGUMENT;
+		if (!category_is_valid(call->also[i].category))
+			return BE_INVALID_NAME;
+	}
+	return BE_OK;
 }
 
 static enum be_status check_commit(const struct oracle *oracle, const struct call *call,
@@ -897,6 +1244,8 @@ static enum be_status check_commit(const struct oracle *oracle, const struct cal
 		return BE_INVALID_ARGUMENT;
 	if (!category_is_valid(call->category))
 		return BE_INVALID_NAME;
+	if (check_also(call) != BE_OK)
+		return check_also(call);
 	if (call->amount < 0 || (call->has_options && call->least < 0))
 		return BE_AMOUNT_NEGATIVE;
 	if (call->has_options && call->least > call->amount)
@@ -906,20 +1255,24 @@ static enum be_status check_commit(const struct oracle *oracle, const struct cal
 
 /* As much as is available in the whole chain, between the least and what is asked for. Who only
  * observes has all that can be counted. */
-static int64_t choose(const struct oracle *oracle, int leaf, const struct call *call)
+static int64_t choose(const struct oracle *oracle, const struct over *over, const struct call *call)
 {
 	wide most = call->amount;
+	struct members members;
 
 	if (!call->has_options || call->least <= 0)
 		return call->amount;
-	for (const struct account *account = &oracle->accounts[leaf]; account;
-	     account = parent_of(oracle, account))
+	collect(oracle, over, &members);
+	for (size_t i = 0; i < members.count; i++) {
+		const struct account *account = members.list[i];
+
 		if (account->observe_only)
 			most = account->committed + most > INT64_MAX
 				       ? INT64_MAX - account->committed
 				       : most;
 		else if (available(account) < most)
 			most = available(account);
+	}
 	if (most < call->least ||
 	    (makes(oracle, MISTAKE_LEAST_GETS_NO_MORE) && most < call->amount))
 		most = call->least;
@@ -929,15 +1282,15 @@ static int64_t choose(const struct oracle *oracle, int leaf, const struct call *
 static enum be_status try_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
 				 int64_t deadline_ns, struct answer *answer)
 {
-	int leaf = find_to_spend(oracle, call, &answer->decision);
 	enum be_status status;
+	struct over over;
 	int64_t amount;
 
-	if (leaf == NONE)
+	if (!find_to_spend(oracle, call, &over, &answer->decision))
 		return BE_NO_ENVELOPE;
 	add_up(oracle, oracle->now_ns);
-	amount = choose(oracle, leaf, call);
-	status = ask(oracle, leaf, amount, &answer->decision);
+	amount = choose(oracle, &over, call);
+	status = ask(oracle, &over, amount, &answer->decision);
 	if (status != BE_OK) {
 		if (call->has_options && call->least > 0)
 			answer->decision.requested = answer->decision.asked = call->least;
@@ -946,12 +1299,13 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 	answer->decision.asked = amount;
 	answer->decision.requested = call->amount;
 	answer->decision.granted = amount;
-	excuse(oracle, leaf, amount);
-	keep_windows(oracle, &oracle->accounts[leaf]);
+	excuse(oracle, &over, amount);
+	keep_windows(oracle, &over);
+	note_names(oracle, &over);
 	oracle->holds =
 		grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
 	oracle->holds[oracle->hold_count++] = (struct hold){
-		.account = leaf,
+		.over = over,
 		.amount = amount,
 		.created_ns = oracle->now_ns,
 		.deadline_ns = deadline_ns,
@@ -960,10 +1314,13 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 		.owner = owner,
 		.description = call->description,
 	};
+	if (call->has_options)
+		oracle->holds[oracle->hold_count - 1].tags = call->tags;
 	answer->id = oracle->hold_count;
 	/* Open: the figures of a commit that was granted are those afterwards. */
 	add_up(oracle, oracle->now_ns);
-	decide(&answer->decision, BE_OK, &oracle->accounts[leaf]);
+	decide(&answer->decision, BE_OK, &oracle->accounts[over.first]);
+	oracle->coverage.over_several += over.also_count > 0;
 	return BE_OK;
 }
 
@@ -989,17 +1346,31 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-static bool same_request(const struct call *a, const struct call *b)
+static bool same_also(const struct call *a, const struct call *b)
 {
-	bool by_id = a->kind == CALL_SETTLE || a->kind == CALL_CHARGE;
+	if (a->also_count != b->also_count)
+		return false;
+	for (unsigned i = 0; i < a->also_count; i++)
+		if (!same_text(namespace_of(a, &a->also[i]), namespace_of(b, &b->also[i])) ||
+		    !same_text(a->also[i].category, b->also[i].category))
+			return false;
+	return true;
+}
+
+static bool same_request(const struct oracle *oracle, const struct call *a, const struct call *b)
+{
+	bool by_id = a->kind == CALL_SETTLE || a->kind == CALL_CHARGE || a->kind == CALL_CORRECT;
 
 	if (a->kind != b->kind || a->amount != b->amount ||
 	    !same_text(a->description, b->description))
 		return false;
+	if (memcmp(&a->tags, &b->tags, sizeof a->tags) != 0 &&
+	    !makes(oracle, MISTAKE_KEYED_IGNORES_LABELS))
+		return false;
 	/* No description is the commit's own, which is another than an empty one. */
 	if (by_id)
 		return a->id == b->id && !a->description == !b->description;
-	return same_text(a->category, b->category) &&
+	return same_text(a->category, b->category) && same_also(a, b) &&
 	       (a->kind == CALL_RECORD ||
 		(a->least == b->least && a->ttl_ms == b->ttl_ms && a->detached == b->detached &&
 		 a->reap_policy == b->reap_policy));
@@ -1065,7 +1436,8 @@ static enum be_status repeat(const struct oracle *oracle, const struct request *
 	const struct hold *hold = find_hold(oracle, request->id);
 	enum be_status status = BE_OK;
 
-	if (!same_request(&request->call, call) && !makes(oracle, MISTAKE_KEYED_ANSWERS_ANYTHING))
+	if (!same_request(oracle, &request->call, call) &&
+	    !makes(oracle, MISTAKE_KEYED_ANSWERS_ANYTHING))
 		status = BE_KEY_REUSED;
 	else if (hold && !makes(oracle, MISTAKE_KEYED_IS_GRANTED_WHEN_ENDED))
 		status = ended(hold);
@@ -1108,6 +1480,68 @@ const struct call *oracle_nth_request(const struct oracle *oracle, uint64_t nth)
 	return few == 0 ? NULL : &oracle->requests[oracle->request_count - 1 - nth % few].call;
 }
 
+/* Tries it, and once more if reaping freed something. */
+static enum be_status decide_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
+				    int64_t deadline_ns, struct answer *answer)
+{
+	enum be_status status;
+
+	answer->decision = (struct be_decision)BE_DECISION_INIT;
+	status = try_commit(oracle, call, owner, deadline_ns, answer);
+	if (!reap_for(oracle, status, answer->decision.requested, &answer->decision))
+		return status;
+	if (makes(oracle, MISTAKE_FIRST_TRY_COUNTS))
+		count(oracle, status, find_named(oracle, call), &answer->decision);
+	answer->decision = (struct be_decision)BE_DECISION_INIT;
+	return try_commit(oracle, call, owner, deadline_ns, answer);
+}
+
+static enum be_status answer_release(struct oracle *oracle, const struct call *call);
+static enum be_status answer_steer(struct oracle *oracle, const struct call *call);
+
+/* What its caller does while it waits. */
+static void meanwhile(struct oracle *oracle, const struct call *call)
+{
+	struct call other = *call;
+
+	other.kind = call->meanwhile;
+	/* A commit is not tried at an earlier time than before. */
+	if (other.kind == CALL_MOVE && call->then_ns < oracle->now_ns) {
+		oracle->stepped_back_ns = call->then_ns;
+	} else if (other.kind == CALL_MOVE) {
+		oracle->now_ns = call->then_ns;
+	} else if (other.kind == CALL_RELEASE) {
+		answer_release(oracle, &other);
+	} else {
+		other.amount = call->then_limit;
+		answer_steer(oracle, &other);
+	}
+	add_up(oracle, oracle->now_ns);
+}
+
+/* Waits, if that may be of any use: until its caller has done what it does meanwhile. */
+static enum be_status wait_for_money(struct oracle *oracle, const struct call *call, uint64_t owner,
+				     int64_t deadline_ns, struct answer *answer)
+{
+	enum be_status status = BE_EXCEEDS_BUDGET;
+
+	if (!call->has_options || !call->waits ||
+	    (answer->decision.requested > answer->decision.limit &&
+	     !makes(oracle, MISTAKE_WAITS_FOR_WHAT_CANNOT_BE)))
+		return status;
+	if (makes(oracle, MISTAKE_WAITING_COUNTS))
+		count(oracle, status, find_named(oracle, call), &answer->decision);
+	meanwhile(oracle, call);
+	if (makes(oracle, MISTAKE_WAITING_IS_IN_VAIN))
+		return status;
+	if (!makes(oracle, MISTAKE_TTL_BEGINS_BEFORE_WAITING))
+		deadline(oracle, call->ttl_ms, &deadline_ns);
+	status = decide_commit(oracle, call, owner, deadline_ns, answer);
+	oracle->coverage.granted_late += status == BE_OK;
+	oracle->coverage.waited_in_vain += status == BE_EXCEEDS_BUDGET;
+	return status;
+}
+
 static enum be_status answer_commit(struct oracle *oracle, const struct call *call, uint64_t owner,
 				    struct answer *answer)
 {
@@ -1121,13 +1555,9 @@ static enum be_status answer_commit(struct oracle *oracle, const struct call *ca
 		return status;
 	if (request)
 		return repeat(oracle, request, call, answer);
-	status = try_commit(oracle, call, owner, deadline_ns, answer);
-	if (reap_for(oracle, status, answer->decision.requested, &answer->decision)) {
-		if (makes(oracle, MISTAKE_FIRST_TRY_COUNTS))
-			count(oracle, status, find_named(oracle, call), &answer->decision);
-		answer->decision = (struct be_decision)BE_DECISION_INIT;
-		status = try_commit(oracle, call, owner, deadline_ns, answer);
-	}
+	status = decide_commit(oracle, call, owner, deadline_ns, answer);
+	if (status == BE_EXCEEDS_BUDGET)
+		status = wait_for_money(oracle, call, owner, deadline_ns, answer);
 	remember(oracle, call, status, answer);
 	return count(oracle, status, find_named(oracle, call), &answer->decision);
 }
@@ -1162,9 +1592,27 @@ static enum be_status answer_release(struct oracle *oracle, const struct call *c
 		hold->astray = -hold->amount;
 	if (status != BE_OK)
 		return status;
-	keep_windows(oracle, &oracle->accounts[hold->account]);
+	keep_windows(oracle, &hold->over);
 	hold->state = BE_COMMIT_RELEASED;
 	return BE_OK;
+}
+
+/* Are all envelopes there that granted it? */
+static bool find_late(const struct oracle *oracle, struct over *over)
+{
+	const struct account *first = &oracle->accounts[over->first];
+
+	if (first->removed && makes(oracle, MISTAKE_LATE_HITS_SUCCESSOR))
+		over->first = find(oracle, first->namespace_name, first->category);
+	if (over->first == NONE || oracle->accounts[over->first].removed)
+		return false;
+	for (unsigned i = 0; i < over->also_count; i++)
+		if (oracle->accounts[over->also[i]].removed) {
+			if (!makes(oracle, MISTAKE_LATE_GOES_TO_THE_REST))
+				return false;
+			over->also[i] = over->first;
+		}
+	return true;
 }
 
 static enum be_status answer_settle(struct oracle *oracle, const struct call *call,
@@ -1189,24 +1637,23 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 		status = BE_ALREADY_REAPED;
 	if (status != BE_OK && status != BE_ALREADY_REAPED)
 		return status;
-	charge.account = hold->account;
+	charge.over = hold->over;
 	if (status == BE_ALREADY_REAPED && makes(oracle, MISTAKE_LATE_IS_FREE))
 		return status;
-	if (oracle->accounts[hold->account].removed) {
-		const struct account *account = &oracle->accounts[hold->account];
-
-		if (makes(oracle, MISTAKE_LATE_HITS_SUCCESSOR))
-			charge.account = find(oracle, account->namespace_name, account->category);
-		if (charge.account == NONE || oracle->accounts[charge.account].removed)
-			return BE_NO_ENVELOPE;
-	}
+	if (makes(oracle, MISTAKE_RENAME_LOSES_THE_REAPED) && status == BE_ALREADY_REAPED &&
+	    find(oracle, hold->over.then[0][0], hold->over.then[0][1]) != hold->over.first)
+		return BE_NO_ENVELOPE;
+	if (!find_late(oracle, &charge.over))
+		return BE_NO_ENVELOPE;
 	charge.commit_id = call->id;
 	charge.amount = call->amount;
 	charge.held = hold->amount;
 	charge.at_ns = oracle->now_ns;
 	charge.description = call->description ? call->description : hold->description;
-	if (!charge_chain(oracle, &charge))
-		return BE_OVERFLOW;
+	charge.tags = both_tags(oracle, &hold->tags, call);
+	status = charge_chain(oracle, &charge);
+	if (status != BE_OK)
+		return status;
 	oracle->coverage.settled_late += charge.late;
 	hold->late = charge.late;
 	hold->state = BE_COMMIT_SETTLED;
@@ -1235,14 +1682,16 @@ static enum be_status answer_charge(struct oracle *oracle, const struct call *ca
 	status = hold ? ended(hold) : BE_NO_COMMIT;
 	if (status != BE_OK)
 		return status;
-	charge.account = hold->account;
+	charge.over = hold->over;
 	charge.commit_id = call->id;
 	charge.amount = call->amount;
 	charge.held = hold->amount;
 	charge.at_ns = oracle->now_ns;
 	charge.description = call->description ? call->description : hold->description;
-	if (!charge_chain(oracle, &charge))
-		return BE_OVERFLOW;
+	charge.tags = both_tags(oracle, &hold->tags, call);
+	status = charge_chain(oracle, &charge);
+	if (status != BE_OK)
+		return status;
 	if (!makes(oracle, MISTAKE_PART_STAYS_HELD))
 		hold->amount -= call->amount < hold->amount ? call->amount : hold->amount;
 	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
@@ -1255,8 +1704,11 @@ static enum be_status answer_record(struct oracle *oracle, const struct call *ca
 	const struct request *request = find_request(oracle, call);
 	enum be_status status = check_name(call);
 	struct charge charge = {.kind = BE_TRANSACTION_RECORD};
+	const char *namespace_name, *category;
 
 	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
+	if (status == BE_OK)
+		status = check_also(call);
 	if (status != BE_OK)
 		return status;
 	if (call->amount < 0)
@@ -1266,16 +1718,24 @@ static enum be_status answer_record(struct oracle *oracle, const struct call *ca
 		return status;
 	if (request)
 		return repeat(oracle, request, call, answer);
-	charge.account = find_named(oracle, call);
-	if (charge.account == NONE)
+	if (!find_all(oracle, call, &charge.over, &namespace_name, &category))
 		return BE_NO_ENVELOPE;
 	charge.amount = call->amount;
 	charge.at_ns = oracle->now_ns;
 	charge.description = call->description;
-	if (!charge_chain(oracle, &charge))
-		return BE_OVERFLOW;
+	if (call->has_options)
+		charge.tags = call->tags;
+	status = charge_chain(oracle, &charge);
+	if (status != BE_OK)
+		return status;
 	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
 	return remember(oracle, call, BE_OK, answer);
+}
+
+/* What a commit is to hold. */
+static int64_t extended_to(const struct oracle *oracle, const struct call *call)
+{
+	return call->amount == BE_HELD_AMOUNT ? oracle_held(oracle, call->id) : call->amount;
 }
 
 static enum be_status try_extend(struct oracle *oracle, const struct call *call,
@@ -1283,7 +1743,7 @@ static enum be_status try_extend(struct oracle *oracle, const struct call *call,
 {
 	struct hold *hold = find_hold(oracle, call->id);
 	struct be_decision *decision = &answer->decision;
-	int64_t more;
+	int64_t amount, more;
 
 	*decision = (struct be_decision)BE_DECISION_INIT;
 	/* Open: the decision on a commit that is not pending has no figures; it names the status
@@ -1292,26 +1752,80 @@ static enum be_status try_extend(struct oracle *oracle, const struct call *call,
 	if (decision->status != BE_OK)
 		return decision->status;
 	add_up(oracle, oracle->now_ns);
-	more = call->amount - hold->amount;
-	decision->requested = call->amount;
+	amount = extended_to(oracle, call);
+	more = amount - hold->amount;
+	decision->requested = amount;
 	decision->asked = more > 0 ? more : 0;
 	if (more > 0 && makes(oracle, MISTAKE_EXTEND_ASKS_FOR_ALL))
-		more = call->amount;
+		more = amount;
 	if (more > 0) {
-		enum be_status status = ask(oracle, hold->account, more, decision);
+		enum be_status status = ask(oracle, &hold->over, more, decision);
 
 		if (status != BE_OK)
 			return status;
-		excuse(oracle, hold->account, more);
+		excuse(oracle, &hold->over, more);
 	}
-	keep_windows(oracle, &oracle->accounts[hold->account]);
-	hold->amount = call->amount;
+	keep_windows(oracle, &hold->over);
+	hold->amount = amount;
 	if (!makes(oracle, MISTAKE_EXTEND_KEEPS_DEADLINE))
 		hold->deadline_ns = deadline_ns;
 	add_up(oracle, oracle->now_ns);
-	decide(decision, BE_OK, &oracle->accounts[hold->account]);
-	decision->granted = call->amount;
+	decide(decision, BE_OK, &oracle->accounts[hold->over.first]);
+	decision->granted = amount;
 	return BE_OK;
+}
+
+int64_t oracle_charged(const struct oracle *oracle, uint64_t id)
+{
+	int64_t left;
+
+	if (id == 0 || id > oracle->charge_count || oracle->charges[id - 1].corrects)
+		return 0;
+	left = oracle->charges[id - 1].amount;
+	for (size_t i = 0; i < oracle->charge_count; i++)
+		if (oracle->charges[i].corrects == id)
+			left += oracle->charges[i].amount;
+	return left;
+}
+
+static enum be_status answer_correct(struct oracle *oracle, const struct call *call,
+				     struct answer *answer)
+{
+	struct charge charge = {.kind = BE_TRANSACTION_CORRECTION,
+				.corrects = call->id,
+				.at_ns = oracle->now_ns,
+				.description = call->description};
+	const struct request *request = find_request(oracle, call);
+	const struct charge *wrong;
+	enum be_status status;
+
+	answer->transaction = (struct be_transaction)BE_TRANSACTION_INIT;
+	if (call->amount < 0)
+		return BE_AMOUNT_NEGATIVE;
+	charge.amount = -call->amount;
+	status = check_texts(call);
+	if (status != BE_OK)
+		return status;
+	if (request)
+		return repeat(oracle, request, call, answer);
+	if (call->id == 0 || call->id > oracle->charge_count)
+		return BE_NO_TRANSACTION;
+	wrong = &oracle->charges[call->id - 1];
+	if (wrong->corrects || call->amount > (makes(oracle, MISTAKE_GIVES_TOO_MUCH_BACK)
+						       ? wrong->amount
+						       : oracle_charged(oracle, call->id)))
+		return BE_EXCEEDS_CHARGE;
+	for (unsigned i = 0; i < wrong->over.also_count; i++)
+		if (oracle->accounts[wrong->over.also[i]].removed)
+			return BE_NO_ENVELOPE;
+	if (oracle->accounts[wrong->over.first].removed)
+		return BE_NO_ENVELOPE;
+	charge.over = wrong->over;
+	charge.tags = wrong->tags;
+	keep_windows(oracle, &wrong->over);
+	add_charge(oracle, &charge);
+	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
+	return remember(oracle, call, BE_OK, answer);
 }
 
 static enum be_status answer_extend(struct oracle *oracle, const struct call *call,
@@ -1323,16 +1837,16 @@ static enum be_status answer_extend(struct oracle *oracle, const struct call *ca
 	answer->decision = (struct be_decision)BE_DECISION_INIT;
 	if (!deadline(oracle, call->ttl_ms, &deadline_ns))
 		return BE_INVALID_ARGUMENT;
-	if (call->amount < 0)
+	if (call->amount < 0 && call->amount != BE_HELD_AMOUNT)
 		return BE_AMOUNT_NEGATIVE;
 	status = try_extend(oracle, call, deadline_ns, answer);
 	/* Reaping may have ended the very commit that is to be extended. */
-	if (reap_for(oracle, status, call->amount - oracle_held(oracle, call->id),
+	if (reap_for(oracle, status, extended_to(oracle, call) - oracle_held(oracle, call->id),
 		     &answer->decision))
 		status = try_extend(oracle, call, deadline_ns, answer);
 	if (status == BE_NO_COMMIT)
 		return status;
-	return count(oracle, status, find_hold(oracle, call->id)->account, &answer->decision);
+	return count(oracle, status, find_hold(oracle, call->id)->over.first, &answer->decision);
 }
 
 /* ---- envelopes */
@@ -1483,10 +1997,11 @@ static void reset_account(struct oracle *oracle, struct account *account)
 		account->window_end_ns = clamp((wide)oracle->now_ns + length_ns(account->period));
 	account->carried = 0;
 	account->counts_from = oracle->charge_count;
+	account->passed = 0;
 	if (parent && makes(oracle, MISTAKE_RESET_REACHES_PARENT))
 		parent->counts_from = oracle->charge_count;
 	for (size_t i = 0; makes(oracle, MISTAKE_RESET_DROPS_HOLDS) && i < oracle->hold_count; i++)
-		if (&oracle->accounts[oracle->holds[i].account] == account)
+		if (&oracle->accounts[oracle->holds[i].over.first] == account)
 			oracle->holds[i].state = BE_COMMIT_RELEASED;
 }
 
@@ -1517,6 +2032,7 @@ static enum be_status answer_steer(struct oracle *oracle, const struct call *cal
 		if (makes(oracle, MISTAKE_LIMIT_CLEARS_SPENT))
 			account->counts_from = oracle->charge_count;
 	}
+	look_at_thresholds(oracle, account);
 	return BE_OK;
 }
 
@@ -1526,8 +2042,12 @@ static enum be_status check_set(const struct oracle *oracle, const struct call *
 
 	if (status != BE_OK)
 		return status;
-	if (call->mask == 0 || call->mask > 127)
+	if (call->mask == 0 || call->mask > 511)
 		return BE_INVALID_ARGUMENT;
+	if (call->mask & BE_SET_NAME && !call->parent_category)
+		return BE_INVALID_ARGUMENT;
+	if (call->mask & BE_SET_NAME && !category_is_valid(call->parent_category))
+		return BE_INVALID_NAME;
 	if (call->mask & BE_SET_LIMIT && call->amount <= 0)
 		return BE_INVALID_LIMIT;
 	if (call->mask & BE_SET_ROLL_OVER && call->roll_over < 0)
@@ -1536,6 +2056,14 @@ static enum be_status check_set(const struct oracle *oracle, const struct call *
 		return BE_AMOUNT_NEGATIVE;
 	if (call->mask & BE_SET_RAISE && call->raise > 0 && call->raise_until_ns <= oracle->now_ns)
 		return BE_INVALID_ARGUMENT;
+	for (size_t i = 0; call->mask & BE_SET_THRESHOLDS && i < BE_THRESHOLDS_MAX; i++) {
+		uint16_t before = i > 0 ? call->thresholds[i - 1] : 0;
+
+		if (call->thresholds[i] > BE_THRESHOLD_MAX ||
+		    (call->thresholds[i] != 0 && call->thresholds[i] <= before) ||
+		    (call->thresholds[i] != 0 && before == 0 && i > 0))
+			return BE_INVALID_ARGUMENT;
+	}
 	return call->mask & BE_SET_PERIOD ? check_window(call->period, call->zone, call->begins_on)
 					  : BE_OK;
 }
@@ -1569,6 +2097,16 @@ static enum be_status answer_set(struct oracle *oracle, const struct call *call,
 	if (there == NONE)
 		return BE_NO_ENVELOPE;
 	account = &oracle->accounts[there];
+	if (call->mask & BE_SET_NAME) {
+		const char *namespace_name =
+			call->parent_namespace ? call->parent_namespace : account->namespace_name;
+		int other = find(oracle, namespace_name, call->parent_category);
+
+		if (other != NONE && other != there)
+			return BE_ENVELOPE_EXISTS;
+		account->namespace_name = namespace_name;
+		account->category = call->parent_category;
+	}
 	keep_window(oracle, account);
 	if (call->mask & BE_SET_LIMIT)
 		account->limit = call->amount;
@@ -1578,6 +2116,7 @@ static enum be_status answer_set(struct oracle *oracle, const struct call *call,
 		account->suspended = call->suspended;
 	if (call->mask & BE_SET_SPENT) {
 		account->counts_from = oracle->charge_count;
+		account->passed = 0;
 		if (makes(oracle, MISTAKE_SPENT_MOVES_WINDOW))
 			account->window_ns = oracle->now_ns;
 	}
@@ -1589,7 +2128,9 @@ static enum be_status answer_set(struct oracle *oracle, const struct call *call,
 		account->roll_over = call->roll_over;
 	if (call->mask & BE_SET_OBSERVE_ONLY)
 		account->observe_only = call->observe_only;
-	add_up(oracle, oracle->now_ns);
+	if (call->mask & BE_SET_THRESHOLDS)
+		memcpy(account->thresholds, call->thresholds, sizeof account->thresholds);
+	look_at_thresholds(oracle, account);
 	show_envelope(oracle, account, &answer->envelope);
 	return BE_OK;
 }
@@ -1621,8 +2162,34 @@ static bool passes(const struct be_filter *filter, const char *namespace_name, c
 	       (!filter->category || strcmp(filter->category, category) == 0) &&
 	       (filter->since_ns == 0 || at_ns >= filter->since_ns) &&
 	       (filter->until_ns == 0 || at_ns < filter->until_ns) &&
-	       amount >= filter->min_amount &&
+	       (filter->min_amount == 0 || amount >= filter->min_amount) &&
 	       (filter->max_amount == 0 || amount <= filter->max_amount);
+}
+
+/* The same where any of several may pass. */
+static bool any_passes(const struct be_filter *filter, const struct over *over, int64_t at_ns,
+		       int64_t amount)
+{
+	for (unsigned i = 0; i <= over->also_count; i++)
+		if (passes(filter, over->then[i][0], over->then[i][1], at_ns, amount))
+			return true;
+	return false;
+}
+
+/* Are all labels there that are looked for? */
+static bool tags_pass(const struct oracle *oracle, const struct tags *wanted,
+		      const struct tags *tags)
+{
+	bool any = tags_count(wanted) == 0, all = true;
+
+	for (size_t i = 0; i < LABEL_KEYS; i++) {
+		bool is_there = tags->value[i] != 0 &&
+				(wanted->value[i] == tags->value[i] || wanted->value[i] == TAG_ANY);
+
+		any = any || is_there;
+		all = all && (wanted->value[i] == 0 || is_there);
+	}
+	return makes(oracle, MISTAKE_ANY_LABEL_PASSES) ? any : all;
 }
 
 /* Shows one row more; false when no other is wanted, and then *status says why. */
@@ -1678,18 +2245,20 @@ static enum be_status list_commits(const struct oracle *oracle, const struct cal
 				   struct rows *rows)
 {
 	enum be_status status = BE_OK;
-	struct be_commit_info row;
+	struct commit_row row;
 
 	rows_clear(rows, sizeof row);
 	for (size_t i = 0; i < oracle->hold_count; i++) {
 		const struct hold *hold = &oracle->holds[i];
-		const struct account *account = &oracle->accounts[hold->account];
+		const struct over over = names_now(oracle, &hold->over);
 
 		if (hold->state != BE_COMMIT_PENDING || i < call->filter.after_id ||
-		    !passes(&call->filter, account->namespace_name, account->category,
-			    hold->created_ns, hold->amount))
+		    !any_passes(&call->filter, &over, hold->created_ns, hold->amount) ||
+		    !tags_pass(oracle, &call->tags, &hold->tags))
 			continue;
-		show_commit(oracle, hold, &row);
+		show_tags(&hold->tags, row.tags);
+		show_commit(oracle, hold, &row.info);
+		show_also(&over, row.also);
 		if (!show_row(call, rows, &row, &status))
 			break;
 	}
@@ -1700,19 +2269,38 @@ static enum be_status list_transactions(const struct oracle *oracle, const struc
 					struct rows *rows)
 {
 	enum be_status status = BE_OK;
-	struct be_transaction row;
+	struct transaction_row row;
 
 	rows_clear(rows, sizeof row);
 	for (size_t i = 0; i < oracle->charge_count; i++) {
 		const struct charge *charge = &oracle->charges[i];
-		const struct account *account = &oracle->accounts[charge->account];
+		const struct over over = names_then(oracle, &charge->over);
 
 		if (i < call->filter.after_id ||
-		    !passes(&call->filter, account->namespace_name, account->category,
-			    charge->at_ns, charge->amount))
+		    !any_passes(&call->filter, &over, charge->at_ns, charge->amount) ||
+		    !tags_pass(oracle, &call->tags, &charge->tags))
 			continue;
-		show_transaction(oracle, i, &row);
+		show_tags(&charge->tags, row.tags);
+		show_transaction(oracle, i, &row.transaction);
+		row.transaction.label_count = tags_count(&charge->tags);
+		show_also(&over, row.also);
 		if (!show_row(call, rows, &row, &status))
+			break;
+	}
+	return status;
+}
+
+static enum be_status list_alerts(const struct oracle *oracle, const struct call *call,
+				  struct rows *rows)
+{
+	enum be_status status = BE_OK;
+	struct be_alert row;
+
+	rows_clear(rows, sizeof row);
+	for (size_t i = call->filter.after_id; i < oracle->alarm_count; i++) {
+		show_alarm(oracle, i, &row);
+		if (passes(&call->filter, row.namespace_name, row.category, row.at_ns, row.spent) &&
+		    !show_row(call, rows, &row, &status))
 			break;
 	}
 	return status;
@@ -1770,6 +2358,8 @@ static enum be_status answer_call(struct oracle *oracle, const struct call *call
 		return answer_charge(oracle, call, answer);
 	case CALL_RECORD:
 		return answer_record(oracle, call, answer);
+	case CALL_CORRECT:
+		return answer_correct(oracle, call, answer);
 	case CALL_EXTEND:
 		return answer_extend(oracle, call, answer);
 	case CALL_REAP:
@@ -1786,6 +2376,10 @@ static enum be_status answer_call(struct oracle *oracle, const struct call *call
 		return list_commits(oracle, call, &answer->rows);
 	case CALL_LIST_TRANSACTIONS:
 		return list_transactions(oracle, call, &answer->rows);
+	case CALL_LIST_ALERTS:
+		return list_alerts(oracle, call, &answer->rows);
+	case CALL_ALERT_DONE:
+		return answer_alert_done(oracle, call);
 	case CALL_VERIFY:
 		return answer_verify(oracle, answer);
 	case CALL_MOVE:
@@ -1799,7 +2393,10 @@ void oracle_answer(struct oracle *oracle, const struct call *call, struct answer
 {
 	oracle->now_ns = call->now_ns;
 	add_up(oracle, oracle->now_ns);
+	oracle->stepped_back_ns = 0;
 	answer->status = answer_call(oracle, call, answer);
+	if (oracle->stepped_back_ns != 0)
+		oracle->now_ns = oracle->stepped_back_ns;
 }
 
 const struct coverage *oracle_coverage(const struct oracle *oracle)
@@ -1845,6 +2442,21 @@ uint64_t oracle_nth_commit(const struct oracle *oracle, uint64_t nth)
 	return oracle->hold_count == 0 ? 0 : nth % oracle->hold_count + 1;
 }
 
+uint64_t oracle_charges(const struct oracle *oracle)
+{
+	return oracle->charge_count;
+}
+
+uint64_t oracle_alerts(const struct oracle *oracle)
+{
+	return oracle->alarm_count;
+}
+
+uint64_t oracle_commits(const struct oracle *oracle)
+{
+	return oracle->hold_count;
+}
+
 int64_t oracle_held(const struct oracle *oracle, uint64_t id)
 {
 	const struct hold *hold = find_hold(oracle, id);
@@ -1859,46 +2471,58 @@ int64_t oracle_deadline(const struct oracle *oracle, uint64_t id)
 	return hold ? hold->deadline_ns : 0;
 }
 
-/* The envelope that a call is about, its chain's balances added up. */
-static const struct account *subject(struct oracle *oracle, const struct call *call, uint64_t id)
+/* The envelopes that a call is about, their balances added up; none when the first is not there. */
+static void find_subject(struct oracle *oracle, const struct call *call, uint64_t id,
+			 struct members *members)
 {
 	const struct hold *hold = find_hold(oracle, id);
-	int index = NONE;
+	struct over over = {.first = NONE};
+	const char *namespace_name, *category;
 
 	add_up(oracle, oracle->now_ns);
 	if (hold)
-		index = hold->account;
-	else if (id == 0 && call->category)
-		index = find_named(oracle, call);
-	return index == NONE ? NULL : &oracle->accounts[index];
+		over = hold->over;
+	else if (id == 0 && call->category && check_also(call) == BE_OK)
+		(void)find_all(oracle, call, &over, &namespace_name, &category);
+	members->count = 0;
+	if (over.first != NONE)
+		collect(oracle, &over, members);
 }
 
 int64_t oracle_available(struct oracle *oracle, const struct call *call, uint64_t id)
 {
-	const struct account *account = subject(oracle, call, id);
-	wide least = account ? available(account) : 0;
+	struct members members;
+	wide least;
 
-	for (; account; account = parent_of(oracle, account))
-		if (available(account) < least)
-			least = available(account);
+	find_subject(oracle, call, id, &members);
+	least = members.count > 0 ? available(members.list[0]) : 0;
+	for (size_t i = 0; i < members.count; i++)
+		if (available(members.list[i]) < least)
+			least = available(members.list[i]);
 	return least > INT64_MAX ? INT64_MAX : (int64_t)least;
 }
 
 int64_t oracle_countable(struct oracle *oracle, const struct call *call, uint64_t id)
 {
-	const struct account *account = subject(oracle, call, id);
+	struct members members;
 	wide most = 0;
 
-	for (; account; account = parent_of(oracle, account))
-		if (account->spent > most)
-			most = account->spent;
+	find_subject(oracle, call, id, &members);
+	for (size_t i = 0; i < members.count; i++)
+		if (members.list[i]->spent > most)
+			most = members.list[i]->spent;
 	return (int64_t)(INT64_MAX - most);
 }
 
 int64_t oracle_window_end(struct oracle *oracle, const struct call *call)
 {
-	const struct account *account = subject(oracle, call, 0);
-	return !account || account->period == BE_PERIOD_TOTAL || account->end_ns == INT64_MAX
-		       ? 0
-		       : account->end_ns;
+	const struct account *account;
+	struct members members;
+
+	find_subject(oracle, call, 0, &members);
+	if (members.count == 0)
+		return 0;
+	account = members.list[0];
+	return account->period == BE_PERIOD_TOTAL || account->end_ns == INT64_MAX ? 0
+										  : account->end_ns;
 }

@@ -69,9 +69,33 @@ enum mistake {
 	MISTAKE_KEY_FOR_ALL_NAMESPACES,
 	MISTAKE_KEY_LASTS,
 	MISTAKE_KEYED_IS_GRANTED_WHEN_ENDED,
+	MISTAKE_ALSO_IS_NOT_ASKED,
+	MISTAKE_ALSO_IS_NOT_CHARGED,
+	MISTAKE_ALSO_STAYS_HELD,
+	MISTAKE_SHARED_IS_HELD_TWICE,
+	MISTAKE_LATE_GOES_TO_THE_REST,
+	MISTAKE_LABELS_ARE_REPLACED,
+	MISTAKE_REAPED_LOSES_LABELS,
+	MISTAKE_ANY_LABEL_PASSES,
+	MISTAKE_KEYED_IGNORES_LABELS,
 	MISTAKE_LAPSES_COUNT_AT_LEAF,
+	MISTAKE_ALERTS_REPEAT,
+	MISTAKE_ALERTS_ONCE_EVER,
+	MISTAKE_ALERTS_AT_LEAF,
+	MISTAKE_ALERTS_FOR_CHARGES_ONLY,
+	MISTAKE_DONE_TWICE,
+	MISTAKE_GIVES_TOO_MUCH_BACK,
+	MISTAKE_CORRECTION_STOPS_AT_LEAF,
+	MISTAKE_CORRECTION_FREES_TODAY,
+	MISTAKE_RENAME_LEAVES_COMMITS,
+	MISTAKE_RENAME_CHANGES_HISTORY,
+	MISTAKE_RENAME_LOSES_THE_REAPED,
+	MISTAKE_WAITING_IS_IN_VAIN,
+	MISTAKE_WAITS_FOR_WHAT_CANNOT_BE,
+	MISTAKE_TTL_BEGINS_BEFORE_WAITING,
 	MISTAKE_REFUSAL_COUNTS_AT_LEAF, /* from here on found over LMDB only */
 	MISTAKE_FIRST_TRY_COUNTS,
+	MISTAKE_WAITING_COUNTS,
 	MISTAKES
 };
 
@@ -80,7 +104,7 @@ extern const char *const mistake_texts[MISTAKES];
 /* What happened, for the line that tells how much a test has covered. */
 struct coverage {
 	uint64_t reaped_expired, reaped_orphaned, reaped_on_refusal, settled_late, windows,
-		carried_over;
+		carried_over, over_several, granted_late, waited_in_vain;
 	unsigned deepest;
 };
 
@@ -103,6 +127,10 @@ uint64_t oracle_nth_reaped(const struct oracle *oracle, uint64_t nth);
 uint64_t oracle_nth_commit(const struct oracle *oracle, uint64_t nth);
 /* Of those that are remembered with a key; NULL: there are none. */
 const struct call *oracle_nth_request(const struct oracle *oracle, uint64_t nth);
+uint64_t oracle_charges(const struct oracle *oracle); /* so many transactions there are */
+int64_t oracle_charged(const struct oracle *oracle, uint64_t id); /* and was not given back */
+uint64_t oracle_alerts(const struct oracle *oracle);              /* so many were given */
+uint64_t oracle_commits(const struct oracle *oracle);             /* and so many made */
 int64_t oracle_held(const struct oracle *oracle, uint64_t id);
 int64_t oracle_deadline(const struct oracle *oracle, uint64_t id);
 

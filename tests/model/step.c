@@ -22,6 +22,7 @@
 
 struct generator {
 	uint64_t random;
+	bool renames;                 /* of half the seeds: new names take chains apart */
 	unsigned parent_is_neighbour; /* per cent: how long and thin the trees are */
 	int64_t largest_limit;
 };
@@ -185,15 +186,34 @@ static void any_trial(struct generator *generator, struct call *call)
 		call->roll_over = between(generator, 1, 3 * generator->largest_limit);
 }
 
+static void any_thresholds(struct generator *generator, struct call *call)
+{
+	uint64_t count = below(generator, BE_THRESHOLDS_MAX + 1);
+	uint16_t percent = 0;
+
+	for (size_t i = 0; i < count; i++)
+		call->thresholds[i] = percent += (uint16_t)(1 + below(generator, 40));
+	if (chance(generator, 30))
+		call->thresholds[below(generator, BE_THRESHOLDS_MAX)] =
+			(uint16_t)below(generator, 1200);
+}
+
 static void any_settings(struct generator *generator, struct step *step)
 {
 	struct call *call = &step->call;
 
-	for (int bit = 0; bit < 7; bit++)
+	for (int bit = 0; bit < 8; bit++)
 		if (chance(generator, 250))
 			call->mask |= 1U << bit;
 	if (chance(generator, 10))
-		call->mask |= 128;
+		call->mask |= 512;
+	if (generator->renames && chance(generator, 200)) {
+		call->mask = (chance(generator, 500) ? call->mask : 0) | BE_SET_NAME;
+		if (chance(generator, 600))
+			call->parent_namespace = namespaces[below(generator, NAMESPACES)];
+		if (chance(generator, 980))
+			call->parent_category = any_category(generator);
+	}
 	call->amount = any_limit(generator);
 	call->suspended = chance(generator, 100);
 	any_window(generator, call);
@@ -201,6 +221,7 @@ static void any_settings(struct generator *generator, struct step *step)
 	if (chance(generator, 900))
 		call->raise = any_amount(generator);
 	step->has_raise = chance(generator, 950);
+	any_thresholds(generator, call);
 	call->raise_until_ns = between(generator, -1, chance(generator, 500) ? 9000 * SECOND : DAY);
 }
 
@@ -240,6 +261,53 @@ static void any_key(struct generator *generator, struct step *step)
 						     : 1 + below(generator, 20000);
 }
 
+/* Sometimes further envelopes, among them neighbours, which often share ancestors. */
+static void any_also(struct generator *generator, struct step *step)
+{
+	struct call *call = &step->call;
+
+	if (!chance(generator, 250))
+		return;
+	call->has_options = true;
+	call->also_count = 1 + (unsigned)below(generator, ALSO_MAX);
+	for (unsigned i = 0; i < call->also_count; i++) {
+		size_t nth = below(generator, NAMESPACES);
+
+		call->also[i].namespace_name = nth == call->handle ? NULL : namespaces[nth];
+		call->also[i].category = chance(generator, 990)
+						 ? categories[below(generator, CATEGORIES)].text
+						 : any_category(generator);
+	}
+}
+
+/* Sometimes labels, which decide nothing: with numbers of their own, never on a commit without
+ * options, and never too many together, so that all else is as it would be without them. */
+static void any_labels(struct step *step)
+{
+	struct generator own = {.random = step->nth ^ UINT32_C(0x1abe15)};
+	struct call *call = &step->call;
+	unsigned permille = chance(&own, 800) ? 200 : 800;
+
+	if (!chance(&own, 300))
+		return;
+	if ((call->kind == CALL_COMMIT || call->kind == CALL_WORKER_DIES) && !call->has_options)
+		return;
+	call->has_options = true;
+	for (size_t i = LABEL_KEYS - BE_LABELS_MAX; i < LABEL_KEYS; i++)
+		if (chance(&own, permille))
+			call->tags.value[i] = (uint8_t)(1 + below(&own, LABEL_VALUES));
+}
+
+/* The same of what a listing looks for. */
+static void any_wanted_labels(struct step *step)
+{
+	struct generator own = {.random = step->nth ^ UINT32_C(0x1abe15)};
+
+	for (size_t i = 0; i < BE_LABELS_MAX && chance(&own, 300); i++)
+		step->call.tags.value[below(&own, LABEL_KEYS)] =
+			chance(&own, 500) ? TAG_ANY : (uint8_t)(1 + below(&own, 2));
+}
+
 static void any_commit(struct generator *generator, struct step *step)
 {
 	struct call *call = &step->call;
@@ -254,6 +322,24 @@ static void any_commit(struct generator *generator, struct step *step)
 		call->least = chance(generator, 950) && call->amount > 0
 				      ? between(generator, 1, call->amount)
 				      : between(generator, -1, 20);
+}
+
+/* Sometimes it waits. This has numbers of its own, so that all others are as they would be. */
+static void any_waiting(struct step *step)
+{
+	static const enum call_kind meanwhile[] = {CALL_RELEASE, CALL_RELEASE, CALL_SET_LIMIT,
+						   CALL_MOVE};
+	struct generator own = {.random = step->nth, .largest_limit = 2000};
+	struct call *call = &step->call;
+
+	call->waits = chance(&own, 700);
+	call->meanwhile = meanwhile[below(&own, COUNT(meanwhile))];
+	call->then_limit = any_limit(&own);
+	if (call->waits && call->meanwhile == CALL_MOVE) {
+		move(&own, step);
+		call->then_ns = call->now_ns;
+		call->now_ns = 0;
+	}
 }
 
 static void relative_amount(struct generator *generator, struct step *step, enum amount_base base,
@@ -285,6 +371,7 @@ static void any_filter(struct generator *generator, struct step *step)
 		filter->after_id = below(generator, 500);
 	if (chance(generator, 300))
 		filter->max_count = 1 + below(generator, 100);
+	any_wanted_labels(step);
 	if (chance(generator, 200))
 		step->call.stop_after = 1 + (unsigned)below(generator, 70);
 }
@@ -307,12 +394,18 @@ static void fill(struct generator *generator, struct step *step)
 	case CALL_WORKER_DIES:
 		call->count = chance(generator, 100) ? 40 : 1 + (unsigned)below(generator, 3);
 		any_commit(generator, step);
+		any_also(generator, step);
+		any_labels(step);
 		break;
 	case CALL_CHECK:
 	case CALL_COMMIT:
 		any_commit(generator, step);
-		if (call->kind == CALL_COMMIT)
+		if (call->kind == CALL_COMMIT) {
 			any_key(generator, step);
+			any_also(generator, step);
+			any_waiting(step);
+			any_labels(step);
+		}
 		relative_amount(generator, step, AMOUNT_AVAILABLE, 200);
 		break;
 	case CALL_SETTLE:
@@ -322,6 +415,15 @@ static void fill(struct generator *generator, struct step *step)
 		call->description = any_description(generator);
 		relative_amount(generator, step, AMOUNT_HELD, call->kind != CALL_RECORD ? 300 : 0);
 		relative_amount(generator, step, AMOUNT_COUNTABLE, 15);
+		any_key(generator, step);
+		any_labels(step);
+		if (call->kind == CALL_RECORD)
+			any_also(generator, step);
+		break;
+	case CALL_CORRECT:
+		call->amount = any_amount(generator);
+		call->description = any_description(generator);
+		relative_amount(generator, step, AMOUNT_CHARGED, 400);
 		any_key(generator, step);
 		break;
 	case CALL_EXTEND:
@@ -333,6 +435,7 @@ static void fill(struct generator *generator, struct step *step)
 	case CALL_LIST_ENVELOPES:
 	case CALL_LIST_COMMITS:
 	case CALL_LIST_TRANSACTIONS:
+	case CALL_LIST_ALERTS:
 		any_filter(generator, step);
 		break;
 	case CALL_MOVE:
@@ -350,7 +453,7 @@ static const struct {
 	enum call_kind kind;
 	unsigned weight;
 } weights[] = {
-	{CALL_COMMIT, 2400},        {CALL_SET, 300},          {CALL_MOVE, 850},
+	{CALL_COMMIT, 1950},        {CALL_SET, 400},          {CALL_MOVE, 850},
 	{CALL_SETTLE, 700},         {CALL_CHARGE, 250},       {CALL_RELEASE, 650},
 	{CALL_RECORD, 700},         {CALL_EXTEND, 650},       {CALL_CHECK, 500},
 	{CALL_CREATE, 350},         {CALL_ENSURE, 350},       {CALL_SET_LIMIT, 400},
@@ -358,6 +461,7 @@ static const struct {
 	{CALL_REMOVE, 200},         {CALL_UTILIZATION, 300},  {CALL_REAP, 200},
 	{CALL_LIST_ENVELOPES, 100}, {CALL_LIST_COMMITS, 100}, {CALL_LIST_TRANSACTIONS, 100},
 	{CALL_WORKER_DIES, 50},     {CALL_REOPEN, 20},        {CALL_VERIFY, 20},
+	{CALL_LIST_ALERTS, 50},     {CALL_ALERT_DONE, 50},    {CALL_CORRECT, 250},
 };
 
 static enum call_kind any_kind(struct generator *generator)
@@ -399,6 +503,7 @@ void steps_generate(uint64_t seed, struct step *steps, size_t count)
 	static const int64_t limits[] = {500, 5000, 100000, 10 * BE_UNIT};
 	struct generator generator = {.random = seed};
 
+	generator.renames = seed % 2 == 0;
 	generator.parent_is_neighbour = neighbours[below(&generator, COUNT(neighbours))];
 	generator.largest_limit = limits[below(&generator, COUNT(limits))];
 	for (size_t i = 0; i < count; i++) {
@@ -433,8 +538,8 @@ static int64_t add(int64_t a, int64_t b, int64_t low)
 
 static void resolve_amount(const struct step *step, struct oracle *oracle, struct call *call)
 {
-	bool by_id =
-		call->kind == CALL_SETTLE || call->kind == CALL_CHARGE || call->kind == CALL_EXTEND;
+	bool by_id = call->kind == CALL_SETTLE || call->kind == CALL_CHARGE ||
+		     call->kind == CALL_EXTEND || call->kind == CALL_CORRECT;
 	uint64_t id = by_id ? call->id : 0;
 	int64_t base = 0;
 
@@ -444,6 +549,8 @@ static void resolve_amount(const struct step *step, struct oracle *oracle, struc
 		base = oracle_held(oracle, id);
 	if (step->amount_base == AMOUNT_AVAILABLE)
 		base = add(base, oracle_available(oracle, call, id), 0);
+	if (step->amount_base == AMOUNT_CHARGED)
+		base = oracle_charged(oracle, call->id);
 	if (step->amount_base == AMOUNT_COUNTABLE)
 		base = oracle_countable(oracle, call, id);
 	call->amount = add(base, call->amount, 0);
@@ -463,11 +570,16 @@ static void resolve_time(const struct step *step, struct oracle *oracle, struct 
 		from = oracle_window_end(oracle, call);
 	if (step->time_base == TIME_DEADLINE)
 		from = oracle_deadline(oracle, call->id);
-	call->now_ns = from == 0 || step->time_base == TIME_STAYS ? oracle_now(oracle)
-								  : add(from, step->call.now_ns, 1);
+	if (from == 0)
+		from = oracle_now(oracle);
+	call->now_ns = oracle_now(oracle);
+	if (step->call.waits)
+		call->then_ns = add(from, step->call.then_ns, 1);
+	else if (step->time_base != TIME_STAYS)
+		call->now_ns = add(from, step->call.now_ns, 1);
 }
 
-void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made,
+void step_resolve(const struct step *step, struct oracle *oracle, const struct made *made,
 		  struct call *call)
 {
 	*call = step->call;
@@ -478,13 +590,26 @@ void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t
 	if (step->commit_base == COMMIT_ANY)
 		call->id = oracle_nth_commit(oracle, step->nth);
 	if (step->commit_base == COMMIT_OF_STEP)
-		call->id = made[step->nth];
+		call->id = step->of_those < made[step->nth].count
+				   ? made[step->nth].first + step->of_those
+				   : 0;
+	if (call->kind == CALL_CORRECT && step->commit_base == COMMIT_OF_STEP)
+		call->id = step->of_those < made[step->nth].charges
+				   ? made[step->nth].first_charge + step->of_those
+				   : 0;
+	else if (call->kind == CALL_CORRECT) /* one of the latest, or beyond them */
+		call->id = add((int64_t)oracle_charges(oracle) + 1, -(int64_t)(step->nth % 16), 0);
+	if (call->kind == CALL_ALERT_DONE)
+		call->id = oracle_alerts(oracle) + (step->nth % 4 == 0);
 	resolve_time(step, oracle, call);
 	if (step->again && oracle_nth_request(oracle, step->nth)) {
 		int64_t now_ns = call->now_ns;
 
 		*call = *oracle_nth_request(oracle, step->nth);
 		call->now_ns = now_ns;
+		/* Or nearly the same. */
+		if (step->nth % 8 == 7 && call->kind != CALL_CORRECT)
+			call->tags.value[LABEL_KEYS - 1] ^= 1;
 		return;
 	}
 	resolve_amount(step, oracle, call);

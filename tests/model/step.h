@@ -19,6 +19,7 @@ enum amount_base {
 	AMOUNT_AVAILABLE, /* added to what is available, in the envelope named or the commit's
 	                     own */
 	AMOUNT_HELD,      /* added to what the commit holds */
+	AMOUNT_CHARGED,   /* added to what is left of a transaction to be given back */
 	AMOUNT_COUNTABLE, /* added to what can be charged before a balance leaves int64_t */
 };
 
@@ -27,15 +28,15 @@ enum commit_base {
 	COMMIT_PENDING, /* of those pending, counted round and round */
 	COMMIT_REAPED,  /* of those that were reaped and may still be settled, likewise */
 	COMMIT_ANY,     /* of all that were ever made, likewise */
-	COMMIT_OF_STEP, /* the one that the step of this number made: how games are shrunk
-	                   (game.c) */
+	COMMIT_OF_STEP, /* one of those that the step of this number made: how games are shrunk
+	                   (game.c); or of its transactions, to correct one */
 };
 
 enum time_base {
 	TIME_STAYS,
 	TIME_NOW,        /* call.now_ns is a distance from now, */
 	TIME_WINDOW_END, /* from the end of the window of the envelope named, */
-	TIME_DEADLINE,   /* or from the deadline of the commit */
+	TIME_DEADLINE, /* or from the deadline of the commit. With call.waits so is call.then_ns */
 };
 
 struct step {
@@ -43,8 +44,9 @@ struct step {
 	enum amount_base amount_base;
 	enum commit_base commit_base;
 	enum time_base time_base;
-	uint32_t nth;    /* of the commits; or the number of a step */
-	uint32_t number; /* its place when the steps were made */
+	uint32_t nth;      /* of the commits; or the number of a step, */
+	uint32_t of_those; /* and which of those that it made */
+	uint32_t number;   /* its place when the steps were made */
 	/* Set in call.filter and call.period_start_ns are then distances from now, not moments. */
 	bool has_since, has_until, has_start, has_raise;
 	bool again; /* the nth of the requests with keys so far is made again, if there is one */
@@ -57,9 +59,16 @@ int64_t steps_begin_ns(uint64_t seed);
  * same. */
 void steps_generate(uint64_t seed, struct step *steps, size_t count);
 
-/* Fills in the holes. made[number] is the id of the commit that the step of that number made, 0 if
- * none. */
-void step_resolve(const struct step *step, struct oracle *oracle, const uint64_t *made,
+/* The ids of the commits that a step has made, which follow each other, and of the transactions. */
+struct made {
+	uint64_t first;
+	uint64_t count;
+	uint64_t first_charge;
+	uint64_t charges;
+};
+
+/* Fills in the holes. made[number] is what the step of that number has made so far. */
+void step_resolve(const struct step *step, struct oracle *oracle, const struct made *made,
 		  struct call *call);
 
 #endif

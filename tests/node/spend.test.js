@@ -4,8 +4,9 @@
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const path = require('node:path');
-const { BudgetEnforcer, MEMORY, waitUntil } = require('./support.js');
-const { costOf, countTokens, countedFetch, spend } =
+const fs = require('node:fs');
+const { BudgetEnforcer, MEMORY, makeDirectory, waitUntil } = require('./support.js');
+const { Prices, costOf, countTokens, countedFetch, prices, spend } =
   require(path.join(process.env.BUDGET_ENFORCER_PACKAGE, 'spend.js'));
 
 const price = { input: '2.50', cacheRead: '1.25', output: '10' };
@@ -41,6 +42,40 @@ test('what usages cost', () => {
     server_tool_use: { web_search_requests: 2 } },
   { input: '3', cacheWrite: '3.75', cacheWriteHour: '6', output: '15', search: '0.01' }),
   20_013_500n);
+});
+
+test('prices are checked, and costs never below zero', () => {
+  for (const wrong of [{ input: '1' }, { ...price, cached: '1' }, { ...price, output: '1e3' },
+    { ...price, input: -1 }, { ...price, output: '9223372037' }]) {
+    assert.throws(() => costOf(usage, wrong), TypeError);
+  }
+  assert.equal(costOf({ prompt_tokens: 1, completion_tokens: 0,
+    prompt_tokens_details: { cached_tokens: 5 } }, price), 6250n);
+  assert.equal(costOf({ prompt_tokens: 1.5, completion_tokens: NaN }, price), 0n);
+});
+
+test('a file of prices', () => {
+  const file = path.join(makeDirectory(), 'prices.csv');
+  const read = (text) => {
+    fs.writeFileSync(file, text);
+    return prices(file);
+  };
+  const table = read('model,input,output,cached,written\r\ngpt-4o,2.50,10,1.25\r\n' +
+    'gpt-4o-mini,0.15,0.60\r\nclaude,3,15,0.30,3.75\r\n\n');
+  assert.deepEqual(table.of('gpt-4o-2024-08-06'),
+    { input: '2.50', output: '10', cacheRead: '1.25' });
+  assert.deepEqual(table.of('gpt-4o-mini-2024'), { input: '0.15', output: '0.60' });
+  assert.equal(table.of('claude-sonnet-4').cacheWrite, '3.75');
+  assert.throws(() => table.of('gpt-5'), /prices\.csv: no prices of the model 'gpt-5'/);
+  assert.equal(read('*,1,2\n').of('gpt-5').output, '2');
+  for (const [text, wrong] of [['', /no prices in it/], ['model,input,output\n', /no prices/],
+    ['a,1\n', /:1: expected model/], ['a,1,2,3,4,5\n', /:1: expected/],
+    ['a,1,2\na,1,2\n', /:2: this model has prices already/],
+    ['a,1,2\n,1,2\n', /:2: no model is named/], ['a,1,2\nb,1, 2\n', /:2: /],
+    ['a,1,-2\n', /:1: /], ['a,1,0.1234567890\n', /:1: /], ['a,1,\n', /:1: /]]) {
+    assert.throws(() => read(text), wrong, text);
+  }
+  assert.throws(() => prices(file + '-none'), { code: 'ENOENT' });
 });
 
 function make(limit = 1) {
@@ -123,6 +158,71 @@ test('streams: whole, left early, broken, without usage, never read', async () =
   assert.deepEqual(more(), [0.01, 0]);
 });
 
+test('the answer names the model', async () => {
+  const { budget, more } = make();
+  const table = new Prices({ 'gpt-4o': { input: '2.50', output: '10' },
+    claude: { input: 3, output: 15 } });
+  const cost = async (answer, given) => {
+    const made = await spend(budget, 'llm', { estimate: 0.01, price: table, ...given },
+      async () => answer);
+    if (made[Symbol.asyncIterator]) await drain(made);
+    return more()[0];
+  };
+  assert.equal(await cost({ model: 'gpt-4o-2024', usage }), 0.0015);
+  assert.equal(await cost({ response: { modelId: 'gpt-4o' }, usage }), 0.0015);
+  assert.equal(await cost({ model: 'gpt-4o', usage }, { model: 'claude-3' }), 0.0021);
+  assert.equal(await cost(chunks([{ model: '' }, { model: 'gpt-4o-x' }, { usage }])), 0.0015);
+  assert.equal(await cost(chunks([
+    { type: 'message_start',
+      message: { model: 'claude-x', usage: { input_tokens: 200, output_tokens: 1 } } },
+    { type: 'message_delta', usage: { output_tokens: 100 } }])), 0.0021);
+  assert.equal(await cost(chunks([{ type: 'response-metadata', modelId: 'gpt-4o' },
+    { type: 'finish', usage }])), 0.0015);
+  assert.equal(await cost({ usage }), 0.01);
+  assert.equal(await cost({ model: 'gpt-5\n' + 'x'.repeat(600), usage }), 0.01);
+  const notes = Array.from(budget.transactions(), (one) => one.description).slice(-2);
+  assert.equal(notes[0], 'llm: no model named, cost unknown');
+  assert.match(notes[1], /^llm: no prices of gpt-5\?xx+, cost unknown$/);
+  await assert.rejects(cost({}, { model: 'gpt-5' }), RangeError);
+  // `*` is others than those, and a model that is not named may be one of those.
+  const star = { '*': { input: 3, output: 15 } };
+  const some = new Prices({ ...star, 'gpt-4o': { input: '2.50', output: '10' } });
+  assert.equal(await cost({ usage }, { price: some }), 0.01);
+  assert.equal(await cost({ usage }, { price: new Prices(star) }), 0.0021);
+});
+
+test('labels, further envelopes, and a description that is long', async () => {
+  const { budget, more } = make();
+  budget.createEnvelope({ category: 'day', limit: 5 });
+  const given = { ...options, labels: { customer: 'acme' },
+    also: [{ namespace: '', category: 'day' }] };
+  await spend(budget, 'llm', given, async () => ({ usage }));
+  await assert.rejects(spend(budget, 'llm', { ...given, description: 'é'.repeat(256) },
+    () => Promise.reject(new TypeError('broken'))), /broken/);
+  // The deadline passes: no timer runs while the event loop is held up.
+  await spend(budget, 'llm', { ...given, ttlMs: 1 }, () => {
+    while (budget.reap() === 0);
+    return { usage: { prompt_tokens: 0, completion_tokens: 2000 } };
+  });
+  const { labels, also } = given;
+  const lines = [...budget.transactions()];
+  assert.deepEqual(lines.map((one) => [one.kind, one.amount, one.labels, one.also]), [
+    ['settle', 0.0015, labels, also], ['settle', 0.01, labels, also],
+    ['expired', 0.01, labels, also], ['record', 0.01, labels, also]]);
+  assert.match(lines[1].description, /^é+: TypeError, cost unknown$/);
+  assert.equal(more()[1], 0);
+});
+
+test('what is wrong is found before the call', async () => {
+  const { budget, more } = make();
+  for (const wrong of [{ price: { input: '1' } }, { price: { ...price, cached: 1 } },
+    { unknown: 'burn' }, { labels: { a: 1 } }, { also: ['day'] }]) {
+    await assert.rejects(spend(budget, 'llm', { ...options, ...wrong },
+      () => assert.fail('it must not be called')), TypeError);
+  }
+  assert.deepEqual(more(), [0, 0]);
+});
+
 test('a long call outlives its deadline', async () => {
   const { budget, more } = make();
   await spend(budget, 'llm', { ...options, ttlMs: 150 }, async () => {
@@ -142,6 +242,25 @@ test('a long call outlives its deadline', async () => {
     return { usage: rich };
   });
   assert.deepEqual(more(), [0.012, 0]);
+});
+
+test('without a deadline there is no heartbeat, and an undefined one is the usual', async () => {
+  const { budget, more } = make();
+  const { extendAsync } = budget;
+  let beats = 0;
+  budget.extendAsync = (...given) => {
+    beats++;
+    return extendAsync.apply(budget, given);
+  };
+  for (const ttlMs of [0, undefined]) {
+    await spend(budget, 'llm', { ...options, ttlMs, unknown: undefined }, async (commit) => {
+      const [held] = [...budget.commits()];
+      assert.deepEqual([held.id, held.deadline !== undefined], [commit.commitId, ttlMs !== 0]);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return { usage };
+    });
+    assert.deepEqual([more(), beats], [[0.0015, 0], 0]);
+  }
 });
 
 test('attempts that were never answered are charged', async () => {

@@ -3,8 +3,10 @@
 // The calls, synchronous and on threads; errors; envelopes; listings; holds.
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { BudgetEnforcer, BudgetExceededError, MEMORY, make, makeDirectory, open, race, version } =
-  require('./support.js');
+const { getEventListeners, once } = require('node:events');
+const { Worker } = require('node:worker_threads');
+const { BudgetEnforcer, BudgetExceededError, MEMORY, make, makeDirectory, open, race, version,
+  waitUntil } = require('./support.js');
 
 test('reserve and settle', async () => {
   const budget = make();
@@ -18,6 +20,7 @@ test('reserve and settle', async () => {
 
   const later = await budget.reserveAsync('llm', 1);
   assert.equal((await budget.extendAsync(later.id, 2, 60000)).permitted, true);
+  assert.equal(budget.extend(later.id, undefined, 60000).requested, 2);
   await later[Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]();
   assert.equal(budget.utilization('llm').committed, 0);
   const { commitId } = await budget.commitAsync('llm', 1);
@@ -51,6 +54,52 @@ test('refusals and errors', async () => {
   assert.throws(() => new BudgetEnforcer({ path: budget.place + '-none', create: false }),
     { code: 'ERR_BUDGET_NOT_FOUND' });
   assert.throws(() => open(budget.place, { durability: 'half' }), TypeError);
+});
+
+test('settings change what is named and keep the rest', () => {
+  const budget = make();
+  budget.record('llm', 7);
+  let set = budget.setEnvelope('llm', { limit: '60.5', period: 'monthly', zone: 'Etc/UTC',
+    beginsOn: 15, thresholds: [50, 80] });
+  assert.deepEqual([set.limit, set.period, set.spent], [60.5, 'monthly', 7]);
+  set = budget.setEnvelope('llm', { suspended: true, observeOnly: true });
+  assert.deepEqual([set.suspended, set.limit], [true, 60.5]);
+  set = budget.setEnvelope('llm', { suspended: false, observeOnly: false, clearSpent: true,
+    raised: { amount: 5, until: new Date(Date.now() + 1e6) } });
+  assert.deepEqual([set.suspended, set.spent, set.available], [false, 0, 65.5]);
+  assert.equal(budget.setEnvelope('llm', { raised: null }).available, 60.5);
+  budget.setEnvelope('llm', { name: { category: 'models' } });
+  budget.setEnvelope('models', { name: { namespace: 'team', category: 'llm' } });
+  assert.equal(open(budget.place, { namespace: 'team' }).utilization('llm').limit, 60.5);
+
+  assert.throws(() => budget.setEnvelope('llm', { colour: 'red' }), /colour is no setting/);
+  assert.throws(() => budget.setEnvelope('llm', { zone: 'Etc/UTC' }), /with a period/);
+  const other = make();
+  for (const wrong of [{}, { limit: -1 }, { thresholds: [0] }, { thresholds: [80, 50] },
+    { thresholds: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, { period: 'fortnightly' }, { name: {} }]) {
+    assert.throws(() => other.setEnvelope('llm', wrong), { name: 'BudgetFaultError' },
+      JSON.stringify(wrong));
+  }
+  assert.equal(other.utilization('llm').limit, 50);
+});
+
+test('alerts are listed, followed, and done once', async () => {
+  const budget = make();
+  budget.setEnvelope('llm', { thresholds: [50, 80] });
+  budget.record('llm', 25);
+  const abort = new AbortController();
+  const seen = [];
+  for await (const alert of budget.followAlerts({ intervalMs: 1, signal: abort.signal })) {
+    seen.push([alert.percent, alert.spent, alert.category, alert.spender.category]);
+    if (seen.length === 1) setTimeout(() => budget.record('llm', 20), 5);
+    else abort.abort();
+  }
+  assert.deepEqual(seen, [[50, 25, 'llm', 'llm'], [80, 45, 'llm', 'llm']]);
+  const [first, second] = budget.alerts({ pageSize: 1 });
+  assert.deepEqual([budget.alertDone(first.id), budget.alertDone(first.id)], [true, false]);
+  assert.ok([...budget.alerts()][0].done instanceof Date);
+  assert.deepEqual([...budget.alerts({ after: first.id })].map(({ id }) => id), [second.id]);
+  assert.throws(() => budget.alertDone(99), { code: 'ERR_BUDGET_NO_ALERT' });
 });
 
 test('never silently in memory', () => {
@@ -99,7 +148,19 @@ test('listings come in pages', () => {
   }
   const found = Array.from(budget.transactions({ pageSize: 3 }), (one) => one.description);
   assert.deepEqual(found, expected);
-  assert.equal([...budget.envelopeNames({ pageSize: 4 })].length, 11);
+  const names = Array.from(budget.envelopes({ pageSize: 4 }), (one) => one.namespace);
+  assert.deepEqual(names, ['', ...Array.from({ length: 10 }, (_, i) => `task-${i}`)]);
+  assert.equal([...budget.envelopes({ namespace: 'task-7' })].length, 1);
+  const commits = Array.from({ length: 5 }, (_, i) => budget.commit('llm', 0.2, `held ${i}`,
+    { ttlMs: 60000, onDeath: 'charge', labels: { step: String(i) } }).commitId);
+  const held = [...budget.commits({ pageSize: 2 })];
+  assert.deepEqual(held.map(({ id }) => id), commits);
+  const { amount, state, onDeath, ownerPid, ownerAlive, description, labels } = held[1];
+  assert.deepEqual({ amount, state, onDeath, ownerPid, ownerAlive, description, labels },
+    { amount: 0.2, state: 'pending', onDeath: 'charge', ownerPid: process.pid, ownerAlive: true,
+      description: 'held 1', labels: { step: '1' } });
+  assert.ok(held[1].deadline > held[1].created);
+  assert.equal([...budget.commits({ labels: { step: '3' } })][0].id, commits[3]);
   assert.deepEqual(budget.verify(), []);
 });
 
@@ -118,6 +179,13 @@ test('many at once, on threads', async () => {
   assert.deepEqual(budget.verify(), []);
 });
 
+test('a commit that is wrong leaves no listener on its signal', async () => {
+  const { signal } = new AbortController();
+  await assert.rejects(make().commitAsync('llm', 1, undefined, { signal, labels: { a: 1 } }),
+    TypeError);
+  assert.deepEqual(getEventListeners(signal, 'abort'), []);
+});
+
 test('what is aborted is not held', async () => {
   const budget = make();
   const early = AbortSignal.abort();
@@ -130,6 +198,17 @@ test('what is aborted is not held', async () => {
     await promise.then(({ commitId }) => budget.release(commitId), () => undefined);
   }
   assert.equal(budget.utilization('llm').committed, 0);
+});
+
+test('an aborted retry takes nothing from the first', async () => {
+  const budget = make();
+  const { commitId } = budget.commit('llm', 1, undefined, { key: 'once' });
+  const controller = new AbortController();
+  const retry = budget.commitAsync('llm', 1, undefined, { key: 'once', signal: controller.signal });
+  controller.abort();
+  await assert.rejects(retry, { name: 'AbortError' });
+  assert.equal(budget.utilization('llm').committed, 1);
+  assert.equal(budget.commit('llm', 1, undefined, { key: 'once' }).commitId, commitId);
 });
 
 test('close waits for what is under way', async () => {
@@ -156,4 +235,232 @@ test('memory and version', () => {
   budget.createEnvelope({ category: 'llm', limit: 50 });
   assert.equal(race(budget), 500);
   assert.match(version, /^\d+\.\d+\.\d+$/);
+});
+
+test('a key makes it once', async () => {
+  const budget = make();
+  const first = budget.record('llm', 1, 'a page', { key: 'step 1' });
+  assert.equal((await budget.recordAsync('llm', 1, 'a page', { key: 'step 1' })).id, first.id);
+  assert.throws(() => budget.record('llm', 2, 'a page', { key: 'step 1' }),
+    { code: 'ERR_BUDGET_KEY_REUSED' });
+  const { commitId } = budget.commit('llm', 1, undefined, { key: 'step 2' });
+  assert.equal(budget.commit('llm', 1, undefined, { key: 'step 2' }).commitId, commitId);
+  const settled = await budget.settleAsync(commitId, 2, undefined, { key: 'step 3' });
+  assert.equal(budget.settle(commitId, 2, undefined, { key: 'step 3' }).id, settled.id);
+  assert.equal(budget.utilization('llm').spent, 3);
+});
+
+test('labels are kept, added to and listed by', async () => {
+  const budget = make();
+  const { commitId } = budget.commit('llm', 1, undefined,
+    { labels: { task: '7', customer: 'Zoë' } });
+  const said = [budget.settle(commitId, 1, undefined, { labels: { model: 'small', task: '8' } })];
+  const hold = await budget.reserveAsync('llm', 1, undefined, { labels: { customer: 'acme' } });
+  said.push(await hold.settleAsync(1, undefined, { labels: { model: 'large' } }));
+  said.push(budget.record('llm', 1, undefined, { labels: { customer: 'acme' } }));
+  said.push(await budget.recordAsync('llm', 1));
+  const labels = [{ customer: 'Zoë', model: 'small', task: '8' },
+    { customer: 'acme', model: 'large' }, { customer: 'acme' }, {}];
+  assert.deepEqual(said.map((one) => one.labels), labels);
+  assert.deepEqual([...budget.transactions()].map((one) => one.labels), labels);
+  const found = budget.transactions({ labels: { customer: 'acme', model: null } });
+  assert.deepEqual([...found].map((one) => one.id), ['2']);
+  for (const labels of [{ '': 'x' }, { a: 'b\n' }, { a: 'b\0c' }, { a: 'x'.repeat(129) },
+    Object.fromEntries([...'abcdefghi'].map((key) => [key, '']))]) {
+    assert.throws(() => budget.record('llm', 1, undefined, { labels }),
+      { code: 'ERR_BUDGET_INVALID_LABEL' });
+  }
+  for (const labels of [null, 'a=b', ['a', 'b'], { a: 1 }, { a: null }]) {
+    assert.throws(() => budget.commit('llm', 1, undefined, { labels }), TypeError);
+  }
+});
+
+test('a part is charged and the rest is held', async () => {
+  const budget = make();
+  const hold = budget.reserve('llm', 5, 'a task', { labels: { task: '7' } });
+  const { kind, amount, held, description, labels } = hold.charge(2, undefined,
+    { labels: { model: 'small' } });
+  assert.deepEqual({ kind, amount, held, description, labels }, { kind: 'charge', amount: 2,
+    held: 5, description: 'a task', labels: { model: 'small', task: '7' } });
+  assert.equal((await hold.chargeAsync(0.5, 'more', { key: 'step 2' })).held, 3);
+  budget.charge(hold.id, 0.5, 'more', { key: 'step 2' });
+  assert.equal([...budget.commits()][0].amount, 2.5);
+  assert.equal((await hold.settleAsync(1)).held, 2.5);
+  assert.throws(() => hold.charge(1), { code: 'ERR_BUDGET_ALREADY_SETTLED' });
+  assert.equal(budget.utilization('llm').spent, 3.5);
+});
+
+test('a charge is corrected', async () => {
+  for (const amounts of ['number', 'string', 'bigint']) {
+    const budget = make({ amounts });
+    const of = { number: Number, string: String, bigint: (n) => BigInt(n * 1e9) }[amounts];
+    const charged = budget.record('llm', 5);
+    const given = budget.correct(charged.id, '1.5', 'counted twice');
+    const { kind, amount, corrects, envelopeId } = given;
+    assert.deepEqual([kind, amount, corrects, envelopeId],
+      ['correction', of(-1.5), charged.id, budget.utilization('llm').id]);
+    await budget.correctAsync(charged.id, '1.5', undefined, { key: 'once', keyMs: 60000 });
+    budget.correct(charged.id, '1.5', undefined, { key: 'once' });
+    assert.deepEqual([...budget.transactions()].map((one) => one.amount), [5, -1.5, -1.5].map(of));
+    const { spent, charged: all, givenBack } = budget.utilization('llm');
+    assert.deepEqual([spent, all, givenBack], [2, 5, 3].map(of));
+    assert.throws(() => budget.correct(charged.id, 3), { code: 'ERR_BUDGET_EXCEEDS_CHARGE' });
+    assert.throws(() => budget.correct(99, 1), { code: 'ERR_BUDGET_NO_TRANSACTION' });
+  }
+});
+
+test('what was reaped is settled late', async () => {
+  const budget = make();
+  const { commitId } = budget.commit('llm', 1, undefined, { ttlMs: 1, labels: { task: '7' } });
+  await waitUntil(() => budget.reap() === 1);
+  const { late, amount, labels } = budget.settle(commitId, 2);
+  assert.deepEqual({ late, amount, labels }, { late: true, amount: 2, labels: { task: '7' } });
+});
+
+test('several envelopes at once', async () => {
+  const budget = make();
+  budget.createEnvelope({ category: 'day', limit: 3 });
+  const customers = open(budget.place, { namespace: 'customers' });
+  customers.createEnvelope({ category: 'acme', limit: 2 });
+  const also = [{ namespace: 'customers', category: 'acme' }, { category: 'day' }];
+  const named = [also[0], { namespace: '', category: 'day' }];
+  const hold = await budget.reserveAsync('llm', 1, undefined, { also });
+  assert.equal(customers.utilization('acme').committed, 1);
+  assert.deepEqual([...budget.commits()][0].also, named);
+  assert.deepEqual((await hold.settleAsync(1)).also, named);
+  assert.deepEqual(budget.record('llm', 0.5, undefined, { also }).also, named);
+  assert.deepEqual(budget.record('llm', 0.5).also, []);
+  assert.deepEqual([...budget.transactions()].map((one) => one.also), [named, named, []]);
+  const refusal = budget.commit('llm', 1, undefined, { also });
+  assert.deepEqual([refusal.permitted, refusal.category], [false, 'acme']);
+  assert.throws(() => budget.commit('llm', 1, undefined, { also: ['day'] }), TypeError);
+  for (const wrong of [Array(16).fill({ category: 'day' }), [{ category: 'x'.repeat(200) }],
+    [{ namespace: 1, category: 'a' }]]) {
+    assert.throws(() => budget.record('llm', 1, undefined, { also: wrong }),
+      { name: 'BudgetFaultError' });
+  }
+});
+
+test('as much as there is', async () => {
+  const budget = make();
+  budget.record('llm', 49);
+  const hold = await budget.reserveAsync('llm', 5, undefined, { least: '0.5' });
+  assert.equal(hold.amount, 1);
+  hold.release();
+  const { requested, granted } = budget.commit('llm', 0.5);
+  assert.deepEqual([requested, granted], [0.5, 0.5]);
+  assert.equal(budget.commit('llm', 5, undefined, { least: 2 }).permitted, false);
+  assert.throws(() => budget.commit('llm', 5, undefined, { least: -1 }),
+    { code: 'ERR_BUDGET_AMOUNT_NEGATIVE' });
+});
+
+test('a namespace ends', () => {
+  const budget = make();
+  const task = open(budget.place, { namespace: 'task-1' });
+  task.createEnvelope({ category: 'llm', limit: 1, parent: { namespace: '', category: 'llm' } });
+  task.createEnvelope({ category: 'web', limit: 1 });
+  const { commitId } = task.commit('llm', 1);
+  assert.throws(() => task.endNamespace(), { code: 'ERR_BUDGET_HAS_COMMITS' });
+  assert.deepEqual(task.endNamespace({ release: true }), { removed: 2, released: 1 });
+  assert.equal(task.release(commitId), false);
+  assert.equal(budget.utilization('llm').committed, 0);
+});
+
+test('what was pruned has not the labels of another', async () => {
+  const budget = make();
+  const given = { key: 'once', labels: { a: '1' } };
+  const first = budget.record('llm', 1, undefined, given);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const between = new Date(Date.now() - 5);
+  budget.record('llm', 2, undefined, { labels: { b: '2' } });
+  assert.equal(budget.prune(between), 1);
+  for (const again of [budget.record('llm', 1, undefined, given),
+    await budget.recordAsync('llm', 1, undefined, given)]) {
+    assert.equal(again.id, first.id);
+    assert.deepEqual(again.labels ?? {}, {});
+  }
+});
+
+test('what was pruned stays as daily sums', () => {
+  const budget = make();
+  budget.createEnvelope({ category: 'day', limit: 5 });
+  const also = [{ namespace: '', category: 'day' }];
+  for (let i = 0; i < 3; i++) budget.record('llm', i, undefined, { also });
+  budget.record('day', 1);
+  assert.deepEqual(budget.dailySums(), { sums: [], lastId: '0' });
+  assert.throws(() => budget.prune(undefined), TypeError);
+  assert.equal(budget.prune(new Date(Date.now() + 1000)), 4);
+  const after = budget.record('llm', 7);
+  const { sums, lastId } = budget.dailySums();
+  sums.sort((a, b) => (a.category < b.category ? -1 : 1));
+  assert.deepEqual(sums.map((one) => [one.category, one.kind, one.amount, one.count, one.also]),
+    [['day', 'record', 1, 1, []], ['llm', 'record', 3, 3, also]]);
+  assert.equal(sums[0].day % 86400000, 0);
+  assert.deepEqual([...budget.transactions({ after: lastId })].map(({ id }) => id), [after.id]);
+  assert.deepEqual(budget.dailySums({ namespace: 'none' }).sums, []);
+});
+
+test('envelopes show how they were set', () => {
+  const budget = make();
+  budget.createEnvelope({ category: 'day', limit: 5, period: 'weekly', zone: 'Etc/UTC',
+    beginsOn: 7, rollOver: 2 });
+  const until = new Date(Date.now() + 1e6);
+  const shown = budget.setEnvelope('day', { thresholds: [50, 80], raised: { amount: 1, until } });
+  const { zone, beginsOn, rollOver, thresholds, raised, limitNow, observeOnly } = shown;
+  assert.deepEqual({ zone, beginsOn, rollOver, thresholds, raised, limitNow, observeOnly },
+    { zone: 'Etc/UTC', beginsOn: 7, rollOver: 2, thresholds: [50, 80], raised: { amount: 1, until },
+      limitNow: 6, observeOnly: false });
+  const refusal = budget.check('day', 7);
+  assert.equal(Number(refusal.windowEnd), Number(shown.periodEnd));
+  assert.deepEqual(budget.utilization('day').refused, { exceedsBudget: 1, suspended: 0 });
+  assert.deepEqual(budget.utilization('day'), [...budget.envelopes({ category: 'day' })][0]);
+});
+
+test('times come back as they were given', () => {
+  const budget = new BudgetEnforcer({}, MEMORY);
+  budget.createEnvelope({ category: 'llm', limit: 1 });
+  for (let i = 0, soon = Date.now() + 1e9; i < 100; i++) {
+    const until = new Date(soon + 12345 * i);
+    assert.deepEqual(budget.setEnvelope('llm', { raised: { amount: 1, until } }).raised.until,
+      until);
+  }
+});
+
+test('a hundred wait for what one holds', async () => {
+  const budget = make();
+  budget.createEnvelope({ category: 'slot', limit: 1 });
+  const { commitId } = budget.commit('slot', 1);
+  const controller = new AbortController();
+  const one = async (options) => {
+    const hold = await budget.reserveAsync('slot', 1, undefined, { waitMs: Infinity, ...options });
+    await hold.settleAsync(0);
+  };
+  const all = Array.from({ length: 100 }, one);
+  const aborted = assert.rejects(one({ signal: controller.signal }), { name: 'AbortError' });
+  controller.abort();
+  await budget.releaseAsync(commitId); // the threads that free are not used up by those who wait
+  await Promise.all(all);
+  await aborted;
+  assert.equal(budget.utilization('slot').committed, 0);
+
+  budget.commit('slot', 1);
+  assert.equal(budget.commit('slot', 1, undefined, { waitMs: 1 }).reason, 'exceeds_budget');
+  assert.equal((await budget.commitAsync('slot', 1, undefined, { waitMs: 'window' })).permitted,
+    false);
+  assert.throws(() => budget.commit('slot', 1, undefined, { waitMs: -1 }), TypeError);
+});
+
+test('a worker that is terminated while it waits leaves nothing', async () => {
+  const budget = make();
+  const { commitId } = budget.commit('llm', 50);
+  const worker = new Worker(`
+    const { BudgetEnforcer } = require(${JSON.stringify(require.resolve('./support.js'))});
+    const { workerData, parentPort } = require('node:worker_threads');
+    const budget = new BudgetEnforcer({ path: workerData, durability: 'process' });
+    budget.commitAsync('llm', 1, undefined, { waitMs: Infinity });
+    parentPort.postMessage('waits');`, { eval: true, workerData: budget.place });
+  await once(worker, 'message');
+  await worker.terminate();
+  budget.release(commitId);
+  assert.equal(budget.commit('llm', 50).permitted, true);
 });

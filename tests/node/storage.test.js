@@ -75,6 +75,29 @@ test('what it throws comes out, and nothing has changed', () => {
   assert.throws(() => budget.commit('llm', 0.4), { code: 'ERR_BUDGET_STORAGE_FAILED' });
 });
 
+test('what it throws when the money is charged breaks no call', () => {
+  const storage = new MapStorage(), budget = new BudgetEnforcer({}, storage);
+  budget.createEnvelope({ category: 'llm', limit: 10 });
+  const { commitId } = budget.commit('llm', 1, undefined, { labels: { a: '1' } });
+  let reads = 0;
+  storage.commit = function () {
+    MapStorage.prototype.commit.call(this);
+    this.begin = () => { // the labels are to be read back
+      reads++;
+      throw new RangeError('the disk is gone');
+    };
+  };
+  assert.equal(budget.settle(commitId, 1).amount, 1);
+  assert.equal(reads, 1);
+  assert.throws(() => budget.utilization('llm'), /the disk is gone/);
+  delete storage.begin;
+  const again = budget.record('llm', 2, undefined, { labels: { a: '1' } });
+  assert.deepEqual([again.amount, again.labels ?? {}, reads], [2, {}, 3]);
+  delete storage.begin;
+  delete storage.commit;
+  assert.equal(budget.utilization('llm').spent, 3);
+});
+
 test('an asynchronous one is refused with the reason', () => {
   class Asynchronous {
     async getEnvelope() {}

@@ -8,10 +8,15 @@ const path = require('node:path');
 const package_ = require(process.env.BUDGET_ENFORCER_PACKAGE);
 const { BudgetEnforcer } = package_;
 
+const directories = [];
+process.on('exit', () => {
+  for (const one of directories) fs.rmSync(one, { recursive: true, force: true });
+});
+
 /** A directory that is removed when the test's process ends. */
 function makeDirectory() {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'budget-enforcer-'));
-  process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
+  directories.push(directory);
   return directory;
 }
 

@@ -129,6 +129,22 @@ static void call_reap(void)
 		EXPECT_OK(be_reap(budget, &reaped));
 }
 
+/* The thread itself finds what has expired, ends it, and serves the line in which it stands. */
+static void call_wait(void)
+{
+	struct be_commit_options brief = BE_COMMIT_OPTIONS_INIT, patient = BE_COMMIT_OPTIONS_INIT;
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+
+	EXPECT_OK(be_utilization(budget, "l7", &envelope));
+	brief.ttl_ms = 100;
+	brief.least = 1; /* all that is left above it */
+	EXPECT_OK(be_commit_with(budget, "l7", envelope.available, NULL, &brief, &id, NULL));
+	patient.wait_ms = BE_WAIT_FOREVER;
+	patient.key = "wait";
+	EXPECT_OK(be_commit_with(budget, "l7", 1, "text", &patient, &id, NULL));
+	EXPECT_OK(be_release(budget, id));
+}
+
 static void call_utilization(void)
 {
 	struct be_envelope envelope = BE_ENVELOPE_INIT;
@@ -232,6 +248,7 @@ static const struct {
 	{"be_release", call_release},
 	{"be_record", call_record},
 	{"be_reap", call_reap},
+	{"be_commit that waits", call_wait},
 	{"be_utilization", call_utilization},
 	{"listings", call_list},
 	{"be_stats", call_stats},

@@ -71,6 +71,8 @@ class Threads(Case):
         finally:
             os._exit(status)
 
+    @unittest.skipIf("asan" in os.environ.get("LD_PRELOAD", ""),
+                     "a fork amid threads leaves the sanitizer's allocator locked in the child")
     def test_fork_while_threads_call(self):
         stop, threads = self.start_churning()
         try:

@@ -13,21 +13,29 @@ Test(cost, is_exact_or_rounded_up)
 		int64_t input, output, nanos;
 		bool rounded;
 	} cases[] = {
-		{{3 * UNIT, 15 * UNIT}, 4808, 10, 14574000, false},
-		{{3 * UNIT, 15 * UNIT},
+		{{.input = 3 * UNIT, .output = 15 * UNIT}, 4808, 10, 14574000, false},
+		{{.input = 3 * UNIT, .output = 15 * UNIT},
 		 18059974,
 		 245896,
 		 57868362000,
 		 false}, /* all of the real trace */
-		{{3 * UNIT, 15 * UNIT}, 0, 0, 0, false},
-		{{0, 0}, TRACE_TOKENS_MAX, TRACE_TOKENS_MAX, 0, false},
-		{{1, 0}, 1, 0, 1, true},
-		{{1, 0}, 1000000, 7, 1, false},
-		{{1, 0}, 1000001, 0, 2, true},
-		{{500000, 500000}, 1, 1, 1, false}, /* two halves are one, and none is rounded */
-		{{1500000, 0}, 1, 0, 2, true},
-		{{INT64_MAX, 0}, 1000000, 0, INT64_MAX, false},
-		{{4294967296 * 1000000 - 1, 0}, 2147483647, 0, INT64_C(9223372032559806365), true},
+		{{.input = 3 * UNIT, .output = 15 * UNIT}, 0, 0, 0, false},
+		{{.input = 0, .output = 0}, TRACE_TOKENS_MAX, TRACE_TOKENS_MAX, 0, false},
+		{{.input = 1, .output = 0}, 1, 0, 1, true},
+		{{.input = 1, .output = 0}, 1000000, 7, 1, false},
+		{{.input = 1, .output = 0}, 1000001, 0, 2, true},
+		{{.input = 500000, .output = 500000},
+		 1,
+		 1,
+		 1,
+		 false}, /* two halves are one, and none is rounded */
+		{{.input = 1500000, .output = 0}, 1, 0, 2, true},
+		{{.input = INT64_MAX, .output = 0}, 1000000, 0, INT64_MAX, false},
+		{{.input = 4294967296 * 1000000 - 1, .output = 0},
+		 2147483647,
+		 0,
+		 INT64_C(9223372032559806365),
+		 true},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -47,10 +55,12 @@ Test(cost, more_than_an_amount_holds_is_refused)
 	int64_t nanos;
 	bool rounded;
 
-	cr_expect(!cost_of(&(struct prices){INT64_MAX, 0}, 1000001, 0, &nanos, &rounded));
-	cr_expect(!cost_of(&(struct prices){INT64_MAX, 1}, 1000000, 1, &nanos, &rounded));
-	cr_expect(!cost_of(&(struct prices){INT64_MAX, INT64_MAX}, TRACE_TOKENS_MAX,
-			   TRACE_TOKENS_MAX, &nanos, &rounded));
+	cr_expect(!cost_of(&(struct prices){.input = INT64_MAX, .output = 0}, 1000001, 0, &nanos,
+			   &rounded));
+	cr_expect(!cost_of(&(struct prices){.input = INT64_MAX, .output = 1}, 1000000, 1, &nanos,
+			   &rounded));
+	cr_expect(!cost_of(&(struct prices){.input = INT64_MAX, .output = INT64_MAX},
+			   TRACE_TOKENS_MAX, TRACE_TOKENS_MAX, &nanos, &rounded));
 }
 
 Test(cost, of_a_trace_adds_up)
@@ -65,7 +75,7 @@ Test(cost, of_a_trace_adds_up)
 	size_t line;
 
 	cr_expect_eq(costs_largest_output(&trace), 90);
-	cr_assert(costs_of_trace(&trace, &prices, 90, &costs, &line));
+	cr_assert(costs_of_trace(&trace, &prices, NULL, 90, &costs, &line));
 	cr_expect_eq(costs.of[0].actual, 200000 + 3501);
 	cr_expect_eq(costs.of[0].estimate, 200000 + 45001);
 	cr_expect_eq(costs.of[1].actual, 2000 + 45001);
@@ -76,7 +86,7 @@ Test(cost, of_a_trace_adds_up)
 		     "with the largest output reserved, no cost passes its estimate");
 	costs_free(&costs);
 
-	cr_assert(costs_of_trace(&trace, &prices, 89, &costs, &line));
+	cr_assert(costs_of_trace(&trace, &prices, NULL, 89, &costs, &line));
 	cr_expect_eq(costs.above, 1);
 	costs_free(&costs);
 }
@@ -92,9 +102,9 @@ Test(cost, the_line_that_is_too_much_is_named)
 	struct costs costs;
 	size_t line;
 
-	cr_expect(!costs_of_trace(&trace, &prices, 0, &costs, &line));
+	cr_expect(!costs_of_trace(&trace, &prices, NULL, 0, &costs, &line));
 	cr_expect_eq(line, 6, "the total passes the largest amount at line 6, not %zu", line);
-	cr_expect(!costs_of_trace(&trace, &prices, 500000, &costs, &line));
+	cr_expect(!costs_of_trace(&trace, &prices, NULL, 500000, &costs, &line));
 	cr_expect_eq(line, 5, "the estimate passes it at line 5, not %zu", line);
 	cr_expect(costs.of == NULL);
 }

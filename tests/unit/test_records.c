@@ -27,6 +27,7 @@ static void make_header(struct record_key *key, struct record_value *value)
 	struct header header = {.next_envelope_id = 1,
 				.next_commit_id = 2,
 				.next_transaction_id = 3,
+				.next_alert_id = 4,
 				.digest = UINT64_C(0x123456789abcdef0),
 				.txn = 77};
 
@@ -43,7 +44,7 @@ Test(records, type_format_and_size_stand_where_they_always_stood)
 	make_header(&key, &value);
 	memcpy(&size, value.bytes + 6, sizeof size);
 	cr_assert_eq(value.bytes[4], RECORD_HEADER);
-	cr_assert_eq(value.bytes[5], 3);
+	cr_assert_eq(value.bytes[5], RECORD_FORMAT);
 	cr_assert_eq(size, value.size);
 }
 

@@ -2,8 +2,10 @@
 /*
  * What every storage promises (budget_enforcer_storage.h), over LMDB and memory alike: order, own
  * changes, abort, one state per read txn, one writer at a time. Each test runs once per storage, in
- * a process of its own. Threads count their findings; only the main thread asserts.
+ * a process of its own; and over a server instead, where place.h has one. Threads
+ * count their findings; only the main thread asserts.
  */
+#include "place.h"
 #include "storage/lmdb/lmdb.h"
 #include "support.h"
 
@@ -14,13 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum kind {
 	LMDB,
-	MEMORY
+	MEMORY,
+	SERVER
 };
 
-static const char *const kind_names[] = {"LMDB", "memory"};
+static const char *const kind_names[] = {"LMDB", "memory", "server"};
 
 struct fixture {
 	enum kind kind;
@@ -33,10 +37,21 @@ struct fixture {
 	ParameterizedTestParameters(storages, name)                                                \
 	{                                                                                          \
 		static enum kind kinds[] = {LMDB, MEMORY};                                         \
+		static enum kind server[] = {SERVER};                                              \
                                                                                                    \
-		return cr_make_param_array(enum kind, kinds, 2);                                   \
+		return place_server() ? cr_make_param_array(enum kind, server, 1)                  \
+				      : cr_make_param_array(enum kind, kinds, 2);                  \
 	}                                                                                          \
 	ParameterizedTest(enum kind *kind, storages, name)
+
+/* An environment of this test's. */
+static void setup_server(struct fixture *f)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "t%d", (int)getpid());
+	cr_assert_eq(place_open(place_server(), name, &f->storage), BE_OK, "%s", be_last_error());
+}
 
 static void setup(struct fixture *f, enum kind kind)
 {
@@ -45,6 +60,10 @@ static void setup(struct fixture *f, enum kind kind)
 
 	memset(f, 0, sizeof *f);
 	f->kind = kind;
+	if (kind == SERVER) {
+		setup_server(f);
+		return;
+	}
 	if (kind == MEMORY) {
 		cr_assert_eq(be_storage_memory_create(&f->storage), BE_OK);
 		return;
@@ -56,6 +75,10 @@ static void setup(struct fixture *f, enum kind kind)
 
 static void teardown(struct fixture *f)
 {
+	if (f->kind == SERVER) {
+		place_close(f->storage);
+		return;
+	}
 	if (f->kind == MEMORY) {
 		be_storage_memory_destroy(f->storage);
 		return;
@@ -393,6 +416,70 @@ STORAGE_TEST(abort_restores_and_commit_keeps)
 	teardown(&f);
 }
 
+static void put_numbers(struct fixture *f, int from, int to, int step, const char *value)
+{
+	void *txn = begin(f, true);
+	char name[32];
+
+	for (int i = from; i < to; i += step) {
+		snprintf(name, sizeof name, "%08d", i);
+		put(f, txn, text(name), text(value));
+	}
+	commit(f, txn);
+}
+
+static void delete_numbers(struct fixture *f, int from, int to, int step)
+{
+	void *txn = begin(f, true);
+	char name[32];
+
+	for (int i = from; i < to; i += step) {
+		snprintf(name, sizeof name, "%08d", i);
+		cr_assert_eq(del(f, txn, text(name)), 0);
+	}
+	commit(f, txn);
+}
+
+/* Memory excludes writers meanwhile. */
+STORAGE_TEST(a_walk_sees_one_state_whatever_others_change)
+{
+	struct be_bytes key = {NULL, 0};
+	struct be_bytes value;
+	struct fixture f;
+	char name[32];
+	void *txn;
+
+	if (*kind == MEMORY)
+		return;
+	setup(&f, *kind);
+	put_numbers(&f, 0, 1000, 2, "old");
+	txn = begin(&f, false);
+	for (int i = 0; i < 500; i++) {
+		cr_assert_eq(after(&f, txn, &key, &value), 0, "the walk ended at %d", i);
+		snprintf(name, sizeof name, "%08d", 2 * i);
+		cr_assert(equal(key, text(name)) && equal(value, text("old")), "%d", i);
+		if (i == 10) {
+			put_numbers(&f, 1, 1000, 2, "new");  /* between all */
+			put_numbers(&f, 0, 1000, 6, "new");  /* in the place of some */
+			delete_numbers(&f, 2, 1000, 6);      /* others are gone */
+			delete_numbers(&f, 0, 1000, 12);     /* what was replaced, too */
+			put_numbers(&f, 2, 1000, 12, "new"); /* what was gone is back */
+		}
+		if (i == 100)
+			delete_numbers(&f, 401, 1000, 2);
+	}
+	cr_assert_eq(after(&f, txn, &key, &value), BE_STORAGE_NOT_FOUND);
+	expect_value(&f, txn, text("00000000"), text("old"));
+	expect_absent(&f, txn, text("00000003"));
+	end(&f, txn);
+	txn = begin(&f, false);
+	expect_absent(&f, txn, text("00000000"));
+	expect_value(&f, txn, text("00000002"), text("new"));
+	expect_value(&f, txn, text("00000003"), text("new"));
+	end(&f, txn);
+	teardown(&f);
+}
+
 /* -------------------------------------------------------- against a model */
 
 #define MODEL_MAX 512
@@ -572,13 +659,14 @@ STORAGE_TEST(a_hundred_thousand_records_are_found_quickly)
 	struct be_bytes value;
 	struct fixture f;
 	char name[32];
+	int count = *kind == SERVER ? 8000 : 100000; /* there each del is a trip */
 	int found = 0;
 	void *txn;
 
 	setup(&f, *kind);
 	txn = begin(&f, true);
-	for (int i = 0; i < 100000; i++) {
-		snprintf(name, sizeof name, "%08d", i * 7919 % 100000);
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof name, "%08d", (int)(i * INT64_C(7919) % count));
 		put(&f, txn, text(name), text(name));
 	}
 	commit(&f, txn);
@@ -586,16 +674,17 @@ STORAGE_TEST(a_hundred_thousand_records_are_found_quickly)
 	while (after(&f, txn, &key, &value) == 0)
 		found++;
 	end(&f, txn);
-	cr_assert_eq(found, 100000);
+	cr_assert_eq(found, count);
 	txn = begin(&f, true);
-	for (int i = 0; i < 100000; i += 2) {
+	for (int i = 0; i < count; i += 2) {
 		snprintf(name, sizeof name, "%08d", i);
 		cr_assert_eq(del(&f, txn, text(name)), 0);
 	}
 	end(&f, txn);
 	txn = begin(&f, false);
 	expect_value(&f, txn, text("00000000"), text("00000000"));
-	expect_value(&f, txn, text("00099998"), text("00099998"));
+	snprintf(name, sizeof name, "%08d", count - 2);
+	expect_value(&f, txn, text(name), text(name));
 	end(&f, txn);
 	printf("%s: stored, walked, half removed and restored in %.2f s\n", kind_names[*kind],
 	       test_seconds_since(start));
@@ -624,51 +713,69 @@ static bool raw_begin(struct shared *s, bool write, void **txn)
 	return false;
 }
 
-/* Reads a number from each of two records. */
-static bool raw_read(struct shared *s, void *txn, uint64_t *first, uint64_t *second)
+/* Reads a number from each of two records: 0, BE_STORAGE_CONFLICT, or -1. */
+static int raw_read(struct shared *s, void *txn, uint64_t *first, uint64_t *second)
 {
 	struct be_storage *storage = s->fixture->storage;
-	struct be_bytes a;
-	struct be_bytes b;
+	uint64_t *numbers[] = {first, second};
+	const char *names[] = {"first", "second"};
 
-	if (storage->ops->get(storage->self, txn, text("first"), &a) != 0 ||
-	    storage->ops->get(storage->self, txn, text("second"), &b) != 0 || a.size != 8 ||
-	    b.size != 8)
+	for (int i = 0; i < 2; i++) {
+		struct be_bytes value;
+		int status = storage->ops->get(storage->self, txn, text(names[i]), &value);
+
+		if (status != 0 || value.size != 8)
+			return status == BE_STORAGE_CONFLICT ? status : -1;
+		memcpy(numbers[i], value.data, 8);
+	}
+	return 0;
+}
+
+/* Adds one to both numbers in a txn, and ends it. False: there was a conflict. */
+static bool add_one(struct shared *s, bool keeps)
+{
+	struct be_storage *storage = s->fixture->storage;
+	bool takes_turns = s->fixture->kind != SERVER; /* where others conflict instead */
+	uint64_t first = 0, second = 0;
+	int status;
+	void *txn;
+
+	if (!raw_begin(s, true, &txn))
+		return true;
+	/* A storage may wait with the first read, and not before. */
+	status = raw_read(s, txn, &first, &second);
+	if (status == BE_STORAGE_CONFLICT) {
+		storage->ops->abort(storage->self, txn);
 		return false;
-	memcpy(first, a.data, 8);
-	memcpy(second, b.data, 8);
-	return true;
+	}
+	if (status != 0 || first != second || (takes_turns && atomic_fetch_add(&s->inside, 1) != 0))
+		atomic_fetch_add(&s->wrong, 1);
+	first++;
+	if (storage->ops->put(storage->self, txn, text("first"), (struct be_bytes){&first, 8}) !=
+		    0 ||
+	    storage->ops->put(storage->self, txn, text("second"), (struct be_bytes){&first, 8}) !=
+		    0)
+		atomic_fetch_add(&s->wrong, 1);
+	if (takes_turns)
+		atomic_fetch_sub(&s->inside, 1);
+	if (!keeps) {
+		storage->ops->abort(storage->self, txn);
+		return true;
+	}
+	status = storage->ops->commit(storage->self, txn);
+	if (status != 0 && status != BE_STORAGE_CONFLICT)
+		atomic_fetch_add(&s->wrong, 1);
+	return status != BE_STORAGE_CONFLICT;
 }
 
 /* Adds one to both numbers, `rounds` times, each in a txn; every fifth txn is begun in vain. */
 static void *add_up(void *context)
 {
 	struct shared *s = context;
-	struct be_storage *storage = s->fixture->storage;
-	uint64_t first;
-	uint64_t second;
-	void *txn;
 
-	for (int i = 0; i < s->rounds; i++) {
-		if (!raw_begin(s, true, &txn))
-			return NULL;
-		if (atomic_fetch_add(&s->inside, 1) != 0 || !raw_read(s, txn, &first, &second) ||
-		    first != second)
-			atomic_fetch_add(&s->wrong, 1);
-		first++;
-		if (storage->ops->put(storage->self, txn, text("first"),
-				      (struct be_bytes){&first, 8}) != 0 ||
-		    storage->ops->put(storage->self, txn, text("second"),
-				      (struct be_bytes){&first, 8}) != 0)
-			atomic_fetch_add(&s->wrong, 1);
-		atomic_fetch_sub(&s->inside, 1);
-		if (i % 5 == 4) {
-			storage->ops->abort(storage->self, txn);
-			continue;
-		}
-		if (storage->ops->commit(storage->self, txn) != 0)
-			atomic_fetch_add(&s->wrong, 1);
-	}
+	for (int i = 0; i < s->rounds; i++)
+		while (!add_one(s, i % 5 != 4))
+			;
 	return NULL;
 }
 
@@ -689,8 +796,9 @@ static void *look_on(void *context)
 	while (!atomic_load(&s->stop)) {
 		if (!raw_begin(s, false, &txn))
 			return NULL;
-		if (!raw_read(s, txn, &first, &second) || first != second ||
-		    first + back < highest || !raw_read(s, txn, &again, &second) || again != first)
+		if (raw_read(s, txn, &first, &second) != 0 || first != second ||
+		    first + back < highest || raw_read(s, txn, &again, &second) != 0 ||
+		    again != first)
 			atomic_fetch_add(&s->wrong, 1);
 		highest = first;
 		s->fixture->storage->ops->abort(s->fixture->storage->self, txn);
@@ -743,7 +851,7 @@ static int use_the_copy(int index, void *context)
 
 	(void)index;
 	s->rounds = 10;
-	if (!raw_begin(s, false, &txn) || !raw_read(s, txn, &first, &second) || first != second)
+	if (!raw_begin(s, false, &txn) || raw_read(s, txn, &first, &second) != 0 || first != second)
 		return 1;
 	s->fixture->storage->ops->abort(s->fixture->storage->self, txn);
 	atomic_store(&s->inside, 0); /* as it stood for the parent's threads */

@@ -61,7 +61,7 @@ static void put_percent(int64_t ppm)
 
 static void put_name(const struct be_envelope *envelope, const char *unwanted)
 {
-	char *label = answer_label(envelope->namespace_name, envelope->category);
+	char *label = text_label(envelope->namespace_name, envelope->category);
 	char *safe = text_escape(label);
 
 	for (char *at = safe; (at = strpbrk(at, unwanted)) != NULL;)

@@ -9,6 +9,8 @@
 #include "complain.h"
 #include "fields.h"
 #include "moment.h"
+#include "opening.h"
+#include "text.h"
 #include "tool.h"
 
 #include <inttypes.h>
@@ -40,7 +42,8 @@ int answer_exit_status(enum be_status status)
 	if (be_status_is_refusal(status) || status == BE_ALREADY_THERE)
 		return EXIT_REFUSED;
 	return (status <= BE_INVALID_ARGUMENT && status > BE_OVERFLOW) ||
-			       status == BE_INVALID_ZONE || status == BE_INVALID_KEY
+			       status == BE_INVALID_ZONE || status == BE_INVALID_KEY ||
+			       status == BE_INVALID_LABEL
 		       ? TOOL_EXIT_USAGE
 		       : TOOL_EXIT_FAULT;
 }
@@ -52,8 +55,11 @@ static const char *advice(const struct request *request, enum be_status status)
 {
 	switch (status) {
 	case BE_ENVELOPE_EXISTS:
-		return "the envelope exists; be-ctl ensure accepts that, be-ctl set-limit changes "
-		       "its limit";
+		return request->new_category || request->new_namespace
+			       ? "another envelope has that name; be-inspect shows it"
+			       : "the envelope exists; be-ctl ensure accepts that, be-ctl "
+				 "set-limit changes "
+				 "its limit";
 	case BE_HAS_CHILDREN:
 		return "other envelopes name it as their parent; remove those first (be-inspect "
 		       "shows them)";
@@ -84,38 +90,6 @@ static const char *advice(const struct request *request, enum be_status status)
 	}
 }
 
-/* As the library quotes names in which there is what divides them. */
-static void put_name(FILE *stream, const char *name)
-{
-	bool quoted = strchr(name, '/') != NULL || *name == '"';
-
-	if (quoted)
-		fputc('"', stream);
-	for (; *name; name++)
-		fprintf(stream, "%s%c", quoted && (*name == '"' || *name == '\\') ? "\\" : "",
-			*name);
-	if (quoted)
-		fputc('"', stream);
-}
-
-char *answer_label(const char *namespace_name, const char *category)
-{
-	char *label;
-	size_t size;
-	FILE *stream = open_memstream(&label, &size);
-
-	if (!stream)
-		tool_out_of_memory();
-	if (namespace_name && *namespace_name) {
-		put_name(stream, namespace_name);
-		fputc('/', stream);
-	}
-	put_name(stream, category);
-	if (fclose(stream) != 0)
-		tool_out_of_memory();
-	return label;
-}
-
 /* The library's sentence without the envelope that it begins with: that is the subject here. */
 static const char *after_label(const char *text, const char *label)
 {
@@ -134,9 +108,9 @@ static char *make_sentence(const struct request *request, enum be_status status,
 	char *label = NULL, *sentence;
 
 	if (decision && decision->category[0] != '\0')
-		label = answer_label(decision->namespace_name, decision->category);
+		label = text_label(decision->namespace_name, decision->category);
 	else if (request->category)
-		label = answer_label(request->namespace_name, request->category);
+		label = text_label(request->namespace_name, request->category);
 	if (!advised)
 		advised = label ? after_label(error, label) : error;
 	sentence = strdup(advised);
@@ -152,7 +126,8 @@ char *answer_sentence(const struct request *request, enum be_status status,
 	return make_sentence(request, status, decision, be_last_error());
 }
 
-/* What the sentence is about: the envelope that refused, the commit, or the environment. */
+/* What the sentence is about: the envelope that refused, the commit, the namespace that is to end,
+ * or the environment. */
 static char *make_subject(const struct answer *answer, enum be_status status, const char *error)
 {
 	const struct request *request = answer->request;
@@ -167,9 +142,11 @@ static char *make_subject(const struct answer *answer, enum be_status status, co
 		if (asprintf(&subject, "commit %" PRIu64, request->id) < 0)
 			subject = NULL;
 	} else if (answer->decision.category[0] != '\0') {
-		subject = answer_label(answer->decision.namespace_name, answer->decision.category);
-	} else {
-		subject = answer_label(request->namespace_name, request->category);
+		subject = text_label(answer->decision.namespace_name, answer->decision.category);
+	} else if (request->category) {
+		subject = text_label(request->namespace_name, request->category);
+	} else if (asprintf(&subject, "namespace %s", request->namespace_name) < 0) {
+		subject = NULL;
 	}
 	if (!subject)
 		tool_out_of_memory();
@@ -309,5 +286,5 @@ enum be_status answer_open(const struct request *request, uint32_t flags,
 	options.namespace_name = request->namespace_name;
 	options.durability = request->durability;
 	options.mode = request->mode;
-	return be_open(request->environment, &options, handle);
+	return tool_open(request->environment, &options, handle);
 }

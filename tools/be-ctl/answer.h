@@ -45,9 +45,6 @@ int answer_exit_status(enum be_status status);
 char *answer_sentence(const struct request *request, enum be_status status,
 		      const struct be_decision *decision);
 
-/* "namespace/category", and without a slash in the default namespace. To be freed. */
-char *answer_label(const char *namespace_name, const char *category);
-
 /* Text that might not be UTF-8, and an amount, as JSON. New references. */
 json_t *answer_json_text(const char *text);
 json_t *answer_json_amount(int64_t amount);

@@ -42,7 +42,8 @@ const char apply_help[] =
 	"note: "
 	"the start of a window, and what was spent in an envelope that FILE does not declare any "
 	"more. "
-	"To rename an envelope is to create another, in which nothing is spent. "
+	"To rename an envelope here is to create another, in which nothing is spent: be-ctl rename "
+	"keeps it. "
 	"Periods "
 	"and parents cannot be changed: a FILE that wants to is refused as a whole, with line and "
 	"column.\n"
@@ -63,7 +64,7 @@ static void print_creation(const struct declared *declared)
 	print_amount(": limit ", declared->limit);
 	printf(", %s", be_period_name((enum be_period)declared->period));
 	if (declared->parent_category) {
-		char *label = answer_label(declared->parent_namespace, declared->parent_category);
+		char *label = text_label(declared->parent_namespace, declared->parent_category);
 		char *safe = text_escape(label);
 
 		printf(", below %s", safe);
@@ -75,7 +76,7 @@ static void print_creation(const struct declared *declared)
 
 static void print_label(const char *before, const char *namespace_name, const char *category)
 {
-	char *label = answer_label(namespace_name, category);
+	char *label = text_label(namespace_name, category);
 	char *safe = text_escape(label);
 
 	printf("%s %s", before, safe);

@@ -13,6 +13,7 @@
 #include "moment.h"
 #include "text.h"
 #include "tool.h"
+#include "whole.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +26,10 @@ const char export_copy_help[] =
 	"What --namespace says, or all, is created in TARGET, which is made where it is missing, "
 	"or "
 	"brought there to what it is here, as apply does it. What was spent, held or charged is "
-	"not copied; backup does that.\n\n";
+	"not copied, unless --whole is given: it moves an environment from a directory to a "
+	"server, "
+	"or back. Stop the pool first, since what it spends meanwhile is not copied.\n\n"
+	"  be-ctl copy --whole DIR postgresql://db.example/pool\n\n";
 
 struct exporting {
 	FILE *stream;
@@ -53,7 +57,7 @@ static bool list_envelope(void *context, const struct be_envelope *envelope)
 		if (json_array_append_new(exporting->json, answer_json_envelope(envelope)) != 0)
 			tool_out_of_memory();
 	} else {
-		char *label = answer_label(envelope->namespace_name, envelope->category);
+		char *label = text_label(envelope->namespace_name, envelope->category);
 		char *safe = text_escape(label);
 
 		puts(safe);
@@ -148,6 +152,11 @@ static void put_notes(FILE *stream, const struct be_envelope *envelope)
 		put_amount(stream, "    # be-ctl set --roll-over ", envelope->roll_over, "\n");
 	if (envelope->observe_only)
 		fputs("    # be-ctl set --observe-only\n", stream);
+	for (size_t i = 0; i < BE_THRESHOLDS_MAX && envelope->thresholds[i] != 0; i++)
+		fprintf(stream, "%s%u", i == 0 ? "    # be-ctl set --thresholds " : ",",
+			envelope->thresholds[i]);
+	if (envelope->thresholds[0] != 0)
+		putc('\n', stream);
 	if (envelope->raise > 0) {
 		moment_format(envelope->raise_until_ns, 0, until);
 		put_amount(stream, "    # be-ctl set --raise ", envelope->raise, "");
@@ -199,7 +208,7 @@ enum be_status export_file(const struct request *request, struct be_enforcer *ha
 
 /* ---- copy */
 
-int export_copy(const struct request *request)
+static int copy_declared(const struct request *request)
 {
 	struct request read = *request, applied = *request;
 	struct answer answer = answer_to(&read);
@@ -232,4 +241,9 @@ int export_copy(const struct request *request)
 	be_close(handle);
 	fclose(stream);
 	return result;
+}
+
+int export_copy(const struct request *request)
+{
+	return request->whole ? whole_copy(request) : copy_declared(request);
 }

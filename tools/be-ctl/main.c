@@ -9,10 +9,10 @@
  *   run.c          runs a command on a reservation
  *   upkeep.c       prune, backup, restore
  *   export.c       list, show, export, copy
+ *   whole.c        copy --whole
  *   verify.c       recomputes every balance
- *   apply.c        brings the environment to what a file declares:
- *   declaration.c  reads the file,
- *   plan.c         and finds what has to be done
+ *   apply.c        brings the environment to what a file declares; declaration.c and plan.c of
+ *                  tools/common read the file and find what has to be done
  */
 #include "alarm.h"
 #include "answer.h"
@@ -99,7 +99,9 @@ static int act(const struct request *request)
 {
 	struct answer answer = answer_to(request);
 	struct be_enforcer *handle;
-	enum be_status status = answer_open(request, request->verb->open_flags, &handle);
+	/* What only shows what it would do ends nothing on opening either. */
+	enum be_status status = answer_open(
+		request, request->dry_run ? BE_OPEN_READ_ONLY : request->verb->open_flags, &handle);
 	int result;
 
 	if (status == BE_OK)

@@ -27,6 +27,10 @@ static const struct {
 	[OPTION_NAMESPACE] = {"namespace", "NAME",
 			      "The namespace of the envelope (default: the empty one)"},
 	[OPTION_CATEGORY] = {"category", "NAME", "The category of the envelope"},
+	[OPTION_ALSO] =
+		{"also", "NAME",
+		 "The category of a further envelope that it is charged to as well, with its "
+		 "ancestors: in all of them, or in none; up to 15 times"},
 	[OPTION_LIMIT] = {"limit", "AMOUNT", "What may be spent in one window"},
 	[OPTION_PERIOD] =
 		{"period", "PERIOD",
@@ -38,6 +42,9 @@ static const struct {
 	[OPTION_PARENT_NAMESPACE] =
 		{"parent-namespace", "NAME",
 		 "The namespace of that one (default: the same as --namespace)"},
+	[OPTION_TO] = {"to", "NAME", "The category that it has from then on"},
+	[OPTION_TO_NAMESPACE] = {"to-namespace", "NAME",
+				 "And the namespace (default: the same as before)"},
 	[OPTION_SUSPENDED] = {"suspended", NULL, "Begin suspended"},
 	[OPTION_START] =
 		{"start", "TIME",
@@ -63,6 +70,12 @@ static const struct {
 		{"until", "MOMENT",
 		 "When the raise ends: 2023-11-16, '2023-11-16 18:15:46' or @SECONDS in UTC, or "
 		 "90m, 8h, 3d from now"},
+	[OPTION_THRESHOLDS] =
+		{"thresholds", "PERCENTS",
+		 "Give an alert when what is spent comes to 50,80,100 per cent of the limit: up to "
+		 "8 of them, or none"},
+	[OPTION_RELEASE] = {"release", NULL,
+			    "Suspend the envelopes, and release what is committed, first"},
 	[OPTION_KEEP_WINDOW] = {"keep-window", NULL, "The window ends when it was to end"},
 	[OPTION_AMOUNT] = {"amount", "AMOUNT", "How much, in decimal digits: 0.40"},
 	[OPTION_LEAST] = {"least", "AMOUNT",
@@ -75,6 +88,10 @@ static const struct {
 	[OPTION_ESTIMATE] = {"estimate", "AMOUNT",
 			     "What the command will cost at most: this is reserved"},
 	[OPTION_DESCRIPTION] = {"description", "TEXT", "A note for the ledger"},
+	[OPTION_LABEL] =
+		{"label", "KEY=VALUE",
+		 "For what, or for whom, it is, such as customer=acme: listings and reports go by "
+		 "labels. Up to 8 times; those of a commit are those of its charges, too"},
 	[OPTION_KEY] =
 		{"key", "TEXT",
 		 "Names this one request, so that it may be sent again: within a day it is carried "
@@ -82,7 +99,10 @@ static const struct {
 	[OPTION_TTL] = {"ttl", "DURATION",
 			"How long from now the amount is held when nobody ends the commit: 90s, "
 			"30m, 1h, 7d, "
-			"2w, or none for ever (default: 1h)"},
+			"2w, or none for ever (default: 1h; of run none)"},
+	[OPTION_WAIT] = {"wait", "DURATION",
+			 "When the money is not there, wait for it so long, first come, first "
+			 "served: 90s, 30m, 1h; window: until the window ends; or forever"},
 	[OPTION_CHARGE_WHEN_REAPED] =
 		{"charge-when-reaped", NULL,
 		 "When that time is over, charge the amount rather than free it"},
@@ -101,16 +121,33 @@ static const struct {
 	[OPTION_DEATH_SIGNAL] =
 		{"death-signal", "SIGNAL",
 		 "What the command gets when be-ctl is killed: TERM (default), KILL or none"},
+	[OPTION_EXEC] = {"exec", "COMMAND",
+			 "What the shell runs for each alert, which it gets as JSON on standard "
+			 "input"},
+	[OPTION_ONCE] = {"once", NULL, "End when there is no alert left"},
+	[OPTION_HEARTBEAT] = {"heartbeat", NULL,
+			      "Extend the reservation by --ttl while the command runs"},
+	[OPTION_TIMEOUT] =
+		{"timeout", "DURATION",
+		 "Send the command SIGTERM when it has run so long, and SIGKILL 10 seconds later"},
 	[OPTION_BEFORE] =
 		{"before", "TIME",
 		 "Remove what was charged or ended before that: 2023-11-16, '2023-11-16 18:15:46', "
 		 "@SECONDS, or so long ago: 30d, 8w"},
+	[OPTION_SUMS_BEFORE] = {"sums-before", "TIME",
+				"Remove daily sums, too: of days (UTC) that had ended by then"},
+	[OPTION_ARCHIVE] =
+		{"archive", "FILE",
+		 "Before anything is removed, write the transactions to FILE, which must not "
+		 "exist, as be-inspect transactions --csv does"},
 	[OPTION_WARN] = {"warn", "PERCENT",
 			 "For monitoring: exit status 1 when so much of a limit is used, 80%"},
 	[OPTION_CRITICAL] = {"critical", "PERCENT", "The same for exit status 2"},
 	[OPTION_ALL] = {"all", NULL,
 			"All envelopes, of --namespace or --category where these are given"},
 	[OPTION_DRY_RUN] = {"dry-run", NULL, "Show what would be done, and do nothing"},
+	[OPTION_WHOLE] = {"whole", NULL,
+			  "With all that was spent, held and charged; TARGET must be empty"},
 	[OPTION_PRUNE] =
 		{"prune", NULL,
 		 "Remove the envelopes that FILE does not declare, in those namespaces of which it "
@@ -134,6 +171,7 @@ static const char *const operand_texts[] = {
 	[OPERANDS_ID_AMOUNT] = "ENVIRONMENT ID AMOUNT", /* or --tokens */
 	[OPERANDS_ID_MAY_AMOUNT] = "ENVIRONMENT ID [AMOUNT]",
 	[OPERANDS_MAY_AMOUNT] = "ENVIRONMENT [AMOUNT]", /* or --amount, or --tokens */
+	[OPERANDS_MAY_LIMIT] = "ENVIRONMENT [LIMIT]",   /* or --limit */
 	[OPERANDS_FILE] = "ENVIRONMENT FILE",
 	[OPERANDS_TARGET] = "ENVIRONMENT TARGET",
 	[OPERANDS_COMMAND] = "ENVIRONMENT -- COMMAND [ARGUMENT...]",
@@ -155,6 +193,15 @@ static uint32_t parse_mode(const struct argp_state *state, const char *text)
 	return (uint32_t)mode;
 }
 
+static uint64_t parse_timeout(const struct argp_state *state, const char *text)
+{
+	int64_t timeout_ns = argument_duration(state, "--timeout", text);
+
+	if (timeout_ns < NS_PER_MS)
+		argument_refuse(state, "--timeout", text, "the command would end at once");
+	return (uint64_t)(timeout_ns / NS_PER_MS);
+}
+
 static uint64_t parse_ttl(const struct argp_state *state, const char *text)
 {
 	int64_t ttl_ns;
@@ -168,12 +215,21 @@ static uint64_t parse_ttl(const struct argp_state *state, const char *text)
 	return (uint64_t)(ttl_ns / NS_PER_MS);
 }
 
-static int64_t parse_limit(const struct argp_state *state, const char *text)
+static int64_t parse_wait(const struct argp_state *state, const char *text)
 {
-	int64_t limit = argument_amount(state, "--limit", text);
+	if (strcmp(text, "window") == 0)
+		return BE_WAIT_WINDOW;
+	if (strcmp(text, "forever") == 0)
+		return BE_WAIT_FOREVER;
+	return argument_duration(state, "--wait", text) / NS_PER_MS;
+}
+
+static int64_t parse_limit(const struct argp_state *state, const char *option, const char *text)
+{
+	int64_t limit = argument_amount(state, option, text);
 
 	if (limit == 0)
-		argument_refuse(state, "--limit", text,
+		argument_refuse(state, option, text,
 				"a limit must be more than 0; be-ctl suspend stops an envelope");
 	return limit;
 }
@@ -245,6 +301,34 @@ static int64_t parse_percent(const struct argp_state *state, const char *option,
 	return percent / (BE_UNIT / 10000);
 }
 
+/* "50,80,100", or "none". */
+static void parse_thresholds(const struct argp_state *state, const char *text, uint16_t *thresholds)
+{
+	size_t count = 0;
+
+	memset(thresholds, 0, BE_THRESHOLDS_MAX * sizeof *thresholds);
+	if (strcmp(text, "none") == 0)
+		return;
+	for (const char *at = text;; at++) {
+		char digits[8] = "";
+		size_t size = strcspn(at, ",");
+
+		memcpy(digits, at, size < sizeof digits ? size : sizeof digits - 1);
+		if (count == BE_THRESHOLDS_MAX)
+			argument_refuse(state, "--thresholds", text,
+					"there may be 8 of them at most");
+		thresholds[count] = (uint16_t)argument_count(state, "--thresholds", digits, 1,
+							     BE_THRESHOLD_MAX);
+		if (count > 0 && thresholds[count] <= thresholds[count - 1])
+			argument_refuse(state, "--thresholds", text,
+					"each must be more than the one before: 50,80,100");
+		count++;
+		at += size;
+		if (*at == '\0')
+			break;
+	}
+}
+
 static int parse_death_signal(const struct argp_state *state, const char *text)
 {
 	if (strcmp(text, "TERM") == 0)
@@ -254,6 +338,28 @@ static int parse_death_signal(const struct argp_state *state, const char *text)
 	if (strcmp(text, "none") != 0)
 		argument_refuse(state, "--death-signal", text, "it is TERM, KILL or none");
 	return 0;
+}
+
+static void take_also(const struct argp_state *state, const char *text, struct request *request)
+{
+	if (request->also_count == BE_ENVELOPES_MAX - 1)
+		argument_refuse(state, "--also", text, "15 further envelopes are the most");
+	request->also[request->also_count++].category = text;
+}
+
+static void take_label(const struct argp_state *state, const char *text, struct request *request)
+{
+	struct be_label *label = &request->labels[request->label_count];
+	const char *fault;
+
+	if (request->label_count == BE_LABELS_MAX)
+		argument_refuse(state, "--label", text, "8 labels are the most");
+	fault = argument_label(text, label);
+	if (!fault && !label->value)
+		fault = "a value is needed: KEY=VALUE";
+	if (fault)
+		argument_refuse(state, "--label", text, fault);
+	request->label_count++;
 }
 
 static void take_amount(const struct argp_state *state, const char *option, const char *text,
@@ -273,18 +379,26 @@ static bool *flag_of(enum request_option option, struct request *request)
 		return &request->enforce;
 	case OPTION_KEEP_WINDOW:
 		return &request->keep_window;
+	case OPTION_RELEASE:
+		return &request->release;
 	case OPTION_SUSPENDED:
 		return &request->suspended;
 	case OPTION_CHARGE_WHEN_REAPED:
 		return &request->charge_when_reaped;
 	case OPTION_CHARGE_ON_FAILURE:
 		return &request->charge_on_failure;
+	case OPTION_ONCE:
+		return &request->once;
 	case OPTION_DRY_RUN:
 		return &request->dry_run;
+	case OPTION_WHOLE:
+		return &request->whole;
 	case OPTION_PRUNE:
 		return &request->prune;
 	case OPTION_ALL:
 		return &request->all;
+	case OPTION_HEARTBEAT:
+		return &request->heartbeat;
 	case OPTION_JSON:
 		return &request->json;
 	default:
@@ -297,6 +411,15 @@ static void take_setting(const struct argp_state *state, enum request_option opt
 			 const char *text, struct request *request)
 {
 	switch (option) {
+	case OPTION_PARENT:
+		request->parent_category = text;
+		break;
+	case OPTION_PARENT_NAMESPACE:
+		request->parent_namespace = text;
+		break;
+	case OPTION_START:
+		request->start_ns = argument_moment(state, "--start", text, moment_now_ns());
+		break;
 	case OPTION_ZONE:
 		request->zone = text;
 		break;
@@ -305,6 +428,9 @@ static void take_setting(const struct argp_state *state, enum request_option opt
 		break;
 	case OPTION_ROLL_OVER:
 		request->roll_over = argument_amount(state, "--roll-over", text);
+		break;
+	case OPTION_TIMEOUT:
+		request->timeout_ms = parse_timeout(state, text);
 		break;
 	case OPTION_RAISE:
 		request->raise = argument_amount(state, "--raise", text);
@@ -318,9 +444,38 @@ static void take_setting(const struct argp_state *state, enum request_option opt
 	case OPTION_CRITICAL:
 		request->critical_ppm = parse_percent(state, "--critical", text);
 		break;
+	case OPTION_EXEC:
+		request->exec = text;
+		break;
+	case OPTION_SUMS_BEFORE:
+		request->sums_before_ns =
+			argument_moment(state, "--sums-before", text, moment_now_ns());
+		break;
+	case OPTION_ARCHIVE:
+		request->archive = text;
+		break;
+	case OPTION_TO:
+		request->new_category = text;
+		break;
+	case OPTION_TO_NAMESPACE:
+		request->new_namespace = text;
+		break;
+	case OPTION_THRESHOLDS:
+		parse_thresholds(state, text, request->thresholds);
+		break;
 	default:
 		break;
 	}
+}
+
+/* How long something is to take. */
+static void take_duration(const struct argp_state *state, enum request_option option,
+			  const char *text, struct request *request)
+{
+	if (option == OPTION_TTL)
+		request->ttl_ms = parse_ttl(state, text);
+	else
+		request->wait_ms = parse_wait(state, text);
 }
 
 static void take_option(struct argp_state *state, enum request_option option, const char *text,
@@ -339,19 +494,10 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		request->category = text;
 		break;
 	case OPTION_LIMIT:
-		request->limit = parse_limit(state, text);
+		request->limit = parse_limit(state, "--limit", text);
 		break;
 	case OPTION_PERIOD:
 		request->period = argument_period(state, "--period", text);
-		break;
-	case OPTION_PARENT:
-		request->parent_category = text;
-		break;
-	case OPTION_PARENT_NAMESPACE:
-		request->parent_namespace = text;
-		break;
-	case OPTION_START:
-		request->start_ns = argument_moment(state, "--start", text, moment_now_ns());
 		break;
 	case OPTION_AMOUNT:
 	case OPTION_ESTIMATE:
@@ -367,11 +513,18 @@ static void take_option(struct argp_state *state, enum request_option option, co
 	case OPTION_DESCRIPTION:
 		request->description = text;
 		break;
+	case OPTION_ALSO:
+		take_also(state, text, request);
+		break;
+	case OPTION_LABEL:
+		take_label(state, text, request);
+		break;
 	case OPTION_KEY:
 		request->key = text;
 		break;
 	case OPTION_TTL:
-		request->ttl_ms = parse_ttl(state, text);
+	case OPTION_WAIT:
+		take_duration(state, option, text, request);
 		break;
 	case OPTION_COST_FD:
 		request->cost_fd = (int)argument_count(state, "--cost-fd", text, 3, 1023);
@@ -430,6 +583,7 @@ static bool goes_without_environment(const struct request_parser *parser)
 	case OPERANDS_TARGET:
 		return parser->count == 1;
 	case OPERANDS_MAY_AMOUNT:
+	case OPERANDS_MAY_LIMIT:
 		return parser->count == 0 || (parser->count == 1 && is_amount(first));
 	default:
 		return parser->count > 0 && first[strspn(first, "0123456789")] == '\0';
@@ -448,6 +602,15 @@ static bool take_operand(const struct argp_state *state, unsigned index, char *t
 	}
 	if (operands == OPERANDS_NONE)
 		return false;
+	if (operands == OPERANDS_MAY_LIMIT) {
+		if (index > 0)
+			return false;
+		if (request->given & UINT64_C(1) << OPTION_LIMIT)
+			argp_error(state, "LIMIT and --limit: one of them");
+		request->limit = parse_limit(state, "LIMIT", text);
+		request->given |= UINT64_C(1) << OPTION_LIMIT;
+		return true;
+	}
 	if (index == 0 && operands != OPERANDS_MAY_AMOUNT)
 		request->id = argument_count(state, "ID", text, 1, UINT64_MAX);
 	else if (operands != OPERANDS_ID && index == (operands != OPERANDS_MAY_AMOUNT))
@@ -538,15 +701,46 @@ static void check_alarm(const struct argp_state *state, const struct request *re
 		argp_error(state, "--warn is more than --critical");
 }
 
+/* How many must follow ENVIRONMENT. */
+static unsigned operands_needed(const struct request *request)
+{
+	switch (request->verb->operands) {
+	case OPERANDS_NONE:
+	case OPERANDS_MAY_AMOUNT:
+	case OPERANDS_MAY_LIMIT:
+		return 0;
+	case OPERANDS_ID_AMOUNT:
+		return request->has_amount ? 1 : 2;
+	default:
+		return 1;
+	}
+}
+
+/* What goes with what. */
+static void check_pairs(const struct argp_state *state, const struct request *request)
+{
+	if (request->parent_namespace && !request->parent_category)
+		argp_error(state, "--parent-namespace needs --parent");
+	if (request->raise > 0 && request->until_ns == 0)
+		argp_error(state, "--raise needs --until");
+	if (request->observe_only && request->enforce)
+		argp_error(state, "--observe-only and --enforce: one of them");
+	if (request->heartbeat && (!was_given(request, OPTION_TTL) || request->ttl_ms == 0))
+		argp_error(state, "--heartbeat needs a --ttl, by which it extends");
+	if (request->archive && request->dry_run)
+		argp_error(state, "--dry-run writes nothing: not with --archive");
+	if (request->whole && (request->namespace_name || request->dry_run))
+		argp_error(state, "--whole copies all there is: not with --namespace or --dry-run");
+	if (request->cost_file && request->cost_fd >= 0)
+		argp_error(state, "--cost-fd and --cost-file: one of them");
+}
+
 static void check_complete(struct argp_state *state, const struct request *request,
 			   unsigned operands)
 {
 	const struct verb *verb = request->verb;
 	uint64_t missing = verb->needs & ~request->given;
-	unsigned needed = verb->operands == OPERANDS_NONE || verb->operands == OPERANDS_MAY_AMOUNT
-				  ? 0
-			  : verb->operands == OPERANDS_ID_AMOUNT && !request->has_amount ? 2
-											 : 1;
+	unsigned needed = operands_needed(request);
 
 	check_alarm(state, request);
 	if (request_is_alarm(request))
@@ -562,14 +756,7 @@ static void check_complete(struct argp_state *state, const struct request *reque
 		if (missing & UINT64_C(1) << option)
 			argp_error(state, "--%s is missing", options[option].name);
 	check_amount(state, request, operands);
-	if (request->parent_namespace && !request->parent_category)
-		argp_error(state, "--parent-namespace needs --parent");
-	if (request->raise > 0 && request->until_ns == 0)
-		argp_error(state, "--raise needs --until");
-	if (request->observe_only && request->enforce)
-		argp_error(state, "--observe-only and --enforce: one of them");
-	if (request->cost_file && request->cost_fd >= 0)
-		argp_error(state, "--cost-fd and --cost-file: one of them");
+	check_pairs(state, request);
 }
 
 /* ---- all together */

@@ -18,8 +18,10 @@
 #include "run.h"
 
 #include "answer.h"
+#include "attend.h"
 #include "charge.h"
 #include "complain.h"
+#include "opening.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -31,8 +33,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Times in a --ttl that a reservation is extended, so that one may be missed. */
+#define BEATS 3
 
 const char run_help[] =
 	"The estimate is reserved, the command is run, and its cost is charged: what it writes to "
@@ -53,8 +59,17 @@ const char run_help[] =
 	"\n"
 	"  be-ctl extend --ttl none \"$BE_ENVIRONMENT\" \"$BE_COMMIT_ID\" 0.80\n"
 	"\n"
+	"With --key a command is run once under it: again within a day it is refused, whether the "
+	"first is running or has ended. One that is not there, or may not be executed, leaves the "
+	"key free.\n"
+	"\n"
+	"With --ttl the reservation ends after that time, also when be-ctl is stopped or hangs; "
+	"with --heartbeat it is extended by --ttl again and again while the command runs. With "
+	"--json the answer is the last line of standard output, behind what the command prints.\n"
+	"\n"
 	"Exit status: the command's own, and 128 + N when signal N ended it. 75: refused, and the "
-	"command was not run. 122: the command succeeded, but told a cost that cannot be read; it "
+	"command was not run. 124: it was ended by --timeout, and counts as failed. 122: the "
+	"command succeeded, but told a cost that cannot be read; it "
 	"is "
 	"charged as said above. 123: the command was run, and its cost could NOT be charged; "
 	"standard "
@@ -219,39 +234,19 @@ static int start(const struct request *request, int cost, const sigset_t *mask, 
 	return code;
 }
 
-/* Waits until the command has ended, and passes signals on to it. Returns its exit status. */
-static int attend(pid_t child, const sigset_t *signals)
-{
-	siginfo_t came;
-	int how;
-
-	for (;;) {
-		int number = sigwaitinfo(signals, &came);
-
-		/* The terminal's own signals have reached the command, which is in the same process
-		 * group. */
-		if (number > 0 && number != SIGCHLD && came.si_code != SI_KERNEL)
-			kill(child, number);
-		if (number == SIGCHLD && waitpid(child, &how, WNOHANG) == child)
-			return WIFEXITED(how) ? WEXITSTATUS(how) : RUN_EXIT_SIGNAL + WTERMSIG(how);
-	}
-}
-
 /* ---- all together */
 
-static int give_up(const struct request *request, enum be_status status,
-		   const struct be_decision *decision)
-{
-	char *sentence = answer_sentence(request, status, decision);
-	char *label = decision && decision->category[0]
-			      ? answer_label(decision->namespace_name, decision->category)
-			      : answer_label(request->namespace_name, request->category);
-
-	complain(be_status_is_refusal(status) ? label : request->environment, sentence);
-	free(sentence);
-	free(label);
-	return be_status_is_refusal(status) ? RUN_EXIT_REFUSED : RUN_EXIT_FAILED;
-}
+/* What is known of a run, from the reservation on. */
+struct running {
+	const struct request *request;
+	struct be_enforcer *handle;
+	uint64_t id; /* of the commit */
+	struct answer answer;
+	enum be_status status; /* of what was asked of the library last */
+	bool was_run;
+	bool timed_out;
+	bool is_repeated; /* the key was given before */
+};
 
 /* Text as one word of a command line. */
 static void put_word(FILE *stream, const char *text)
@@ -280,6 +275,19 @@ static void put_amount(FILE *stream, int64_t amount)
 }
 
 /* "be-ctl record --category llm --amount 0.25 DIR" */
+/* An option whose value has two parts; the first may be NULL, and is left out then. */
+static void put_option(FILE *stream, const char *option, const char *first, const char *between,
+		       const char *second)
+{
+	char *value;
+
+	if (asprintf(&value, "%s%s%s", first ? first : "", first ? between : "", second) < 0)
+		tool_out_of_memory();
+	fprintf(stream, " %s ", option);
+	put_word(stream, value);
+	free(value);
+}
+
 static void put_record(FILE *stream, const struct request *request, int64_t amount)
 {
 	fputs("be-ctl record", stream);
@@ -291,6 +299,12 @@ static void put_record(FILE *stream, const struct request *request, int64_t amou
 	}
 	fputs(" --category ", stream);
 	put_word(stream, request->category);
+	for (uint32_t i = 0; i < request->also_count; i++)
+		put_option(stream, "--also", request->also[i].namespace_name, "/",
+			   request->also[i].category);
+	for (uint32_t i = 0; i < request->label_count; i++)
+		put_option(stream, "--label", request->labels[i].key, "=",
+			   request->labels[i].value);
 	fputs(" --amount ", stream);
 	put_amount(stream, amount);
 	putc(' ', stream);
@@ -359,36 +373,43 @@ static int say_uncharged(const struct request *request, uint64_t id, enum be_sta
 	return RUN_EXIT_UNCHARGED;
 }
 
-static int settle(const struct request *request, struct be_enforcer *handle, uint64_t id,
-		  const struct bill *bill, int result)
+static int settle(struct running *running, const struct bill *bill, int result)
 {
-	enum be_status status = be_settle(handle, id, bill->amount, NULL, NULL);
+	const struct request *request = running->request;
+	struct be_transaction *transaction = &running->answer.transaction;
+	const struct be_charge_options options = {.size = sizeof options,
+						  .also = request->also,
+						  .also_count = request->also_count,
+						  .labels = request->labels,
+						  .label_count = request->label_count};
+	enum be_status status =
+		be_settle(running->handle, running->id, bill->amount, NULL, transaction);
 
 	/* An operator gave it back while the command ran; the money is gone all the same. */
 	if (status == BE_ALREADY_RELEASED)
-		status = be_record(handle, request->category, bill->amount, request->description,
-				   NULL);
+		status = be_record_with(running->handle, request->category, bill->amount,
+					request->description, &options, transaction);
 	/* The command has settled it by itself. */
 	if (status == BE_ALREADY_SETTLED && !bill->is_told)
 		status = BE_OK;
+	running->status = status;
 	if (status != BE_OK)
-		return say_uncharged(request, id, status, bill->amount);
+		return say_uncharged(request, running->id, status, bill->amount);
 	return result == 0 && !bill->is_readable ? RUN_EXIT_UNREADABLE : result;
 }
 
 /* Ends the commit as the command has ended. Returns the exit status. */
-static int end_commit(const struct request *request, struct be_enforcer *handle, uint64_t id,
-		      int cost, int result)
+static int end_commit(struct running *running, int cost, int result)
 {
-	struct bill bill = make_bill(request, cost, result);
+	struct bill bill = make_bill(running->request, cost, result);
 	enum be_status status;
 
 	if (bill.is_due)
-		return settle(request, handle, id, &bill, result);
-	status = be_release(handle, id);
+		return settle(running, &bill, result);
+	status = be_release(running->handle, running->id);
 	/* Nothing is owed; what is still held is freed when this process has ended. */
 	if (status != BE_OK && !be_status_is_refusal(status))
-		complain(request->environment, be_last_error());
+		complain(running->request->environment, be_last_error());
 	return result;
 }
 
@@ -405,14 +426,39 @@ static void set_variables(const struct request *request, uint64_t id)
 	free(path);
 }
 
-static int run_command(const struct request *request, struct be_enforcer *handle, uint64_t id)
+/* Holds what is held for another --ttl. One that has ended stays so; what else may be wrong is
+ * told when the command has ended and is to be charged. */
+static void extend(void *context)
 {
+	const struct running *running = context;
+
+	(void)!be_extend(running->handle, running->id, BE_HELD_AMOUNT, running->request->ttl_ms,
+			 NULL);
+}
+
+static int attend_command(struct running *running, pid_t child, const sigset_t *signals)
+{
+	const struct request *request = running->request;
+	struct attending attending = {.signals = signals,
+				      .beat_ms = request->heartbeat ? request->ttl_ms / BEATS : 0,
+				      .beat = extend,
+				      .context = running,
+				      .timeout_ms = request->timeout_ms};
+	int result = attend(child, &attending);
+
+	running->timed_out = attending.timed_out;
+	return running->timed_out ? RUN_EXIT_TIMED_OUT : result;
+}
+
+static int run_command(struct running *running)
+{
+	const struct request *request = running->request;
 	sigset_t blocked, before;
 	int cost, code, result = RUN_EXIT_FAILED;
 	pid_t child = -1;
 
 	block_signals(&blocked, &before);
-	set_variables(request, id);
+	set_variables(request, running->id);
 	cost = open_cost(request);
 	if (cost < 0 && (request->cost_fd >= 0 || request->cost_file))
 		code = -1;
@@ -421,13 +467,14 @@ static int run_command(const struct request *request, struct be_enforcer *handle
 	if (code == 0) {
 		/* Where files may not grow, the charge fails and is told of. */
 		signal(SIGXFSZ, SIG_IGN);
-		result = end_commit(request, handle, id, cost, attend(child, &blocked));
+		running->was_run = true;
+		result = end_commit(running, cost, attend_command(running, child, &blocked));
 	} else {
 		if (code > 0) {
 			complain(request->command[0], strerror(code));
 			result = code == ENOENT ? RUN_EXIT_NOT_FOUND : RUN_EXIT_NOT_RUN;
 		}
-		if (be_release(handle, id) != BE_OK)
+		if (be_release(running->handle, running->id) != BE_OK)
 			complain(request->environment, be_last_error());
 	}
 	if (cost >= 0)
@@ -435,23 +482,151 @@ static int run_command(const struct request *request, struct be_enforcer *handle
 	return result;
 }
 
+/* The answer as a document, on a line of its own behind what the command has printed, which may not
+ * have ended its last line. */
+static void tell(struct running *running, int result)
+{
+	struct answer *answer = &running->answer;
+
+	if (running->was_run)
+		putchar('\n');
+	answer->more = json_object();
+	answer_add(answer->more, "was_run", json_boolean(running->was_run));
+	answer_add(answer->more, "exit_status", json_integer(result));
+	answer_add(answer->more, "timed_out", json_boolean(running->timed_out));
+	answer->has_number = running->id != 0;
+	answer->number_name = "id";
+	answer->number = running->id;
+	answer_finish(answer, running->status);
+}
+
+/* Notes whether the commit was made by this call, or under its key before. */
+static void see_repeat(void *context, const struct be_event *event)
+{
+	struct running *running = context;
+
+	if (event->operation == BE_OPERATION_COMMIT)
+		running->is_repeated = event->repeated;
+}
+
+static enum be_status open_watched(struct running *running)
+{
+	const struct request *request = running->request;
+	struct be_options options = BE_OPTIONS_INIT;
+
+	options.flags = BE_OPEN_EXISTING;
+	options.namespace_name = request->namespace_name;
+	options.durability = request->durability;
+	options.mode = request->mode;
+	options.observe = see_repeat;
+	options.observe_context = running;
+	return tool_open(request->environment, &options, &running->handle);
+}
+
+/* A command is run once under a key: one that holds its reservation is at it now. */
+static int leave_to_other(struct running *running)
+{
+	char sentence[128];
+
+	snprintf(sentence, sizeof sentence,
+		 "commit %" PRIu64 " was made under that key, and is pending: not run again",
+		 running->id);
+	complain("--key", sentence);
+	running->answer.told = true;
+	if (running->request->json)
+		tell(running, RUN_EXIT_REFUSED);
+	return RUN_EXIT_REFUSED;
+}
+
+static int judge_file(const char *path)
+{
+	struct stat about;
+
+	if (stat(path, &about) != 0)
+		return errno;
+	if (!S_ISREG(about.st_mode))
+		return EACCES;
+	return access(path, X_OK) == 0 ? 0 : errno;
+}
+
+/* Can it be started, as far as is seen beforehand? It is looked for as execvp() does. 0, or an
+ * errno. What cannot be started needs no reservation, and uses up no key. */
+static int judge_command(const char *name)
+{
+	const char *at = getenv("PATH");
+	int code = ENOENT;
+
+	if (strchr(name, '/') || !*name)
+		return judge_file(name);
+	/* Without it there is a usual one, which the system knows. */
+	while (at) {
+		size_t size = strcspn(at, ":");
+		char *path;
+		int found;
+
+		if (asprintf(&path, "%.*s%s%s", (int)size, at, size > 0 ? "/" : "", name) < 0)
+			tool_out_of_memory();
+		found = judge_file(path);
+		free(path);
+		if (found == 0)
+			return 0;
+		if (found == EACCES)
+			code = EACCES;
+		if (at[size] == '\0')
+			return code;
+		at += size + 1;
+	}
+	return 0;
+}
+
+static int refuse_command(struct running *running, int code)
+{
+	const struct request *request = running->request;
+	int result = code == ENOENT ? RUN_EXIT_NOT_FOUND : RUN_EXIT_NOT_RUN;
+
+	complain(request->command[0], strerror(code));
+	running->answer.told = true;
+	if (request->json)
+		tell(running, result);
+	return result;
+}
+
 int run_run(const struct request *request)
 {
+	struct running running = {.request = request, .answer = answer_to(request)};
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
-	struct be_decision decision = BE_DECISION_INIT;
-	struct be_enforcer *handle;
-	enum be_status status = answer_open(request, BE_OPEN_EXISTING, &handle);
-	uint64_t id;
-	int result;
+	enum be_status status = open_watched(&running);
+	int code = judge_command(request->command[0]), result;
 
+	options.key = request->key;
+	options.labels = request->labels;
+	options.label_count = request->label_count;
+	options.wait_ms = request->wait_ms;
+	options.also = request->also;
+	options.also_count = request->also_count;
 	options.reap_policy = request->charge_on_failure ? BE_REAP_CHARGE : BE_REAP_RELEASE;
-	if (status == BE_OK)
-		status = be_commit_with(handle, request->category, request->amount,
-					request->description, &options, &id, &decision);
-	if (status == BE_OK)
-		result = run_command(request, handle, id);
-	else
-		result = give_up(request, status, &decision);
-	be_close(handle);
+	options.ttl_ms = request->given & UINT64_C(1) << OPTION_TTL ? request->ttl_ms : 0;
+	if (status == BE_OK && code == 0)
+		status = be_commit_with(running.handle, request->category, request->amount,
+					request->description, &options, &running.id,
+					&running.answer.decision);
+	running.status = status;
+	if (status == BE_OK && code != 0) {
+		result = refuse_command(&running, code);
+	} else if (status == BE_OK && running.is_repeated) {
+		result = leave_to_other(&running);
+	} else if (status == BE_OK) {
+		result = run_command(&running);
+		running.answer.told = true;
+		if (request->json)
+			tell(&running, result);
+	} else {
+		result = be_status_is_refusal(status) ? RUN_EXIT_REFUSED : RUN_EXIT_FAILED;
+		if (request->json)
+			tell(&running, result);
+		else
+			answer_finish(&running.answer, status);
+	}
+	be_close(running.handle);
 	return result;
 }

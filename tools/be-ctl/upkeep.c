@@ -6,6 +6,7 @@
 #include "upkeep.h"
 
 #include "answer.h"
+#include "archive.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,11 +53,24 @@ static bool show_pruned(void *context, const struct be_pruning *done)
 enum be_status upkeep_prune(const struct request *request, struct be_enforcer *handle,
 			    struct answer *answer)
 {
+	struct be_prune_options options = BE_PRUNE_OPTIONS_INIT;
 	struct be_pruning pruning = BE_PRUNING_INIT;
+	static char *wrong; /* kept until the process ends */
 	int64_t next_ns = 0;
-	enum be_status status =
-		be_prune(handle, request->before_ns, show_pruned, &next_ns, &pruning);
+	enum be_status status = BE_OK;
 
+	options.dry_run = request->dry_run;
+	options.before_ns = request->before_ns;
+	options.sums_before_ns = request->sums_before_ns;
+	options.progress = show_pruned;
+	options.context = &next_ns;
+	if (request->archive) {
+		wrong = archive_write(request, handle, &options.below_id, &status);
+		answer->error = wrong;
+	}
+	if (status != BE_OK)
+		return status;
+	status = be_prune_with(handle, &options, &pruning);
 	clear_progress();
 	/* On failure, too: what was removed is removed. */
 	answer->has_number = true;
@@ -64,6 +78,7 @@ enum be_status upkeep_prune(const struct request *request, struct be_enforcer *h
 	answer->number = pruning.transactions;
 	answer->more = json_object();
 	answer_add(answer->more, "commits", json_integer((json_int_t)pruning.commits));
+	answer_add(answer->more, "daily_sums", json_integer((json_int_t)pruning.daily_sums));
 	return status;
 }
 

@@ -8,11 +8,13 @@
  */
 #include "verbs.h"
 
+#include "alerts.h"
 #include "answer.h"
 #include "apply.h"
 #include "complain.h"
 #include "export.h"
 #include "run.h"
+#include "text.h"
 #include "tool.h"
 #include "upkeep.h"
 #include "verify.h"
@@ -109,7 +111,7 @@ static json_t *find_differences(const struct request *request, const struct be_e
 
 static void complain_of_differences(const struct request *request, const json_t *differences)
 {
-	char *label = answer_label(request->namespace_name, request->category);
+	char *label = text_label(request->namespace_name, request->category);
 	char *names, *sentence;
 	FILE *stream;
 	size_t size, i;
@@ -191,6 +193,9 @@ static enum be_status set(const struct request *request, struct be_enforcer *han
 	settings.raise_until_ns = request->until_ns;
 	settings.roll_over = request->roll_over;
 	settings.observe_only = request->observe_only;
+	memcpy(settings.thresholds, request->thresholds, sizeof settings.thresholds);
+	if (GIVEN(request, THRESHOLDS))
+		settings.mask |= BE_SET_THRESHOLDS;
 	if (GIVEN(request, LIMIT))
 		settings.mask |= BE_SET_LIMIT;
 	if (GIVEN(request, PERIOD) || GIVEN(request, ZONE) || GIVEN(request, BEGINS_ON))
@@ -227,6 +232,23 @@ static enum be_status reset(const struct request *request, struct be_enforcer *h
 	return show_envelope(request, handle, answer, be_envelope_reset(handle, request->category));
 }
 
+static enum be_status rename_envelope(const struct request *request, struct be_enforcer *handle,
+				      struct answer *answer)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+	enum be_status status;
+
+	settings.mask = BE_SET_NAME;
+	settings.new_category = request->new_category;
+	settings.new_namespace = request->new_namespace;
+	if (GIVEN(request, TO_NAMESPACE) && !GIVEN(request, TO))
+		settings.new_category = request->category;
+	status = be_envelope_set(handle, request->category, &settings, &answer->envelope);
+	if (status != BE_OK || !request->json)
+		answer->envelope.id = 0;
+	return status;
+}
+
 static enum be_status remove_envelope(const struct request *request, struct be_enforcer *handle,
 				      struct answer *answer)
 {
@@ -234,14 +256,26 @@ static enum be_status remove_envelope(const struct request *request, struct be_e
 	return be_envelope_remove(handle, request->category);
 }
 
-/* ---- spending */
-
 static void set_number(struct answer *answer, const char *name, uint64_t number)
 {
 	answer->has_number = true;
 	answer->number_name = name;
 	answer->number = number;
 }
+
+static enum be_status end_namespace(const struct request *request, struct be_enforcer *handle,
+				    struct answer *answer)
+{
+	uint64_t removed;
+	enum be_status status =
+		be_namespace_end(handle, request->release ? BE_END_RELEASE : 0, &removed, NULL);
+
+	if (status == BE_OK)
+		set_number(answer, "envelopes", removed);
+	return status;
+}
+
+/* ---- spending */
 
 static enum be_status check(const struct request *request, struct be_enforcer *handle,
 			    struct answer *answer)
@@ -259,6 +293,11 @@ static enum be_status commit(const struct request *request, struct be_enforcer *
 	options.detached = true;
 	options.ttl_ms = request->ttl_ms;
 	options.least = request->least;
+	options.wait_ms = request->wait_ms;
+	options.also = request->also;
+	options.also_count = request->also_count;
+	options.labels = request->labels;
+	options.label_count = request->label_count;
 	options.key = request->key;
 	options.reap_policy = request->charge_when_reaped ? BE_REAP_CHARGE : BE_REAP_RELEASE;
 	status = be_commit_with(handle, request->category, request->amount, request->description,
@@ -284,6 +323,8 @@ static struct be_charge_options charge_options(const struct request *request)
 	struct be_charge_options options = BE_CHARGE_OPTIONS_INIT;
 
 	options.key = request->key;
+	options.labels = request->labels;
+	options.label_count = request->label_count;
 	return options;
 }
 
@@ -313,40 +354,40 @@ static enum be_status charge(const struct request *request, struct be_enforcer *
 	return status;
 }
 
-static enum be_status record(const struct request *request, struct be_enforcer *handle,
-			     struct answer *answer)
+static enum be_status correct(const struct request *request, struct be_enforcer *handle,
+			      struct answer *answer)
 {
 	struct be_charge_options options = charge_options(request);
 	enum be_status status =
-		be_record_with(handle, request->category, request->amount, request->description,
-			       &options, &answer->transaction);
+		be_correct_with(handle, request->id, request->amount, request->description,
+				&options, &answer->transaction);
 
 	if (status == BE_OK)
 		set_number(answer, "id", answer->transaction.id);
 	return status;
 }
 
-static bool copy_amount(void *context, const struct be_commit_info *commit)
+static enum be_status record(const struct request *request, struct be_enforcer *handle,
+			     struct answer *answer)
 {
-	*(int64_t *)context = commit->amount;
-	return true;
+	struct be_charge_options options = charge_options(request);
+	enum be_status status;
+
+	options.also = request->also;
+	options.also_count = request->also_count;
+	status = be_record_with(handle, request->category, request->amount, request->description,
+				&options, &answer->transaction);
+	if (status == BE_OK)
+		set_number(answer, "id", answer->transaction.id);
+	return status;
 }
 
 static enum be_status extend(const struct request *request, struct be_enforcer *handle,
 			     struct answer *answer)
 {
-	struct be_filter filter = BE_FILTER_INIT;
-	int64_t amount = request->amount;
-	enum be_status status = BE_OK;
-
-	/* One that is pending no more is not found, and the amount does not matter then. */
-	filter.after_id = request->id - 1;
-	filter.max_count = 1;
-	if (!request->has_amount)
-		status = be_commits_each(handle, &filter, copy_amount, &amount);
-	return status == BE_OK
-		       ? be_extend(handle, request->id, amount, request->ttl_ms, &answer->decision)
-		       : status;
+	return be_extend(handle, request->id,
+			 request->has_amount ? request->amount : BE_HELD_AMOUNT, request->ttl_ms,
+			 &answer->decision);
 }
 
 static enum be_status reap(const struct request *request, struct be_enforcer *handle,
@@ -376,6 +417,7 @@ const struct verb verbs[] = {
 	 .summary = "Makes an envelope, and the environment where it is missing",
 	 .takes = MAKE,
 	 .needs = SET(CATEGORY) | SET(LIMIT),
+	 .operands = OPERANDS_MAY_LIMIT,
 	 .act = create},
 	{.name = "ensure",
 	 .summary = "Makes an envelope unless it is there; one there is left as it is",
@@ -384,23 +426,27 @@ const struct verb verbs[] = {
 		    "changes it.\n\n",
 	 .takes = MAKE,
 	 .needs = SET(CATEGORY) | SET(LIMIT),
+	 .operands = OPERANDS_MAY_LIMIT,
 	 .act = ensure},
 	{.name = "set-limit",
 	 .summary = "Changes an envelope's limit; what was spent and committed stays",
 	 .takes = ENVELOPE | SET(LIMIT) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(LIMIT),
+	 .operands = OPERANDS_MAY_LIMIT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = set_limit},
 	{.name = "set",
-	 .summary = "Changes what an envelope is set to; what was spent and committed stays",
+	 .summary = "Changes what an envelope is set to; spent and committed stay",
 	 .details = "Limit, period, the calendar that windows follow, what rolls over, a raise "
-		    "for a time, and whether it refuses at all.\n\n"
+		    "for a time, when alerts are given, and whether it refuses at all.\n\n"
 		    "  be-ctl set --category llm --period monthly --zone Europe/Berlin DIR\n"
-		    "  be-ctl set --category llm --raise 50 --until 8h DIR\n\n",
+		    "  be-ctl set --category llm --raise 50 --until 8h DIR\n"
+		    "  be-ctl set --category llm --thresholds 50,80,100 DIR\n\n",
 	 .takes = ENVELOPE | SET(LIMIT) | SET(PERIOD) | SET(ZONE) | SET(BEGINS_ON) |
 		  SET(ROLL_OVER) | SET(OBSERVE_ONLY) | SET(ENFORCE) | SET(RAISE) | SET(UNTIL) |
-		  CHANGE,
+		  SET(THRESHOLDS) | CHANGE,
 	 .needs = SET(CATEGORY),
+	 .operands = OPERANDS_MAY_LIMIT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = set},
 	{.name = "suspend",
@@ -421,6 +467,28 @@ const struct verb verbs[] = {
 	 .needs = SET(CATEGORY),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = reset},
+	{.name = "rename",
+	 .summary = "Gives an envelope another name; all else about it stays",
+	 .details = "Pending commits and children are under the new name at once. Who still asks "
+		    "under the old one is refused. The ledger shows the name of then; the "
+		    "envelope's id, which it has too, stays.\n\n"
+		    "  be-ctl rename --category llm --to models DIR\n"
+		    "  be-ctl rename --category llm --to-namespace team DIR\n\n",
+	 .takes = ENVELOPE | SET(TO) | SET(TO_NAMESPACE) | CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = rename_envelope},
+	{.name = "end",
+	 .summary = "Removes all envelopes of a namespace; the ledger stays",
+	 .details = "Prints how many. While commits are pending there, or one of its envelopes is "
+		    "the parent of one in another namespace, nothing is removed; with --release "
+		    "the commits are released. What was killed halfway is ended by the same "
+		    "command.\n\n"
+		    "  be-ctl end --namespace task-17 --release DIR\n\n",
+	 .takes = SET(NAMESPACE) | SET(RELEASE) | CHANGE,
+	 .needs = SET(NAMESPACE),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = end_namespace},
 	{.name = "remove",
 	 .summary = "Removes an envelope; its transactions stay in the ledger",
 	 .takes = ENVELOPE | CHANGE,
@@ -447,9 +515,9 @@ const struct verb verbs[] = {
 	 .open_flags = BE_OPEN_READ_ONLY,
 	 .act = export_file},
 	{.name = "copy",
-	 .summary = "Makes the same envelopes in another environment, with nothing spent",
+	 .summary = "Makes the envelopes in another environment, or moves all there is",
 	 .details = export_copy_help,
-	 .takes = SET(NAMESPACE) | SET(DRY_RUN) | SET(MODE) | CHANGE,
+	 .takes = SET(NAMESPACE) | SET(WHOLE) | SET(DRY_RUN) | SET(MODE) | CHANGE,
 	 .operands = OPERANDS_TARGET,
 	 .run = export_copy},
 	{.name = "check",
@@ -473,8 +541,9 @@ const struct verb verbs[] = {
 		    "freed.\n\n"
 		    "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
 		    "  be-ctl settle DIR \"$id\" 0.31\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(LEAST) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) |
-		  SET(TTL) | SET(CHARGE_WHEN_REAPED) | CHANGE,
+	 .takes = ENVELOPE | SET(ALSO) | SET(AMOUNT) | SET(LEAST) | SET(WAIT) | SET(TOKENS) |
+		  SET(DESCRIPTION) | SET(LABEL) | SET(KEY) | SET(TTL) | SET(CHARGE_WHEN_REAPED) |
+		  CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
@@ -492,7 +561,7 @@ const struct verb verbs[] = {
 		    "commit "
 		    "whose time "
 		    "was over, so that its amount was freed, is still charged.\n\n",
-	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(LABEL) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = settle},
@@ -500,7 +569,7 @@ const struct verb verbs[] = {
 	 .summary = "Charges a part of the commit ID, which goes on holding the rest",
 	 .details = "Prints the transaction's id. More than it holds is charged, too; then it "
 		    "holds nothing, until it is extended or settled.\n\n",
-	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(LABEL) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = charge},
@@ -509,11 +578,22 @@ const struct verb verbs[] = {
 	 .details = "Prints the transaction's id. It is never refused for lack of budget: the "
 		    "money is "
 		    "gone.\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .takes = ENVELOPE | SET(ALSO) | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(LABEL) |
+		  SET(KEY) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = record},
+	{.name = "correct",
+	 .summary = "Gives back AMOUNT of what the transaction ID has charged too much",
+	 .details = "Prints the id of the transaction that does so, which names the wrong one. All "
+		    "corrections of one give back at most what it charged, and free no money of a "
+		    "window that it was not charged to.\n\n"
+		    "  be-ctl correct --description 'counted twice' DIR 1234 0.31\n\n",
+	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .operands = OPERANDS_ID_AMOUNT,
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = correct},
 	{.name = "extend",
 	 .summary = "Holds the commit ID for another --ttl from now",
 	 .details = "AMOUNT replaces what it holds; more of it may be refused.\n\n",
@@ -535,9 +615,10 @@ const struct verb verbs[] = {
 	 .details = "Prints how many. Commits that ended before are forgotten, too: nobody can "
 		    "settle them "
 		    "late any "
-		    "more. The pool goes on meanwhile.\n\n"
-		    "  be-ctl prune --before 90d DIR\n\n",
-	 .takes = SET(BEFORE) | CHANGE,
+		    "more. The pool goes on meanwhile. What was charged stays in reports, as sums "
+		    "for each day (UTC), envelope and kind.\n\n"
+		    "  be-ctl prune --before 90d --archive ledger-2023.csv DIR\n\n",
+	 .takes = SET(BEFORE) | SET(SUMS_BEFORE) | SET(ARCHIVE) | SET(DRY_RUN) | CHANGE,
 	 .needs = SET(BEFORE),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = upkeep_prune},
@@ -569,11 +650,18 @@ const struct verb verbs[] = {
 	 .takes = SET(DRY_RUN) | SET(PRUNE) | SET(MODE) | CHANGE,
 	 .operands = OPERANDS_FILE,
 	 .run = apply_run},
+	{.name = "alerts",
+	 .summary = "Runs COMMAND once for each threshold that was crossed",
+	 .details = alerts_help,
+	 .takes = SET(EXEC) | SET(ONCE) | SET(DURABILITY),
+	 .needs = SET(EXEC),
+	 .run = alerts_run},
 	{.name = "run",
 	 .summary = "Reserves the estimate, runs COMMAND, and charges what it has cost",
 	 .details = run_help,
-	 .takes = ENVELOPE | SET(ESTIMATE) | SET(DESCRIPTION) | SET(COST_FD) | SET(COST_FILE) |
-		  SET(CHARGE_ON_FAILURE) | SET(DEATH_SIGNAL) | SET(DURABILITY),
+	 .takes = ENVELOPE | SET(ALSO) | SET(ESTIMATE) | SET(WAIT) | SET(DESCRIPTION) | SET(LABEL) |
+		  SET(KEY) | SET(COST_FD) | SET(COST_FILE) | SET(CHARGE_ON_FAILURE) |
+		  SET(DEATH_SIGNAL) | SET(TTL) | SET(HEARTBEAT) | SET(TIMEOUT) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(ESTIMATE),
 	 .operands = OPERANDS_COMMAND,
 	 .run = run_run},

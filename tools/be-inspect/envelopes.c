@@ -8,8 +8,10 @@
  */
 #include "envelopes.h"
 
+#include "complain.h"
 #include "tool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +80,80 @@ size_t envelopes_find(const struct envelopes *envelopes, const char *namespace_n
 	return find(envelopes, namespace_name, category, &envelope);
 }
 
+struct numbered {
+	uint64_t id;
+	size_t number;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct numbered *one = a, *other = b;
+
+	return one->id < other->id ? -1 : one->id > other->id;
+}
+
+static void sort_numbered(struct envelopes *envelopes)
+{
+	struct be_envelope envelope;
+
+	envelopes->numbered = calloc(envelopes->count + 1, sizeof *envelopes->numbered);
+	if (!envelopes->numbered)
+		tool_out_of_memory();
+	for (size_t i = 0; i < envelopes->count; i++) {
+		envelopes_read(envelopes, i, &envelope);
+		envelopes->numbered[i] = (struct numbered){envelope.id, i};
+	}
+	qsort(envelopes->numbered, envelopes->count, sizeof *envelopes->numbered, compare_ids);
+}
+
+size_t envelopes_find_id(struct envelopes *envelopes, uint64_t id)
+{
+	const struct numbered wanted = {.id = id}, *found;
+
+	if (!envelopes->numbered)
+		sort_numbered(envelopes);
+	found = bsearch(&wanted, envelopes->numbered, envelopes->count, sizeof wanted, compare_ids);
+	return found ? found->number : ENVELOPES_NONE;
+}
+
+size_t envelopes_parent(const struct envelopes *envelopes, size_t number)
+{
+	struct be_envelope envelope;
+
+	envelopes_read(envelopes, number, &envelope);
+	return !envelope.has_parent ? ENVELOPES_NONE
+				    : envelopes_find(envelopes, envelope.parent_namespace,
+						     envelope.parent_category);
+}
+
+bool envelopes_is_below(const struct envelopes *envelopes, size_t number,
+			const char *namespace_name, const char *category)
+{
+	size_t above = envelopes_find(envelopes, namespace_name, category);
+
+	for (int depth = 0; number != ENVELOPES_NONE && depth < BE_DEPTH_MAX; depth++) {
+		if (number == above)
+			return true;
+		number = envelopes_parent(envelopes, number);
+	}
+	return false;
+}
+
+bool envelopes_has(const struct envelopes *envelopes, const struct arguments *arguments)
+{
+	const char *category = arguments->report.below;
+	const char *namespace_name = arguments->report.below_namespace;
+	char sentence[3 * BE_NAME_SIZE];
+
+	if (!category || envelopes_find(envelopes, namespace_name, category) != ENVELOPES_NONE)
+		return true;
+	snprintf(sentence, sizeof sentence, "--below: there is no envelope '%.*s'%s%.*s%s",
+		 BE_NAME_SIZE, category, *namespace_name ? " in namespace '" : "", BE_NAME_SIZE,
+		 namespace_name, *namespace_name ? "'" : "");
+	complain(arguments->environment, sentence);
+	return false;
+}
+
 struct adding {
 	const struct envelopes *envelopes;
 	void (*add)(void *beside, const struct be_commit_info *commit);
@@ -119,4 +195,5 @@ void envelopes_free(struct envelopes *envelopes)
 	free(envelopes->pack.bytes);
 	free(envelopes->places);
 	free(envelopes->beside);
+	free(envelopes->numbered);
 }

@@ -4,6 +4,7 @@
 #ifndef ENVELOPES_H
 #define ENVELOPES_H
 
+#include "arguments.h"
 #include "pack.h"
 
 #include <budget_enforcer.h>
@@ -17,7 +18,8 @@ struct envelopes {
 	size_t *places;     /* theirs in the pack */
 	size_t count;
 	size_t room;
-	char *beside; /* zeroed once they are there */
+	char *beside;              /* zeroed once they are there */
+	struct numbered *numbered; /* once one was looked for so */
 };
 
 /* Adds the envelopes that pass the filter. */
@@ -31,6 +33,20 @@ void *envelopes_beside(const struct envelopes *envelopes, size_t number);
 /* The number of that envelope; ENVELOPES_NONE when there is none. */
 size_t envelopes_find(const struct envelopes *envelopes, const char *namespace_name,
 		      const char *category);
+
+/* The same by id, whatever it is called by now. */
+size_t envelopes_find_id(struct envelopes *envelopes, uint64_t id);
+
+/* The number of the envelope above that one; ENVELOPES_NONE when there is none. */
+size_t envelopes_parent(const struct envelopes *envelopes, size_t number);
+
+/* Whether it is the envelope of that name, or lies below it. */
+bool envelopes_is_below(const struct envelopes *envelopes, size_t number,
+			const char *namespace_name, const char *category);
+
+/* Whether the envelope is there that --below names, if it does: nothing would be below it
+ * otherwise. Says so. */
+bool envelopes_has(const struct envelopes *envelopes, const struct arguments *arguments);
 
 /* Calls `add` for each pending commit, with what is beside its envelope and beside each
  * ancestor. */

@@ -7,6 +7,7 @@
 #include "held.h"
 
 #include "complain.h"
+#include "opening.h"
 #include "tool.h"
 
 #include <search.h>
@@ -103,7 +104,7 @@ static enum be_status enter(struct held *held, const char *namespace_name)
 	strcpy(held->namespace_name, namespace_name);
 	options.flags = BE_OPEN_READ_ONLY;
 	options.namespace_name = namespace_name;
-	return be_open(held->environment, &options, &held->handle);
+	return tool_open(held->environment, &options, &held->handle);
 }
 
 /* Adds what an envelope holds itself to it and to those above it. */

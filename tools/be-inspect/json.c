@@ -56,13 +56,14 @@ static void put_text(const char *text)
 	json_decref(string);
 }
 
-static void put_parent(const struct field *field, const void *record)
+/* What is an object or an array. */
+static void put_compound(const struct field *field, const void *record)
 {
-	json_t *parent = field_json(field, record, 0);
+	json_t *value = field_json(field, record, 0);
 
-	if (!parent || json_dumpf(parent, stdout, JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
+	if (!value || json_dumpf(value, stdout, JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
 		tool_out_of_memory();
-	json_decref(parent);
+	json_decref(value);
 }
 
 static void put_record(const struct arguments *arguments, const void *record)
@@ -75,8 +76,9 @@ static void put_record(const struct arguments *arguments, const void *record)
 		fputs_unlocked(i > 0 ? ", \"" : "{\"", stdout);
 		fputs_unlocked(field->key, stdout);
 		fputs_unlocked("\": ", stdout);
-		if (field->kind == FIELD_PARENT) {
-			put_parent(field, record);
+		if (field->kind == FIELD_PARENT || field->kind == FIELD_ALSO ||
+		    field->kind == FIELD_LABELS) {
+			put_compound(field, record);
 			continue;
 		}
 		switch (field_value(field, record, arguments->now_ns, text)) {

@@ -3,15 +3,16 @@
  * The views that list records. Each record is shown as it comes, unless they are to be sorted; the
  * library holds no txn meanwhile, so a slow terminal does not keep the pool's old pages alive.
  *
- * --limit shows the first envelopes and the oldest commits, but the latest transactions. The
- * library lists the ledger from its beginning, so a first pass notes the ids of the last matches,
- * and a second one shows the ledger from the first of these ids on.
+ * --limit shows the first envelopes and the oldest commits, but the latest transactions and alerts.
+ * The library lists these from the beginning, so a first pass notes the ids of the last matches,
+ * and a second one shows them from the first of these ids on.
  */
 #include "listing.h"
 
 #include "complain.h"
 #include "follow.h"
 #include "held.h"
+#include "opening.h"
 #include "output.h"
 #include "owners.h"
 #include "rows.h"
@@ -26,8 +27,10 @@ struct listing {
 	uint64_t limit;        /* 0: all */
 	struct rows *rows;     /* NULL: not to be sorted */
 	struct output *output; /* NULL: not begun yet */
-	uint64_t last_id;      /* of the transactions shown */
+	uint64_t last_id;      /* of the transactions or alerts shown */
 	struct held *held;     /* envelopes: what waits to be reaped; NULL: nobody asks */
+	char **notes;          /* names of further envelopes and labels that rows point at */
+	size_t note_count, note_room;
 };
 
 static bool print(struct listing *listing, const void *record)
@@ -59,17 +62,64 @@ static bool show_envelope(void *context, const struct be_envelope *envelope)
 	return show(context, &row, envelope->limit);
 }
 
+/* Keeps what rows point at, until they are shown; NULL: nothing. */
+static const char *keep_note(struct listing *listing, char *made)
+{
+	if (!made)
+		return NULL;
+	listing->notes = tool_grow(listing->notes, listing->note_count, &listing->note_room,
+				   sizeof *listing->notes);
+	return listing->notes[listing->note_count++] = made;
+}
+
+static void free_notes(struct listing *listing)
+{
+	while (listing->note_count > 0)
+		free(listing->notes[--listing->note_count]);
+}
+
+/* What is shown at once need not be kept. */
+static bool show_noted(struct listing *listing, const void *record, int64_t amount)
+{
+	bool more = show(listing, record, amount);
+
+	if (!listing->rows)
+		free_notes(listing);
+	return more;
+}
+
 static bool show_commit(void *context, const struct be_commit_info *commit)
 {
-	return show(context, commit, commit->amount);
+	struct commit_row row = {
+		*commit,
+		keep_note(context, field_make_also(commit->also, commit->also_count)),
+		keep_note(context, field_make_labels(commit->labels, commit->label_count)),
+	};
+
+	return show_noted(context, &row, commit->amount);
 }
 
 static bool show_transaction(void *context, const struct be_transaction *transaction)
 {
 	struct listing *listing = context;
 
+	struct transaction_row row = {
+		*transaction,
+		keep_note(listing, field_make_also(transaction->also, transaction->also_count)),
+		keep_note(listing,
+			  field_make_labels(transaction->labels, transaction->label_count)),
+	};
+
 	listing->last_id = transaction->id;
-	return show(listing, transaction, transaction->amount);
+	return show_noted(listing, &row, transaction->amount);
+}
+
+static bool show_alert(void *context, const struct be_alert *alert)
+{
+	struct listing *listing = context;
+
+	listing->last_id = alert->id;
+	return show(listing, alert, alert->spent);
 }
 
 /* The ids of the last matches: a ring, once there have been as many as it may hold. */
@@ -81,17 +131,25 @@ struct latest {
 	uint64_t *ids;
 };
 
-static bool note_transaction(void *context, const struct be_transaction *transaction)
+static bool note(struct latest *latest, uint64_t id, int64_t amount)
 {
-	struct latest *latest = context;
-
-	if (latest->only_free && transaction->amount > 0)
+	if (latest->only_free && amount > 0)
 		return true;
 	if (latest->matches < latest->limit)
 		latest->ids =
 			tool_grow(latest->ids, latest->matches, &latest->room, sizeof *latest->ids);
-	latest->ids[latest->matches++ % latest->limit] = transaction->id;
+	latest->ids[latest->matches++ % latest->limit] = id;
 	return true;
+}
+
+static bool note_transaction(void *context, const struct be_transaction *transaction)
+{
+	return note(context, transaction->id, transaction->amount);
+}
+
+static bool note_alert(void *context, const struct be_alert *alert)
+{
+	return note(context, alert->id, alert->spent);
 }
 
 /* Lets the filter begin with the first of the latest `limit` matches. */
@@ -101,7 +159,9 @@ static enum be_status skip_to_latest(struct be_enforcer *handle, const struct ar
 	struct latest latest = {.only_free = arguments->only_free, .limit = arguments->limit};
 	enum be_status status;
 
-	status = be_transactions_each(handle, filter, note_transaction, &latest);
+	status = arguments->view == VIEW_ALERTS
+			 ? be_alerts_each(handle, filter, note_alert, &latest)
+			 : be_transactions_each(handle, filter, note_transaction, &latest);
 	if (status == BE_OK && latest.matches > latest.limit)
 		filter->after_id = latest.ids[latest.matches % latest.limit] - 1;
 	free(latest.ids);
@@ -147,8 +207,10 @@ static enum be_status list(struct be_enforcer *handle, struct listing *listing,
 	default:
 		if (listing->limit > 0 && !listing->rows)
 			status = skip_to_latest(handle, arguments, &filter);
-		return status != BE_OK
-			       ? status
+		if (status != BE_OK)
+			return status;
+		return arguments->view == VIEW_ALERTS
+			       ? be_alerts_each(handle, &filter, show_alert, listing)
 			       : be_transactions_each(handle, &filter, show_transaction, listing);
 	}
 }
@@ -159,11 +221,13 @@ static size_t record_size(enum view view)
 	case VIEW_ENVELOPES:
 		return sizeof(struct envelope_row);
 	case VIEW_COMMITS:
-		return sizeof(struct be_commit_info);
+		return sizeof(struct commit_row);
+	case VIEW_ALERTS:
+		return sizeof(struct be_alert);
 	case VIEW_OWNERS:
 		return sizeof(struct owner_row);
 	default:
-		return sizeof(struct be_transaction);
+		return sizeof(struct transaction_row);
 	}
 }
 
@@ -217,17 +281,23 @@ static bool list_sorted(struct be_enforcer *handle, struct listing *listing)
 	return listed;
 }
 
-/* The id of the last transaction there is, shown or not. */
-static enum be_status last_transaction(struct be_enforcer *handle, uint64_t *id)
+/* The id of the last transaction there is, shown or not. Of alerts, which are few, that of the last
+ * one shown will do. */
+static enum be_status last_there(struct be_enforcer *handle, const struct listing *listing,
+				 uint64_t *id)
 {
 	struct be_statistics stats = BE_STATISTICS_INIT;
-	enum be_status status = be_stats(handle, &stats);
+	enum be_status status = BE_OK;
 
+	*id = listing->last_id;
+	if (listing->arguments->view == VIEW_ALERTS)
+		return BE_OK;
+	status = be_stats(handle, &stats);
 	*id = status == BE_OK ? stats.next_transaction_id - 1 : 0;
 	return status;
 }
 
-/* Shows what comes after the transaction `after_id`, until the reader or a signal ends it. */
+/* Shows what comes, until the reader or a signal ends it. */
 static bool follow(struct be_enforcer *handle, struct listing *listing)
 {
 	struct be_filter filter = listing->arguments->filter;
@@ -236,7 +306,7 @@ static bool follow(struct be_enforcer *handle, struct listing *listing)
 
 	follow_begin();
 	do {
-		status = last_transaction(handle, &last);
+		status = last_there(handle, listing, &last);
 		if (status == BE_OK)
 			status = list(handle, listing, filter);
 		/* What did not pass the filter need not be looked at again, nor what was shown. A
@@ -260,7 +330,7 @@ int listing_run(const struct arguments *arguments)
 	bool listed;
 
 	options.flags = BE_OPEN_READ_ONLY;
-	status = be_open(arguments->environment, &options, &handle);
+	status = tool_open(arguments->environment, &options, &handle);
 	if (status != BE_OK) {
 		complain(arguments->environment, be_last_error());
 		return TOOL_EXIT_FAULT;
@@ -280,6 +350,8 @@ int listing_run(const struct arguments *arguments)
 	if (tells_held(arguments))
 		held_tell(listing.held, arguments->environment);
 	held_free(listing.held);
+	free_notes(&listing);
+	free(listing.notes);
 	be_close(handle);
 	if (arguments->follow && listed && tool_output_is_sound())
 		follow_end();

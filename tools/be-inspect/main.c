@@ -7,6 +7,8 @@
  *                and order.c; their fields, for columns, JSON and help, are in ../common/fields.c
  *   follow.c     waiting for more
  *   output.c     shows records, as table.c, csv.c or json.c do
+ *   report.c     the ledger added up by tally.c, which numbers texts with names.c, adds with sum.c,
+ *                and knows the calendar by span.c; chart.c draws it, page.c makes a page of it
  *   stats.c      the environment from outside
  *   prometheus.c metrics for a collector
  *   watch.c      the live view: keys and refreshes; snapshot.c and opened.c hold its data, screen.c
@@ -16,6 +18,7 @@
 #include "arguments.h"
 #include "listing.h"
 #include "prometheus.h"
+#include "report.h"
 #include "stats.h"
 #include "tool.h"
 #include "verify.h"
@@ -43,6 +46,8 @@ int main(int argc, char **argv)
 		result = watch_run(&arguments);
 	else if (arguments.form == FORM_PROMETHEUS)
 		result = prometheus_run(&arguments);
+	else if (arguments.view == VIEW_REPORT)
+		result = report_run(&arguments);
 	else if (arguments.view == VIEW_STATS)
 		result = stats_run(&arguments);
 	else

@@ -73,6 +73,8 @@ bool order_key_is_whole(const struct field *field, uint64_t key)
 	case FIELD_REAP_POLICY:
 	case FIELD_KIND:
 	case FIELD_DURABILITY:
+	case FIELD_ALSO:
+	case FIELD_LABELS:
 		return (key & 0xff) == 0;
 	default:
 		return true;

@@ -29,13 +29,17 @@ struct output *output_begin(const struct arguments *arguments)
 		output->table = table_create(arguments);
 		break;
 	case FORM_CSV:
-		csv_begin(arguments);
+		if (!arguments->noheadings)
+			csv_begin(stdout, arguments->columns, arguments->column_count,
+				  arguments->crlf);
 		break;
 	case FORM_JSON:
 		if (!arguments->follow)
 			json_begin(arguments, "[");
 		break;
-	case FORM_PROMETHEUS: /* see prometheus.c */
+	case FORM_PROMETHEUS: /* see prometheus.c, */
+	case FORM_SVG:        /* and report.c */
+	case FORM_HTML:
 		break;
 	}
 	return output;
@@ -48,7 +52,9 @@ bool output_row(struct output *output, const void *record, const char *branch)
 
 	switch (arguments->form) {
 	case FORM_CSV:
-		return csv_row(arguments, record);
+		csv_row(stdout, arguments->columns, arguments->column_count, arguments->crlf,
+			record, arguments->now_ns);
+		return tool_output_is_sound();
 	case FORM_JSON:
 		return arguments->follow ? json_line(arguments, record)
 					 : json_row(arguments, record, &before);

@@ -13,22 +13,40 @@
 #include "complain.h"
 #include "envelopes.h"
 #include "fields.h"
+#include "opening.h"
 #include "text.h"
 #include "tool.h"
 
 #include <err.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SECOND_NS INT64_C(1000000000)
 
-/* What is pending in an envelope or below it. */
+/* Bytes that a name may take as a label's value. */
+#define LABEL_SIZE ((size_t)2 * BE_NAME_SIZE)
+
+/* What is pending in an envelope or below it, and where it stands. */
 struct pending {
 	int64_t oldest_ns;     /* when the oldest commit was made; 0: there is none */
 	int64_t held_expired;  /* by those that wait to be reaped because of their deadline, */
 	int64_t held_orphaned; /* and because of their owner */
+	uint32_t parent;       /* the number of the envelope above, or its own */
+	uint32_t root;         /* that of the topmost one; LEFT_OUT: it is not wanted */
+};
+#define LEFT_OUT UINT32_MAX
+
+/* The name of an envelope as the value of a label. Many have the same one above them, one after the
+ * other. */
+struct label_of {
+	uint32_t number; /* plus 1; 0: none yet */
+	size_t size;
+	char text[2 * LABEL_SIZE + 8];
 };
 
 struct series {
@@ -41,6 +59,7 @@ struct metrics {
 	struct text begin;          /* of the metric that is being printed */
 	struct envelopes envelopes; /* struct pending beside them */
 	struct be_statistics stats;
+	struct label_of parent, root; /* of the series printed last */
 };
 
 /* ---- gathering */
@@ -57,14 +76,95 @@ static void note_commit(void *beside, const struct be_commit_info *commit)
 		field_add_amount(&pending->held_orphaned, commit->amount);
 }
 
-static enum be_status gather(const char *environment, struct metrics *metrics)
+/* ---- choosing */
+
+static bool is_wanted(const struct arguments *arguments, const struct envelopes *envelopes,
+		      size_t number)
 {
+	const struct be_filter *filter = &arguments->filter;
+	struct be_envelope envelope;
+
+	envelopes_read(envelopes, number, &envelope);
+	if (filter->namespace_name && strcmp(filter->namespace_name, envelope.namespace_name) != 0)
+		return false;
+	if (filter->category && strcmp(filter->category, envelope.category) != 0)
+		return false;
+	return !arguments->report.below ||
+	       envelopes_is_below(envelopes, number, arguments->report.below_namespace,
+				  arguments->report.below);
+}
+
+/* Notes what is above an envelope; without a parent that is itself. */
+static void note_place(const struct envelopes *envelopes, size_t number)
+{
+	struct pending *place = envelopes_beside(envelopes, number);
+	size_t above = envelopes_parent(envelopes, number);
+
+	place->parent = (uint32_t)(above != ENVELOPES_NONE ? above : number);
+	place->root = place->parent;
+	for (int depth = 0; above != ENVELOPES_NONE && depth < BE_DEPTH_MAX; depth++) {
+		place->root = (uint32_t)above;
+		above = envelopes_parent(envelopes, above);
+	}
+}
+
+struct constrained {
+	int64_t used_ppm;
+	size_t number;
+};
+
+static int compare_constrained(const void *a, const void *b)
+{
+	const struct constrained *first = a, *second = b;
+
+	if (first->used_ppm != second->used_ppm)
+		return first->used_ppm > second->used_ppm ? -1 : 1;
+	return first->number < second->number ? -1 : first->number > second->number;
+}
+
+/* Leaves out all but the most constrained ones. */
+static void keep_top(const struct envelopes *envelopes, uint64_t top)
+{
+	struct constrained *all = calloc(envelopes->count + 1, sizeof *all);
+	struct be_envelope envelope;
+	size_t count = 0;
+
+	if (!all)
+		tool_out_of_memory();
+	for (size_t i = 0; i < envelopes->count; i++) {
+		if (((struct pending *)envelopes_beside(envelopes, i))->root == LEFT_OUT)
+			continue;
+		envelopes_read(envelopes, i, &envelope);
+		all[count++] = (struct constrained){envelope.utilization_ppm, i};
+	}
+	qsort(all, count, sizeof *all, compare_constrained);
+	for (size_t i = (size_t)(top < count ? top : count); i < count; i++)
+		((struct pending *)envelopes_beside(envelopes, all[i].number))->root = LEFT_OUT;
+	free(all);
+}
+
+/* Which envelopes have series, and what is above each. */
+static void choose(const struct arguments *arguments, const struct envelopes *envelopes)
+{
+	for (size_t i = 0; i < envelopes->count; i++) {
+		if (is_wanted(arguments, envelopes, i))
+			note_place(envelopes, i);
+		else
+			((struct pending *)envelopes_beside(envelopes, i))->root = LEFT_OUT;
+	}
+	if (arguments->report.top > 0)
+		keep_top(envelopes, arguments->report.top);
+}
+
+static enum be_status gather(const struct arguments *arguments, struct metrics *metrics)
+{
+	const char *environment = arguments->environment;
 	struct be_options options = BE_OPTIONS_INIT;
 	struct be_enforcer *handle;
 	enum be_status status;
 
 	options.flags = BE_OPEN_READ_ONLY;
-	status = be_open(environment, &options, &handle);
+	status = tool_open(environment, &options, &handle);
 	if (status != BE_OK) {
 		complain(environment, be_last_error());
 		return status;
@@ -104,9 +204,6 @@ static bool is_special(char character)
 {
 	return character == '\n' || character == '"' || character == '\\';
 }
-
-/* Bytes that a name may take as a label's value. */
-#define LABEL_SIZE ((size_t)2 * BE_NAME_SIZE)
 
 /* In the text form a label's value has these three escapes; all else stands for itself. Returns the
  * end of what was written to `to`. */
@@ -203,6 +300,8 @@ static const struct metric {
 	 "The same with what is carried over and raised for a time."},
 	{"charged_total", NULL, "counter", VALUE_AMOUNT, OF_ENVELOPE(charged),
 	 "What was charged since the envelope was created, here and below. Never reset."},
+	{"given_back_total", NULL, "counter", VALUE_AMOUNT, OF_ENVELOPE(given_back),
+	 "What of that corrections have given back."},
 	{"excused_total", NULL, "counter", VALUE_COUNT, OF_ENVELOPE(excused),
 	 "Commits and extensions that an envelope which only observes would have refused."},
 	{"spent", NULL, "gauge", VALUE_AMOUNT, OF_ENVELOPE(spent),
@@ -268,18 +367,58 @@ static void put_number(enum value_kind kind, const void *value, int64_t now_ns)
 	}
 }
 
+static bool has_slash(const char *name)
+{
+	return *name == '"' || strchr(name, '/');
+}
+
+/* A name, or a namespace and a name; in quotes where a slash would be taken for the one between. */
+static void write_label(struct label_of *label, const struct be_envelope *envelope)
+{
+	bool quoted = has_slash(envelope->namespace_name) || has_slash(envelope->category);
+	const char *quote = quoted ? "\\\"" : "";
+	char *to = label->text;
+
+	if (*envelope->namespace_name) {
+		to = write_value(stpcpy(to, quote), envelope->namespace_name);
+		to = stpcpy(stpcpy(to, quote), "/");
+	}
+	to = write_value(stpcpy(to, quote), envelope->category);
+	to = stpcpy(to, quote);
+	label->size = (size_t)(to - label->text);
+}
+
+/* Writes the name of an envelope, which is often that of the series before. */
+static char *put_place(char *to, const struct metrics *metrics, uint32_t number,
+		       struct label_of *label)
+{
+	struct be_envelope envelope;
+
+	if (label->number != number + 1) {
+		envelopes_read(&metrics->envelopes, number, &envelope);
+		write_label(label, &envelope);
+		label->number = number + 1;
+	}
+	return mempcpy(to, label->text, label->size);
+}
+
 /* Nearly all lines are made here, so they are made in one go. */
-static void put_series(const struct metrics *metrics, const struct metric *metric,
+static void put_series(struct metrics *metrics, size_t number, const struct metric *metric,
 		       const struct series *series, int64_t now_ns)
 {
 	char id[COUNT_TEXT_SIZE], *from, *to;
 
 	count_format(series->envelope.id, id);
-	from = text_reserve(&lines, metrics->begin.used + 2 * LABEL_SIZE + 256);
+	from = text_reserve(&lines, metrics->begin.used + 6 * LABEL_SIZE + 256);
 	to = mempcpy(from, metrics->begin.bytes, metrics->begin.used);
 	to = write_value(stpcpy(to, ",namespace=\""), series->envelope.namespace_name);
 	to = write_value(stpcpy(to, "\",category=\""), series->envelope.category);
 	to = stpcpy(stpcpy(to, "\",id=\""), id);
+	to = stpcpy(to, "\",parent=\"");
+	if (series->pending.parent != number)
+		to = put_place(to, metrics, series->pending.parent, &metrics->parent);
+	to = stpcpy(to, "\",root=\"");
+	to = put_place(to, metrics, series->pending.root, &metrics->root);
 	if (metric->reason)
 		to = stpcpy(stpcpy(to, "\",reason=\""), metric->reason);
 	to = stpcpy(to, "\"} ");
@@ -303,9 +442,11 @@ static void put_envelopes(struct metrics *metrics, int64_t now_ns)
 		begin_metric(metrics, "envelope_", metric->name);
 		for (size_t number = 0; number < envelopes->count && tool_output_is_sound();
 		     number++) {
-			envelopes_read(envelopes, number, &series.envelope);
 			series.pending = *(struct pending *)envelopes_beside(envelopes, number);
-			put_series(metrics, metric, &series, now_ns);
+			if (series.pending.root == LEFT_OUT)
+				continue;
+			envelopes_read(envelopes, number, &series.envelope);
+			put_series(metrics, number, metric, &series, now_ns);
 		}
 	}
 }
@@ -352,6 +493,7 @@ static void put_environment(struct metrics *metrics)
 		  "Write txns so far, each of which may carry many changes.");
 	put_value(metrics, "owners", "gauge", stats->owners,
 		  "Live processes that have the environment open to change it.");
+	put_value(metrics, "waiting", "gauge", stats->waiting, "Commits that wait for money.");
 	put_value(metrics, "readers", "gauge", stats->readers,
 		  "Slots taken in the table of readers.");
 	put_value(metrics, "reader_lag_txns", "gauge", stats->reader_lag,
@@ -368,7 +510,8 @@ static void put_environment(struct metrics *metrics)
 /* Metrics of several environments of a machine are collected together. */
 static void make_label(const char *environment, struct metrics *metrics)
 {
-	char *path = realpath(environment, NULL);
+	char *path =
+		tool_is_server(environment) ? tool_name(environment) : realpath(environment, NULL);
 
 	if (!path)
 		err(TOOL_EXIT_FAULT, "%s", environment);
@@ -378,21 +521,72 @@ static void make_label(const char *environment, struct metrics *metrics)
 	free(path);
 }
 
+/* ---- a file */
+
+/* A file beside the one to be replaced. Its name begins with a point, so that no collector takes it
+ * for metrics. */
+static char *begin_file(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	mode_t mask = umask(0);
+	struct stat there;
+	char *unfinished;
+	int fd;
+
+	umask(mask);
+	/* A device or a link is not to become a file. */
+	if (lstat(path, &there) == 0 && !S_ISREG(there.st_mode))
+		errx(TOOL_EXIT_FAULT, "%s: no regular file, so it is not replaced", path);
+	if (asprintf(&unfinished, "%.*s.%s.XXXXXX", slash ? (int)(slash + 1 - path) : 0, path,
+		     slash ? slash + 1 : path) < 0)
+		tool_out_of_memory();
+	fd = mkostemp(unfinished, O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0666 & ~mask) != 0 || dup2(fd, STDOUT_FILENO) < 0)
+		err(TOOL_EXIT_FAULT, "%s", unfinished);
+	close(fd);
+	return unfinished;
+}
+
+/* Gives it its name, when all of it is there: who reads the old one goes on reading that. */
+static bool end_file(const char *path, char *unfinished)
+{
+	bool ended = fflush(stdout) == 0 && tool_output_is_sound() && rename(unfinished, path) == 0;
+
+	if (!ended) {
+		warn("%s", path);
+		unlink(unfinished);
+	}
+	free(unfinished);
+	return ended;
+}
+
+static void put_metrics(const struct arguments *arguments, struct metrics *metrics)
+{
+	make_label(arguments->environment, metrics);
+	put_envelopes(metrics, arguments->now_ns);
+	put_environment(metrics);
+	print_lines();
+}
+
 int prometheus_run(const struct arguments *arguments)
 {
 	struct metrics metrics = {.envelopes.beside_size = sizeof(struct pending),
 				  .stats = BE_STATISTICS_INIT};
-	bool gathered = gather(arguments->environment, &metrics) == BE_OK;
+	bool done = gather(arguments, &metrics) == BE_OK &&
+		    envelopes_has(&metrics.envelopes, arguments);
+	char *unfinished = NULL;
 
-	if (gathered) {
-		make_label(arguments->environment, &metrics);
-		put_envelopes(&metrics, arguments->now_ns);
-		put_environment(&metrics);
-		print_lines();
+	if (done) {
+		choose(arguments, &metrics.envelopes);
+		if (arguments->file)
+			unfinished = begin_file(arguments->file);
+		put_metrics(arguments, &metrics);
+		if (arguments->file)
+			done = end_file(arguments->file, unfinished);
 	}
 	envelopes_free(&metrics.envelopes);
 	free(metrics.label.bytes);
 	free(metrics.begin.bytes);
 	free(lines.bytes);
-	return gathered ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
+	return done ? EXIT_SUCCESS : TOOL_EXIT_FAULT;
 }

@@ -6,8 +6,10 @@
  */
 #include "screen.h"
 
+#include "grid.h"
 #include "list.h"
 #include "moment.h"
+#include "opening.h"
 #include "paint.h"
 #include "terminal.h"
 
@@ -20,7 +22,7 @@
 
 #define TOP_LINES 2 /* title and headings */
 #define LIST_LINES_MIN 3
-#define FIGURES_SIZE 1024
+#define FIGURES_SIZE 2048
 
 /* ---- the terminal */
 
@@ -107,15 +109,22 @@ void screen_end(void)
 
 static void draw_title(const struct watch *watch)
 {
-	char at[MOMENT_TEXT_SIZE];
+	size_t count = watch_line_count(watch);
+	uint64_t looked_at = records_looked_at(&watch->records);
+	const char *view = view_name(watch->arguments->view), *more = records_more(&watch->records);
+	char of[48] = "", at[MOMENT_TEXT_SIZE], *name = tool_name(watch->arguments->environment);
 
-	moment_format(watch->snapshot.at_ns, 0, at);
+	moment_format(watch_at_ns(watch), 0, at);
+	if (looked_at)
+		snprintf(of, sizeof of, " of the last %" PRIu64, looked_at);
 	attrset(A_REVERSE);
-	paint_line(0, "%zu envelope%s by %s%s%s%s  %s  %s", watch->snapshot.line_count,
-		   watch->snapshot.line_count == 1 ? "" : "s", watch->order_name,
+	/* Of one, without the s. */
+	paint_line(0, "%zu%s %.*s%s by %s%s%s%s  %s  %s", count, more,
+		   (int)strlen(view) - (count == 1 && !*more), view, of, watch->order_name,
 		   *watch->search ? "  with " : "", watch->search, watch->paused ? "  PAUSED" : "",
-		   at, watch->arguments->environment);
+		   at, name);
 	attrset(A_NORMAL);
+	free(name);
 }
 
 /* ---- the figures of one envelope */
@@ -183,16 +192,26 @@ static void list_figures(const struct watched *watched, int64_t now_ns, char tex
 	    *holders ? " of " : "", holders);
 }
 
-/* How many lines the figures of the selected envelope may have below the list. */
+/* Those of the selected line; none when there is no line. */
+static void figures_of_selected(const struct watch *watch, char text[FIGURES_SIZE])
+{
+	*text = '\0';
+	if (watch->arguments->view != VIEW_ENVELOPES)
+		records_figures(&watch->records, watch->selected, text, FIGURES_SIZE);
+	else if (watch->snapshot.line_count > 0)
+		list_figures(&watch->snapshot.lines[watch->selected].watched, watch->snapshot.at_ns,
+			     text);
+}
+
+/* How many lines the figures of the selected line may have below the list. */
 static int lines_of_figures(const struct watch *watch)
 {
 	int most = LINES - TOP_LINES - 1 - LIST_LINES_MIN, lines;
 	char figures[FIGURES_SIZE];
 
-	if (watch->snapshot.line_count == 0 || most < 1)
+	if (most < 1)
 		return 0;
-	list_figures(&watch->snapshot.lines[watch->selected].watched, watch->snapshot.at_ns,
-		     figures);
+	figures_of_selected(watch, figures);
 	lines = paint_flow(0, 0, figures);
 	return lines < most ? lines : most;
 }
@@ -216,9 +235,29 @@ static void draw_last_line(const struct watch *watch, const char *keys)
 		paint_line(LINES - 1, "%s", keys);
 }
 
+static const void *record_line(const void *context, size_t number)
+{
+	return records_line(context, number);
+}
+
+static void draw_records(size_t lines, const struct watch *watch)
+{
+	const struct grid grid = {
+		.fields = records_fields(watch->arguments->view),
+		.keys = records_keys(watch->arguments->view),
+		.record = record_line,
+		.context = &watch->records,
+		.first = watch->top,
+		.selected = watch->selected,
+		.now_ns = watch_at_ns(watch),
+	};
+
+	grid_draw(TOP_LINES - 1, (int)lines + 1, &grid);
+}
+
 static void draw_list(struct watch *watch)
 {
-	const struct snapshot *snapshot = &watch->snapshot;
+	bool of_envelopes = watch->arguments->view == VIEW_ENVELOPES;
 	int of_figures = lines_of_figures(watch);
 	size_t lines = screen_list_lines(watch);
 	char figures[FIGURES_SIZE];
@@ -228,97 +267,34 @@ static void draw_list(struct watch *watch)
 	if (watch->selected >= watch->top + lines)
 		watch->top = watch->selected - lines + 1;
 	draw_title(watch);
-	list_draw(TOP_LINES - 1, lines, watch);
-	if (snapshot->line_count == 0)
-		paint_line(TOP_LINES, "no envelopes");
+	if (of_envelopes)
+		list_draw(TOP_LINES - 1, lines, watch);
+	else
+		draw_records(lines, watch);
+	if (watch_line_count(watch) == 0)
+		paint_line(TOP_LINES, "no %s", view_name(watch->arguments->view));
 	if (of_figures > 0) {
-		list_figures(&snapshot->lines[watch->selected].watched, snapshot->at_ns, figures);
+		figures_of_selected(watch, figures);
 		paint_flow(LINES - 1 - of_figures, of_figures, figures);
 	}
-	draw_last_line(watch,
-		       "Enter open  s sort  r reverse  / search  Space pause  h help  q quit");
+	draw_last_line(watch, of_envelopes ? "Enter open  s sort  r reverse  / search  "
+					     "Space pause  h help  q quit"
+					   : "s sort  r reverse  / search  Space pause  h help  "
+					     "q quit");
 }
 
 /* ---- one envelope */
 
-#define CELLS_MAX 9
-
-struct columns {
-	const struct field *fields[CELLS_MAX];
-	int widths[CELLS_MAX]; /* 0: it is left out */
-	size_t count;
-};
-
-typedef const void *get_record(const struct opened *opened, size_t number);
-
-/* Each as wide as its widest cell, and as many as there is room for beside the beginning of the
- * last one, a text, which alone is cut. The first two, id and amount, go before that. */
-static void measure_columns(struct columns *columns, int lines, get_record *record,
-			    const struct watch *watch)
+static const void *commit_record(const void *context, size_t number)
 {
-	char text[FIELD_TEXT_SIZE];
-	int text_width = (int)strlen(columns->fields[columns->count - 1]->heading), room = COLS;
+	const struct opened *opened = context;
 
-	for (size_t i = 0; i < columns->count; i++) {
-		int *width = &columns->widths[i], cells;
-
-		*width = (int)strlen(columns->fields[i]->heading);
-		for (size_t number = 0; (int)number < lines - 1 && record(&watch->opened, number);
-		     number++) {
-			field_text(columns->fields[i], record(&watch->opened, number),
-				   watch->snapshot.at_ns, text);
-			cells = paint_cells(text);
-			if (cells > *width)
-				*width = cells;
-		}
-		if (i + 1 == columns->count)
-			*width = room >= text_width ? room : 0;
-		else if (*width + (i >= 2 ? 1 + text_width : 0) > room)
-			*width = 0;
-		room -= *width > 0 ? *width + 1 : 0;
-	}
-}
-
-/* Draws records as columns from line `y` on, the headings first, at most `lines` of them. Returns
- * the line below. */
-static int draw_records(int y, int lines, const struct fields *fields, const char *const *keys,
-			get_record *record, const struct watch *watch)
-{
-	struct columns columns = {.count = 0};
-	char text[FIELD_TEXT_SIZE];
-	int row;
-
-	for (; keys[columns.count]; columns.count++)
-		columns.fields[columns.count] =
-			fields_find(fields, keys[columns.count], strlen(keys[columns.count]));
-	measure_columns(&columns, lines, record, watch);
-	for (row = 0; row < lines && (row == 0 || record(&watch->opened, (size_t)row - 1)); row++) {
-		attrset(row == 0 ? A_BOLD : A_NORMAL);
-		for (size_t i = 0, x = 0; i < columns.count; i++) {
-			int width = columns.widths[i];
-
-			if (row == 0)
-				snprintf(text, sizeof text, "%s", columns.fields[i]->heading);
-			else
-				field_text(columns.fields[i],
-					   record(&watch->opened, (size_t)row - 1),
-					   watch->snapshot.at_ns, text);
-			paint(y + row, (int)x, width, field_is_figure(columns.fields[i]), text);
-			x += width > 0 ? (size_t)width + 1 : 0;
-		}
-	}
-	attrset(A_NORMAL);
-	return y + row;
-}
-
-static const void *commit_record(const struct opened *opened, size_t number)
-{
 	return number < opened->commit_count ? &opened->commits[number] : NULL;
 }
 
-static const void *transaction_record(const struct opened *opened, size_t number)
+static const void *transaction_record(const void *context, size_t number)
 {
-	return opened_transaction(opened, number);
+	return opened_transaction(context, number);
 }
 
 /* What is pending and what was charged, in the lines from `y` on; with whose it is, where that may
@@ -327,14 +303,10 @@ static void draw_both(int y, bool has_children, const struct watch *watch)
 {
 	static const char *const of_commits[] = {"id",    "amount", "age",         "expires",
 						 "owner", "state",  "description", NULL};
-	static const char *const of_all_commits[] = {
-		"id",      "amount", "category", "namespace",   "age",
-		"expires", "owner",  "state",    "description", NULL};
 	static const char *const of_transactions[] = {"id",   "amount", "at",          "kind",
 						      "held", "commit", "description", NULL};
-	static const char *const of_all_transactions[] = {
-		"id",   "amount", "category", "namespace",   "at",
-		"kind", "held",   "commit",   "description", NULL};
+	struct grid grid = {
+		.context = &watch->opened, .selected = GRID_NONE, .now_ns = watch->snapshot.at_ns};
 	int commits = (int)watch->opened.commit_count,
 	    transactions = (int)watch->opened.transaction_count;
 	int lines = LINES > y + 5 ? LINES - y - 5 : 0;
@@ -344,12 +316,15 @@ static void draw_both(int y, bool has_children, const struct watch *watch)
 		commits = transactions < lines / 2 ? lines - transactions : lines / 2;
 	paint_line(y, "Pending commits%s, the oldest first",
 		   has_children ? ", here and below" : "");
-	y = draw_records(y + 1, commits + 1, &commit_fields,
-			 has_children ? of_all_commits : of_commits, commit_record, watch);
+	grid.fields = &commit_fields;
+	grid.keys = has_children ? records_keys(VIEW_COMMITS) : of_commits;
+	grid.record = commit_record;
+	y = grid_draw(y + 1, commits + 1, &grid);
 	paint_line(y, "Transactions%s, the latest first", has_children ? ", here and below" : "");
-	draw_records(y + 1, LINES - 2 - y, &transaction_fields,
-		     has_children ? of_all_transactions : of_transactions, transaction_record,
-		     watch);
+	grid.fields = &transaction_fields;
+	grid.keys = has_children ? records_keys(VIEW_TRANSACTIONS) : of_transactions;
+	grid.record = transaction_record;
+	grid_draw(y + 1, LINES - 2 - y, &grid);
 }
 
 static void draw_opened(struct watch *watch)
@@ -378,9 +353,10 @@ static void draw_opened(struct watch *watch)
 	draw_last_line(watch, "Esc back  Space pause  h help  q quit");
 }
 
+/* Envelopes only are opened, and have bars. */
 static void draw_help(const struct watch *watch)
 {
-	static const char *const text[] = {
+	static const char *const of_envelopes[] = {
 		"Up Down k j, PgUp PgDn, Home End   select an envelope",
 		"Enter   open it: what is pending, and what was charged last",
 		"Esc     back; in the list, forget the search",
@@ -396,12 +372,28 @@ static void draw_help(const struct watch *watch)
 		"how often the envelope itself refused in a second.",
 		"Red: all is used, or it refuses. Yellow: 80 % is used. OWNERS are PID:COMMITS.",
 		"A + stands for what was cut. Wider screens have more columns.",
+		NULL,
 	};
-	size_t i;
+	static const char *const of_records[] = {
+		"Up Down k j, PgUp PgDn, Home End   select a line, of which all is told below",
+		"Esc     forget the search",
+		"s       sort by the next column",
+		"r       reverse the order",
+		"/       search for a part of any column (Enter: done, Esc: forget it)",
+		"Space   pause, or go on",
+		"h ?     this help",
+		"q       quit",
+		"",
+		"Of very many: the oldest commits, the latest transactions and alerts.",
+		"A + stands for what was cut. Wider screens have more columns.",
+		NULL,
+	};
+	const char *const *text =
+		watch->arguments->view == VIEW_ENVELOPES ? of_envelopes : of_records;
 
 	draw_title(watch);
-	for (i = 0; i < sizeof text / sizeof *text; i++)
-		paint_line(2 + (int)i, "%s", text[i]);
+	for (int i = 0; text[i]; i++)
+		paint_line(2 + i, "%s", text[i]);
 	draw_last_line(watch, "any key goes back");
 }
 

@@ -3,8 +3,9 @@
 #include "stats.h"
 
 #include "complain.h"
-#include "csv.h"
 #include "json.h"
+#include "opening.h"
+#include "output.h"
 #include "tool.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ int stats_run(const struct arguments *arguments)
 	uint64_t count = 0;
 
 	options.flags = BE_OPEN_READ_ONLY;
-	status = be_open(arguments->environment, &options, &handle);
+	status = tool_open(arguments->environment, &options, &handle);
 	if (status == BE_OK)
 		status = be_stats(handle, &stats);
 	if (status != BE_OK) {
@@ -43,8 +44,10 @@ int stats_run(const struct arguments *arguments)
 		json_row(arguments, &stats, &count);
 		json_end("");
 	} else if (arguments->form == FORM_CSV) {
-		csv_begin(arguments);
-		csv_row(arguments, &stats);
+		struct output *output = output_begin(arguments);
+
+		output_row(output, &stats, "");
+		output_end(output, true);
 	} else {
 		print_lines(arguments, &stats);
 	}

@@ -39,33 +39,58 @@
 /* Columns that are left out, one after the other, where a terminal is too narrow for all of the
  * usual ones: before names are cut those that say what a tree shows, or what changes least; and
  * those that can be looked up only if cutting names would not be enough. */
-static const struct {
-	const char *key;
+struct dispensable {
+	const char *key; /* NULL behind the last one */
 	bool before_names;
-} dispensable[] = {
-	{"parent", true},          {"period", true},
-	{"period_end", true},      {"refused", true},
-	{"pid_namespace", true},   {"pid_here", true},
-	{"commit_id", true},       {"held", true},
-	{"committed", false},      {"spent", false},
-	{"limit", false},          {"utilization_percent", false},
-	{"kind", false},           {"owner_pid", false},
-	{"age_seconds", false},    {"deadline", false},
-	{"oldest_seconds", false}, {"at", false},
 };
+static const struct dispensable dispensable[] = {
+	{"parent", true},       {"period", true},
+	{"period_end", true},   {"refused", true},
+	{"commit_id", true},    {"held", true},
+	{"committed", false},   {"spent", false},
+	{"limit", false},       {"utilization_percent", false},
+	{"kind", false},        {"owner_pid", false},
+	{"age_seconds", false}, {"deadline", false},
+	{"at", false},          {NULL, false},
+};
+/* Of alerts it matters what was spent, and of owners what they hold. */
+static const struct dispensable dispensable_of_alerts[] = {
+	{"done", true}, {"spender_category", false}, {"limit", false},
+	{"at", false},  {"percent", false},          {NULL, false},
+};
+static const struct dispensable dispensable_of_owners[] = {
+	{"pid_namespace", true}, {"pid_here", true}, {"oldest_seconds", true},
+	{"alive", true},         {"commits", false}, {NULL, false},
+};
+
+static const struct dispensable *dispensable_of(enum view view)
+{
+	if (view == VIEW_ALERTS)
+		return dispensable_of_alerts;
+	return view == VIEW_OWNERS ? dispensable_of_owners : dispensable;
+}
 
 /* Columns that may be cut, and to how many cells: texts, and where that is not enough names and
  * texts. */
 #define LEAST_OF_TEXT 11
 #define LEAST_OF_ALL 4
+/* The same of reports; what they are grouped by stays. */
+static const char *const of_reports[] = {"mean", "share_percent", "count"};
+
+/* Cells of a bar: where it has no less room, where there is any room, and in a pipe. */
+#define BAR_LEAST 8
+#define BAR_MOST 40
+#define BAR_USUAL 20
+
 static const char *const texts[] = {"description", "command"};
-static const char *const names[] = {"namespace", "category", "parent"};
+static const char *const names[] = {"namespace", "category", "parent", "spender_category"};
 
 struct column {
 	const struct field *field;
 	bool is_figure; /* aligned to the right */
 	bool is_text;   /* see above */
 	bool is_name;
+	bool is_bar; /* as wide as there is room */
 	bool hidden;
 	size_t width; /* of its widest cell so far */
 	size_t shown_width;
@@ -135,7 +160,8 @@ struct table *table_create(const struct arguments *arguments)
 			is_one_of(column->field->key, texts, sizeof texts / sizeof *texts);
 		column->is_name =
 			is_one_of(column->field->key, names, sizeof names / sizeof *names);
-		column->width = strlen(column->field->heading);
+		column->is_bar = column->field->kind == FIELD_BAR;
+		column->width = column->is_bar ? 0 : strlen(column->field->heading);
 	}
 	return table;
 }
@@ -182,7 +208,7 @@ static void widen(struct table *table)
 		struct column *column = &table->columns[i % arguments->column_count];
 		size_t width = width_of(cell);
 
-		if (width > column->width)
+		if (width > column->width && !column->is_bar)
 			column->width = width;
 		cell += strlen(cell) + 1;
 	}
@@ -204,7 +230,7 @@ static size_t least_width(const struct table *table, bool of_names)
 	size_t width = 0;
 
 	for (size_t i = 0; i < table->arguments->column_count; i++)
-		if (!table->columns[i].hidden)
+		if (!table->columns[i].hidden && !table->columns[i].is_bar)
 			width += table->columns[i].width + 1 -
 				 spare_of(&table->columns[i], of_names);
 	return width - 1;
@@ -217,17 +243,27 @@ static void hide(struct table *table, const char *key)
 			table->columns[i].hidden = true;
 }
 
+static void leave_out_of_report(struct table *table)
+{
+	for (size_t i = 0; i < sizeof of_reports / sizeof *of_reports; i++)
+		if (least_width(table, true) > table->room)
+			hide(table, of_reports[i]);
+}
+
 /* Only before the first line; from then on columns stay. The last ones go only if cutting names
  * would not be enough. */
 static void leave_out(struct table *table)
 {
-	size_t gone = 0;
+	const struct dispensable *next = dispensable_of(table->arguments->view);
 
 	if (table->room == 0)
 		return;
-	while (gone < sizeof dispensable / sizeof *dispensable &&
-	       least_width(table, !dispensable[gone].before_names) > table->room)
-		hide(table, dispensable[gone++].key);
+	if (table->arguments->view == VIEW_REPORT) {
+		leave_out_of_report(table);
+		return;
+	}
+	for (; next->key && least_width(table, !next->before_names) > table->room; next++)
+		hide(table, next->key);
 }
 
 /* Cuts the widest first, so that what is cut is cut to one width. */
@@ -251,14 +287,30 @@ static void cut(struct table *table, bool of_names, size_t *excess)
 	}
 }
 
+/* What room is left behind the other columns, which take `width` with a blank behind each. */
+static void fit_bars(struct table *table, size_t width)
+{
+	size_t room = table->room > width ? table->room - width : 0;
+
+	if (table->room == 0)
+		room = BAR_USUAL;
+	for (size_t i = 0; i < table->arguments->column_count; i++)
+		if (table->columns[i].is_bar)
+			table->columns[i].shown_width = room < BAR_LEAST  ? 0
+							: room < BAR_MOST ? room
+									  : BAR_MOST;
+}
+
 static void fit(struct table *table)
 {
 	size_t width = 0, excess;
 
 	for (size_t i = 0; i < table->arguments->column_count; i++) {
 		table->columns[i].shown_width = table->columns[i].width;
-		width += table->columns[i].hidden ? 0 : table->columns[i].width + 1;
+		if (!table->columns[i].hidden && !table->columns[i].is_bar)
+			width += table->columns[i].width + 1;
 	}
+	fit_bars(table, width);
 	if (table->room == 0 || width <= table->room + 1)
 		return;
 	excess = width - 1 - table->room;
@@ -293,12 +345,28 @@ static void put_cell(const struct column *column, const char *cell, size_t *blan
 	*blanks = 1 + (column->is_figure ? 0 : column->shown_width - cells);
 }
 
+/* A part of the longest; what is not nothing is seen. */
+static void put_bar(const struct column *column, const char *cell, size_t *blanks)
+{
+	size_t ppm = strtoull(cell, NULL, 10);
+	size_t cells = (ppm * column->shown_width + 500000) / 1000000;
+
+	if (cells == 0 && ppm > 0 && column->shown_width > 0)
+		cells = 1;
+	put_blanks(cells > 0 ? *blanks : 0);
+	*blanks = (cells > 0 ? 0 : *blanks) + column->shown_width - cells + 1;
+	for (; cells > 0; cells--)
+		putc_unlocked('#', stdout);
+}
+
 static void put_headings(struct table *table)
 {
 	size_t blanks = 0;
 
 	for (size_t i = 0; i < table->arguments->column_count; i++)
-		if (!table->columns[i].hidden)
+		if (table->columns[i].is_bar)
+			blanks += table->columns[i].shown_width + 1;
+		else if (!table->columns[i].hidden)
 			put_cell(&table->columns[i], table->columns[i].field->heading, &blanks);
 	putc_unlocked('\n', stdout);
 }
@@ -313,7 +381,9 @@ static void put_lines(struct table *table)
 
 		fputs_unlocked(colour, stdout);
 		for (size_t i = 0; i < table->arguments->column_count; i++) {
-			if (!table->columns[i].hidden)
+			if (table->columns[i].is_bar)
+				put_bar(&table->columns[i], cell, &blanks);
+			else if (!table->columns[i].hidden)
 				put_cell(&table->columns[i], cell, &blanks);
 			cell += strlen(cell) + 1;
 		}

@@ -9,6 +9,7 @@
 #include "complain.h"
 #include "follow.h"
 #include "listing.h"
+#include "opening.h"
 #include "screen.h"
 #include "tool.h"
 
@@ -20,6 +21,9 @@
 #include <unistd.h>
 
 #define KEY_ESCAPE 27
+
+/* The order in which records were made. */
+#define BY_TIME "time"
 
 /* The orders that the key s goes through; the first one is --sort's. */
 static const struct {
@@ -35,24 +39,50 @@ static const struct {
 
 /* ---- data */
 
-/* The lines anew. A selection stays with its envelope, or where that was; the first line stays the
- * first line, whichever envelope comes first. */
+static bool shows_envelopes(const struct watch *watch)
+{
+	return watch->arguments->view == VIEW_ENVELOPES;
+}
+
+size_t watch_line_count(const struct watch *watch)
+{
+	return shows_envelopes(watch) ? watch->snapshot.line_count : watch->records.line_count;
+}
+
+int64_t watch_at_ns(const struct watch *watch)
+{
+	return shows_envelopes(watch) ? watch->snapshot.at_ns : watch->records.at_ns;
+}
+
+/* Of an envelope or another record; 0 where there is no such line. */
+static uint64_t id_of_line(const struct watch *watch, size_t line)
+{
+	if (!shows_envelopes(watch))
+		return records_id(&watch->records, line);
+	return line < watch->snapshot.line_count ? watch->snapshot.lines[line].watched.envelope.id
+						 : 0;
+}
+
+/* The lines anew. A selection stays with its record, or where that was; the first line stays the
+ * first line, whichever record comes first. */
 static void arrange(struct watch *watch)
 {
-	const struct snapshot *snapshot = &watch->snapshot;
-	size_t i;
+	size_t count;
 
-	snapshot_arrange(&watch->snapshot, &watch->order, watch->search);
-	for (i = 0; watch->selected > 0 && i < snapshot->line_count; i++) {
-		if (snapshot->lines[i].watched.envelope.id == watch->selected_id) {
+	if (shows_envelopes(watch))
+		snapshot_arrange(&watch->snapshot, &watch->order, watch->search);
+	else
+		records_arrange(&watch->records, &watch->order, watch->search);
+	count = watch_line_count(watch);
+	for (size_t i = 0; watch->selected > 0 && i < count; i++) {
+		if (id_of_line(watch, i) == watch->selected_id) {
 			watch->selected = i;
 			break;
 		}
 	}
-	if (watch->selected >= snapshot->line_count)
-		watch->selected = snapshot->line_count > 0 ? snapshot->line_count - 1 : 0;
-	watch->selected_id =
-		snapshot->line_count > 0 ? snapshot->lines[watch->selected].watched.envelope.id : 0;
+	if (watch->selected >= count)
+		watch->selected = count > 0 ? count - 1 : 0;
+	watch->selected_id = id_of_line(watch, watch->selected);
 }
 
 static void tell(struct watch *watch, enum be_status status)
@@ -67,7 +97,9 @@ static enum be_status take(struct watch *watch)
 {
 	struct watched watched;
 	enum be_status status =
-		snapshot_take(&watch->snapshot, watch->handle, &watch->arguments->filter);
+		shows_envelopes(watch)
+			? snapshot_take(&watch->snapshot, watch->handle, &watch->arguments->filter)
+			: records_take(&watch->records, watch->handle, watch->arguments);
 
 	tell(watch, status);
 	if (status != BE_OK)
@@ -96,6 +128,22 @@ static void arrange_anew(struct watch *watch)
 
 /* ---- keys */
 
+/* By the next column; after the last one as they were made. */
+static void choose_column(struct watch *watch)
+{
+	const struct fields *fields = records_fields(watch->arguments->view);
+	const char *const *keys = records_keys(watch->arguments->view);
+	size_t next = 0;
+
+	for (size_t i = 0; watch->order.sort && keys[i]; i++)
+		if (strcmp(keys[i], watch->order.sort->key) == 0)
+			next = i + 1;
+	watch->order.sort = keys[next] ? fields_find(fields, keys[next], strlen(keys[next])) : NULL;
+	watch->order.descending = watch->order.sort && watch->order.sort->kind == FIELD_AMOUNT;
+	watch->order_name = watch->order.sort ? watch->order.sort->heading : BY_TIME;
+	arrange_anew(watch);
+}
+
 static void choose_order(struct watch *watch, const char *name)
 {
 	size_t count = sizeof orders / sizeof *orders, i, next = 0;
@@ -115,7 +163,7 @@ static void choose_order(struct watch *watch, const char *name)
 
 static void move_selection(struct watch *watch, ptrdiff_t lines)
 {
-	ptrdiff_t last = (ptrdiff_t)watch->snapshot.line_count - 1,
+	ptrdiff_t last = (ptrdiff_t)watch_line_count(watch) - 1,
 		  wanted = (ptrdiff_t)watch->selected + lines;
 
 	if (last < 0)
@@ -123,7 +171,7 @@ static void move_selection(struct watch *watch, ptrdiff_t lines)
 	if (wanted > last)
 		wanted = last;
 	watch->selected = wanted < 0 ? 0 : (size_t)wanted;
-	watch->selected_id = watch->snapshot.lines[watch->selected].watched.envelope.id;
+	watch->selected_id = id_of_line(watch, watch->selected);
 }
 
 static void open_selected(struct watch *watch)
@@ -178,10 +226,10 @@ static void list_key(struct watch *watch, int key)
 		move_selection(watch, page);
 		break;
 	case KEY_HOME:
-		move_selection(watch, -(ptrdiff_t)watch->snapshot.line_count);
+		move_selection(watch, -(ptrdiff_t)watch_line_count(watch));
 		break;
 	case KEY_END:
-		move_selection(watch, (ptrdiff_t)watch->snapshot.line_count);
+		move_selection(watch, (ptrdiff_t)watch_line_count(watch));
 		break;
 	case '\r':
 	case '\n':
@@ -189,7 +237,10 @@ static void list_key(struct watch *watch, int key)
 		open_selected(watch);
 		break;
 	case 's':
-		choose_order(watch, watch->order_name);
+		if (shows_envelopes(watch))
+			choose_order(watch, watch->order_name);
+		else
+			choose_column(watch);
 		break;
 	case 'r':
 		watch->order.descending = !watch->order.descending;
@@ -288,9 +339,12 @@ int watch_run(const struct arguments *arguments)
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return listing_run(arguments);
-	watch.order_name = arguments->by_need ? orders[0].name : arguments->sort->heading;
+	watch.records.view = arguments->view;
+	watch.order_name = arguments->by_need ? orders[0].name
+			   : arguments->sort  ? arguments->sort->heading
+					      : BY_TIME;
 	options.flags = BE_OPEN_READ_ONLY;
-	status = be_open(arguments->environment, &options, &watch.handle);
+	status = tool_open(arguments->environment, &options, &watch.handle);
 	if (status == BE_OK)
 		status = take(&watch);
 	if (status != BE_OK) {
@@ -311,6 +365,7 @@ int watch_run(const struct arguments *arguments)
 	result = EXIT_SUCCESS;
 out:
 	snapshot_free(&watch.snapshot);
+	records_free(&watch.records);
 	be_close(watch.handle);
 	if (signalled)
 		follow_end();

@@ -4,6 +4,7 @@
 #define WATCH_H
 
 #include "opened.h"
+#include "records.h"
 #include "snapshot.h"
 
 #define SEARCH_SIZE 64
@@ -19,17 +20,22 @@ struct watch {
 	struct be_enforcer *handle;
 	struct arguments order; /* the arguments, with the order that keys have chosen */
 	const char *order_name;
-	struct snapshot snapshot;
+	struct snapshot snapshot; /* of envelopes; */
 	struct opened opened;
+	struct records records; /* of other views */
 	enum watch_mode mode;
 	bool paused;
-	uint64_t selected_id; /* the selection stays with its envelope when the order changes */
+	uint64_t selected_id; /* the selection stays with its record when the order changes */
 	size_t selected;      /* its line */
 	size_t top;           /* the first line on the screen */
 	bool searching;       /* keys go to the search text */
 	char search[SEARCH_SIZE];
 	char message[256]; /* what went wrong last; "" when nothing did */
 };
+
+/* Lines of its list, and when that was read. */
+size_t watch_line_count(const struct watch *watch);
+int64_t watch_at_ns(const struct watch *watch);
 
 /* Shows the live view until it is quit. Returns an exit code, after saying what went wrong. */
 int watch_run(const struct arguments *arguments);

@@ -15,17 +15,35 @@ static bool is_broken(const struct be_cost *cost)
 	return rest % million != 0;
 }
 
-bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens,
-	     int64_t *nanos, bool *rounded)
+/* Of a request with so many tokens of each kind. */
+static bool work_out(const struct prices *prices, const struct trace_request *request,
+		     int64_t output_tokens, int64_t *nanos, bool *rounded)
 {
+	const struct {
+		int64_t tokens, price;
+	} kinds[] = {
+		{request->input_tokens, prices->input},
+		{request->cached_tokens, prices->cached},
+		{request->written_tokens, prices->written},
+		{output_tokens, prices->output},
+	};
 	struct be_cost cost = BE_COST_INIT;
 
-	if (be_cost_add(&cost, (uint64_t)input_tokens, prices->input) != BE_OK ||
-	    be_cost_add(&cost, (uint64_t)output_tokens, prices->output) != BE_OK ||
-	    be_cost_total(&cost, nanos) != BE_OK)
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (be_cost_add(&cost, (uint64_t)kinds[i].tokens, kinds[i].price) != BE_OK)
+			return false;
+	if (be_cost_total(&cost, nanos) != BE_OK)
 		return false;
 	*rounded = is_broken(&cost);
 	return true;
+}
+
+bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_tokens,
+	     int64_t *nanos, bool *rounded)
+{
+	const struct trace_request request = {.input_tokens = input_tokens};
+
+	return work_out(prices, &request, output_tokens, nanos, rounded);
 }
 
 int64_t costs_largest_output(const struct trace *trace)
@@ -39,8 +57,33 @@ int64_t costs_largest_output(const struct trace *trace)
 	return largest;
 }
 
-bool costs_of_trace(const struct trace *trace, const struct prices *prices, int64_t max_output,
-		    struct costs *costs, size_t *line)
+/* Is what the log says that it cost all that is known of a request? */
+static bool has_only_cost(const struct trace_request *request)
+{
+	return request->has_cost && request->input_tokens == 0 && request->output_tokens == 0 &&
+	       request->cached_tokens == 0 && request->written_tokens == 0;
+}
+
+static bool cost_of_request(const struct trace_request *request, const struct prices *prices,
+			    bool by_tokens, int64_t max_output, struct costs *costs,
+			    struct cost *cost)
+{
+	bool actual_rounded = false, estimate_rounded;
+
+	if (has_only_cost(request) || (request->has_cost && !by_tokens))
+		cost->actual = cost->estimate = request->cost;
+	else if (!work_out(prices, request, request->output_tokens, &cost->actual,
+			   &actual_rounded) ||
+		 !work_out(prices, request, max_output, &cost->estimate, &estimate_rounded))
+		return false;
+	costs->rounded += actual_rounded;
+	costs->above += cost->actual > cost->estimate;
+	return !__builtin_add_overflow(costs->total, cost->actual, &costs->total);
+}
+
+bool costs_of_trace(const struct trace *trace, const struct prices *prices,
+		    const struct prices *const *of_model, int64_t max_output, struct costs *costs,
+		    size_t *line)
 {
 	*costs = (struct costs){.of = calloc(trace->count, sizeof *costs->of)};
 	*line = 0;
@@ -48,20 +91,13 @@ bool costs_of_trace(const struct trace *trace, const struct prices *prices, int6
 		return false;
 	for (size_t i = 0; i < trace->count; i++) {
 		const struct trace_request *request = &trace->requests[i];
-		struct cost *cost = &costs->of[i];
-		bool actual_rounded, estimate_rounded;
 
-		if (!cost_of(prices, request->input_tokens, request->output_tokens, &cost->actual,
-			     &actual_rounded) ||
-		    !cost_of(prices, request->input_tokens, max_output, &cost->estimate,
-			     &estimate_rounded) ||
-		    __builtin_add_overflow(costs->total, cost->actual, &costs->total)) {
+		if (!cost_of_request(request, of_model ? of_model[request->model] : prices,
+				     of_model != NULL, max_output, costs, &costs->of[i])) {
 			*line = request->line;
 			costs_free(costs);
 			return false;
 		}
-		costs->rounded += actual_rounded;
-		costs->above += cost->actual > cost->estimate;
 	}
 	return true;
 }

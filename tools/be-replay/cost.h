@@ -12,6 +12,8 @@
 struct prices {
 	int64_t input;
 	int64_t output;
+	int64_t cached;  /* those read from a cache, */
+	int64_t written; /* and written to one */
 };
 
 /* What one request is known to have cost, and what a worker reserves before it knows: the tokens
@@ -37,11 +39,14 @@ bool cost_of(const struct prices *prices, int64_t input_tokens, int64_t output_t
  * cost. */
 int64_t costs_largest_output(const struct trace *trace);
 
-/* Works out every cost before anything is spent. False when a cost, an estimate or the total is
+/* Works out every cost before anything is spent. Where the log has a cost, that is it, and what is
+ * reserved, too; with prices `of_model` (an array by their numbers; NULL: all have `prices`) tokens
+ * cost what these say, if there are any. False when a cost, an estimate or the total is
  * more than an amount can hold (*line is the request's) or there is no memory (*line is 0). *costs
  * is the caller's, to be given back with costs_free(). */
-bool costs_of_trace(const struct trace *trace, const struct prices *prices, int64_t max_output,
-		    struct costs *costs, size_t *line);
+bool costs_of_trace(const struct trace *trace, const struct prices *prices,
+		    const struct prices *const *of_model, int64_t max_output, struct costs *costs,
+		    size_t *line);
 
 void costs_free(struct costs *costs);
 

@@ -73,17 +73,44 @@ static bool fault(struct worker *worker, const char *call, enum be_status status
 	return false;
 }
 
-/* Replays one request. False on a fault. */
-static bool replay(const struct pool_plan *plan, struct worker *worker, const struct cost *cost)
+/* Was it refused, and by an envelope that may refuse? One that is suspended is so because the file
+ * says it. */
+static bool is_refusal(const struct pool_plan *plan, enum be_status status)
 {
+	return status == BE_EXCEEDS_BUDGET || (status == BE_SUSPENDED && plan->budgets->file);
+}
+
+/* The number of the envelope that refused, which is that of the request or above it. */
+static uint32_t refuser(const struct budgets *budgets, uint32_t asked,
+			const struct be_decision *decision)
+{
+	uint32_t found = budgets_find(budgets, decision->namespace_name, decision->category);
+
+	return found != BUDGET_NONE ? found : asked;
+}
+
+/* Replays one request. False on a fault. */
+static bool replay(const struct pool_plan *plan, struct worker *worker, size_t number)
+{
+	const struct cost *cost = &plan->costs->of[number];
+	uint32_t asked = plan->trace->requests[number].envelope;
+	const struct budget *budget = &plan->budgets->of[asked];
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	struct be_decision decision = BE_DECISION_INIT;
+	struct verdict *verdict = &plan->verdicts[number];
 	uint64_t id;
 	int64_t began_ns = clock_monotonic_ns();
-	enum be_status status = be_commit(plan->handle, plan->category, cost->estimate, NULL, &id);
+	enum be_status status;
 
+	options.namespace_name = budget->namespace_name;
+	status = be_commit_with(plan->handle, budget->category, cost->estimate, NULL, &options, &id,
+				&decision);
 	timed(worker, began_ns);
-	if (status == BE_EXCEEDS_BUDGET) {
+	if (is_refusal(plan, status)) {
 		worker->refused_cost += cost->actual;
 		worker->refused++;
+		verdict->envelope = refuser(plan->budgets, asked, &decision);
+		verdict->outcome = OUTCOME_REFUSED;
 		return true;
 	}
 	if (status != BE_OK)
@@ -95,6 +122,7 @@ static bool replay(const struct pool_plan *plan, struct worker *worker, const st
 		return fault(worker, "be_settle", status);
 	worker->spent += cost->actual;
 	worker->permitted++;
+	verdict->outcome = OUTCOME_PERMITTED;
 	return true;
 }
 
@@ -133,7 +161,7 @@ static int work(const struct pool *pool, struct worker *worker)
 			return 0;
 		}
 		worker->line = plan->trace->requests[taken].line;
-		if (!replay(plan, worker, &plan->costs->of[taken]))
+		if (!replay(plan, worker, taken))
 			return WORKER_FAULT;
 	}
 }

@@ -15,21 +15,24 @@
 #ifndef POOL_H
 #define POOL_H
 
+#include "budgets.h"
 #include "clock.h"
 #include "cost.h"
 #include "histogram.h"
+#include "hours.h"
 #include "trace.h"
 
 #include <budget_enforcer.h>
 
 struct pool_plan {
 	struct be_enforcer *handle;
-	const char *category;
+	const struct budgets *budgets;
 	const struct trace *trace;
 	const struct costs *costs;
 	struct clock *clock;
 	unsigned int workers;
-	bool progress; /* show it on stderr */
+	struct verdict *verdicts; /* of each request, in memory that is shared */
+	bool progress;            /* show it on stderr */
 };
 
 struct pool_result {

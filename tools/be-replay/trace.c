@@ -176,7 +176,7 @@ bool trace_parse(const char *text, size_t size, struct trace *trace, struct trac
 			capacity = larger;
 		}
 		request = &trace->requests[trace->count];
-		request->line = line_number;
+		*request = (struct trace_request){.line = line_number};
 		wrong = parse_line(line, request);
 		if (wrong)
 			return fail(trace, problem, line_number, wrong, expected);
@@ -222,21 +222,28 @@ static char *read_all(int fd, size_t *size)
 	return NULL;
 }
 
-bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem)
+char *trace_load(const char *path, size_t *size, struct trace_problem *problem)
 {
 	bool standard_input = strcmp(path, "-") == 0;
 	int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	char *text = NULL;
-	size_t size = 0;
+	char *text = fd >= 0 ? read_all(fd, size) : NULL;
+
+	*problem = (struct trace_problem){0};
+	if (!text)
+		snprintf(problem->text, sizeof problem->text, "%s%s", strerror(errno),
+			 errno == EFBIG ? "; 512 MiB at most" : "");
+	if (fd >= 0 && !standard_input)
+		close(fd);
+	return text;
+}
+
+bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem)
+{
+	size_t size;
+	char *text = trace_load(path, &size, problem);
 	bool parsed;
 
 	*trace = (struct trace){0};
-	if (fd >= 0)
-		text = read_all(fd, &size);
-	if (!text)
-		fail(trace, problem, 0, strerror(errno), errno == EFBIG ? "512 MiB at most" : "");
-	if (fd >= 0 && !standard_input)
-		close(fd);
 	if (!text)
 		return false;
 	parsed = trace_parse(text, size, trace, problem);
@@ -275,8 +282,25 @@ bool trace_builtin(struct trace *trace)
 	return true;
 }
 
+static int compare_requests(const void *a, const void *b)
+{
+	const struct trace_request *first = a, *second = b;
+
+	if (first->at_ns != second->at_ns)
+		return first->at_ns < second->at_ns ? -1 : 1;
+	return first->line < second->line ? -1 : first->line > second->line;
+}
+
+void trace_sort(struct trace *trace)
+{
+	qsort(trace->requests, trace->count, sizeof *trace->requests, compare_requests);
+}
+
 void trace_free(struct trace *trace)
 {
+	for (size_t i = 0; i < trace->model_count; i++)
+		free(trace->models[i]);
+	free(trace->models);
 	free(trace->requests);
 	*trace = (struct trace){0};
 }

@@ -20,13 +20,21 @@ struct trace_request {
 	int64_t at_ns; /* since 1970-01-01 UTC, always above zero */
 	int64_t input_tokens;
 	int64_t output_tokens;
-	size_t line; /* in the file, from 1; in the built-in trace the request's number */
+	int64_t cached_tokens;  /* read from a cache, and not among those that went in; 0: none */
+	int64_t written_tokens; /* written to one; likewise */
+	int64_t cost;           /* nanos, where the log has it */
+	bool has_cost;
+	uint32_t model;    /* its number among those of the trace */
+	uint32_t envelope; /* which is charged: its number among those that are; see budgets.h */
+	size_t line;       /* in the file, from 1; in the built-in trace the request's number */
 };
 
-/* Requests in the order of the file, which need not be that of time. */
+/* Requests in the order of the file, until trace_sort() puts them in that of time. */
 struct trace {
 	struct trace_request *requests;
 	size_t count;
+	char **models; /* named in it; those of a trace without names are all number 0 */
+	size_t model_count;
 };
 
 /* What is wrong with a trace. `line` is 0 when it is no single line's fault. */
@@ -42,12 +50,20 @@ struct trace_problem {
  * *problem says why, and *trace is empty. */
 bool trace_parse(const char *text, size_t size, struct trace *trace, struct trace_problem *problem);
 
+/* Reads the file `path`, to be given back with free(); "-" is standard input. NULL, and *problem
+ * says why. */
+char *trace_load(const char *path, size_t *size, struct trace_problem *problem);
+
 /* Reads and parses the file `path`; "-" is standard input. */
 bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem);
 
 /* Makes the built-in trace: 2 000 requests over an hour, the same ones each time. False when there
  * is no memory. */
 bool trace_builtin(struct trace *trace);
+
+/* Puts requests in the order of time, those of one moment in that of the file: the clock of a
+ * replay goes forward only. Each keeps its line. */
+void trace_sort(struct trace *trace);
 
 /* Frees what a trace holds and empties it. */
 void trace_free(struct trace *trace);

@@ -7,6 +7,7 @@
 
 #include "moment.h"
 #include "text.h"
+#include "tool.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -109,4 +110,29 @@ const char *argument_usual_environment(void)
 	const char *directory = getenv("BUDGET_ENFORCER_DIR");
 
 	return directory && *directory ? directory : NULL;
+}
+
+const char *argument_keep(const char *text, size_t size)
+{
+	static struct kept {
+		struct kept *before;
+		char text[];
+	} * last;
+	struct kept *made = calloc(1, sizeof *made + size + 1);
+
+	if (!made)
+		tool_out_of_memory();
+	made->before = last;
+	memcpy(made->text, text, size);
+	last = made;
+	return made->text;
+}
+
+const char *argument_label(const char *text, struct be_label *label)
+{
+	const char *equals = strchrnul(text, '=');
+
+	label->key = argument_keep(text, (size_t)(equals - text));
+	label->value = *equals ? equals + 1 : NULL;
+	return *label->key ? NULL : "a key is needed: KEY=VALUE";
 }

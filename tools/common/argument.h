@@ -47,4 +47,11 @@ error_t argument_help(int key, struct argp_state *state);
  * empty. */
 const char *argument_usual_environment(void);
 
+/* A part of an argument as a text of its own, which lives as long as the process. */
+const char *argument_keep(const char *text, size_t size);
+
+/* Takes KEY=VALUE, or KEY, whose value is then NULL, apart. NULL, or what is wrong with it. The
+ * key lives as long as the process. */
+const char *argument_label(const char *text, struct be_label *label);
+
 #endif

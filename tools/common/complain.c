@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "complain.h"
 
+#include "opening.h"
 #include "text.h"
 
 #include <err.h>
@@ -11,13 +12,15 @@
 
 void complain(const char *subject, const char *sentence)
 {
-	char *safe_subject = text_escape(subject);
+	char *name = tool_name(subject);
+	char *safe_subject = text_escape(name);
 	char *safe_sentence = text_escape(sentence);
 
 	if (strncmp(sentence, subject, strlen(subject)) == 0)
 		warnx("%s", safe_sentence);
 	else
 		warnx("%s: %s", safe_subject, safe_sentence);
+	free(name);
 	free(safe_subject);
 	free(safe_sentence);
 }

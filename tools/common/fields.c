@@ -49,10 +49,14 @@ static const struct field of_envelopes[] = {
 	 "the most that a window may leave over for the next"},
 	{"CHARGED", "charged", FIELD_AMOUNT, ENVELOPE(charged), true,
 	 "what was charged in all since it was created, here and below"},
+	{"GIVEN-BACK", "given_back", FIELD_AMOUNT, ENVELOPE(given_back), true,
+	 "what of that corrections have given back"},
 	{"OBSERVE-ONLY", "observe_only", FIELD_YES, ENVELOPE(observe_only), true,
 	 "whether it refuses nothing for lack of budget"},
 	{"EXCUSED", "excused", FIELD_COUNT, ENVELOPE(excused), true,
 	 "what it would have refused otherwise"},
+	{"PASSED", "passed", FIELD_SMALL_COUNT, ENVELOPE(passed), true,
+	 "the largest threshold, in per cent, that gave an alert in this window; 0: none did"},
 	{"REFUSED", "refused", FIELD_REFUSED, ENVELOPES(refused_exceeds_budget, refused_suspended),
 	 false, "checks, commits and extensions that it refused since it was created"},
 	{"REFUSED-BUDGET", "refused_exceeds_budget", FIELD_COUNT, ENVELOPE(refused_exceeds_budget),
@@ -118,6 +122,10 @@ static const struct field of_commits[] = {
 	{"POLICY", "reap_policy", FIELD_REAP_POLICY, COMMIT(reap_policy), true,
 	 "release or charge, when it is reaped"},
 	{"DESCRIPTION", "description", FIELD_TEXT, COMMIT(description), false, "description"},
+	{"ALSO", "also", FIELD_ALSO, MEMBER(struct commit_row, also), true,
+	 "the further envelopes that it holds its amount in"},
+	{"LABELS", "labels", FIELD_LABELS, MEMBER(struct commit_row, labels), true,
+	 "its labels, as in customer=acme"},
 };
 
 #define TRANSACTION(member) MEMBER(struct be_transaction, member)
@@ -125,16 +133,50 @@ static const struct field of_transactions[] = {
 	{"ID", "id", FIELD_COUNT, TRANSACTION(id), false, "ascending, never used again"},
 	{"AT", "at", FIELD_TIME, TRANSACTION(at_ns), false, "when it was charged"},
 	{"KIND", "kind", FIELD_KIND, TRANSACTION(kind), false,
-	 "record, settle, expired or orphaned"},
+	 "record, settle, expired, orphaned or correction"},
 	{"NAMESPACE", "namespace", FIELD_TEXT, TRANSACTION(namespace_name), false, "namespace"},
 	{"CATEGORY", "category", FIELD_TEXT, TRANSACTION(category), false, "category"},
-	{"AMOUNT", "amount", FIELD_AMOUNT, TRANSACTION(amount), false, "what was charged"},
+	{"AMOUNT", "amount", FIELD_AMOUNT, TRANSACTION(amount), false,
+	 "what was charged; below zero: given back"},
 	{"HELD", "held", FIELD_AMOUNT, TRANSACTION(held), false, "what its commit had held"},
 	{"COMMIT", "commit_id", FIELD_ID, TRANSACTION(commit_id), false,
 	 "the commit that it ended"},
 	{"LATE", "late", FIELD_YES, TRANSACTION(late), true,
 	 "whether its commit had been reaped before"},
+	{"CORRECTS", "corrects", FIELD_ID, TRANSACTION(corrects), true,
+	 "the transaction of which it gives back"},
+	{"ENVELOPE-ID", "envelope_id", FIELD_COUNT, TRANSACTION(envelope_id), true,
+	 "the id of the envelope charged, which may have another name by now"},
 	{"DESCRIPTION", "description", FIELD_TEXT, TRANSACTION(description), false, "description"},
+	{"ALSO", "also", FIELD_ALSO, MEMBER(struct transaction_row, also), true,
+	 "the further envelopes that it was charged to"},
+	{"LABELS", "labels", FIELD_LABELS, MEMBER(struct transaction_row, labels), true,
+	 "its labels, as in customer=acme"},
+};
+
+#define ALERT(member) MEMBER(struct be_alert, member)
+static const struct field of_alerts[] = {
+	{"ID", "id", FIELD_COUNT, ALERT(id), false, "ascending, never used again"},
+	{"AT", "at", FIELD_TIME, ALERT(at_ns), false, "when the threshold was crossed"},
+	{"NAMESPACE", "namespace", FIELD_TEXT, ALERT(namespace_name), false,
+	 "namespace of the envelope"},
+	{"CATEGORY", "category", FIELD_TEXT, ALERT(category), false, "its category"},
+	{"PERCENT", "percent", FIELD_SMALL_COUNT, ALERT(percent), false,
+	 "the threshold: so many per cent of the limit"},
+	{"SPENT", "spent", FIELD_AMOUNT, ALERT(spent), false, "what was then spent"},
+	{"LIMIT", "limit", FIELD_AMOUNT, ALERT(limit), false, "what might be spent"},
+	{"BY-NAMESPACE", "spender_namespace", FIELD_TEXT, ALERT(spender_namespace), true,
+	 "namespace of the envelope that was charged"},
+	{"BY", "spender_category", FIELD_TEXT, ALERT(spender_category), false,
+	 "its category; none where another change than a charge crossed it"},
+	{"TXN", "transaction_id", FIELD_ID, ALERT(transaction_id), true,
+	 "the transaction that crossed it"},
+	{"ENVELOPE", "envelope_id", FIELD_COUNT, ALERT(envelope_id), true,
+	 "number of the envelope"},
+	{"STARTED", "period_start", FIELD_TIME, ALERT(period_start_ns), true,
+	 "when the window began"},
+	{"ENDED", "period_end", FIELD_TIME, ALERT(period_end_ns), true, "when it was to end"},
+	{"DONE", "done", FIELD_TIME, ALERT(done_ns), false, "when somebody had dealt with it"},
 };
 
 #define OWNER(member) MEMBER(struct owner_row, member)
@@ -174,6 +216,8 @@ static const struct field of_stats[] = {
 	 "the same of commits"},
 	{"NEXT-TXN", "next_transaction_id", FIELD_COUNT, STATS(next_transaction_id), false,
 	 "the same of transactions"},
+	{"PRUNED", "pruned_id", FIELD_COUNT, STATS(pruned_id), false,
+	 "the last transaction that prune has removed; 0: none"},
 	{"EXPIRED-FREED", "expired_released", FIELD_COUNT, STATS(expired_released), false,
 	 "commits whose deadline passed and whose amount was freed"},
 	{"EXPIRED-CHARGED", "expired_charged", FIELD_COUNT, STATS(expired_charged), false,
@@ -196,6 +240,8 @@ static const struct field of_stats[] = {
 	 "that reading excludes writers, and is slow"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
+	{"WAITING", "waiting", FIELD_SMALL_COUNT, STATS(waiting), false,
+	 "commits that wait for money now"},
 	{"READERS", "readers", FIELD_COUNT, STATS(readers), false,
 	 "slots of reading threads that are taken"},
 	{"READERS-MAX", "readers_max", FIELD_COUNT, STATS(readers_max), false,
@@ -217,8 +263,14 @@ static const struct field of_stats[] = {
 const struct fields envelope_row_fields = ALL_OF(of_envelopes);
 const struct fields envelope_fields = {of_envelopes,
 				       sizeof of_envelopes / sizeof *of_envelopes - OF_ROWS_ONLY};
-const struct fields commit_fields = ALL_OF(of_commits);
-const struct fields transaction_fields = ALL_OF(of_transactions);
+/* What only rows of commits and transactions have. */
+#define NOTES 2
+const struct fields commit_row_fields = ALL_OF(of_commits);
+const struct fields commit_fields = {of_commits, sizeof of_commits / sizeof *of_commits - NOTES};
+const struct fields transaction_row_fields = ALL_OF(of_transactions);
+const struct fields transaction_fields = {of_transactions,
+					  sizeof of_transactions / sizeof *of_transactions - NOTES};
+const struct fields alert_fields = ALL_OF(of_alerts);
 const struct fields owner_fields = ALL_OF(of_owners);
 const struct fields stats_fields = ALL_OF(of_stats);
 
@@ -271,6 +323,94 @@ static void parent_text(const struct be_envelope *envelope, char text[FIELD_TEXT
 			 envelope->parent_namespace[0] ? "/" : "", envelope->parent_category);
 }
 
+char *field_make_also(const struct be_envelope_name *also, uint32_t count)
+{
+	char *made = NULL;
+	size_t size;
+	FILE *stream;
+
+	if (count == 0)
+		return NULL;
+	stream = open_memstream(&made, &size);
+	if (!stream)
+		tool_out_of_memory();
+	for (uint32_t i = 0; i < count; i++)
+		fprintf(stream, "%s%c%s%c", also[i].namespace_name, '\0', also[i].category, '\0');
+	putc('\0', stream); /* the name of no namespace, */
+	putc('\0', stream); /* and of no category */
+	if (fclose(stream) != 0)
+		tool_out_of_memory();
+	return made;
+}
+
+/* Takes the next of such names; false behind the last. */
+static bool take_also(const char **at, const char **namespace_name, const char **category)
+{
+	if (!*at)
+		return false;
+	*namespace_name = *at;
+	*category = *namespace_name + strlen(*namespace_name) + 1;
+	*at = *category + strlen(*category) + 1;
+	return **category != '\0';
+}
+
+static void also_text(const char *also, char text[FIELD_TEXT_SIZE])
+{
+	const char *namespace_name, *category, *between = "";
+	size_t used = 0;
+
+	strcpy(text, "-");
+	while (take_also(&also, &namespace_name, &category)) {
+		used += (size_t)snprintf(text + used, FIELD_TEXT_SIZE - used, "%s%s%s%s", between,
+					 namespace_name, *namespace_name ? "/" : "", category);
+		between = ", ";
+	}
+}
+
+char *field_make_labels(const struct be_label *labels, uint32_t count)
+{
+	char *made = NULL;
+	size_t size;
+	FILE *stream;
+
+	if (count == 0)
+		return NULL;
+	stream = open_memstream(&made, &size);
+	if (!stream)
+		tool_out_of_memory();
+	for (uint32_t i = 0; i < count; i++)
+		fprintf(stream, "%s%c%s%c", labels[i].key, '\0', labels[i].value, '\0');
+	putc('\0', stream); /* no key */
+	if (fclose(stream) != 0)
+		tool_out_of_memory();
+	return made;
+}
+
+/* Takes the next label; false behind the last. */
+static bool take_label(const char **at, struct be_label *label)
+{
+	if (!*at || **at == '\0')
+		return false;
+	label->key = *at;
+	label->value = label->key + strlen(label->key) + 1;
+	*at = label->value + strlen(label->value) + 1;
+	return true;
+}
+
+static void labels_text(const char *labels, char text[FIELD_TEXT_SIZE])
+{
+	const char *between = "";
+	struct be_label label;
+	size_t used = 0;
+
+	strcpy(text, "-");
+	while (take_label(&labels, &label)) {
+		used += (size_t)snprintf(text + used, FIELD_TEXT_SIZE - used, "%s%s=%s", between,
+					 label.key, label.value);
+		between = ", ";
+	}
+}
+
 uint64_t field_refusals(const struct be_envelope *envelope)
 {
 	return envelope->refused_exceeds_budget + envelope->refused_suspended;
@@ -306,6 +446,19 @@ static void percent_text(int64_t ppm, char text[FIELD_TEXT_SIZE])
 	text[size + 3] = '\0';
 }
 
+static void pointer_text(const char *from, char text[FIELD_TEXT_SIZE])
+{
+	snprintf(text, FIELD_TEXT_SIZE, "%s", from && *from ? from : "-");
+}
+
+static void count_text(uint64_t count, bool is_name, char text[FIELD_TEXT_SIZE])
+{
+	if (is_name && count == 0)
+		strcpy(text, "-");
+	else
+		count_format(count, text);
+}
+
 void field_text(const struct field *field, const void *record, int64_t now_ns,
 		char text[FIELD_TEXT_SIZE])
 {
@@ -317,22 +470,17 @@ void field_text(const struct field *field, const void *record, int64_t now_ns,
 		break;
 	case FIELD_ID:
 	case FIELD_COUNT:
-		if (field->kind == FIELD_ID && *(const uint64_t *)value == 0)
-			strcpy(text, "-");
-		else
-			count_format(*(const uint64_t *)value, text);
+		count_text(*(const uint64_t *)value, field->kind == FIELD_ID, text);
 		break;
 	case FIELD_PID:
 	case FIELD_SMALL_COUNT:
-		if (field->kind == FIELD_PID && *(const uint32_t *)value == 0)
-			strcpy(text, "-");
-		else
-			count_format(*(const uint32_t *)value, text);
+		count_text(*(const uint32_t *)value, field->kind == FIELD_PID, text);
 		break;
 	case FIELD_PERCENT:
 		percent_text(*(const int64_t *)value, text);
 		break;
 	case FIELD_TEXT:
+	case FIELD_FIGURE:
 		strcpy(text, *(const char *)value ? value : "-");
 		break;
 	case FIELD_YES:
@@ -365,9 +513,21 @@ void field_text(const struct field *field, const void *record, int64_t now_ns,
 	case FIELD_KIND:
 		strcpy(text, be_transaction_kind_name(*(const enum be_transaction_kind *)value));
 		break;
+	case FIELD_ALSO:
+		also_text(*(const char *const *)value, text);
+		break;
+	case FIELD_LABELS:
+		labels_text(*(const char *const *)value, text);
+		break;
 	case FIELD_DURABILITY:
 		strcpy(text, *(const enum be_durability *)value == BE_DURABILITY_FULL ? "full"
 										      : "process");
+		break;
+	case FIELD_POINTER:
+		pointer_text(*(const char *const *)value, text);
+		break;
+	case FIELD_BAR:
+		count_format((uint64_t) * (const int64_t *)value, text);
 		break;
 	}
 }
@@ -437,6 +597,18 @@ enum field_value field_value(const struct field *field, const void *record, int6
 	case FIELD_TEXT:
 		take_text(value, text);
 		return FIELD_VALUE_TEXT;
+	case FIELD_POINTER:
+		if (!*(const char *const *)value)
+			return FIELD_VALUE_NONE;
+		take_text(*(const char *const *)value, text);
+		return FIELD_VALUE_TEXT;
+	case FIELD_FIGURE:
+		if (!*(const char *)value)
+			return FIELD_VALUE_NONE;
+		strcpy(text, value);
+		return FIELD_VALUE_TEXT;
+	case FIELD_BAR:
+		return FIELD_VALUE_NONE;
 	case FIELD_YES:
 	case FIELD_SUSPENDED:
 		return word_value(*(const bool *)value ? "true" : "false", text);
@@ -449,6 +621,10 @@ enum field_value field_value(const struct field *field, const void *record, int6
 	case FIELD_SMALL_COUNT:
 	case FIELD_REFUSED:
 		break;
+	case FIELD_ALSO:
+	case FIELD_LABELS:
+		field_text(field, record, now_ns, text);
+		return strcmp(text, "-") == 0 ? FIELD_VALUE_NONE : FIELD_VALUE_TEXT;
 	default:
 		field_text(field, record, now_ns, text);
 		return FIELD_VALUE_TEXT;
@@ -457,15 +633,47 @@ enum field_value field_value(const struct field *field, const void *record, int6
 	return FIELD_VALUE_WORD;
 }
 
+static json_t *json_of_name(const char *namespace_name, const char *category)
+{
+	char namespace_text[FIELD_TEXT_SIZE], category_text[FIELD_TEXT_SIZE];
+
+	take_text(namespace_name, namespace_text);
+	take_text(category, category_text);
+	return json_pack("{s:s, s:s}", "namespace", namespace_text, "category", category_text);
+}
+
 static json_t *json_of_parent(const struct be_envelope *envelope)
 {
-	char namespace_name[FIELD_TEXT_SIZE], category[FIELD_TEXT_SIZE];
+	return envelope->has_parent
+		       ? json_of_name(envelope->parent_namespace, envelope->parent_category)
+		       : json_null();
+}
 
-	if (!envelope->has_parent)
-		return json_null();
-	take_text(envelope->parent_namespace, namespace_name);
-	take_text(envelope->parent_category, category);
-	return json_pack("{s:s, s:s}", "namespace", namespace_name, "category", category);
+static json_t *json_of_also(const char *also)
+{
+	const char *namespace_name, *category;
+	json_t *names = json_array();
+
+	while (names && take_also(&also, &namespace_name, &category))
+		if (json_array_append_new(names, json_of_name(namespace_name, category)) != 0)
+			tool_out_of_memory();
+	return names;
+}
+
+/* As an object, sorted by key as they are. */
+static json_t *json_of_labels(const char *labels)
+{
+	char key[FIELD_TEXT_SIZE], value[FIELD_TEXT_SIZE];
+	json_t *object = json_object();
+	struct be_label label;
+
+	while (object && take_label(&labels, &label)) {
+		take_text(label.key, key);
+		take_text(label.value, value);
+		if (json_object_set_new(object, key, json_string(value)) != 0)
+			tool_out_of_memory();
+	}
+	return object;
 }
 
 json_t *field_json(const struct field *field, const void *record, int64_t now_ns)
@@ -474,6 +682,10 @@ json_t *field_json(const struct field *field, const void *record, int64_t now_ns
 
 	if (field->kind == FIELD_PARENT)
 		return json_of_parent(record);
+	if (field->kind == FIELD_ALSO)
+		return json_of_also(*(const char *const *)((const char *)record + field->offset));
+	if (field->kind == FIELD_LABELS)
+		return json_of_labels(*(const char *const *)((const char *)record + field->offset));
 	switch (field_value(field, record, now_ns, text)) {
 	case FIELD_VALUE_NONE:
 		return json_null();
@@ -502,6 +714,7 @@ bool field_is_figure(const struct field *field)
 	case FIELD_REFUSED:
 	case FIELD_TIME_LEFT:
 	case FIELD_AGE:
+	case FIELD_FIGURE:
 		return true;
 	default:
 		return false;

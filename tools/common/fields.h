@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 /* Bytes that hold any field as text, with its NUL. */
-#define FIELD_TEXT_SIZE (BE_DESCRIPTION_SIZE + 1)
+#define FIELD_TEXT_SIZE ((size_t)BE_ENVELOPES_MAX * 2 * (BE_NAME_SIZE + 1))
 
 /* How a field is read from its record, and shown. */
 enum field_kind {
@@ -30,6 +30,11 @@ enum field_kind {
 	FIELD_COMMIT_STATE, /* enum be_commit_state */
 	FIELD_REAP_POLICY,  /* enum be_reap_policy */
 	FIELD_KIND,         /* enum be_transaction_kind */
+	FIELD_POINTER,      /* const char *, NULL for none */
+	FIELD_FIGURE,       /* an array of char, a number in decimal digits; empty for none */
+	FIELD_BAR,          /* int64_t millionths of the longest; nothing but in a table */
+	FIELD_ALSO,         /* const char *, see field_make_also() */
+	FIELD_LABELS,       /* const char *, see field_make_labels() */
 };
 
 struct field {
@@ -55,6 +60,25 @@ struct envelope_row {
 	int64_t held_orphaned; /* and by those of dead owners */
 };
 
+/* The records of the views of commits and transactions. */
+struct commit_row {
+	struct be_commit_info commit;
+	const char *also;
+	const char *labels;
+};
+struct transaction_row {
+	struct be_transaction transaction;
+	const char *also;
+	const char *labels;
+};
+
+/* The further envelopes of either: namespace, NUL, category, NUL, and so on, ended by a NUL. NULL
+ * when there are none; else to be given back with free(). */
+char *field_make_also(const struct be_envelope_name *also, uint32_t count);
+
+/* The labels of either: key, NUL, value, NUL, and so on, ended by a NUL; likewise. */
+char *field_make_labels(const struct be_label *labels, uint32_t count);
+
 /* The record of the view of owners. */
 struct owner_row {
 	uint64_t id;
@@ -70,7 +94,10 @@ struct owner_row {
 
 /* Of a struct envelope_row; and those of them that the library's struct be_envelope has. */
 extern const struct fields envelope_row_fields, envelope_fields;
-extern const struct fields commit_fields, transaction_fields, owner_fields, stats_fields;
+extern const struct fields commit_row_fields, transaction_row_fields;
+/* Of the library's own structures. */
+extern const struct fields commit_fields, transaction_fields, alert_fields, owner_fields,
+	stats_fields;
 
 /* The field whose heading or key is the first `size` bytes of `name`, in any case; NULL when there
  * is none. */

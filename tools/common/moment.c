@@ -8,12 +8,20 @@
 #include "moment.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define SECOND_NS INT64_C(1000000000)
-#define DAY_NS (86400 * SECOND_NS)
+
+/* See moment_use_local(). */
+static bool is_local;
+
+void moment_use_local(void)
+{
+	is_local = true;
+}
 
 int64_t moment_now_ns(void)
 {
@@ -70,14 +78,19 @@ static bool take_decimals(const char **text, int64_t *nanoseconds)
 	return true;
 }
 
+/* Nothing: by the clock that goes without saying. */
+#define NO_OFFSET INT_MAX
+
 /* "Z", "+01:00" or nothing, as the seconds that the clock there is ahead of UTC. */
 static bool take_offset(const char **text, int *offset)
 {
 	int hours, minutes;
 	bool ahead;
 
+	if (**text == '\0')
+		return true;
 	*offset = 0;
-	if (**text == '\0' || take(text, 'Z') || take(text, 'z'))
+	if (take(text, 'Z') || take(text, 'z'))
 		return true;
 	ahead = take(text, '+');
 	if (!ahead && !take(text, '-'))
@@ -112,7 +125,7 @@ static bool parse_date(const char *text, int64_t *moment_ns)
 {
 	struct tm fields = {0}, real;
 	int64_t seconds, nanoseconds = 0;
-	int year, month, offset = 0;
+	int year, month, offset = NO_OFFSET;
 	time_t midnight;
 
 	if (!take_digits(&text, 4, &year) || !take(&text, '-') || !take_digits(&text, 2, &month) ||
@@ -128,7 +141,11 @@ static bool parse_date(const char *text, int64_t *moment_ns)
 	midnight = timegm(&real);
 	if (real.tm_mday != fields.tm_mday || real.tm_mon != fields.tm_mon)
 		return false;
-	seconds = (int64_t)midnight - offset;
+	real.tm_isdst = -1;
+	if (offset != NO_OFFSET)
+		seconds = (int64_t)midnight - offset;
+	else
+		seconds = is_local ? mktime(&real) : midnight;
 	return seconds >= 0 && !__builtin_mul_overflow(seconds, SECOND_NS, moment_ns) &&
 	       !__builtin_add_overflow(*moment_ns, nanoseconds, moment_ns);
 }
@@ -154,28 +171,44 @@ bool duration_parse(const char *text, int64_t *duration_ns)
 	       !__builtin_add_overflow(*duration_ns, part_ns, duration_ns);
 }
 
-/* Words for moments, and a time of day, which is the last one that has been. Days are those of
- * UTC, as in dates. */
+/* A moment of the day that `now_ns` lies in, or so many days later, by the clock in use. */
+static int64_t of_today(int64_t now_ns, int days, int hours, int minutes, int seconds)
+{
+	time_t now = now_ns / SECOND_NS;
+	struct tm fields;
+
+	if (is_local)
+		localtime_r(&now, &fields);
+	else
+		gmtime_r(&now, &fields);
+	fields.tm_mday += days;
+	fields.tm_hour = hours;
+	fields.tm_min = minutes;
+	fields.tm_sec = seconds;
+	fields.tm_isdst = -1;
+	return (is_local ? mktime(&fields) : timegm(&fields)) * SECOND_NS;
+}
+
+/* Words for moments, and a time of day, which is the last one that has been. */
 static bool parse_recent(const char *text, int64_t now_ns, int64_t *moment_ns)
 {
-	int64_t midnight_ns = now_ns - now_ns % DAY_NS, nanoseconds = 0;
+	int64_t nanoseconds = 0;
 	int hours, minutes, seconds = 0;
 
 	if (strcmp(text, "now") == 0)
 		*moment_ns = now_ns;
 	else if (strcmp(text, "today") == 0)
-		*moment_ns = midnight_ns;
+		*moment_ns = of_today(now_ns, 0, 0, 0, 0);
 	else if (strcmp(text, "yesterday") == 0)
-		*moment_ns = midnight_ns - DAY_NS;
+		*moment_ns = of_today(now_ns, -1, 0, 0, 0);
 	else if (take_digits(&text, 2, &hours) && take(&text, ':') &&
 		 take_digits(&text, 2, &minutes) &&
 		 (!take(&text, ':') || take_digits(&text, 2, &seconds)) &&
 		 (!take(&text, '.') || take_decimals(&text, &nanoseconds)) && *text == '\0' &&
 		 hours <= 23 && minutes <= 59 && seconds <= 59) {
-		*moment_ns = midnight_ns + (hours * 3600 + minutes * 60 + seconds) * SECOND_NS +
-			     nanoseconds;
+		*moment_ns = of_today(now_ns, 0, hours, minutes, seconds) + nanoseconds;
 		if (*moment_ns > now_ns)
-			*moment_ns -= DAY_NS;
+			*moment_ns = of_today(now_ns, -1, hours, minutes, seconds) + nanoseconds;
 	} else {
 		return false;
 	}

@@ -22,6 +22,10 @@ int64_t moment_now_ns(void);
  * lies before 1970 or after 2262. */
 bool moment_parse(const char *text, int64_t now_ns, int64_t *moment_ns);
 
+/* From now on what has no offset, and the days of "today" and "yesterday", are by the clock of this
+ * process's time zone, TZ, in place of UTC. */
+void moment_use_local(void);
+
 /* As RFC 3339 has it, in UTC, with `decimals` (0 to 9) digits of the second; more are cut. */
 void moment_format(int64_t moment_ns, int decimals, char text[MOMENT_TEXT_SIZE]);
 

@@ -109,6 +109,35 @@ char *text_escape(const char *text)
 	return escaped.bytes;
 }
 
+/* As the library quotes names in which there is what divides them. */
+static void append_name(struct text *to, const char *name)
+{
+	bool quoted = strchr(name, '/') != NULL || *name == '"';
+
+	if (quoted)
+		text_append(to, "\"");
+	for (; *name; name++) {
+		if (quoted && (*name == '"' || *name == '\\'))
+			text_append(to, "\\");
+		text_append_bytes(to, name, 1);
+	}
+	if (quoted)
+		text_append(to, "\"");
+}
+
+char *text_label(const char *namespace_name, const char *category)
+{
+	struct text label = {0};
+
+	if (namespace_name && *namespace_name) {
+		append_name(&label, namespace_name);
+		text_append(&label, "/");
+	}
+	append_name(&label, category);
+	text_end(&label);
+	return label.bytes;
+}
+
 void count_format(uint64_t count, char text[COUNT_TEXT_SIZE])
 {
 	char digits[COUNT_TEXT_SIZE], *first = digits + sizeof digits - 1;

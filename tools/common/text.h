@@ -12,6 +12,10 @@
  * before. */
 char *text_escape(const char *text);
 
+/* "namespace/category", and without a slash in the default namespace; not escaped. To be given back
+ * with free(). */
+char *text_label(const char *namespace_name, const char *category);
+
 /* A growing text. Begins zeroed; its bytes are given back with free(). */
 struct text {
 	char *bytes;

@@ -7,6 +7,7 @@
  */
 #include "verifying.h"
 
+#include "opening.h"
 #include "tool.h"
 
 #include <err.h>
@@ -49,7 +50,7 @@ static _Noreturn void verify_and_send(const char *environment, FILE *pipe)
 	struct be_enforcer *handle;
 
 	options.flags = BE_OPEN_READ_ONLY;
-	verified.status = be_open(environment, &options, &handle);
+	verified.status = tool_open(environment, &options, &handle);
 	if (verified.status == BE_OK) {
 		verified.status = be_verify(handle, send_difference, pipe, &verified.found);
 		verified.counted = verified.status == BE_OK || verified_is_finding(verified.status);

@@ -38,7 +38,7 @@ _budget_enforcer() {
 	for ((i = 1; i < at; i++)); do
 		[ "${COMP_WORDS[i]}" != -- ] || return 0
 		case ${COMP_WORDS[i]} in
-		envelopes | commits | transactions | owners | stats) view=${COMP_WORDS[i]} ;;
+		envelopes | commits | transactions | alerts | owners | report | stats) view=${COMP_WORDS[i]} ;;
 		esac
 	done
 	if [ "${program##*/}" = be-ctl ] && ((at > 1)); then
@@ -54,6 +54,10 @@ _budget_enforcer() {
 		words=$(_budget_enforcer_columns "$program" "$view")
 		[[ $word != -* ]] || words=$(sed 's/^/-/' <<<"$words")
 		;;
+	--by)
+		words='hour day week month namespace category description kind label:'
+		[[ $word != *,* ]] || words=$(tr ' ' '\n' <<<"$words" | sed "s/^/${word%,*},/")
+		;;
 	--output | -o)
 		words=$(_budget_enforcer_columns "$program" "$view")
 		[[ $word != *,* ]] || words=$(sed "s/^/${word%,*},/" <<<"$words")
@@ -63,7 +67,7 @@ _budget_enforcer() {
 		case ${program##*/}:$word in
 		*:-*) words=$(_budget_enforcer_options "${asked[@]}") ;;
 		be-ctl:*) ((at > 1)) || words=$(_budget_enforcer_verbs "$program") ;;
-		be-inspect:*) ((at < 2)) || words='envelopes commits transactions owners stats verify' ;;
+		be-inspect:*) ((at < 2)) || words='envelopes commits transactions alerts owners report stats verify' ;;
 		esac
 		;;
 	esac

@@ -17,14 +17,15 @@ _budget_enforcer_options() {
 		DURATION '(30m 1h 1d none)'
 		FILE _files
 		TIME '(today yesterday 1h 1d 7d)'
+		KEYS _budget_enforcer_keys
 		COLUMN _budget_enforcer_columns COLUMNS _budget_enforcer_columns
 	)
 
 	specs=()
 	for line in ${(f)"$(_call_program options ${(q)@} --help)"}; do
 		# What need not follow is not offered.
-		[[ $line =~ '^(.*--[a-z-]+)\[=[a-z]+\](.*)$' ]] && line=$match[1]$match[2]
-		[[ $line =~ '^ +(-([a-zA-Z?]), )? *--([a-z-]+)(=([A-Z]+))? +(.*)$' ]] || continue
+		[[ $line =~ '^(.*--[a-z-]+)\[=[a-zA-Z]+\](.*)$' ]] && line=$match[1]$match[2]
+		[[ $line =~ '^ +(-([a-zA-Z?]), )? *--([a-z-]+)(=([A-Z]+)[][A-Z=]*)? +(.*)$' ]] || continue
 		names=(${match[2]:+-$match[2]} --$match[3])
 		for one in $names; do
 			spec="($names)$one"
@@ -44,12 +45,18 @@ _budget_enforcer_columns() {
 	local -a columns
 
 	for word in $words; do
-		[[ $word != (envelopes|commits|transactions|owners|stats) ]] || view=$word
+		[[ $word != (envelopes|commits|transactions|alerts|owners|report|stats) ]] || view=$word
 	done
 	compset -P '*,' || compset -P '[-+]'
 	columns=(${(f)"$(_call_program columns ${(q)words[1]} --help |
 		sed -n "/^$view\$/,/^\$/s/^ [* ] [^ ]*  *\([a-z_0-9]*\) .*/\1/p")"})
 	compadd -a columns
+}
+
+# What a report is grouped by: several.
+_budget_enforcer_keys() {
+	compset -P '*,'
+	compadd hour day week month namespace category description kind label:
 }
 
 _budget_enforcer_verbs() {
@@ -81,7 +88,7 @@ _budget_enforcer() {
 		run) operands+=('(-)2:command: _command_names -e' '*::argument: _normal') ;;
 		esac
 		;;
-	be-inspect) operands+=('2:view:(envelopes commits transactions owners stats verify)') ;;
+	be-inspect) operands+=('2:view:(envelopes commits transactions alerts owners report stats verify)') ;;
 	esac
 	_budget_enforcer_options $program $verb
 	_arguments -S $specs $operands

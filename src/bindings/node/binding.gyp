@@ -5,10 +5,13 @@
       "sources": [
         "native/addon.c",
         "native/calls.c",
-        "native/envelopes.c",
+        "native/events.c",
         "native/handle.c",
+        "native/listings.c",
+        "native/settings.c",
         "native/storage.c",
         "native/threads.c",
+        "native/upkeep.c",
         "native/values.c"
       ],
       "cflags": ["<!@(pkg-config --cflags budget-enforcer)", "-std=gnu17"],

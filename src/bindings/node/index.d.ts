@@ -21,23 +21,43 @@ export interface BudgetCheckResult<K extends keyof AmountKinds = 'number'> {
   /** Of the envelope that refused, which may be an ancestor of the one asked for. */
   readonly namespace: string;
   readonly category: string;
+  /** When the window of the one that refused ends; undefined: never, or nobody refused. */
+  readonly windowEnd?: Date;
 }
 
 export interface CommitResult<K extends keyof AmountKinds = 'number'> extends BudgetCheckResult<K> {
   /** When it is permitted. */
   readonly commitId?: string;
+  /** What it holds, when it is permitted: with `least` it may be less than was requested. */
+  readonly granted?: Amount<K>;
 }
 
 /** A commit that holds money. */
-export interface PendingCommit {
+export interface PendingCommit<K extends keyof AmountKinds = 'number'> {
   readonly id: string;
   readonly category: string;
-  readonly amount: number;
+  readonly amount: Amount<K>;
+}
+
+/** As commits() lists it. */
+export interface Commit<K extends keyof AmountKinds = 'number'> extends PendingCommit<K> {
+  /** Expired and orphaned ones hold money until somebody needs it. */
+  readonly state: 'pending' | 'expired' | 'orphaned';
+  readonly created: Date;
+  readonly deadline?: Date;
+  readonly detached: boolean;
+  readonly onDeath: 'release' | 'charge';
+  readonly ownerPid: number;
+  readonly ownerAlive: boolean;
+  readonly namespace: string;
+  readonly description: string;
+  readonly labels: Labels;
+  readonly also: readonly Required<EnvelopeName>[];
 }
 
 export interface Transaction<K extends keyof AmountKinds = 'number'> {
   readonly id: string;
-  readonly kind: 'record' | 'settle' | 'expired' | 'orphaned' | 'charge';
+  readonly kind: 'record' | 'settle' | 'expired' | 'orphaned' | 'charge' | 'correction';
   readonly commitId?: string;
   readonly amount: Amount<K>;
   readonly held: Amount<K>;
@@ -47,7 +67,32 @@ export interface Transaction<K extends keyof AmountKinds = 'number'> {
   readonly namespace: string;
   readonly category: string;
   readonly description: string;
+  /** Those of its commit, too. */
+  readonly labels: Labels;
+  /** Further envelopes that were charged. */
+  readonly also: readonly Required<EnvelopeName>[];
+  /** Of a correction, whose amount is 0 or less: the transaction that it takes from. */
+  readonly corrects?: string;
+  /** It stays when the envelope gets another name. */
+  readonly envelopeId: string;
 }
+
+/** What pruning has removed of a UTC day: transactions of one kind over the same envelopes. */
+export interface DailySum<K extends keyof AmountKinds = 'number'> {
+  readonly kind: Transaction['kind'];
+  readonly day: Date;
+  readonly first: Date;
+  readonly last: Date;
+  readonly amount: Amount<K>;
+  readonly count: number;
+  readonly envelopeId: string;
+  readonly namespace: string;
+  readonly category: string;
+  readonly also: readonly Required<EnvelopeName>[];
+}
+
+/** What it is for, or for whom: up to 8, such as { customer: 'acme', model: 'small' }. */
+export type Labels = Readonly<Record<string, string>>;
 
 export interface EnvelopeName { namespace?: string; category: string }
 
@@ -66,6 +111,25 @@ export interface SpendingEnvelope<K extends keyof AmountKinds = 'number'> {
   readonly pendingCommits: number;
   readonly suspended: boolean;
   readonly parent?: Required<EnvelopeName>;
+  /** What may be spent in this window: the limit, with what was raised and carried. */
+  readonly limitNow: Amount<K>;
+  readonly raised?: { readonly amount: Amount<K>; readonly until: Date };
+  readonly rollOver: Amount<K>;
+  readonly carried: Amount<K>;
+  /** In all since it was made; and so is what was given back of that by corrections. */
+  readonly charged: Amount<K>;
+  readonly givenBack: Amount<K>;
+  readonly zone?: string;
+  readonly beginsOn: number;
+  readonly observeOnly: boolean;
+  readonly thresholds: readonly number[];
+  /** The largest of them that gave an alert in this window; 0: none. */
+  readonly passed: number;
+  /** Counts since it was made. */
+  readonly commitsGranted: number;
+  readonly refused: { readonly exceedsBudget: number; readonly suspended: number };
+  /** What it would have refused, had it not been observeOnly. */
+  readonly excused: number;
 }
 
 export interface EnvelopeOptions {
@@ -76,8 +140,52 @@ export interface EnvelopeOptions {
   /** A moment at which a window began, to align windows. */
   startsAt?: Date | number;
   suspended?: boolean;
+  /** Windows by the calendar there: "UTC", "Europe/Berlin". */
+  zone?: string;
+  /** With a zone: the day on which a week (1 is Monday) or a month begins. */
+  beginsOn?: number;
+  /** So much of what a window leaves goes to the next one. */
+  rollOver?: AmountInput;
+  /** It never refuses, and counts what it would have refused. */
+  observeOnly?: boolean;
   /** Throw when it exists. Without it, one that exists is left as it is, and returned. */
   mustBeNew?: boolean;
+}
+
+export interface EnvelopeSettings {
+  limit?: AmountInput;
+  /** With zone and beginsOn; what is spent stays. */
+  period?: Period;
+  zone?: string;
+  beginsOn?: number;
+  suspended?: boolean;
+  /** Nothing is spent any more; the window stays as it is. */
+  clearSpent?: boolean;
+  /** More than the limit for a while; null ends it. */
+  raised?: { amount: AmountInput; until: Date | number } | null;
+  rollOver?: AmountInput;
+  observeOnly?: boolean;
+  /** Percentages of the limit that give alerts, ascending, up to eight. */
+  thresholds?: readonly number[];
+  /** Another name, perhaps in another namespace. */
+  name?: EnvelopeName;
+}
+
+/** A threshold that was crossed. */
+export interface Alert<K extends keyof AmountKinds = 'number'> {
+  readonly id: string;
+  readonly percent: number;
+  readonly limit: Amount<K>;
+  readonly spent: Amount<K>;
+  readonly timestamp: Date;
+  readonly periodEnd?: Date;
+  /** When alertDone() was called. */
+  readonly done?: Date;
+  readonly transactionId?: string;
+  readonly namespace: string;
+  readonly category: string;
+  /** The envelope that was charged: this one, or one below it. */
+  readonly spender?: Required<EnvelopeName>;
 }
 
 export interface CommitOptions {
@@ -87,11 +195,64 @@ export interface CommitOptions {
   detached?: boolean;
   /** What becomes of the amount when its owner dies or the time is up. */
   onDeath?: 'release' | 'charge';
+  /** Of the request: sent again under it, by whatever process, it is carried out once. */
+  key?: string;
+  /** For how long the key is kept; 0: a day. */
+  keyMs?: number;
+  /** Those of all that is charged for it. */
+  labels?: Labels;
+  /** Further envelopes that must have the money, too, and hold it: in all of them, or in none. */
+  also?: readonly EnvelopeName[];
+  /** When not all of it is there, what is will do from this amount on: see `granted`. */
+  least?: AmountInput;
+  /** Wait so long for the money, first come, first served: milliseconds, Infinity, or until the
+   * window ends. commit() and reserve() hold up the event loop meanwhile. */
+  waitMs?: number | 'window';
+}
+
+export interface CorrectOptions {
+  /** Of the request: sent again under it, by whatever process, it is carried out once. */
+  key?: string;
+  /** For how long the key is kept; 0: a day. */
+  keyMs?: number;
+}
+
+export interface ChargeOptions extends CorrectOptions {
+  /** Added to those of the commit. */
+  labels?: Labels;
+}
+
+export interface RecordOptions extends ChargeOptions {
+  /** Further envelopes that are charged; a commit has its own. */
+  also?: readonly EnvelopeName[];
 }
 
 export interface AsyncCommitOptions extends CommitOptions {
-  /** What was granted when it is aborted is released. */
+  /** What was granted when it is aborted is released, unless it has a `key`, whose next request
+   * finds it; one that waits ends within a second. */
   signal?: AbortSignal;
+}
+
+/** One outcome, as an observer is told of it. */
+export interface BudgetEvent<K extends keyof AmountKinds = 'number'> {
+  /** 'alert': a threshold was crossed. */
+  readonly operation: 'check' | 'commit' | 'release' | 'record' | 'settle' | 'extend' | 'reap' |
+    'create' | 'ensure' | 'set_limit' | 'suspend' | 'resume' | 'reset' | 'remove' | 'set' |
+    'charge' | 'alert' | 'alert_done' | 'correct';
+  /** 'ok', or why not: 'exceeds_budget'. */
+  readonly status: string;
+  /** Nothing was done: a request with that key had been. */
+  readonly repeated: boolean;
+  readonly commitId?: string;
+  readonly transactionId?: string;
+  /** Asked for, charged or held; a limit; at an alert what was spent. */
+  readonly amount: Amount<K>;
+  readonly timestamp: Date;
+  readonly namespace: string;
+  readonly category: string;
+  /** As it is afterwards, but for its counts of refusals. */
+  readonly envelope?: SpendingEnvelope<K>;
+  readonly alert?: Alert<K>;
 }
 
 export interface BudgetOptions<K extends keyof AmountKinds = 'number'> {
@@ -105,6 +266,10 @@ export interface BudgetOptions<K extends keyof AmountKinds = 'number'> {
   readOnly?: boolean;
   /** What this handle holds ends when it closes; by default in worker threads. */
   owning?: boolean;
+  /** Called with each operation's outcome when the operation is over: before the call returns, or
+   * its promise is resolved. It may call the budget. What it throws is a warning of the
+   * process's, and breaks no call. */
+  observe?: (event: BudgetEvent<K>) => unknown;
 }
 
 /** An ordered map of bytes, changed in transactions, in this thread. None of it may be a promise:
@@ -138,10 +303,16 @@ declare global {
 /** A commit that ends with its scope: released, unless it was settled. */
 export interface Hold<K extends keyof AmountKinds = 'number'> extends Disposable, AsyncDisposable {
   readonly id: string;
+  /** What it was granted. */
   readonly amount: Amount<K>;
   readonly ended: boolean;
-  settle(amount: AmountInput, description?: string): Transaction<K>;
-  settleAsync(amount: AmountInput, description?: string): Promise<Transaction<K>>;
+  settle(amount: AmountInput, description?: string, options?: ChargeOptions): Transaction<K>;
+  settleAsync(amount: AmountInput, description?: string,
+    options?: ChargeOptions): Promise<Transaction<K>>;
+  /** A part; the rest stays held: for the many calls of one task. */
+  charge(amount: AmountInput, description?: string, options?: ChargeOptions): Transaction<K>;
+  chargeAsync(amount: AmountInput, description?: string,
+    options?: ChargeOptions): Promise<Transaction<K>>;
   release(): boolean;
   releaseAsync(): Promise<boolean>;
 }
@@ -152,6 +323,8 @@ export interface TransactionFilter {
   since?: Date | number;
   until?: Date | number;
   after?: Id;
+  /** Only those that have all of these; null: whatever the value. */
+  labels?: Readonly<Record<string, string | null>>;
   pageSize?: number;
 }
 
@@ -162,11 +335,20 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
   check(category: string, amount: AmountInput): BudgetCheckResult<K>;
   commit(category: string, amount: AmountInput, description?: string,
     options?: CommitOptions): CommitResult<K>;
-  record(category: string, amount: AmountInput, description?: string): Transaction<K>;
-  settle(commitId: Id, amount: AmountInput, description?: string): Transaction<K>;
+  record(category: string, amount: AmountInput, description?: string,
+    options?: RecordOptions): Transaction<K>;
+  settle(commitId: Id, amount: AmountInput, description?: string,
+    options?: ChargeOptions): Transaction<K>;
+  /** A part of what the commit holds, which goes on holding the rest. */
+  charge(commitId: Id, amount: AmountInput, description?: string,
+    options?: ChargeOptions): Transaction<K>;
+  /** Gives back what a transaction has charged too much. */
+  correct(transactionId: Id, amount: AmountInput, description?: string,
+    options?: CorrectOptions): Transaction<K>;
   /** True: released now. False: it had ended before. */
   release(commitId: Id): boolean;
-  extend(commitId: Id, amount: AmountInput, ttlMs?: number): BudgetCheckResult<K>;
+  /** Without an amount it holds what it holds. */
+  extend(commitId: Id, amount?: AmountInput, ttlMs?: number): BudgetCheckResult<K>;
   /** Throws BudgetExceededError. */
   reserve(category: string, amount: AmountInput, description?: string,
     options?: CommitOptions): Hold<K>;
@@ -174,15 +356,21 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
   /** The same calls without holding up the event loop. */
   commitAsync(category: string, amount: AmountInput, description?: string,
     options?: AsyncCommitOptions): Promise<CommitResult<K>>;
-  recordAsync(category: string, amount: AmountInput,
-    description?: string): Promise<Transaction<K>>;
-  settleAsync(commitId: Id, amount: AmountInput, description?: string): Promise<Transaction<K>>;
+  recordAsync(category: string, amount: AmountInput, description?: string,
+    options?: RecordOptions): Promise<Transaction<K>>;
+  settleAsync(commitId: Id, amount: AmountInput, description?: string,
+    options?: ChargeOptions): Promise<Transaction<K>>;
+  chargeAsync(commitId: Id, amount: AmountInput, description?: string,
+    options?: ChargeOptions): Promise<Transaction<K>>;
+  correctAsync(transactionId: Id, amount: AmountInput, description?: string,
+    options?: CorrectOptions): Promise<Transaction<K>>;
   releaseAsync(commitId: Id): Promise<boolean>;
-  extendAsync(commitId: Id, amount: AmountInput, ttlMs?: number): Promise<BudgetCheckResult<K>>;
+  extendAsync(commitId: Id, amount?: AmountInput, ttlMs?: number): Promise<BudgetCheckResult<K>>;
   reserveAsync(category: string, amount: AmountInput, description?: string,
     options?: AsyncCommitOptions): Promise<Hold<K>>;
 
   createEnvelope(options: EnvelopeOptions): SpendingEnvelope<K>;
+  setEnvelope(category: string, settings: EnvelopeSettings): SpendingEnvelope<K>;
   setLimit(category: string, limit: AmountInput): void;
   suspend(category: string): void;
   resume(category: string): void;
@@ -190,9 +378,26 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
   removeEnvelope(category: string): void;
   utilization(category: string): SpendingEnvelope<K>;
 
+  envelopes(filter?: { namespace?: string; category?: string; pageSize?: number }):
+    Generator<SpendingEnvelope<K>, void, undefined>;
+  commits(filter?: TransactionFilter): Generator<Commit<K>, void, undefined>;
   transactions(filter?: TransactionFilter): Generator<Transaction<K>, void, undefined>;
-  envelopeNames(filter?: { namespace?: string; category?: string; pageSize?: number }):
-    Generator<[namespace: string, category: string], void, undefined>;
+  /** With transactions({ after: lastId }), the sums are all that was ever charged. */
+  dailySums(filter?: { namespace?: string; category?: string; since?: Date | number;
+    until?: Date | number }): { sums: DailySum<K>[]; lastId: string };
+  alerts(filter?: TransactionFilter): Generator<Alert<K>, void, undefined>;
+  followAlerts(options?: TransactionFilter & { intervalMs?: number; signal?: AbortSignal }):
+    AsyncGenerator<Alert<K>, void, undefined>;
+  /** True: this call was the first to mark it as done. */
+  alertDone(id: Id): boolean;
+  /** Removes all envelopes of the handle's namespace; the ledger keeps what was charged. With
+   * `release` what is committed there is released first. */
+  endNamespace(options?: { release?: boolean }): { removed: number; released: number };
+  /** Ends what dead processes hold and what is past its deadline; how many. */
+  reap(): number;
+  /** Removes what the ledger has from before then, and leaves daily sums: how many lines. It holds
+   * up the event loop for as long as it takes: best in a script, or a worker thread. */
+  prune(before: Date | number): number;
   verify(): string[];
   close(): void;
   [Symbol.dispose](): void;

@@ -30,14 +30,21 @@ const { units, nanos } = native;
 // enum be_operation
 const COMMIT = 2, RELEASE = 3, RECORD = 4, SETTLE = 5, EXTEND = 6;
 const CREATE = 8, ENSURE = 9, SET_LIMIT = 10, SUSPEND = 11, RESUME = 12, RESET = 13, REMOVE = 14;
+const CHARGE = 16, CORRECT = 19;
+// enum be_setting
+const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16, rollOver: 32,
+  observeOnly: 64, thresholds: 128, name: 256 };
 // enum be_open_flags
 const EXISTING = 1, READ_ONLY = 2, OWNING = 8;
 // enum be_status
-const EXCEEDS_BUDGET = -1, SUSPENDED = -3, ALREADY_RELEASED = -11, ALREADY_CHARGED = -14;
+const EXCEEDS_BUDGET = -1, SUSPENDED = -3, ALREADY_RELEASED = -11, ALREADY_CHARGED = -14,
+  ALREADY_DONE = -17;
 const FIRST_FAULT = -100;
 
 const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly'];
-const KINDS = [undefined, 'record', 'settle', 'expired', 'orphaned', 'charge'];
+const KINDS = [undefined, 'record', 'settle', 'expired', 'orphaned', 'charge',
+  'correction'];
+const STATES = ['pending', 'released', 'settled', 'expired', 'orphaned'];
 // How a decision can end; all other statuses are thrown.
 const REASONS = {
   0: 'within_budget', [-1]: 'exceeds_budget', [-2]: 'no_envelope', [-3]: 'suspended',
@@ -94,8 +101,11 @@ const readers = {
   bigint: (place) => nanos[place],
   string: (place) => native.format(nanos[place]),
 };
+// Up to here a bigint is a number exactly, and the quotient the number that is nearest.
+const EXACT = 2n ** 53n;
 const converters = {
-  number: (amount) => Number(native.format(amount)),
+  number: (amount) => (amount < EXACT && amount > -EXACT ? Number(amount) / 1e9
+    : Number(native.format(amount))),
   bigint: (amount) => amount,
   string: (amount) => native.format(amount),
 };
@@ -121,17 +131,21 @@ class Hold {
   constructor(budget, result) {
     this.#budget = budget;
     this.id = result.commitId;
-    this.amount = result.requested;
+    this.amount = result.granted;
   }
 
   get ended() {
     return this.#ended;
   }
 
-  settle(amount, description) {
-    const transaction = this.#budget.settle(this.id, amount, description);
+  settle(amount, description, options) {
+    const transaction = this.#budget.settle(this.id, amount, description, options);
     this.#ended = true;
     return transaction;
+  }
+
+  charge(amount, description, options) {
+    return this.#budget.charge(this.id, amount, description, options);
   }
 
   release() {
@@ -141,14 +155,18 @@ class Hold {
     return released;
   }
 
-  async settleAsync(amount, description) {
+  async settleAsync(amount, description, options) {
     this.#ended = true; // the end of the scope does not release what is being settled
     try {
-      return await this.#budget.settleAsync(this.id, amount, description);
+      return await this.#budget.settleAsync(this.id, amount, description, options);
     } catch (error) {
       this.#ended = false;
       throw error;
     }
+  }
+
+  chargeAsync(amount, description, options) {
+    return this.#budget.chargeAsync(this.id, amount, description, options);
   }
 
   async releaseAsync() {
@@ -163,6 +181,23 @@ class Hold {
 
   async [asyncDispose]() {
     await this.releaseAsync();
+  }
+}
+
+// ---- observers
+
+function warn(error) {
+  process.emitWarning(`an observer of a budget threw ${error?.stack ?? String(error)}`,
+    'BudgetObserverWarning');
+}
+
+/** What it throws, now or later, breaks no call. */
+function tell(observe, event) {
+  try {
+    const said = observe(event);
+    if (typeof said?.then === 'function') said.then(undefined, warn);
+  } catch (error) {
+    warn(error);
   }
 }
 
@@ -195,8 +230,91 @@ function readFlags({ create = true, readOnly = false, owning = !isMainThread }) 
   return (create ? 0 : EXISTING) | (readOnly ? READ_ONLY : 0) | (owning ? OWNING : 0);
 }
 
+function readObserver({ observe }) {
+  if (observe === undefined || typeof observe === 'function') return observe;
+  throw new TypeError(`observe is a function, not ${String(observe)}`);
+}
+
 function readOnDeath({ onDeath = 'release' }) {
   return choose('onDeath', onDeath, ['release', 'charge']) === 'charge';
+}
+
+function readWait({ waitMs = 0 }) {
+  if (waitMs === 'window') return -1;
+  if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
+    throw new TypeError(`waitMs is milliseconds, Infinity or 'window', not ${String(waitMs)}`);
+  }
+  return waitMs;
+}
+
+// An object as a list: a key, its value, the next key. Of a filter null is any value.
+function readLabels(labels, any) {
+  if (labels === undefined) return undefined;
+  if (labels === null || typeof labels !== 'object' || Array.isArray(labels)) {
+    throw new TypeError('labels are an object of strings');
+  }
+  for (const [key, value] of Object.entries(labels)) {
+    if (typeof value !== 'string' && !(any && value === null)) {
+      throw new TypeError(`the label ${key} is no string`);
+    }
+  }
+  return Object.entries(labels).flat();
+}
+
+// Names of envelopes as a list: a namespace, a category, the next namespace.
+function readNames(names) {
+  return names?.flatMap(({ namespace, category }) => {
+    if (typeof category !== 'string') throw new TypeError('also is a list of { category }');
+    return [namespace, category];
+  });
+}
+
+function inPairs(texts) {
+  const pairs = [];
+  for (let at = 0; at < texts.length; at += 2) pairs.push([texts[at], texts[at + 1]]);
+  return pairs;
+}
+
+const makeLabels = (texts) => Object.fromEntries(inPairs(texts));
+const makeNames = (texts) => inPairs(texts).map(([namespace, category]) => (
+  { namespace, category }));
+const makeId = (id) => (id === 0n ? undefined : String(id));
+const makeDate = (milliseconds) => (milliseconds === 0 ? undefined : new Date(milliseconds));
+
+// What follows the description in a call of the native half.
+const readCommit = (options) => [options.ttlMs ?? 0, options.detached ?? false,
+  readOnDeath(options), options.key, options.keyMs ?? 0, readWait(options),
+  readLabels(options.labels), readNames(options.also), options.least];
+const readCharge = (options) => (options === undefined ? [] : [0, undefined, undefined, options.key,
+  options.keyMs ?? 0, 0, readLabels(options.labels), readNames(options.also), undefined]);
+
+// What is to be set. A setting that is misspelt must not be lost.
+function readMask(settings) {
+  let mask = 0;
+  for (const [key, value] of Object.entries(settings)) {
+    if (value === undefined) continue;
+    if (key === 'zone' || key === 'beginsOn') {
+      if (settings.period === undefined) throw new TypeError(`${key} is set with a period`);
+    } else if (!Object.hasOwn(SETTINGS, key)) {
+      throw new TypeError(`${key} is no setting: ${Object.keys(SETTINGS).join(', ')}`);
+    } else if (key !== 'clearSpent' || value) {
+      mask |= SETTINGS[key];
+    }
+  }
+  return mask;
+}
+
+function sleep(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, milliseconds);
+    if (signal?.aborted) wake();
+    else signal?.addEventListener('abort', wake, { once: true });
+  });
 }
 
 class BudgetEnforcer {
@@ -204,6 +322,8 @@ class BudgetEnforcer {
   #read;
   #convert;
   #namespace;
+  #observe;
+  #isTelling = false;
 
   constructor(options = {}, storage = undefined) {
     const durability = choose('durability', options.durability ?? 'full', ['full', 'process']);
@@ -213,14 +333,56 @@ class BudgetEnforcer {
     this.#read = readers[amounts];
     this.#convert = converters[amounts];
     this.#namespace = options.namespace ?? '';
+    this.#observe = readObserver(options);
     const handle = native.open(place, options.namespace, durability === 'process',
-      readFlags(options), own);
+      readFlags(options), own, this.#observe !== undefined);
     if (typeof handle === 'number') throw makeError(handle);
     this.#handle = handle;
+    if (this.#observe !== undefined) this.#tell();
   }
 
   get namespace() {
     return this.#namespace;
+  }
+
+  // ---- the observer is told when a call is over and its figures are read
+
+  #told(make) {
+    if (this.#observe === undefined) return make();
+    try {
+      return make();
+    } finally {
+      this.#tell();
+    }
+  }
+
+  /** An observer may call: what it is to be told of that comes after what it is told now. */
+  #tell() {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    try {
+      for (let events; (events = native.events(this.#handle)).length > 0;) {
+        for (const event of events) tell(this.#observe, this.#event(event));
+      }
+    } finally {
+      this.#isTelling = false;
+    }
+  }
+
+  #event(values) {
+    return {
+      operation: values[0],
+      status: values[1],
+      repeated: values[2] !== 0,
+      commitId: makeId(values[3]),
+      transactionId: makeId(values[4]),
+      amount: this.#convert(values[5]),
+      timestamp: new Date(values[6]),
+      namespace: values[7],
+      category: values[8],
+      envelope: values[9].length > 0 ? this.#makeEnvelope(values[9], 0) : undefined,
+      alert: values[10].length > 0 ? this.#makeAlert(values[10], 0) : undefined,
+    };
   }
 
   // ---- figures into objects
@@ -244,22 +406,26 @@ class BudgetEnforcer {
     // The one that refused may be an ancestor.
     if (status === EXCEEDS_BUDGET || status === SUSPENDED) {
       [result.namespace, result.category] = native.names(0);
+      result.windowEnd = makeDate(units[7]);
     }
     return result;
   }
 
   #committed(status, category) {
-    return this.#decision(status, category, status === 0 ? String(nanos[5]) : undefined);
+    const isGranted = status === 0;
+    const result = this.#decision(status, category, isGranted ? String(nanos[5]) : undefined);
+    if (isGranted) result.granted = this.#read(6);
+    return result;
   }
 
   #transaction(status) {
     check(status);
-    const [namespace, category, description] = native.names(2);
+    const [namespace, category, description, labels, also] = native.names(1);
     const read = this.#read;
     return {
       id: String(nanos[2]),
       kind: KINDS[units[3]],
-      commitId: nanos[3] === 0n ? undefined : String(nanos[3]),
+      commitId: makeId(nanos[3]),
       amount: read(0),
       held: read(1),
       late: units[4] !== 0,
@@ -267,28 +433,51 @@ class BudgetEnforcer {
       namespace,
       category,
       description,
+      labels: makeLabels(labels),
+      also: makeNames(also),
+      corrects: makeId(nanos[4]),
+      envelopeId: String(nanos[5]),
     };
   }
 
   #envelope(status) {
     check(status);
-    const [namespace, category, parentNamespace, parentCategory] = native.names(1);
-    const read = this.#read, flags = units[8];
+    return this.#makeEnvelope(native.lastEnvelope(), 0);
+  }
+
+  // From what add_envelope() in native/listings.c has put there.
+  #makeEnvelope(values, at) {
+    const convert = this.#convert, flags = values[at + 9], raise = values[at + 20];
     return {
-      id: String(nanos[4]),
-      namespace,
-      category,
-      limit: read(0),
-      available: read(1),
-      spent: read(2),
-      committed: read(3),
-      utilization: units[9],
-      period: PERIODS[units[4]],
-      periodStart: new Date(units[5]),
-      periodEnd: units[6] === 0 ? undefined : new Date(units[6]),
-      pendingCommits: units[7],
+      id: String(values[at]),
+      namespace: values[at + 1],
+      category: values[at + 2],
+      limit: convert(values[at + 15]),
+      available: convert(values[at + 16]),
+      spent: convert(values[at + 17]),
+      committed: convert(values[at + 18]),
+      utilization: values[at + 10],
+      period: PERIODS[values[at + 5]],
+      periodStart: new Date(values[at + 6]),
+      periodEnd: makeDate(values[at + 7]),
+      pendingCommits: values[at + 25],
       suspended: (flags & 1) !== 0,
-      parent: flags & 2 ? { namespace: parentNamespace, category: parentCategory } : undefined,
+      parent: flags & 2 ? { namespace: values[at + 3], category: values[at + 4] } : undefined,
+      limitNow: convert(values[at + 19]),
+      raised: raise === 0n ? undefined
+        : { amount: convert(raise), until: new Date(values[at + 8]) },
+      rollOver: convert(values[at + 21]),
+      carried: convert(values[at + 22]),
+      charged: convert(values[at + 23]),
+      givenBack: convert(values[at + 24]),
+      zone: values[at + 11] === '' ? undefined : values[at + 11],
+      beginsOn: values[at + 12],
+      observeOnly: (flags & 4) !== 0,
+      thresholds: values[at + 13],
+      passed: values[at + 14],
+      commitsGranted: values[at + 26],
+      refused: { exceedsBudget: values[at + 27], suspended: values[at + 28] },
+      excused: values[at + 29],
     };
   }
 
@@ -301,29 +490,47 @@ class BudgetEnforcer {
   // ---- asking and spending
 
   check(category, amount) {
+    if (this.#observe !== undefined) {
+      return this.#told(() => this.#decision(native.check(this.#handle, category, amount),
+        category));
+    }
     return this.#decision(native.check(this.#handle, category, amount), category);
   }
 
   commit(category, amount, description, options = {}) {
-    return this.#committed(native.call(this.#handle, COMMIT, category, amount, description,
-      options.ttlMs ?? 0, options.detached ?? false, readOnDeath(options)), category);
+    return this.#told(() => this.#committed(native.call(this.#handle, COMMIT, category, amount,
+      description, ...readCommit(options)), category));
   }
 
-  record(category, amount, description) {
-    return this.#transaction(native.call(this.#handle, RECORD, category, amount, description));
+  record(category, amount, description, options) {
+    return this.#told(() => this.#transaction(native.call(this.#handle, RECORD, category, amount,
+      description, ...readCharge(options))));
   }
 
-  settle(commitId, amount, description) {
-    return this.#transaction(native.call(this.#handle, SETTLE, commitId, amount, description));
+  settle(commitId, amount, description, options) {
+    return this.#told(() => this.#transaction(native.call(this.#handle, SETTLE, commitId, amount,
+      description, ...readCharge(options))));
+  }
+
+  /** A part of what the commit holds, which goes on holding the rest. */
+  charge(commitId, amount, description, options) {
+    return this.#told(() => this.#transaction(native.call(this.#handle, CHARGE, commitId, amount,
+      description, ...readCharge(options))));
+  }
+
+  /** Gives back what a transaction has charged too much. */
+  correct(transactionId, amount, description, options) {
+    return this.#told(() => this.#transaction(native.call(this.#handle, CORRECT, transactionId,
+      amount, description, ...readCharge(options))));
   }
 
   release(commitId) {
-    return this.#released(native.call(this.#handle, RELEASE, commitId));
+    return this.#told(() => this.#released(native.call(this.#handle, RELEASE, commitId)));
   }
 
   extend(commitId, amount, ttlMs = 0) {
-    return this.#decision(native.call(this.#handle, EXTEND, commitId, amount, undefined, ttlMs),
-      undefined, String(commitId));
+    return this.#told(() => this.#decision(native.call(this.#handle, EXTEND, commitId, amount,
+      undefined, ttlMs), undefined, String(commitId)));
   }
 
   reserve(category, amount, description, options) {
@@ -335,7 +542,8 @@ class BudgetEnforcer {
   // ---- the same on threads: the event loop goes on while the disk flushes
 
   async #start(make, ...rest) {
-    const promise = native.callOnThread(make, this.#handle, ...rest);
+    const promise = native.callOnThread((status) => this.#told(() => make(status)), this.#handle,
+      ...rest);
     if (typeof promise === 'number') throw makeError(promise);
     return promise;
   }
@@ -343,24 +551,39 @@ class BudgetEnforcer {
   async commitAsync(category, amount, description, options = {}) {
     const { signal } = options;
     signal?.throwIfAborted();
+    const how = readCommit(options);
+    const givenUp = new Uint8Array(1); // what the thread that waits looks at
+    const giveUp = () => { givenUp[0] = 1; };
+    signal?.addEventListener('abort', giveUp, { once: true });
     const result = await this.#start((status) => this.#committed(status, category), COMMIT,
-      category, amount, description, options.ttlMs ?? 0, options.detached ?? false,
-      readOnDeath(options));
+      category, amount, description, ...how, givenUp)
+      .finally(() => signal?.removeEventListener('abort', giveUp));
     if (signal?.aborted) {
-      if (result.permitted) await this.releaseAsync(result.commitId);
+      // With a key it may be that of an earlier request, and its next one finds it.
+      if (result.permitted && options.key === undefined) await this.releaseAsync(result.commitId);
       throw signal.reason;
     }
     return result;
   }
 
-  recordAsync(category, amount, description) {
+  recordAsync(category, amount, description, options) {
     return this.#start((status) => this.#transaction(status), RECORD, category, amount,
-      description);
+      description, ...readCharge(options));
   }
 
-  settleAsync(commitId, amount, description) {
+  settleAsync(commitId, amount, description, options) {
     return this.#start((status) => this.#transaction(status), SETTLE, commitId, amount,
-      description);
+      description, ...readCharge(options));
+  }
+
+  chargeAsync(commitId, amount, description, options) {
+    return this.#start((status) => this.#transaction(status), CHARGE, commitId, amount,
+      description, ...readCharge(options));
+  }
+
+  correctAsync(transactionId, amount, description, options) {
+    return this.#start((status) => this.#transaction(status), CORRECT, transactionId, amount,
+      description, ...readCharge(options));
   }
 
   releaseAsync(commitId) {
@@ -382,29 +605,44 @@ class BudgetEnforcer {
 
   createEnvelope(options) {
     const { category, limit, period = 'total', parent, startsAt, suspended = false } = options;
-    return this.#envelope(native.change(this.#handle, options.mustBeNew ? CREATE : ENSURE,
-      category, limit, period, parent?.namespace, parent?.category,
-      startsAt === undefined ? 0 : Number(startsAt), suspended));
+    return this.#told(() => this.#envelope(native.change(this.#handle,
+      options.mustBeNew ? CREATE : ENSURE, category, limit, period, parent?.namespace,
+      parent?.category, startsAt === undefined ? 0 : Number(startsAt), suspended, options.zone,
+      options.beginsOn ?? 0, options.rollOver, options.observeOnly ?? false)));
+  }
+
+  /** Changes what is named, and keeps the rest. */
+  setEnvelope(category, settings) {
+    const { raised, name } = settings;
+    return this.#told(() => this.#envelope(native.set(this.#handle, category, readMask(settings),
+      settings.limit, settings.period, settings.zone, settings.beginsOn ?? 0,
+      settings.suspended ?? false, settings.observeOnly ?? false, settings.rollOver,
+      settings.thresholds ?? [], raised?.amount, Number(raised?.until ?? 0), name?.namespace,
+      name?.category)));
+  }
+
+  #change(operation, category, limit) {
+    this.#told(() => check(native.change(this.#handle, operation, category, limit)));
   }
 
   setLimit(category, limit) {
-    check(native.change(this.#handle, SET_LIMIT, category, limit));
+    this.#change(SET_LIMIT, category, limit);
   }
 
   suspend(category) {
-    check(native.change(this.#handle, SUSPEND, category));
+    this.#change(SUSPEND, category);
   }
 
   resume(category) {
-    check(native.change(this.#handle, RESUME, category));
+    this.#change(RESUME, category);
   }
 
   reset(category) {
-    check(native.change(this.#handle, RESET, category));
+    this.#change(RESET, category);
   }
 
   removeEnvelope(category) {
-    check(native.change(this.#handle, REMOVE, category));
+    this.#change(REMOVE, category);
   }
 
   utilization(category) {
@@ -413,44 +651,159 @@ class BudgetEnforcer {
 
   // ---- listings, a page at a time
 
-  *transactions(filter = {}) {
+  // `width` values for each are turned into an object by `make`, which says what follows it.
+  *#list(list, width, filter, make, last = [filter.after ?? 0, undefined, undefined]) {
     const { pageSize = 256 } = filter;
-    for (let last = filter.after ?? 0; ;) {
+    const labels = readLabels(filter.labels, true);
+    for (;;) {
       const page = [];
-      check(native.transactions(this.#handle, pageSize, filter.namespace, filter.category,
-        Number(filter.since ?? 0), Number(filter.until ?? 0), last, undefined, undefined, page));
-      for (let at = 0; at < page.length; at += 10) {
-        last = page[at];
-        yield {
-          id: String(last),
-          kind: KINDS[page[at + 5]],
-          commitId: page[at + 1] === 0n ? undefined : String(page[at + 1]),
-          amount: this.#convert(page[at + 2]),
-          held: this.#convert(page[at + 3]),
-          late: page[at + 6] !== 0,
-          timestamp: new Date(page[at + 4]),
-          namespace: page[at + 7],
-          category: page[at + 8],
-          description: page[at + 9],
-        };
+      check(list(this.#handle, pageSize, filter.namespace, filter.category,
+        Number(filter.since ?? 0), Number(filter.until ?? 0), ...last, page, labels));
+      for (let at = 0; at < page.length; at += width) {
+        last = [page[at], undefined, undefined];
+        if (list === native.envelopes) last = [0, page[at + 1], page[at + 2]];
+        yield make(page, at);
       }
       if (page.length === 0) return;
     }
   }
 
-  /** The names of all envelopes, as [namespace, category]. */
-  *envelopeNames(filter = {}) {
-    const { pageSize = 256 } = filter;
-    for (let after = [undefined, undefined]; ;) {
-      const page = [];
-      check(native.envelopes(this.#handle, pageSize, filter.namespace, filter.category, 0, 0, 0,
-        after[0], after[1], page));
-      for (let at = 0; at < page.length; at += 2) {
-        after = [page[at], page[at + 1]];
-        yield after;
-      }
-      if (page.length === 0) return;
+  /** All envelopes, of every namespace unless one is named, in order of their names. */
+  envelopes(filter = {}) {
+    return this.#list(native.envelopes, 30, filter, (page, at) => this.#makeEnvelope(page, at),
+      [0, undefined, undefined]);
+  }
+
+  /** The commits that hold money, in the order in which they were made. */
+  commits(filter = {}) {
+    return this.#list(native.commits, 12, filter, (page, at) => ({
+      id: String(page[at]),
+      amount: this.#convert(page[at + 1]),
+      state: STATES[page[at + 2]],
+      created: new Date(page[at + 3]),
+      deadline: makeDate(page[at + 4]),
+      detached: (page[at + 5] & 1) !== 0,
+      ownerAlive: (page[at + 5] & 2) !== 0,
+      onDeath: page[at + 5] & 4 ? 'charge' : 'release',
+      ownerPid: page[at + 6],
+      namespace: page[at + 7],
+      category: page[at + 8],
+      description: page[at + 9],
+      labels: makeLabels(page[at + 10]),
+      also: makeNames(page[at + 11]),
+    }));
+  }
+
+  /** The ledger, in the order in which it was written. */
+  transactions(filter = {}) {
+    return this.#list(native.transactions, 14, filter, (page, at) => ({
+      id: String(page[at]),
+      kind: KINDS[page[at + 5]],
+      commitId: makeId(page[at + 1]),
+      amount: this.#convert(page[at + 2]),
+      held: this.#convert(page[at + 3]),
+      late: page[at + 6] !== 0,
+      timestamp: new Date(page[at + 4]),
+      namespace: page[at + 7],
+      category: page[at + 8],
+      description: page[at + 9],
+      labels: makeLabels(page[at + 10]),
+      also: makeNames(page[at + 11]),
+      corrects: makeId(page[at + 12]),
+      envelopeId: String(page[at + 13]),
+    }));
+  }
+
+  /** What pruning has removed from the ledger, by UTC day, and the last transaction in it. */
+  dailySums(filter = {}) {
+    const page = [];
+    check(native.dailySums(this.#handle, 0, filter.namespace, filter.category,
+      Number(filter.since ?? 0), Number(filter.until ?? 0), 0, undefined, undefined, page));
+    const lastId = String(page.pop());
+    const sums = [];
+    for (let at = 0; at < page.length; at += 10) {
+      sums.push({
+        kind: KINDS[page[at]],
+        day: new Date(page[at + 1]),
+        first: new Date(page[at + 2]),
+        last: new Date(page[at + 3]),
+        amount: this.#convert(page[at + 4]),
+        count: page[at + 5],
+        envelopeId: String(page[at + 6]),
+        namespace: page[at + 7],
+        category: page[at + 8],
+        also: makeNames(page[at + 9]),
+      });
     }
+    return { sums, lastId };
+  }
+
+  /** What crossed a threshold, in the order in which it did. */
+  alerts(filter = {}) {
+    return this.#list(native.alerts, 12, filter, (page, at) => this.#makeAlert(page, at));
+  }
+
+  // From what add_alert() in native/listings.c has put there.
+  #makeAlert(values, at) {
+    return {
+      id: String(values[at]),
+      transactionId: makeId(values[at + 1]),
+      limit: this.#convert(values[at + 2]),
+      spent: this.#convert(values[at + 3]),
+      percent: values[at + 4],
+      timestamp: new Date(values[at + 5]),
+      periodEnd: makeDate(values[at + 6]),
+      done: makeDate(values[at + 7]),
+      namespace: values[at + 8],
+      category: values[at + 9],
+      spender: values[at + 11] === '' ? undefined
+        : { namespace: values[at + 10], category: values[at + 11] },
+    };
+  }
+
+  /** alerts(), and then those to come, until it is aborted: it looks again after each interval. */
+  async *followAlerts({ intervalMs = 1000, signal, ...filter } = {}) {
+    for (let { after } = filter; !signal?.aborted;) {
+      for (const alert of this.alerts({ ...filter, after })) {
+        after = alert.id;
+        yield alert;
+        if (signal?.aborted) return;
+      }
+      await sleep(intervalMs, signal);
+    }
+  }
+
+  /** True: this call was the first to mark it as done. */
+  alertDone(id) {
+    return this.#told(() => {
+      const status = native.alertDone(this.#handle, id);
+      if (status !== ALREADY_DONE) check(status);
+      return status === 0;
+    });
+  }
+
+  // ---- upkeep
+
+  /** Removes all envelopes of the handle's namespace; with `release` also what is committed. */
+  endNamespace({ release = false } = {}) {
+    const counts = [];
+    this.#told(() => check(native.endNamespace(this.#handle, release, counts)));
+    return { removed: counts[0], released: counts[1] };
+  }
+
+  /** Ends what dead processes hold, and what is past its deadline; how many. */
+  reap() {
+    const counts = [];
+    this.#told(() => check(native.reap(this.#handle, counts)));
+    return counts[0];
+  }
+
+  /** Removes the lines of the ledger from before then; how many. It takes its time. */
+  prune(before) {
+    const counts = [];
+    if (!Number.isFinite(Number(before))) throw new TypeError('before is a Date, or milliseconds');
+    check(native.prune(this.#handle, Number(before), counts));
+    return counts[0];
   }
 
   /** Recomputes every balance: what differs, in sentences. */
@@ -461,7 +814,7 @@ class BudgetEnforcer {
   }
 
   close() {
-    native.close(this.#handle);
+    this.#told(() => native.close(this.#handle));
   }
 
   [dispose]() {

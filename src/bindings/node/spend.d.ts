@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AmountInput, BudgetEnforcer, CommitResult } from './index';
+import type { AmountInput, BudgetEnforcer, CommitResult, EnvelopeName, Labels } from './index';
 
 /** Per million tokens, as decimals; caches without a price cost what input does. */
 export interface Price {
@@ -13,14 +13,33 @@ export interface Price {
   search?: string | number;
 }
 
+/** Those of many models. */
+export class Prices {
+  constructor(ofModels: Readonly<Record<string, Price>>, source?: string);
+  /** That of the longest name that the model's begins with, so that gpt-4o-2024-08-06 costs what
+   * gpt-4o does; '*' is all others. A model that nobody named has the prices of '*' only where
+   * there are no others. Throws a RangeError when there is none. */
+  of(model: string | undefined): Price;
+}
+
+/** Reads the file of prices that be-replay reads: lines of model,input,output[,cached[,written]],
+ * each price that of a million tokens. The first line may name the columns. */
+export function prices(file: string | URL): Prices;
+
 export interface SpendOptions {
   /** What is held while the call runs, and charged when nobody knows what it cost. */
   estimate: AmountInput;
-  price: Price;
+  price: Price | Prices;
+  /** With prices(): the model, if it is not to be the one that the answer names. */
+  model?: string;
   description?: string;
+  labels?: Labels;
+  /** Further envelopes that must have the money, too, and are charged. */
+  also?: readonly EnvelopeName[];
   /** What becomes of a call whose cost nobody knows; 'charge' unless said otherwise. */
   unknown?: 'charge' | 'release';
-  /** The hold's deadline, pushed out while the call runs; 120 000 unless said otherwise. */
+  /** The hold's deadline, pushed out while the call runs; 120 000 unless said otherwise, and none
+   * when 0. */
   ttlMs?: number;
   signal?: AbortSignal;
 }

@@ -11,36 +11,23 @@ static napi_value last_error(napi_env env, napi_callback_info info)
 	return make_text(env, addon->error);
 }
 
-static void set_text(napi_env env, napi_value array, uint32_t place, const char *text)
-{
-	napi_set_element(env, array, place, make_text(env, text));
-}
-
-/* names(which): of the last decision (0), envelope (1) or transaction (2) */
+/* names(which): of the last decision (0) or transaction (1) */
 static napi_value names(napi_env env, napi_callback_info info)
 {
 	ARGUMENTS(1);
-	napi_value array = NULL;
+	struct js_page page = make_page(env);
 
-	napi_create_array(env, &array);
-	switch (read_number(env, argv[0])) {
-	case 0:
-		set_text(env, array, 0, addon->decision.namespace_name);
-		set_text(env, array, 1, addon->decision.category);
-		break;
-	case 1:
-		set_text(env, array, 0, addon->envelope.namespace_name);
-		set_text(env, array, 1, addon->envelope.category);
-		set_text(env, array, 2, addon->envelope.parent_namespace);
-		set_text(env, array, 3, addon->envelope.parent_category);
-		break;
-	default:
-		set_text(env, array, 0, addon->transaction.namespace_name);
-		set_text(env, array, 1, addon->transaction.category);
-		set_text(env, array, 2, addon->transaction.description);
-		break;
+	if (read_number(env, argv[0]) == 0) {
+		add_text(&page, addon->decision.namespace_name);
+		add_text(&page, addon->decision.category);
+	} else {
+		add_text(&page, addon->transaction.namespace_name);
+		add_text(&page, addon->transaction.category);
+		add_text(&page, addon->transaction.description);
+		add_labels(&page, point_at_labels(&addon->labels), addon->labels.count);
+		add_names(&page, point_at_names(&addon->also), addon->also.count);
 	}
-	return array;
+	return page.array;
 }
 
 static napi_value status_name(napi_env env, napi_callback_info info)
@@ -59,10 +46,13 @@ static napi_value format(napi_env env, napi_callback_info info)
 	ARGUMENTS(1);
 	char text[BE_AMOUNT_TEXT_SIZE];
 	int64_t nanos = 0;
+	bool exact = false;
 
 	(void)addon;
-	if (read_amount(env, argv[0], &nanos) != BE_OK ||
-	    be_amount_format(nanos, text, sizeof text) != BE_OK)
+	/* Corrections are below zero. */
+	if (napi_get_value_bigint_int64(env, argv[0], &nanos, &exact) != napi_ok)
+		exact = read_amount(env, argv[0], &nanos) == BE_OK;
+	if (!exact || be_amount_format(nanos, text, sizeof text) != BE_OK)
 		return NULL;
 	return make_text(env, text);
 }
@@ -103,13 +93,23 @@ NAPI_MODULE_INIT()
 	} functions[] = {
 		{"open", handle_open},
 		{"close", handle_close},
+		{"events", events_take},
 		{"check", call_check},
 		{"call", call_now},
 		{"callOnThread", call_on_thread},
 		{"change", envelope_change},
+		{"set", envelope_set},
 		{"utilization", envelope_show},
+		{"lastEnvelope", envelope_last},
 		{"envelopes", list_envelopes},
+		{"commits", list_commits},
 		{"transactions", list_transactions},
+		{"alerts", list_alerts},
+		{"dailySums", list_daily_sums},
+		{"alertDone", alert_done},
+		{"endNamespace", namespace_end},
+		{"reap", reap},
+		{"prune", prune},
 		{"verify", verify},
 		{"error", last_error},
 		{"names", names},

@@ -5,8 +5,9 @@
  *
  * values.c reads amounts, ids and texts, and leaves figures; storage.c lets the library call a
  * storage that is written in JavaScript; handle.c opens and closes; calls.c is what asks and
- * spends, at once or, by threads.c, on threads of the addon's own; envelopes.c changes and lists;
- * addon.c puts it together.
+ * spends, at once or, by threads.c, on threads of the addon's own; settings.c makes and changes
+ * envelopes, listings.c shows and lists; events.c keeps what observers are told; upkeep.c is for
+ * supervisors; addon.c puts it together.
  *
  * A call returns an enum be_status as a number and leaves its figures in memory that JavaScript
  * sees as typed arrays: to read those there and to write an object literal takes a fifth of the
@@ -37,7 +38,33 @@ enum {
  * they are not. */
 enum {
 	NAME_ROOM = BE_NAME_SIZE + 4,
-	DESCRIPTION_ROOM = BE_DESCRIPTION_SIZE + 4
+	DESCRIPTION_ROOM = BE_DESCRIPTION_SIZE + 4,
+	KEY_ROOM = BE_KEY_SIZE + 4,
+	ZONE_ROOM = BE_ZONE_SIZE + 4,
+	LABEL_KEY_ROOM = BE_LABEL_KEY_SIZE + 4,
+	LABEL_VALUE_ROOM = BE_LABEL_VALUE_SIZE + 4
+};
+
+/* Labels as JavaScript gave them. */
+struct js_labels {
+	uint32_t count;
+	struct {
+		bool is_any; /* of a filter: whatever its value */
+		char key[LABEL_KEY_ROOM];
+		char value[LABEL_VALUE_ROOM];
+	} texts[BE_LABELS_MAX];
+	struct be_label labels[BE_LABELS_MAX];
+};
+
+/* Names of further envelopes, likewise. */
+struct js_names {
+	uint32_t count;
+	struct {
+		bool has_namespace; /* else it is the handle's */
+		char namespace_name[NAME_ROOM];
+		char category[NAME_ROOM];
+	} texts[BE_ENVELOPES_MAX - 1];
+	struct be_envelope_name names[BE_ENVELOPES_MAX - 1];
 };
 
 struct thread_pool;
@@ -49,11 +76,14 @@ struct addon {
 	struct be_decision decision;
 	struct be_envelope envelope;
 	struct be_transaction transaction;
-	char error[ERROR_SIZE]; /* of the last call that failed */
+	struct js_labels labels; /* of the transaction, */
+	struct js_names also;    /* and its further envelopes */
+	char error[ERROR_SIZE];  /* of the last call that failed */
 	struct thread_pool *pool;
 };
 
 struct js_storage;
+struct js_event;
 
 /* What a BudgetEnforcer holds. */
 struct js_handle {
@@ -62,6 +92,9 @@ struct js_handle {
 	struct be_storage *memory;
 	unsigned working; /* calls on threads; touched by the thread of JavaScript only */
 	bool closing, collected;
+	/* What its observer has not been told of yet; any thread adds. */
+	pthread_mutex_t events_lock;
+	struct js_event *events, **events_end;
 };
 
 /* The arguments of a call, those that are missing undefined, and the addon. */
@@ -79,6 +112,17 @@ enum be_status read_id(napi_env env, napi_value value, uint64_t *id);
 /* undefined and null are NULL. A NUL within is INVALID_NAME: it would cut the text. */
 enum be_status read_text(napi_env env, napi_value value, char *room, size_t size,
 			 const char **text);
+/* From an array: a key, its value (null: any), the next key. Undefined is none. */
+enum be_status read_labels(napi_env env, napi_value value, struct js_labels *given);
+/* Points at them, once they have come to where they stay. */
+const struct be_label *point_at_labels(struct js_labels *given);
+/* From an array: a namespace (undefined: the handle's), a category, the next namespace. */
+enum be_status read_names(napi_env env, napi_value value, struct js_names *given);
+const struct be_envelope_name *point_at_names(struct js_names *given);
+/* Those that a listing shows, kept. */
+void keep_labels(struct js_labels *kept, const struct be_label *labels, uint32_t count);
+void keep_names(struct js_names *kept, const struct be_envelope_name *names, uint32_t count);
+void copy_text(char *room, size_t size, const char *text);
 /* Milliseconds since 1970; nothing is 0. */
 int64_t read_time(napi_env env, napi_value value);
 bool read_bool(napi_env env, napi_value value);
@@ -87,11 +131,30 @@ uint32_t read_number(napi_env env, napi_value value);
 napi_value make_text(napi_env env, const char *text);
 napi_value make_number(napi_env env, double number);
 napi_value make_bigint(napi_env env, uint64_t number);
+napi_value make_amount(napi_env env, int64_t nanos);
+napi_value make_time(napi_env env, int64_t ns);
 napi_value make_status(napi_env env, enum be_status status);
 
 void put_decision(struct addon *addon, const struct be_decision *decision);
 void put_transaction(struct addon *addon, const struct be_transaction *transaction);
-void put_envelope(struct addon *addon, const struct be_envelope *envelope);
+
+/* An array that is being filled. */
+struct js_page {
+	napi_env env;
+	napi_value array;
+	uint32_t count;
+};
+
+struct js_page make_page(napi_env env);
+void add(struct js_page *page, napi_value value);
+void add_text(struct js_page *page, const char *text);
+void add_number(struct js_page *page, double number);
+void add_id(struct js_page *page, uint64_t id);
+void add_amount(struct js_page *page, int64_t nanos);
+void add_time(struct js_page *page, int64_t ns);
+void add_name(struct js_page *page, const char *namespace_name, const char *category);
+void add_labels(struct js_page *page, const struct be_label *labels, uint32_t count);
+void add_names(struct js_page *page, const struct be_envelope_name *names, uint32_t count);
 
 /* Keeps the text of what failed just now in this thread, or before it reached the library. */
 void keep_error(struct addon *addon, enum be_status status);
@@ -102,7 +165,9 @@ void keep_own_error(struct addon *addon, enum be_status status);
 struct js_storage *js_storage_make(napi_env env, napi_value object);
 void js_storage_free(struct js_storage *storage);
 struct be_storage *js_storage_of(struct js_storage *storage);
-/* Throws what the storage threw, if it did. */
+/* Drops what the storage threw, if it did; */
+void js_storage_forget(napi_env env, struct js_storage *storage);
+/* or throws it. */
 bool js_storage_rethrow(napi_env env, struct js_storage *storage);
 
 /* ---- handle.c */
@@ -113,8 +178,16 @@ napi_value handle_close(napi_env env, napi_callback_info info);
 struct js_handle *handle_of(napi_env env, napi_value value);
 /* A call on a thread has ended: a handle that waited for it is closed, or freed. */
 void handle_leave(struct js_handle *handle);
-/* What a call returns: the status, or nothing when its storage threw. */
+/* What a call returns: the status, or nothing when its storage threw and it failed. */
 napi_value handle_result(napi_env env, struct js_handle *handle, enum be_status status);
+
+/* ---- events.c */
+
+void events_begin(struct js_handle *handle);
+void events_end(struct js_handle *handle);
+/* The library's observer; `context` is the handle. */
+void events_keep(void *context, const struct be_event *event);
+napi_value events_take(napi_env env, napi_callback_info info);
 
 /* ---- calls.c */
 
@@ -122,6 +195,8 @@ napi_value handle_result(napi_env env, struct js_handle *handle, enum be_status 
 struct call {
 	enum be_operation operation;
 	bool has_description;
+	bool has_key;
+	bool has_thread;
 	enum be_status status;
 	struct js_handle *handle;
 	uint64_t id;
@@ -133,16 +208,22 @@ struct call {
 	};
 	char category[NAME_ROOM];
 	char description[DESCRIPTION_ROOM];
+	char key[KEY_ROOM];
+	struct js_labels labels; /* as given; then those of the transaction */
+	struct js_names also;    /* likewise */
 	/* On threads only. */
 	struct call *next;
+	struct thread_pool *pool;
+	pthread_t thread;        /* its own, if has_thread */
+	const uint8_t *given_up; /* not 0: nobody wants it any more; NULL: nobody says so */
 	napi_deferred deferred;
-	napi_ref keep; /* [handle, function]: not to be collected meanwhile */
+	napi_ref keep; /* [handle, function, given_up]: not to be collected meanwhile */
 	char error[ERROR_SIZE];
 };
 
 enum be_status call_read(napi_env env, size_t argc, napi_value *argv, struct call *call);
 void call_run(struct call *call);
-void call_publish(struct addon *addon, const struct call *call);
+void call_publish(struct addon *addon, struct call *call);
 
 napi_value call_now(napi_env env, napi_callback_info info);
 napi_value call_check(napi_env env, napi_callback_info info);
@@ -151,12 +232,29 @@ napi_value call_check(napi_env env, napi_callback_info info);
 
 napi_value call_on_thread(napi_env env, napi_callback_info info);
 
-/* ---- envelopes.c */
+/* ---- settings.c */
 
 napi_value envelope_change(napi_env env, napi_callback_info info);
+napi_value envelope_set(napi_env env, napi_callback_info info);
+
+/* ---- listings.c */
+
+void add_envelope(struct js_page *page, const struct be_envelope *one);
+void add_alert(struct js_page *page, const struct be_alert *one);
 napi_value envelope_show(napi_env env, napi_callback_info info);
+napi_value envelope_last(napi_env env, napi_callback_info info);
 napi_value list_envelopes(napi_env env, napi_callback_info info);
+napi_value list_commits(napi_env env, napi_callback_info info);
 napi_value list_transactions(napi_env env, napi_callback_info info);
+napi_value list_alerts(napi_env env, napi_callback_info info);
+napi_value list_daily_sums(napi_env env, napi_callback_info info);
+
+/* ---- upkeep.c */
+
+napi_value alert_done(napi_env env, napi_callback_info info);
+napi_value namespace_end(napi_env env, napi_callback_info info);
+napi_value reap(napi_env env, napi_callback_info info);
+napi_value prune(napi_env env, napi_callback_info info);
 napi_value verify(napi_env env, napi_callback_info info);
 
 #endif

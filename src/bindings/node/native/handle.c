@@ -18,6 +18,12 @@ static void close_enforcer(struct js_handle *handle)
 	handle->storage = NULL;
 }
 
+static void free_handle(struct js_handle *handle)
+{
+	events_end(handle);
+	free(handle);
+}
+
 static void finalize(napi_env env, void *data, void *hint)
 {
 	struct js_handle *handle = data;
@@ -28,7 +34,7 @@ static void finalize(napi_env env, void *data, void *hint)
 	if (handle->working > 0)
 		return; /* the last of them frees it */
 	close_enforcer(handle);
-	free(handle);
+	free_handle(handle);
 }
 
 void handle_leave(struct js_handle *handle)
@@ -37,7 +43,7 @@ void handle_leave(struct js_handle *handle)
 		return;
 	close_enforcer(handle);
 	if (handle->collected)
-		free(handle);
+		free_handle(handle);
 }
 
 struct js_handle *handle_of(napi_env env, napi_value value)
@@ -51,6 +57,9 @@ struct js_handle *handle_of(napi_env env, napi_value value)
 
 napi_value handle_result(napi_env env, struct js_handle *handle, enum be_status status)
 {
+	/* What was read besides, such as labels, may fail; the money is charged all the same. */
+	if (handle && status == BE_OK)
+		js_storage_forget(env, handle->storage);
 	if (handle && js_storage_rethrow(env, handle->storage))
 		return NULL;
 	return make_status(env, status);
@@ -78,10 +87,10 @@ static enum be_status open_it(napi_env env, struct js_handle *handle, const char
 	return be_open(options->storage ? NULL : path, options, &handle->enforcer);
 }
 
-/* open(path, namespace, process, flags, storage): a handle, or a status */
+/* open(path, namespace, process, flags, storage, observe): a handle, or a status */
 napi_value handle_open(napi_env env, napi_callback_info info)
 {
-	ARGUMENTS(5);
+	ARGUMENTS(6);
 	struct be_options options = BE_OPTIONS_INIT;
 	char path[PATH_MAX], name[NAME_ROOM];
 	const char *place = NULL;
@@ -96,6 +105,11 @@ napi_value handle_open(napi_env env, napi_callback_info info)
 	if (status != BE_OK) {
 		keep_own_error(addon, status);
 		return make_status(env, status);
+	}
+	events_begin(handle);
+	if (read_bool(env, argv[5])) {
+		options.observe = events_keep;
+		options.observe_context = handle;
 	}
 	options.durability = read_bool(env, argv[2]) ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	options.flags = read_number(env, argv[3]);

@@ -180,6 +180,14 @@ struct be_storage *js_storage_of(struct js_storage *storage)
 	return &storage->storage;
 }
 
+void js_storage_forget(napi_env env, struct js_storage *storage)
+{
+	if (!storage || !storage->thrown)
+		return;
+	napi_delete_reference(env, storage->thrown);
+	storage->thrown = NULL;
+}
+
 bool js_storage_rethrow(napi_env env, struct js_storage *storage)
 {
 	napi_value thrown = NULL;
@@ -187,8 +195,7 @@ bool js_storage_rethrow(napi_env env, struct js_storage *storage)
 	if (!storage || !storage->thrown)
 		return false;
 	napi_get_reference_value(env, storage->thrown, &thrown);
-	napi_delete_reference(env, storage->thrown);
-	storage->thrown = NULL;
+	js_storage_forget(env, storage);
 	napi_throw(env, thrown);
 	return true;
 }

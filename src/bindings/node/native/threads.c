@@ -8,9 +8,13 @@
  * are done; the thread of JavaScript is woken once for any number of these, and resolves their
  * promises. A worker thread that is terminated waits for what the threads are at, and gives back
  * what was granted to nobody.
+ *
+ * A call that may wait for money has a thread of its own: those of the pool are there to free what
+ * it waits for.
  */
 #include "addon.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +28,9 @@ struct thread_pool {
 	struct call *first, **last; /* waiting */
 	struct call *done;          /* the last one first */
 	unsigned threads, idle;
-	bool stopping;
+	atomic_bool stopping;
+	unsigned waiting; /* threads of their own */
+	pthread_cond_t waited;
 	pthread_t ids[THREADS_MAX];
 	/* The thread of JavaScript's. */
 	unsigned under_way;
@@ -55,6 +61,40 @@ static struct call *take(struct thread_pool *pool)
 	return call;
 }
 
+/* With the lock. */
+static void put_done(struct thread_pool *pool, struct call *call)
+{
+	bool wake = !pool->done;
+
+	call->next = pool->done;
+	pool->done = call;
+	if (wake && !pool->stopping)
+		napi_call_threadsafe_function(pool->wake, NULL, napi_tsfn_nonblocking);
+}
+
+/* About once a second, while the call waits for money. */
+static bool keep_waiting(void *context)
+{
+	const struct call *call = context;
+
+	return !call->pool->stopping &&
+	       !(call->given_up && __atomic_load_n(call->given_up, __ATOMIC_RELAXED));
+}
+
+static void *wait(void *context)
+{
+	struct call *call = context;
+	struct thread_pool *pool = call->pool;
+
+	make(call);
+	pthread_mutex_lock(&pool->lock);
+	put_done(pool, call);
+	if (--pool->waiting == 0)
+		pthread_cond_signal(&pool->waited);
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
 static void *serve(void *context)
 {
 	struct thread_pool *pool = context;
@@ -62,24 +102,19 @@ static void *serve(void *context)
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
 		struct call *call = NULL;
-		bool wake = false;
 
 		while (!pool->first && !pool->stopping) {
 			pool->idle++;
 			pthread_cond_wait(&pool->work, &pool->lock);
 			pool->idle--;
 		}
-		if (pool->stopping)
+		if (pool->stopping || !pool->first)
 			break;
 		call = take(pool);
 		pthread_mutex_unlock(&pool->lock);
 		make(call);
 		pthread_mutex_lock(&pool->lock);
-		wake = !pool->done;
-		call->next = pool->done;
-		pool->done = call;
-		if (wake && !pool->stopping)
-			napi_call_threadsafe_function(pool->wake, NULL, napi_tsfn_nonblocking);
+		put_done(pool, call);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;
@@ -87,8 +122,16 @@ static void *serve(void *context)
 
 /* ---- on the thread of JavaScript */
 
+/* Its own thread has nothing left to do. */
+static void join(struct call *call)
+{
+	if (call->has_thread)
+		pthread_join(call->thread, NULL);
+}
+
 static void forget(napi_env env, struct call *call)
 {
+	join(call);
 	handle_leave(call->handle);
 	if (call->keep)
 		napi_delete_reference(env, call->keep);
@@ -154,13 +197,16 @@ static void finish(napi_env env, napi_value unused, void *context, void *data)
 		napi_unref_threadsafe_function(env, pool->wake);
 }
 
-/* Nobody will be told of these. What was granted is given back, as nobody knows its id. */
+/* Nobody will be told of these. What was granted is given back, as nobody knows its id; but for
+ * what has a key: it may be that of an earlier request, and its next one finds it. */
 static void drop(struct call *call, bool made)
 {
 	while (call) {
 		struct call *next = call->next;
 
-		if (made && call->operation == BE_OPERATION_COMMIT && call->status == BE_OK)
+		join(call);
+		if (made && call->operation == BE_OPERATION_COMMIT && call->status == BE_OK &&
+		    !call->has_key)
 			(void)!be_release(call->handle->enforcer, call->id);
 		handle_leave(call->handle);
 		free(call);
@@ -176,6 +222,8 @@ static void stop(void *context)
 	pthread_mutex_lock(&pool->lock);
 	pool->stopping = true;
 	pthread_cond_broadcast(&pool->work);
+	while (pool->waiting > 0)
+		pthread_cond_wait(&pool->waited, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < pool->threads; i++)
 		pthread_join(pool->ids[i], NULL);
@@ -184,6 +232,7 @@ static void stop(void *context)
 	pool->addon->pool = NULL;
 	pthread_mutex_destroy(&pool->lock);
 	pthread_cond_destroy(&pool->work);
+	pthread_cond_destroy(&pool->waited);
 	free(pool);
 }
 
@@ -196,6 +245,7 @@ static enum be_status make_pool(napi_env env, struct addon *addon)
 		return BE_NO_MEMORY;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
+	pthread_cond_init(&pool->waited, NULL);
 	pool->last = &pool->first;
 	pool->addon = addon;
 	if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, pool, finish,
@@ -209,16 +259,31 @@ static enum be_status make_pool(napi_env env, struct addon *addon)
 	return BE_OK;
 }
 
+/* Gives a call that may wait a thread of its own; false: there is none to be had. With the lock. */
+static bool start_waiting(struct thread_pool *pool, struct call *call)
+{
+	call->pool = pool;
+	call->options.keep_waiting = keep_waiting;
+	call->options.wait_context = call;
+	call->has_thread = pthread_create(&call->thread, NULL, wait, call) == 0;
+	pool->waiting += call->has_thread;
+	return call->has_thread;
+}
+
 static void enqueue(napi_env env, struct thread_pool *pool, struct call *call)
 {
 	if (pool->under_way++ == 0)
 		napi_ref_threadsafe_function(env, pool->wake);
 	call->next = NULL;
 	pthread_mutex_lock(&pool->lock);
+	if (call->options.wait_ms != 0 && start_waiting(pool, call)) {
+		pthread_mutex_unlock(&pool->lock);
+		return;
+	}
 	*pool->last = call;
 	pool->last = &call->next;
 	/* One that is idle may have been woken for an earlier call, and not have come yet. */
-	if (pool->under_way > pool->threads && pool->threads < THREADS_MAX &&
+	if (pool->under_way - pool->waiting > pool->threads && pool->threads < THREADS_MAX &&
 	    pthread_create(&pool->ids[pool->threads], NULL, serve, pool) == 0)
 		pool->threads++;
 	pthread_cond_signal(&pool->work);
@@ -227,15 +292,20 @@ static void enqueue(napi_env env, struct thread_pool *pool, struct call *call)
 
 /* What keeps handle and function from being collected, and the promise. */
 static bool prepare(napi_env env, struct call *call, napi_value handle, napi_value function,
-		    napi_value *promise)
+		    napi_value given_up, napi_value *promise)
 {
 	napi_value both = NULL;
+	void *flag = NULL;
 
-	if (napi_create_array_with_length(env, 2, &both) != napi_ok ||
+	if (napi_create_array_with_length(env, 3, &both) != napi_ok ||
 	    napi_set_element(env, both, 0, handle) != napi_ok ||
 	    napi_set_element(env, both, 1, function) != napi_ok ||
+	    (given_up && napi_set_element(env, both, 2, given_up) != napi_ok) ||
 	    napi_create_reference(env, both, 1, &call->keep) != napi_ok)
 		return false;
+	if (given_up &&
+	    napi_get_typedarray_info(env, given_up, NULL, NULL, &flag, NULL, NULL) == napi_ok)
+		call->given_up = flag;
 	return napi_create_promise(env, &call->deferred, promise) == napi_ok;
 }
 
@@ -243,7 +313,7 @@ static bool prepare(napi_env env, struct call *call, napi_value handle, napi_val
  * status when there is nothing to wait for. */
 napi_value call_on_thread(napi_env env, napi_callback_info info)
 {
-	ARGUMENTS(9);
+	ARGUMENTS(16);
 	struct call *call = calloc(1, sizeof *call);
 	napi_value promise = NULL;
 	enum be_status status = call ? BE_OK : BE_NO_MEMORY;
@@ -260,7 +330,7 @@ napi_value call_on_thread(napi_env env, napi_callback_info info)
 		free(call);
 		return make_status(env, status);
 	}
-	if (!prepare(env, call, argv[1], argv[0], &promise)) {
+	if (!prepare(env, call, argv[1], argv[0], argc > 15 ? argv[15] : NULL, &promise)) {
 		free(call); /* the thread is being terminated */
 		return NULL;
 	}

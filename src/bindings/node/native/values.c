@@ -111,13 +111,143 @@ enum be_status read_text(napi_env env, napi_value value, char *room, size_t size
 	return memchr(room, '\0', length) ? BE_INVALID_NAME : BE_OK;
 }
 
+/* The text at a place of an array; false: it is none. */
+static enum be_status read_element(napi_env env, napi_value array, uint32_t place, char *room,
+				   size_t size, const char **text)
+{
+	napi_value element = NULL;
+	enum be_status status;
+
+	napi_get_element(env, array, place, &element);
+	status = read_text(env, element, room, size, text);
+	return status == BE_INVALID_NAME ? BE_INVALID_LABEL : status;
+}
+
+/* How many pairs a flat list of them has: none, if it is undefined. */
+static enum be_status count_pairs(napi_env env, napi_value value, uint32_t *count)
+{
+	napi_valuetype type = napi_undefined;
+
+	*count = 0;
+	napi_typeof(env, value, &type);
+	if (type == napi_undefined)
+		return BE_OK;
+	if (napi_get_array_length(env, value, count) != napi_ok)
+		return BE_INVALID_ARGUMENT;
+	*count /= 2;
+	return BE_OK;
+}
+
+enum be_status read_labels(napi_env env, napi_value value, struct js_labels *given)
+{
+	const char *text = NULL;
+	uint32_t count;
+	enum be_status status = count_pairs(env, value, &count);
+
+	given->count = 0;
+	if (status == BE_OK && count > BE_LABELS_MAX)
+		return BE_INVALID_LABEL;
+	for (uint32_t i = 0; i < count && status == BE_OK; i++) {
+		status =
+			read_element(env, value, 2 * i, given->texts[i].key, LABEL_KEY_ROOM, &text);
+		if (status == BE_OK)
+			status = text ? read_element(env, value, 2 * i + 1, given->texts[i].value,
+						     LABEL_VALUE_ROOM, &text)
+				      : BE_INVALID_ARGUMENT;
+		given->texts[i].is_any = text == NULL;
+	}
+	given->count = count;
+	return status;
+}
+
+const struct be_label *point_at_labels(struct js_labels *given)
+{
+	for (uint32_t i = 0; i < given->count; i++)
+		given->labels[i] = (struct be_label){
+			given->texts[i].key, given->texts[i].is_any ? NULL : given->texts[i].value};
+	return given->labels;
+}
+
+enum be_status read_names(napi_env env, napi_value value, struct js_names *given)
+{
+	const char *text = NULL;
+	uint32_t count;
+	enum be_status status = count_pairs(env, value, &count);
+
+	given->count = 0;
+	if (status == BE_OK && count > BE_ENVELOPES_MAX - 1)
+		return BE_INVALID_ARGUMENT;
+	for (uint32_t i = 0; i < 2 * count && status == BE_OK; i++) {
+		bool is_namespace = i % 2 == 0;
+		napi_value element = NULL;
+
+		napi_get_element(env, value, i, &element);
+		status = read_text(env, element,
+				   is_namespace ? given->texts[i / 2].namespace_name
+						: given->texts[i / 2].category,
+				   NAME_ROOM, &text);
+		if (is_namespace)
+			given->texts[i / 2].has_namespace = text != NULL;
+		else if (status == BE_OK && !text)
+			status = BE_INVALID_ARGUMENT;
+	}
+	given->count = count;
+	return status;
+}
+
+const struct be_envelope_name *point_at_names(struct js_names *given)
+{
+	for (uint32_t i = 0; i < given->count; i++)
+		given->names[i] = (struct be_envelope_name){
+			given->texts[i].has_namespace ? given->texts[i].namespace_name : NULL,
+			given->texts[i].category};
+	return given->names;
+}
+
+void copy_text(char *room, size_t size, const char *text)
+{
+	size_t length = strnlen(text, size - 1);
+
+	memcpy(room, text, length);
+	room[length] = '\0';
+}
+
+void keep_labels(struct js_labels *kept, const struct be_label *labels, uint32_t count)
+{
+	kept->count = count < BE_LABELS_MAX ? count : BE_LABELS_MAX;
+	for (uint32_t i = 0; i < kept->count; i++) {
+		kept->texts[i].is_any = false;
+		copy_text(kept->texts[i].key, LABEL_KEY_ROOM, labels[i].key);
+		copy_text(kept->texts[i].value, LABEL_VALUE_ROOM, labels[i].value);
+	}
+}
+
+void keep_names(struct js_names *kept, const struct be_envelope_name *names, uint32_t count)
+{
+	kept->count = count < BE_ENVELOPES_MAX ? count : BE_ENVELOPES_MAX - 1;
+	for (uint32_t i = 0; i < kept->count; i++) {
+		kept->texts[i].has_namespace = true;
+		copy_text(kept->texts[i].namespace_name, NAME_ROOM, names[i].namespace_name);
+		copy_text(kept->texts[i].category, NAME_ROOM, names[i].category);
+	}
+}
+
 int64_t read_time(napi_env env, napi_value value)
 {
 	double ms = 0;
 
 	if (napi_get_value_double(env, value, &ms) != napi_ok || !(fabs(ms) < 9.2e12))
 		return 0;
-	return (int64_t)(ms * 1e6);
+	/* A product of doubles would be off by more than a hundred nanoseconds. */
+	return (int64_t)floor(ms) * 1000000 + (int64_t)((ms - floor(ms)) * 1e6);
+}
+
+/* As Date has it. The nanoseconds of these years are more than a double can tell apart. */
+static double milliseconds_of(int64_t ns)
+{
+	int64_t whole = ns / 1000000;
+
+	return (double)whole + (double)(ns % 1000000) / 1e6;
 }
 
 bool read_bool(napi_env env, napi_value value)
@@ -161,6 +291,19 @@ napi_value make_bigint(napi_env env, uint64_t number)
 	return value;
 }
 
+napi_value make_amount(napi_env env, int64_t nanos)
+{
+	napi_value value = NULL;
+
+	napi_create_bigint_int64(env, nanos, &value);
+	return value;
+}
+
+napi_value make_time(napi_env env, int64_t ns)
+{
+	return make_number(env, milliseconds_of(ns));
+}
+
 napi_value make_status(napi_env env, enum be_status status)
 {
 	napi_value value = NULL;
@@ -182,6 +325,8 @@ void put_decision(struct addon *addon, const struct be_decision *decision)
 	put(addon, 2, decision->limit);
 	put(addon, 3, decision->spent);
 	put(addon, 4, decision->committed);
+	put(addon, 6, decision->granted);
+	addon->units[7] = milliseconds_of(decision->window_end_ns);
 }
 
 void put_transaction(struct addon *addon, const struct be_transaction *transaction)
@@ -190,32 +335,82 @@ void put_transaction(struct addon *addon, const struct be_transaction *transacti
 	put(addon, 1, transaction->held);
 	addon->nanos[2] = (int64_t)transaction->id;
 	addon->nanos[3] = (int64_t)transaction->commit_id;
-	addon->units[2] = (double)transaction->at_ns / 1e6;
+	addon->units[2] = milliseconds_of(transaction->at_ns);
 	addon->units[3] = (double)transaction->kind;
 	addon->units[4] = transaction->late ? 1 : 0;
+	addon->nanos[4] = (int64_t)transaction->corrects;
+	addon->nanos[5] = (int64_t)transaction->envelope_id;
 }
 
-void put_envelope(struct addon *addon, const struct be_envelope *envelope)
+struct js_page make_page(napi_env env)
 {
-	put(addon, 0, envelope->limit);
-	put(addon, 1, envelope->available);
-	put(addon, 2, envelope->spent);
-	put(addon, 3, envelope->committed);
-	addon->nanos[4] = (int64_t)envelope->id;
-	addon->units[4] = (double)envelope->period;
-	addon->units[5] = (double)envelope->period_start_ns / 1e6;
-	addon->units[6] = (double)envelope->period_end_ns / 1e6;
-	addon->units[7] = (double)envelope->pending_commits;
-	addon->units[8] = (envelope->suspended ? 1 : 0) + (envelope->has_parent ? 2 : 0);
-	addon->units[9] = (double)envelope->utilization_ppm / 1e6;
+	struct js_page page = {.env = env};
+
+	napi_create_array(env, &page.array);
+	return page;
+}
+
+void add(struct js_page *page, napi_value value)
+{
+	napi_set_element(page->env, page->array, page->count++, value);
+}
+
+void add_text(struct js_page *page, const char *text)
+{
+	add(page, make_text(page->env, text));
+}
+
+void add_number(struct js_page *page, double number)
+{
+	add(page, make_number(page->env, number));
+}
+
+void add_id(struct js_page *page, uint64_t id)
+{
+	add(page, make_bigint(page->env, id));
+}
+
+void add_amount(struct js_page *page, int64_t nanos)
+{
+	add(page, make_amount(page->env, nanos));
+}
+
+void add_time(struct js_page *page, int64_t ns)
+{
+	add(page, make_time(page->env, ns));
+}
+
+void add_name(struct js_page *page, const char *namespace_name, const char *category)
+{
+	add_text(page, namespace_name);
+	add_text(page, category);
+}
+
+void add_labels(struct js_page *page, const struct be_label *labels, uint32_t count)
+{
+	struct js_page texts = make_page(page->env);
+
+	for (uint32_t i = 0; i < count; i++) {
+		add_text(&texts, labels[i].key);
+		add_text(&texts, labels[i].value);
+	}
+	add(page, texts.array);
+}
+
+void add_names(struct js_page *page, const struct be_envelope_name *names, uint32_t count)
+{
+	struct js_page texts = make_page(page->env);
+
+	for (uint32_t i = 0; i < count; i++) {
+		add_text(&texts, names[i].namespace_name);
+		add_text(&texts, names[i].category);
+	}
+	add(page, texts.array);
 }
 
 static void copy_error(struct addon *addon, const char *text)
 {
-	size_t length = strnlen(text, ERROR_SIZE - 1);
-
-	memcpy(addon->error, text, length);
-	addon->error[length] = '\0';
+	copy_text(addon->error, sizeof addon->error, text);
 }
 
 void keep_error(struct addon *addon, enum be_status status)

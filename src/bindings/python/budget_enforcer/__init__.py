@@ -11,17 +11,18 @@ the call really cost, for all worker processes of a machine together.
 
 Amounts are Decimal, int or str, exactly, and never float. What is not granted is an exception.
 """
-from ._enforcer import BudgetEnforcer
+from ._enforcer import WAIT_FOREVER, WAIT_WINDOW, BudgetEnforcer
 from ._errors import (BudgetError, EnvironmentFault, Event, ExceedsBudget, Fault, InvalidCall,
                       MachineFault, NoEnvelope, Refused, Suspended)
 from ._holds import AsyncHold, Hold, Reservation
-from ._native import Commit, Decision, Envelope, Transaction
+from ._native import Alert, Commit, DailySum, Decision, Envelope, Transaction
 from ._native import version as _version
 
 __version__ = _version()
 
 __all__ = [
-    "AsyncHold", "BudgetEnforcer", "BudgetError", "Commit", "Decision", "Envelope",
-    "EnvironmentFault", "Event", "ExceedsBudget", "Fault", "Hold", "InvalidCall", "MachineFault",
-    "NoEnvelope", "Refused", "Reservation", "Suspended", "Transaction",
+    "Alert", "AsyncHold", "BudgetEnforcer", "BudgetError", "Commit", "DailySum", "Decision",
+    "Envelope", "EnvironmentFault", "Event", "ExceedsBudget", "Fault", "Hold", "InvalidCall",
+    "MachineFault", "NoEnvelope", "Refused", "Reservation", "Suspended", "Transaction",
+    "WAIT_FOREVER", "WAIT_WINDOW",
 ]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Optional
 
 if TYPE_CHECKING:
-    from ._native import Decision
+    from ._native import Alert, Decision, Envelope
 
 
 class BudgetError(Exception):
@@ -50,7 +50,9 @@ class MachineFault(Fault, OSError):
 
 
 class Event(NamedTuple):
-    """One outcome, as an observer is told of it."""
+    """One outcome, as an observer is told of it; `repeated` when nothing was done, since a request
+    with that key had been. `envelope` is as it is afterwards, where there is one. When a threshold
+    was crossed the operation is "alert", and `alert` says which."""
 
     operation: str
     status: str
@@ -60,6 +62,9 @@ class Event(NamedTuple):
     at_ns: int
     namespace: str
     category: str
+    repeated: bool = False
+    envelope: Optional[Envelope] = None
+    alert: Optional[Alert] = None
 
 
 _REFUSALS: dict[int, type[Refused]] = {-1: ExceedsBudget, -2: NoEnvelope, -3: Suspended}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from ._enforcer import BudgetEnforcer
-    from ._native import Amount, Transaction
+    from ._native import Amount, Labels, Transaction
 
 
 class Reservation:
@@ -23,7 +24,8 @@ class Reservation:
         self._hold: Any = None
 
     def __enter__(self) -> Hold:
-        self._hold = Hold(self._budget, self._budget.commit(*self._arguments, **self._options))
+        commit_id = self._budget.commit(*self._arguments, **self._options)
+        self._hold = Hold(self._budget, commit_id)
         return self._hold
 
     def __exit__(self, *_: object) -> None:
@@ -47,6 +49,13 @@ class _Held:
         self.id = commit_id
         self.ended = False
 
+    @property
+    def amount(self) -> Decimal:
+        """What it holds now; 0 when it has ended. It is asked of the budget: after a commit with
+        `least`, extend() and charge() it may be anything."""
+        found = next(self._budget.commits(after_id=self.id - 1, page=1), None)
+        return found.amount if found is not None and found.id == self.id else Decimal(0)
+
     def _is_to_end(self) -> bool:
         """A fork child that leaves the block of its parent gives back nothing of its parent's."""
         return not self.ended and os.getpid() == self._pid
@@ -57,11 +66,18 @@ class Hold(_Held):
 
     __slots__ = ()
 
-    def settle(self, amount: Amount, description: Optional[str] = None) -> Transaction:
-        """Charges what it really cost, less or more than what was held, and frees the rest."""
-        transaction = self._budget.settle(self.id, amount, description)
+    def settle(self, amount: Amount, description: Optional[str] = None, *,
+               labels: Optional[Labels] = None) -> Transaction:
+        """Charges what it really cost, less or more than what was held, and frees the rest. Labels
+        are added to those of the commit."""
+        transaction = self._budget.settle(self.id, amount, description, labels=labels)
         self.ended = True
         return transaction
+
+    def charge(self, amount: Amount, description: Optional[str] = None, *,
+               labels: Optional[Labels] = None) -> Transaction:
+        """Charges a part of it, and goes on holding the rest: for the many calls of one task."""
+        return self._budget.charge(self.id, amount, description, labels=labels)
 
     def release(self) -> bool:
         """Gives it back; False when it had ended before."""
@@ -71,8 +87,8 @@ class Hold(_Held):
         self.ended = True
         return released
 
-    def extend(self, amount: Amount, *, ttl_ms: int = 0) -> None:
-        """Holds another amount, until so many milliseconds from now (0: no deadline)."""
+    def extend(self, amount: Optional[Amount] = None, *, ttl_ms: int = 0) -> None:
+        """Holds another amount, or the same, until so many milliseconds from now (0: always)."""
         self._budget.extend(self.id, amount, ttl_ms=ttl_ms)
 
     def end(self) -> None:
@@ -87,14 +103,21 @@ class AsyncHold(_Held):
 
     __slots__ = ()
 
-    async def settle(self, amount: Amount, description: Optional[str] = None) -> Transaction:
-        """Charges what it really cost, less or more than what was held, and frees the rest."""
+    async def settle(self, amount: Amount, description: Optional[str] = None, *,
+                     labels: Optional[Labels] = None) -> Transaction:
+        """Charges what it really cost, less or more than what was held, and frees the rest. Labels
+        are added to those of the commit."""
         self.ended = True
         try:
-            return await self._budget.asettle(self.id, amount, description)
+            return await self._budget.asettle(self.id, amount, description, labels=labels)
         except Exception:
             self.ended = False
             raise
+
+    async def charge(self, amount: Amount, description: Optional[str] = None, *,
+                     labels: Optional[Labels] = None) -> Transaction:
+        """Charges a part of it, and goes on holding the rest: for the many calls of one task."""
+        return await self._budget.acharge(self.id, amount, description, labels=labels)
 
     async def release(self) -> bool:
         """Gives it back; False when it had ended before."""
@@ -103,8 +126,8 @@ class AsyncHold(_Held):
         self.ended = True
         return await self._budget.arelease(self.id)
 
-    async def extend(self, amount: Amount, *, ttl_ms: int = 0) -> None:
-        """Holds another amount, until so many milliseconds from now (0: no deadline)."""
+    async def extend(self, amount: Optional[Amount] = None, *, ttl_ms: int = 0) -> None:
+        """Holds another amount, or the same, until so many milliseconds from now (0: always)."""
         await self._budget.aextend(self.id, amount, ttl_ms=ttl_ms)
 
     async def end(self) -> None:

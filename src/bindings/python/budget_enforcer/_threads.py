@@ -11,13 +11,15 @@ from typing import Callable, Optional, TypeVar
 _T = TypeVar("_T")
 
 _MOST = 64
+_MOST_WAITING = 384  # no environment lets more wait
 _pool: Optional[ThreadPoolExecutor] = None
+_waiting_pool: Optional[ThreadPoolExecutor] = None
 
 
 def _forget() -> None:
     """A fork child has none of its parent's threads."""
-    global _pool
-    _pool = None
+    global _pool, _waiting_pool
+    _pool = _waiting_pool = None
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -29,6 +31,14 @@ def submit(function: Callable[[], _T]) -> Future[_T]:
     if _pool is None:
         _pool = ThreadPoolExecutor(_MOST, "budget-enforcer")
     return _pool.submit(function)
+
+
+def submit_waiting(function: Callable[[], _T]) -> Future[_T]:
+    """The same for what may wait for others, which the other threads must not be used up by."""
+    global _waiting_pool
+    if _waiting_pool is None:
+        _waiting_pool = ThreadPoolExecutor(_MOST_WAITING, "budget-enforcer-waiting")
+    return _waiting_pool.submit(function)
 
 
 async def finish(function: Callable[[], _T]) -> _T:

@@ -5,6 +5,8 @@ and no SDK.
     answer = spend(budget, "llm", lambda: client.chat.completions.create(...),
                    estimate="0.40", price={"input": "2.50", "cache_read": "1.25", "output": "10"})
 
+or price=prices("prices.csv"), the file that be-replay reads, too.
+
 What an outcome costs: an answer, or a stream read to its usage, what the usage says; an error with
 an HTTP status nothing; a connection that broke the estimate, since nobody knows; a stream left
 early, broken or without usage at its end the larger of the estimate and of what was seen; each
@@ -19,14 +21,16 @@ import functools
 import threading
 from decimal import ROUND_UP, Context, Decimal
 from typing import (TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Iterator, Mapping,
-                    NamedTuple, Optional, TypeVar)
+                    NamedTuple, Optional, Sequence, TypeVar, Union)
 
-from . import _threads
+from . import _native, _threads
 from ._errors import BudgetError, Refused
 
 if TYPE_CHECKING:
+    import os
+
     from ._enforcer import BudgetEnforcer
-    from ._native import Amount
+    from ._native import Amount, Labels, Name
 
 _T = TypeVar("_T")
 
@@ -65,11 +69,17 @@ def count_tokens(usage: Any) -> Optional[Tokens]:
         found = _get(usage, *names)
         return found if isinstance(found, int) else 0
 
+    def including(total: str, details: str, output: str) -> Tokens:
+        """Of an input that includes what the cache gave and took. LiteLLM names these as Anthropic
+        does, beside the details."""
+        read = (count(details, "cached_tokens") or count(details, "cache_read")
+                or count("cache_read_input_tokens"))
+        write = (count(details, "cache_write_tokens") or count(details, "cache_creation_tokens")
+                 or count(details, "cache_creation") or count("cache_creation_input_tokens"))
+        return Tokens(count(total) - read - write, read, write, 0, count(output))
+
     if _get(usage, "prompt_tokens") is not None:  # OpenAI's chat completions, and all like them
-        read = count("prompt_tokens_details", "cached_tokens")
-        write = count("prompt_tokens_details", "cache_write_tokens")
-        return Tokens(count("prompt_tokens") - read - write, read, write, 0,
-                      count("completion_tokens"))
+        return including("prompt_tokens", "prompt_tokens_details", "completion_tokens")
     if _get(usage, "prompt_token_count") is not None:  # Gemini: thoughts are beside the candidates
         read = count("cached_content_token_count")
         return Tokens(count("prompt_token_count") - read + count("tool_use_prompt_token_count"),
@@ -78,29 +88,102 @@ def count_tokens(usage: Any) -> Optional[Tokens]:
         return None
     for details in ("input_tokens_details", "input_token_details"):  # OpenAI's responses, LangChain
         if _get(usage, details) is not None:
-            read = count(details, "cached_tokens") or count(details, "cache_read")
-            write = count(details, "cache_write_tokens") or count(details, "cache_creation")
-            return Tokens(count("input_tokens") - read - write, read, write, 0,
-                          count("output_tokens"))
+            return including("input_tokens", details, "output_tokens")
     hour = count("cache_creation", "ephemeral_1h_input_tokens")  # Anthropic
     return Tokens(count("input_tokens"), count("cache_read_input_tokens"),
                   count("cache_creation_input_tokens") - hour, hour, count("output_tokens"),
                   count("server_tool_use", "web_search_requests"))
 
 
+# -- prices
+
+_KINDS = ("input", "cache_read", "cache_write", "cache_write_hour", "output", "search")
+
+
+def _read_price(price: Mapping[str, Any]) -> dict[str, Decimal]:
+    """All of them, exactly: one that is misspelt, or a float, must not be lost."""
+    for kind in price:
+        if kind not in _KINDS:
+            raise ValueError(f"{kind} is no price: {', '.join(_KINDS)}")
+    whole = {kind: _native.amount(price[kind]) for kind in _KINDS if kind in price}
+    for kind in ("input", "output"):
+        if kind not in whole:
+            raise ValueError(f"there is no price of {kind}")
+    whole.setdefault("cache_read", whole["input"])
+    whole.setdefault("cache_write", whole["input"])
+    whole.setdefault("cache_write_hour", whole["cache_write"])
+    whole.setdefault("search", Decimal(0))
+    return whole
+
+
+class Prices:
+    """Those of many models: see prices()."""
+
+    def __init__(self, of_models: Mapping[str, Mapping[str, Any]], source: str = "prices") -> None:
+        self._of_models = {model: _read_price(price) for model, price in of_models.items()}
+        self._source = source
+
+    def of(self, model: Optional[str]) -> Mapping[str, Decimal]:
+        """That of the longest name that the model's begins with, so that gpt-4o-2024-08-06 costs
+        what gpt-4o does; `*` is all others. A model that nobody named may be any: it has the prices
+        of `*` only where there are no others. LookupError when there is none."""
+        if model is None:
+            if set(self._of_models) != {"*"}:
+                raise LookupError(f"{self._source}: no model named, and the prices are of several")
+            return self._of_models["*"]
+        names = [name for name in self._of_models if model.startswith(name)]
+        name = max(names, key=len, default="*")
+        if name not in self._of_models:
+            raise LookupError(f"{self._source}: no prices of the model {model!r:.100}, nor of *, "
+                              "which is all others")
+        return self._of_models[name]
+
+
+def prices(path: Union[str, os.PathLike[str]]) -> Prices:
+    """Reads the file of prices that be-replay reads: lines of
+    model,input,output[,cached[,written]], each price that of a million tokens. The first line may
+    name the columns."""
+    found: dict[str, dict[str, str]] = {}
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = file.read().split("\n")
+
+    def read(line: str) -> None:
+        model, *fields = line.split(",")
+        if not 2 <= len(fields) <= 4:
+            raise ValueError('expected model,input,output[,cached[,written]] as in '
+                             '"gpt-4o,2.50,10"')
+        if not model:
+            raise ValueError("no model is named; * is for all others")
+        if model in found:
+            raise ValueError("this model has prices already")
+        found[model] = dict(zip(("input", "output", "cache_read", "cache_write"), fields))
+        _read_price(found[model])
+
+    for number, line in enumerate(lines, 1):
+        line = line.partition("\r")[0]
+        if line and not (number == 1 and line.startswith("model,")):
+            try:
+                read(line)
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
+    if not found:
+        raise ValueError(f"{path}: no prices in it")
+    return Prices(found, str(path))
+
+
 def cost_of(usage: Any, price: Mapping[str, Any]) -> Optional[Decimal]:
     """What a usage costs, rounded up once to the next nano; None: no usage that is known. Prices
     are decimals per million tokens: input, output, cache_read, cache_write, cache_write_hour (those
     of caches that are missing are input's); and `search` for each search."""
+    whole = _read_price(price)
     counts = count_tokens(usage)
     if counts is None:
         return None
-    prices = {"cache_read": price["input"], "cache_write": price["input"], "search": "0", **price}
-    each = (prices["input"], prices["cache_read"], prices["cache_write"],
-            prices.get("cache_write_hour", prices["cache_write"]), prices["output"])
-    total = _EXACT.multiply(counts.searches * 1_000_000, Decimal(prices["search"]))
+    each = (whole["input"], whole["cache_read"], whole["cache_write"], whole["cache_write_hour"],
+            whole["output"])
+    total = _EXACT.multiply(counts.searches * 1_000_000, whole["search"])
     for tokens, one in zip(counts, each):
-        total = _EXACT.add(total, _EXACT.multiply(tokens, Decimal(one)))
+        total = _EXACT.add(total, _EXACT.multiply(max(tokens, 0), one))
     return _EXACT.divide(total, 1_000_000).quantize(_NANO, ROUND_UP, _EXACT)
 
 
@@ -109,6 +192,16 @@ def usage_in(value: Any) -> Any:
     for path in (("usage",), ("response", "usage"), ("message", "usage"), ("usage_metadata",)):
         found = _get(value, *path)
         if found is not None:
+            return found
+    return None
+
+
+def model_in(value: Any) -> Optional[str]:
+    """The model that an answer, or a chunk of one, says it is from; None."""
+    for path in (("model",), ("response", "model"), ("message", "model"), ("model_version",),
+                 ("response_metadata", "model_name")):
+        found = _get(value, *path)
+        if isinstance(found, str) and found:  # Azure's first chunk names none
             return found
     return None
 
@@ -141,21 +234,50 @@ def count_response(_response: Any) -> None:
 
 # -- one call
 
+def _shorten(text: str) -> str:
+    """So that a description with a note fits: a charge must not be refused for what it is called.
+    Models and errors name themselves as they like."""
+    clean = "".join(one if one.isprintable() else "?" for one in text)
+    return clean.encode("utf-8", "replace")[:240].decode("utf-8", "ignore")
+
+
+class _Call(NamedTuple):
+    """What was said of it."""
+
+    budget: BudgetEnforcer
+    category: str
+    estimate: Amount
+    price: Union[Mapping[str, Any], Prices]
+    model: Optional[str]
+    description: Optional[str]
+    unknown: str
+    ttl_ms: int
+    labels: Optional[Labels]
+    also: Sequence[Name]
+
+    def commit_options(self) -> dict[str, Any]:
+        """Checks first what would otherwise be found when the money is spent."""
+        if self.unknown not in ("charge", "release"):
+            raise ValueError(f'unknown is "charge" or "release", not {self.unknown!r}')
+        if not isinstance(self.price, Prices):
+            _read_price(self.price)
+        elif self.model is not None:
+            self.price.of(self.model)
+        return {"ttl_ms": self.ttl_ms, "labels": self.labels, "also": self.also,
+                "on_death": "charge" if self.unknown == "charge" else "release"}
+
+
 class _Metered:
     """A commit, and how it ends: once. `calls` are what is to be done, in words of the budget; who
     made it runs them, in a thread of asyncio's or at once."""
 
-    def __init__(self, budget: BudgetEnforcer, category: str, commit_id: int, estimate: Amount,
-                 price: Mapping[str, Any], description: Optional[str], unknown: str,
-                 ttl_ms: int) -> None:
-        self.budget = budget
-        self.category = category
+    def __init__(self, call: _Call, commit_id: int) -> None:
+        self.call = call
+        self.budget = call.budget
         self.commit_id = commit_id
-        self.estimate = Decimal(estimate)
-        self.price = price
-        self.description = description
-        self.unknown = unknown
-        self.ttl_ms = ttl_ms
+        self.estimate = Decimal(call.estimate)
+        self.model = call.model
+        self.ttl_ms = call.ttl_ms
         self.counted = [0]
         self.usage: dict[str, Any] = {}
         self.is_last = False
@@ -165,6 +287,8 @@ class _Metered:
     # A long call outlives its deadline; a process that hangs, or a stream nobody reads, does not.
 
     def keep_alive(self) -> None:
+        if self.ttl_ms == 0:
+            return  # it has no deadline
         self._stop = threading.Event()
         threading.Thread(target=self._extend, args=(self._stop,), daemon=True,
                          name="budget-enforcer heartbeat").start()
@@ -172,7 +296,7 @@ class _Metered:
     def _extend(self, stop: threading.Event) -> None:
         while not stop.wait(self.ttl_ms / 3000):
             try:
-                self.budget.extend(self.commit_id, self.estimate, ttl_ms=self.ttl_ms)
+                self.budget.extend(self.commit_id, ttl_ms=self.ttl_ms)
             except (BudgetError, ValueError):
                 return  # it has ended, or the budget is closed
 
@@ -187,7 +311,8 @@ class _Metered:
             if error.reason != "already_charged":
                 raise
             if cost > self.estimate:
-                self.budget.record(self.category, cost - self.estimate, note)
+                self.budget.record(self.call.category, _EXACT.subtract(cost, self.estimate), note,
+                                   labels=self.call.labels, also=self.call.also)
 
     def _end(self, cost: Optional[Decimal], note: Optional[str] = None) -> None:
         """None: it is released."""
@@ -196,21 +321,38 @@ class _Metered:
             return
         self.ended = True
         if note is not None:
-            note = f"{self.description or self.category}: {note}, cost unknown"
+            note = _shorten(self.call.description or self.call.category) + (
+                f": {_shorten(note)}, cost unknown")
         if cost is None:
             self.budget.release(self.commit_id)
         else:
             self._settle(cost, note)
 
     def _lost(self) -> Decimal:
-        return self.counted[0] * self.estimate
+        return _EXACT.multiply(self.counted[0], self.estimate)
 
-    def answered(self, usage: Any) -> None:
-        cost = cost_of(usage, self.price)
-        if cost is None:
+    def _cost(self, usage: Any) -> Optional[Decimal]:
+        """None: no usage, or no prices of the model."""
+        price = self.call.price
+        if isinstance(price, Prices):
+            try:
+                price = price.of(self.model or None)
+            except LookupError:
+                return None
+        return cost_of(usage, price)
+
+    def answered(self, answer: Any) -> None:
+        self.model = self.model or model_in(answer)
+        self._charge(usage_in(answer))
+
+    def _charge(self, usage: Any) -> None:
+        cost = self._cost(usage)
+        if cost is not None:
+            self._end(_EXACT.add(cost, self._lost()))
+        elif count_tokens(usage) is None:
             self.end_unknown("no usage")
         else:
-            self._end(cost + self._lost())
+            self.end_unknown(f"no prices of {self.model}" if self.model else "no model named")
 
     def failed(self, error: BaseException) -> None:
         status = getattr(error, "status_code", getattr(error, "code", None))
@@ -223,13 +365,14 @@ class _Metered:
 
     def end_unknown(self, why: str) -> None:
         """What was seen is a lower bound of what is charged."""
-        if self.unknown == "release":
+        if self.call.unknown == "release":
             self._end(None)
             return
-        seen = cost_of(self.usage, self.price) or Decimal(0)
+        seen = self._cost(self.usage) or Decimal(0)
         self._end(max(seen, self.estimate, self._lost()), why)
 
     def see(self, chunk: Any) -> None:
+        self.model = self.model or model_in(chunk)
         fresh = usage_in(chunk)
         if fresh is not None:
             self.usage.update(_fields(fresh))
@@ -238,7 +381,7 @@ class _Metered:
 
     def end_stream(self, error: Optional[BaseException], whole: bool) -> None:
         if whole and self.is_last:
-            self.answered(self.usage)
+            self._charge(self.usage)
         else:
             self.end_unknown(type(error).__name__ if error else "not read to its end")
 
@@ -334,13 +477,16 @@ async def _on_thread(function: Callable[[], None]) -> None:
 
 
 def spend(budget: BudgetEnforcer, category: str, call: Callable[[], _T], *, estimate: Amount,
-          price: Mapping[str, Any], description: Optional[str] = None, unknown: str = "charge",
-          ttl_ms: int = _TTL_MS) -> _T:
+          price: Union[Mapping[str, Any], Prices], model: Optional[str] = None,
+          description: Optional[str] = None, unknown: str = "charge", ttl_ms: int = _TTL_MS,
+          labels: Optional[Labels] = None, also: Sequence[Name] = ()) -> _T:
     """Returns what call() returns; of a stream, one that is settled when it has been read. Raises
-    ExceedsBudget, and does not call, when the estimate is not there."""
-    commit_id = budget.commit(category, estimate, description, ttl_ms=ttl_ms,
-                              on_death="charge" if unknown == "charge" else "release")
-    metered = _Metered(budget, category, commit_id, estimate, price, description, unknown, ttl_ms)
+    ExceedsBudget, and does not call, when the estimate is not there. With prices() the model is
+    what the answer says, unless `model` does."""
+    asked = _Call(budget, category, estimate, price, model, description, unknown, ttl_ms, labels,
+                  also)
+    metered = _Metered(asked, budget.commit(category, estimate, description,
+                                            **asked.commit_options()))
     token = _attempts.set(metered.counted)
     metered.keep_alive()
     try:
@@ -354,17 +500,20 @@ def spend(budget: BudgetEnforcer, category: str, call: Callable[[], _T], *, esti
                                        and not isinstance(answer, (str, bytes, Mapping, list))):
         metered.let_die()
         return _SyncStream(answer, metered)  # type: ignore[return-value]
-    metered.answered(usage_in(answer))
+    metered.answered(answer)
     return answer
 
 
 async def aspend(budget: BudgetEnforcer, category: str, call: Callable[[], Awaitable[_T]], *,
-                 estimate: Amount, price: Mapping[str, Any], description: Optional[str] = None,
-                 unknown: str = "charge", ttl_ms: int = _TTL_MS) -> _T:
+                 estimate: Amount, price: Union[Mapping[str, Any], Prices],
+                 model: Optional[str] = None, description: Optional[str] = None,
+                 unknown: str = "charge", ttl_ms: int = _TTL_MS,
+                 labels: Optional[Labels] = None, also: Sequence[Name] = ()) -> _T:
     """spend() for asyncio: a task that is cancelled while it waits is charged as unknown."""
-    commit_id = await budget.acommit(category, estimate, description, ttl_ms=ttl_ms,
-                                     on_death="charge" if unknown == "charge" else "release")
-    metered = _Metered(budget, category, commit_id, estimate, price, description, unknown, ttl_ms)
+    asked = _Call(budget, category, estimate, price, model, description, unknown, ttl_ms, labels,
+                  also)
+    commit_id = await budget.acommit(category, estimate, description, **asked.commit_options())
+    metered = _Metered(asked, commit_id)
     token = _attempts.set(metered.counted)
     metered.keep_alive()
     try:
@@ -377,9 +526,9 @@ async def aspend(budget: BudgetEnforcer, category: str, call: Callable[[], Await
     if hasattr(answer, "__aiter__"):
         metered.let_die()
         return _AsyncStream(answer, metered)  # type: ignore[return-value]
-    await _on_thread(functools.partial(metered.answered, usage_in(answer)))
+    await _on_thread(functools.partial(metered.answered, answer))
     return answer
 
 
-__all__ = ["Tokens", "aspend", "cost_of", "count_request", "count_response",
-           "count_tokens", "spend", "usage_in"]
+__all__ = ["Prices", "Tokens", "aspend", "cost_of", "count_request", "count_response",
+           "count_tokens", "model_in", "prices", "spend", "usage_in"]

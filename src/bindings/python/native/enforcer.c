@@ -74,25 +74,48 @@ static PyObject *enforcer_close(PyObject *object, PyObject *unused)
 
 /* ---- opening */
 
+/* What an event points at, as an object of the type, or None. */
+static PyObject *told_of(PyTypeObject *type, const void *value, size_t size)
+{
+	PyObject *made = NULL;
+
+	if (!value)
+		return Py_BuildValue("");
+	made = value_make(type);
+	if (made)
+		memcpy(&((struct decision_object *)made)->value, value, size);
+	return made;
+}
+
 static void observed(void *context, const struct be_event *event)
 {
 	PyGILState_STATE state = PyGILState_Ensure();
 	struct enforcer_object *self = context;
-	PyObject *amount = amount_make(event->amount), *told = NULL, *result = NULL;
+	PyObject *told = NULL, *result = NULL, *amount = NULL, *envelope = NULL, *alert = NULL;
+	PyObject *type = NULL, *value = NULL, *trace = NULL;
 
-	if (amount)
+	/* What ended a commit that waited is the caller's to raise. */
+	PyErr_Fetch(&type, &value, &trace);
+	amount = amount_make(event->amount);
+	envelope = told_of(envelope_type, event->envelope, sizeof *event->envelope);
+	alert = told_of(alert_type, event->alert, sizeof *event->alert);
+	if (amount && envelope && alert)
 		told = PyObject_CallFunction(
-			event_type, "ssKKOLss", be_operation_name(event->operation),
+			event_type, "ssKKOLssOOO", be_operation_name(event->operation),
 			be_status_name(event->status), (unsigned long long)event->commit_id,
 			(unsigned long long)event->transaction_id, amount, (long long)event->at_ns,
-			event->namespace_name, event->category);
+			event->namespace_name, event->category,
+			event->repeated ? Py_True : Py_False, envelope, alert);
 	if (told)
 		result = PyObject_CallFunctionObjArgs(self->observe, told, NULL);
 	if (!result)
 		PyErr_WriteUnraisable(self->observe);
 	Py_XDECREF(result);
 	Py_XDECREF(told);
+	Py_XDECREF(alert);
+	Py_XDECREF(envelope);
 	Py_XDECREF(amount);
+	PyErr_Restore(type, value, trace);
 	PyGILState_Release(state);
 }
 
@@ -253,32 +276,88 @@ static bool read_on_death(const char *name, enum be_reap_policy *policy)
 	return true;
 }
 
+/* Whether a commit goes on waiting for money: what the caller says, and signals, such as Ctrl-C. */
+static bool keep_waiting(void *context)
+{
+	PyGILState_STATE state = PyGILState_Ensure();
+	PyObject *keep = context, *said = NULL;
+	bool goes_on = PyErr_CheckSignals() == 0;
+
+	if (goes_on && keep) {
+		said = PyObject_CallObject(keep, NULL);
+		goes_on = said && PyObject_IsTrue(said) == 1;
+		Py_XDECREF(said);
+	}
+	PyGILState_Release(state);
+	return goes_on;
+}
+
+/* What keep_waiting() has raised; a commit that was granted all the same is given back, but for one
+ * with a key: it may be that of an earlier request, and its next one finds it. */
+static PyObject *interrupted(struct be_enforcer *handle, uint64_t id, const char *key)
+{
+	PyObject *type = NULL, *value = NULL, *trace = NULL;
+
+	PyErr_Fetch(&type, &value, &trace);
+	if (id != 0 && !key) {
+		WITHOUT_GIL((void)!be_release(handle, id));
+	}
+	PyErr_Restore(type, value, trace);
+	return NULL;
+}
+
 static PyObject *enforcer_commit(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
-	static const char *const names[] = {"category", "amount",   "description", "ttl_ms",
-					    "detached", "on_death", NULL};
+	static const char *const names[] = {
+		"category", "amount",       "description", "ttl_ms", "detached", "on_death", "key",
+		"wait_ms",  "keep_waiting", "labels",      "also",   "least",    "key_ms",   NULL};
 	struct enforcer_object *self = (struct enforcer_object *)object;
 	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
 	struct be_decision decision = BE_DECISION_INIT;
 	const char *category = NULL, *description = NULL, *on_death = "release";
-	PyObject *amount = NULL;
-	unsigned long long ttl_ms = 0;
+	PyObject *amount = NULL, *keep = Py_None, *labels = NULL, *also = NULL, *least = NULL;
+	PyObject *made = NULL;
+	struct given_labels given;
+	struct given_names names_given;
+	unsigned long long ttl_ms = 0, key_ms = 0;
+	long long wait_ms = 0;
 	int detached = 0;
 	int64_t nanos = 0;
 	uint64_t id = 0;
 	enum be_status status = BE_OK;
 
-	if (!PARSE(arguments, keywords, "sO|z$Kps:commit", names, &category, &amount, &description,
-		   &ttl_ms, &detached, &on_death) ||
+	if (!PARSE(arguments, keywords, "sO|z$KpszLOOOOK:commit", names, &category, &amount,
+		   &description, &ttl_ms, &detached, &on_death, &options.key, &wait_ms, &keep,
+		   &labels, &also, &least, &key_ms) ||
 	    !amount_read(amount, &nanos) || !read_on_death(on_death, &options.reap_policy) ||
-	    !enforcer_enter(self))
+	    (least && least != Py_None && !amount_read(least, &options.least)))
 		return NULL;
+	if (!given_read(labels, &given, also, &names_given))
+		return NULL;
+	if (!enforcer_enter(self)) {
+		given_drop(&given, &names_given);
+		return NULL;
+	}
+	options.labels = given.labels;
+	options.label_count = given.count;
+	options.also = names_given.names;
+	options.also_count = names_given.count;
+	options.key_ms = key_ms;
 	options.ttl_ms = ttl_ms;
 	options.detached = detached;
+	options.wait_ms = wait_ms;
+	options.keep_waiting = keep_waiting;
+	options.wait_context = keep == Py_None ? NULL : keep;
 	WITHOUT_GIL(status = be_commit_with(self->handle, category, nanos, description, &options,
 					    &id, &decision));
+	if (wait_ms != 0 && PyErr_Occurred())
+		made = interrupted(self->handle, id, options.key);
+	else
+		made = status == BE_OK ? PyLong_FromUnsignedLongLong(id)
+				       : refuse(status, &decision);
 	enforcer_leave(self);
-	return status == BE_OK ? PyLong_FromUnsignedLongLong(id) : refuse(status, &decision);
+	given_drop(&given, &names_given);
+	return made;
 }
 
 static PyObject *enforcer_extend(PyObject *object, PyObject *arguments, PyObject *keywords)
@@ -286,13 +365,13 @@ static PyObject *enforcer_extend(PyObject *object, PyObject *arguments, PyObject
 	static const char *const names[] = {"commit_id", "amount", "ttl_ms", NULL};
 	struct enforcer_object *self = (struct enforcer_object *)object;
 	struct be_decision decision = BE_DECISION_INIT;
-	PyObject *amount = NULL;
+	PyObject *amount = Py_None;
 	unsigned long long id = 0, ttl_ms = 0;
-	int64_t nanos = 0;
+	int64_t nanos = BE_HELD_AMOUNT;
 	enum be_status status = BE_OK;
 
-	if (!PARSE(arguments, keywords, "KO|$K:extend", names, &id, &amount, &ttl_ms) ||
-	    !amount_read(amount, &nanos) || !enforcer_enter(self))
+	if (!PARSE(arguments, keywords, "K|O$K:extend", names, &id, &amount, &ttl_ms) ||
+	    (amount != Py_None && !amount_read(amount, &nanos)) || !enforcer_enter(self))
 		return NULL;
 	WITHOUT_GIL(status = be_extend(self->handle, id, nanos, ttl_ms, &decision));
 	enforcer_leave(self);
@@ -324,59 +403,20 @@ static PyObject *enforcer_release(PyObject *object, PyObject *arguments)
 	}
 }
 
-static PyObject *charged(PyObject *made, enum be_status status)
+/* How many transactions were removed. */
+static PyObject *enforcer_prune(PyObject *object, PyObject *arguments)
 {
-	if (status == BE_OK)
-		return made;
-	Py_DECREF(made);
-	return fail(status, NULL);
-}
-
-static PyObject *enforcer_settle(PyObject *object, PyObject *arguments, PyObject *keywords)
-{
-	static const char *const names[] = {"commit_id", "amount", "description", NULL};
 	struct enforcer_object *self = (struct enforcer_object *)object;
-	const char *description = NULL;
-	PyObject *amount = NULL, *made = NULL;
-	unsigned long long id = 0;
-	int64_t nanos = 0;
+	struct be_pruning pruning = BE_PRUNING_INIT;
+	long long before_ns = 0;
 	enum be_status status = BE_OK;
 
-	if (!PARSE(arguments, keywords, "KO|z:settle", names, &id, &amount, &description) ||
-	    !amount_read(amount, &nanos))
+	if (!PyArg_ParseTuple(arguments, "L:prune", &before_ns) || !enforcer_enter(self))
 		return NULL;
-	made = value_make(transaction_type);
-	if (!made || !enforcer_enter(self)) {
-		Py_XDECREF(made);
-		return NULL;
-	}
-	WITHOUT_GIL(status = be_settle(self->handle, id, nanos, description,
-				       &((struct transaction_object *)made)->value));
+	WITHOUT_GIL(status = be_prune(self->handle, before_ns, NULL, NULL, &pruning));
 	enforcer_leave(self);
-	return charged(made, status);
-}
-
-static PyObject *enforcer_record(PyObject *object, PyObject *arguments, PyObject *keywords)
-{
-	static const char *const names[] = {"category", "amount", "description", NULL};
-	struct enforcer_object *self = (struct enforcer_object *)object;
-	const char *category = NULL, *description = NULL;
-	PyObject *amount = NULL, *made = NULL;
-	int64_t nanos = 0;
-	enum be_status status = BE_OK;
-
-	if (!PARSE(arguments, keywords, "sO|z:record", names, &category, &amount, &description) ||
-	    !amount_read(amount, &nanos))
-		return NULL;
-	made = value_make(transaction_type);
-	if (!made || !enforcer_enter(self)) {
-		Py_XDECREF(made);
-		return NULL;
-	}
-	WITHOUT_GIL(status = be_record(self->handle, category, nanos, description,
-				       &((struct transaction_object *)made)->value));
-	enforcer_leave(self);
-	return charged(made, status);
+	return status == BE_OK ? PyLong_FromUnsignedLongLong(pruning.transactions)
+			       : fail(status, NULL);
 }
 
 static PyObject *enforcer_reap(PyObject *object, PyObject *unused)
@@ -394,58 +434,6 @@ static PyObject *enforcer_reap(PyObject *object, PyObject *unused)
 }
 
 /* ---- envelopes */
-
-static enum be_status create(struct be_enforcer *handle, const char *category, int64_t limit,
-			     enum be_period period, const struct be_envelope_options *options,
-			     bool must_be_new, struct be_envelope *envelope)
-{
-	enum be_status status = BE_OK;
-
-	if (must_be_new)
-		status = be_envelope_create(handle, category, limit, period, options);
-	if (status == BE_OK)
-		status = be_envelope_ensure_with(handle, category, limit, period, options, envelope,
-						 NULL);
-	return status;
-}
-
-static PyObject *enforcer_create(PyObject *object, PyObject *arguments, PyObject *keywords)
-{
-	static const char *const names[] = {"category",        "limit",     "period",      "parent",
-					    "period_start_ns", "suspended", "must_be_new", NULL};
-	struct enforcer_object *self = (struct enforcer_object *)object;
-	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
-	const char *category = NULL, *period_name = "total";
-	PyObject *limit = NULL, *parent = Py_None, *made = NULL;
-	enum be_period period = BE_PERIOD_TOTAL;
-	long long start_ns = 0;
-	int suspended = 0, must_be_new = 0;
-	int64_t nanos = 0;
-	enum be_status status = BE_OK;
-
-	if (!PARSE(arguments, keywords, "sO|s$OLpp:create_envelope", names, &category, &limit,
-		   &period_name, &parent, &start_ns, &suspended, &must_be_new) ||
-	    !amount_read(limit, &nanos))
-		return NULL;
-	if (parent != Py_None &&
-	    !PyArg_ParseTuple(parent, "zs;parent is (namespace, category)",
-			      &options.parent_namespace, &options.parent_category))
-		return NULL;
-	status = be_period_parse(period_name, &period);
-	if (status != BE_OK)
-		return fail(status, NULL);
-	options.period_start_ns = start_ns;
-	options.suspended = suspended;
-	made = value_make(envelope_type);
-	if (!made || !enforcer_enter(self)) {
-		Py_XDECREF(made);
-		return NULL;
-	}
-	WITHOUT_GIL(status = create(self->handle, category, nanos, period, &options, must_be_new,
-				    &((struct envelope_object *)made)->value));
-	enforcer_leave(self);
-	return charged(made, status);
-}
 
 /* What changes an envelope by its name alone. */
 static PyObject *steer(PyObject *object, PyObject *arguments,
@@ -502,6 +490,26 @@ static PyObject *enforcer_set_limit(PyObject *object, PyObject *arguments)
 	Py_RETURN_NONE;
 }
 
+/* (removed, released): how many envelopes, and how many commits. */
+static PyObject *enforcer_end(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+	static const char *const names[] = {"release", NULL};
+	struct enforcer_object *self = (struct enforcer_object *)object;
+	uint64_t removed = 0, released = 0;
+	int release = 0;
+	enum be_status status = BE_OK;
+
+	if (!PARSE(arguments, keywords, "|$p:end_namespace", names, &release) ||
+	    !enforcer_enter(self))
+		return NULL;
+	WITHOUT_GIL(status = be_namespace_end(self->handle, release ? BE_END_RELEASE : 0, &removed,
+					      &released));
+	enforcer_leave(self);
+	if (status != BE_OK)
+		return fail(status, NULL);
+	return Py_BuildValue("KK", (unsigned long long)removed, (unsigned long long)released);
+}
+
 static PyObject *enforcer_utilization(PyObject *object, PyObject *arguments)
 {
 	struct enforcer_object *self = (struct enforcer_object *)object;
@@ -518,7 +526,23 @@ static PyObject *enforcer_utilization(PyObject *object, PyObject *arguments)
 	}
 	status = be_utilization(self->handle, category, &((struct envelope_object *)made)->value);
 	enforcer_leave(self);
-	return charged(made, status);
+	return made_or_failed(made, status);
+}
+
+/* True: this call was the first to mark it as done. */
+static PyObject *enforcer_alert_done(PyObject *object, PyObject *arguments)
+{
+	struct enforcer_object *self = (struct enforcer_object *)object;
+	unsigned long long id = 0;
+	enum be_status status = BE_OK;
+
+	if (!PyArg_ParseTuple(arguments, "K:alert_done", &id) || !enforcer_enter(self))
+		return NULL;
+	WITHOUT_GIL(status = be_alert_done(self->handle, id));
+	enforcer_leave(self);
+	if (status != BE_OK && status != BE_ALREADY_DONE)
+		return fail(status, NULL);
+	return PyBool_FromLong(status == BE_OK);
 }
 
 /* All balances recomputed; what differs is told in sentences. */
@@ -566,20 +590,28 @@ static PyMethodDef methods[] = {
 	{"commit", WITH_KEYWORDS(enforcer_commit), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"extend", WITH_KEYWORDS(enforcer_extend), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"release", enforcer_release, METH_VARARGS, NULL},
-	{"settle", WITH_KEYWORDS(enforcer_settle), METH_VARARGS | METH_KEYWORDS, NULL},
-	{"record", WITH_KEYWORDS(enforcer_record), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"settle", WITH_KEYWORDS(charges_settle), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"charge", WITH_KEYWORDS(charges_part), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"record", WITH_KEYWORDS(charges_record), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"correct", WITH_KEYWORDS(charges_correct), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"reap", enforcer_reap, METH_NOARGS, NULL},
-	{"create_envelope", WITH_KEYWORDS(enforcer_create), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"prune", enforcer_prune, METH_VARARGS, NULL},
+	{"create_envelope", WITH_KEYWORDS(settings_create), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"set_envelope", WITH_KEYWORDS(settings_change), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"set_limit", enforcer_set_limit, METH_VARARGS, NULL},
 	{"suspend", enforcer_suspend, METH_VARARGS, NULL},
 	{"resume", enforcer_resume, METH_VARARGS, NULL},
 	{"reset", enforcer_reset, METH_VARARGS, NULL},
 	{"remove_envelope", enforcer_remove, METH_VARARGS, NULL},
+	{"end_namespace", WITH_KEYWORDS(enforcer_end), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"utilization", enforcer_utilization, METH_VARARGS, NULL},
 	{"verify", enforcer_verify, METH_NOARGS, NULL},
 	{"_envelopes", listing_envelopes, METH_VARARGS, NULL},
 	{"_commits", listing_commits, METH_VARARGS, NULL},
 	{"_transactions", listing_transactions, METH_VARARGS, NULL},
+	{"_alerts", listing_alerts, METH_VARARGS, NULL},
+	{"_daily_sums", listing_daily_sums, METH_VARARGS, NULL},
+	{"alert_done", enforcer_alert_done, METH_VARARGS, NULL},
 	{"close", enforcer_close, METH_NOARGS, NULL},
 	{0},
 };

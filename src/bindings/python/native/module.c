@@ -22,7 +22,17 @@ static PyObject *version(PyObject *module, PyObject *unused)
 	return PyUnicode_FromString(be_version());
 }
 
+/* An amount, refused where it is none. */
+static PyObject *amount(PyObject *module, PyObject *value)
+{
+	int64_t nanos = 0;
+
+	(void)module;
+	return amount_read(value, &nanos) ? amount_make(nanos) : NULL;
+}
+
 static PyMethodDef functions[] = {
+	{"amount", amount, METH_O, NULL},
 	{"version", version, METH_NOARGS, NULL},
 	{0},
 };

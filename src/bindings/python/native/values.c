@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
-PyTypeObject *decision_type, *transaction_type, *envelope_type, *commit_type;
+PyTypeObject *decision_type, *transaction_type, *envelope_type, *commit_type, *alert_type,
+	*daily_sum_type;
 
 enum member_kind {
 	AMOUNT,
@@ -16,12 +17,14 @@ enum member_kind {
 	ID,
 	BOOL,
 	TEXT,
-	PID,
+	ZONE,
+	NUMBER,
 	REASON,
 	PERMITTED,
 	KIND,
 	PERIOD,
-	STATE
+	STATE,
+	THRESHOLDS
 };
 
 /* A member: what it is, and where in the object. */
@@ -59,6 +62,20 @@ static const char *name_of(const struct object_member *member, const void *at)
 	}
 }
 
+static PyObject *get_thresholds(const uint16_t *thresholds)
+{
+	PyObject *list = PyList_New(0);
+
+	for (size_t i = 0; list && i < BE_THRESHOLDS_MAX && thresholds[i] != 0; i++) {
+		PyObject *one = PyLong_FromUnsignedLong(thresholds[i]);
+
+		if (!one || PyList_Append(list, one) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(one);
+	}
+	return list;
+}
+
 static PyObject *get(PyObject *self, void *closure)
 {
 	const struct object_member *member = closure;
@@ -71,15 +88,45 @@ static PyObject *get(PyObject *self, void *closure)
 		return PyLong_FromLongLong(*(const int64_t *)at);
 	case ID:
 		return PyLong_FromUnsignedLongLong(*(const uint64_t *)at);
-	case PID:
+	case NUMBER:
 		return PyLong_FromUnsignedLong(*(const uint32_t *)at);
 	case BOOL:
 		return PyBool_FromLong(*(const bool *)at);
 	case PERMITTED:
 		return PyBool_FromLong(*(const enum be_status *)at == BE_OK);
+	case THRESHOLDS:
+		return get_thresholds(at);
 	default:
 		return PyUnicode_FromString(name_of(member, at));
 	}
+}
+
+struct value_notes *value_notes(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+
+	return type == transaction_type ? &((struct transaction_object *)self)->notes
+	       : type == commit_type    ? &((struct commit_object *)self)->notes
+	       : type == daily_sum_type ? &((struct daily_sum_object *)self)->notes
+					: NULL;
+}
+
+/* A copy: what is read of the ledger is not to be changed. */
+static PyObject *get_labels(PyObject *self, void *unused)
+{
+	PyObject *labels = value_notes(self)->labels;
+
+	(void)unused;
+	return labels ? PyDict_Copy(labels) : PyDict_New();
+}
+
+static PyObject *get_also(PyObject *self, void *unused)
+{
+	PyObject *also = value_notes(self)->also;
+
+	(void)unused;
+	Py_XINCREF(also);
+	return also ? also : PyTuple_New(0);
 }
 
 #define MEMBER(type, name, kind, place)                                                            \
@@ -98,6 +145,7 @@ static PyGetSetDef decision_members[] = {
 	MEMBER(decision_object, "limit", AMOUNT, limit),
 	MEMBER(decision_object, "spent", AMOUNT, spent),
 	MEMBER(decision_object, "committed", AMOUNT, committed),
+	MEMBER(decision_object, "window_end_ns", INT, window_end_ns),
 	MEMBER(decision_object, "namespace", TEXT, namespace_name),
 	MEMBER(decision_object, "category", TEXT, category),
 	{0},
@@ -114,6 +162,10 @@ static PyGetSetDef transaction_members[] = {
 	MEMBER(transaction_object, "namespace", TEXT, namespace_name),
 	MEMBER(transaction_object, "category", TEXT, category),
 	MEMBER(transaction_object, "description", TEXT, description),
+	MEMBER(transaction_object, "corrects", ID, corrects),
+	MEMBER(transaction_object, "envelope_id", ID, envelope_id),
+	{"labels", get_labels, NULL, NULL, NULL},
+	{"also", get_also, NULL, NULL, NULL},
 	{0},
 };
 
@@ -135,6 +187,22 @@ static PyGetSetDef envelope_members[] = {
 	MEMBER(envelope_object, "has_parent", BOOL, has_parent),
 	MEMBER(envelope_object, "parent_namespace", TEXT, parent_namespace),
 	MEMBER(envelope_object, "parent_category", TEXT, parent_category),
+	MEMBER(envelope_object, "limit_now", AMOUNT, limit_now),
+	MEMBER(envelope_object, "raised", AMOUNT, raise),
+	MEMBER(envelope_object, "raised_until_ns", INT, raise_until_ns),
+	MEMBER(envelope_object, "roll_over", AMOUNT, roll_over),
+	MEMBER(envelope_object, "carried", AMOUNT, carried),
+	MEMBER(envelope_object, "charged", AMOUNT, charged),
+	MEMBER(envelope_object, "given_back", AMOUNT, given_back),
+	MEMBER(envelope_object, "zone", ZONE, zone),
+	MEMBER(envelope_object, "begins_on", NUMBER, begins_on),
+	MEMBER(envelope_object, "observe_only", BOOL, observe_only),
+	MEMBER(envelope_object, "excused", ID, excused),
+	MEMBER(envelope_object, "thresholds", THRESHOLDS, thresholds),
+	MEMBER(envelope_object, "passed", NUMBER, passed),
+	MEMBER(envelope_object, "commits_granted", ID, commits_granted),
+	MEMBER(envelope_object, "refused_exceeds_budget", ID, refused_exceeds_budget),
+	MEMBER(envelope_object, "refused_suspended", ID, refused_suspended),
 	{0},
 };
 
@@ -145,11 +213,44 @@ static PyGetSetDef commit_members[] = {
 	MEMBER(commit_object, "created_ns", INT, created_ns),
 	MEMBER(commit_object, "deadline_ns", INT, deadline_ns),
 	MEMBER(commit_object, "detached", BOOL, detached),
-	MEMBER(commit_object, "owner_pid", PID, owner_pid),
+	MEMBER(commit_object, "owner_pid", NUMBER, owner_pid),
 	MEMBER(commit_object, "owner_alive", BOOL, owner_alive),
 	MEMBER(commit_object, "namespace", TEXT, namespace_name),
 	MEMBER(commit_object, "category", TEXT, category),
 	MEMBER(commit_object, "description", TEXT, description),
+	{"labels", get_labels, NULL, NULL, NULL},
+	{"also", get_also, NULL, NULL, NULL},
+	{0},
+};
+
+static PyGetSetDef alert_members[] = {
+	MEMBER(alert_object, "id", ID, id),
+	MEMBER(alert_object, "percent", NUMBER, percent),
+	MEMBER(alert_object, "limit", AMOUNT, limit),
+	MEMBER(alert_object, "spent", AMOUNT, spent),
+	MEMBER(alert_object, "at_ns", INT, at_ns),
+	MEMBER(alert_object, "period_start_ns", INT, period_start_ns),
+	MEMBER(alert_object, "period_end_ns", INT, period_end_ns),
+	MEMBER(alert_object, "done_ns", INT, done_ns),
+	MEMBER(alert_object, "transaction_id", ID, transaction_id),
+	MEMBER(alert_object, "namespace", TEXT, namespace_name),
+	MEMBER(alert_object, "category", TEXT, category),
+	MEMBER(alert_object, "spender_namespace", TEXT, spender_namespace),
+	MEMBER(alert_object, "spender_category", TEXT, spender_category),
+	{0},
+};
+
+static PyGetSetDef daily_sum_members[] = {
+	MEMBER(daily_sum_object, "day_ns", INT, day_ns),
+	MEMBER(daily_sum_object, "kind", KIND, kind),
+	MEMBER(daily_sum_object, "amount", AMOUNT, amount),
+	MEMBER(daily_sum_object, "count", ID, count),
+	MEMBER(daily_sum_object, "first_ns", INT, first_ns),
+	MEMBER(daily_sum_object, "last_ns", INT, last_ns),
+	MEMBER(daily_sum_object, "namespace", TEXT, namespace_name),
+	MEMBER(daily_sum_object, "category", TEXT, category),
+	MEMBER(daily_sum_object, "envelope_id", ID, envelope_id),
+	{"also", get_also, NULL, NULL, NULL},
 	{0},
 };
 
@@ -167,9 +268,11 @@ static const struct kind_of_value kinds[] = {
 	{&transaction_type, transaction_members, sizeof(struct be_transaction), "Transaction"},
 	{&envelope_type, envelope_members, sizeof(struct be_envelope), "Envelope"},
 	{&commit_type, commit_members, sizeof(struct be_commit_info), "Commit"},
+	{&alert_type, alert_members, sizeof(struct be_alert), "Alert"},
+	{&daily_sum_type, daily_sum_members, sizeof(struct be_daily_sum), "DailySum"},
 };
 
-/* All four begin alike, so that this is where the structure lies in each. */
+/* All begin alike, so that this is where the structure lies in each. */
 static void *inside(PyObject *self)
 {
 	return &((struct decision_object *)self)->value;
@@ -196,9 +299,22 @@ PyObject *value_make(PyTypeObject *type)
 static void deallocate(PyObject *self)
 {
 	PyTypeObject *type = Py_TYPE(self);
+	struct value_notes *notes = value_notes(self);
 
+	if (notes) {
+		Py_CLEAR(notes->labels);
+		Py_CLEAR(notes->also);
+	}
 	PyObject_Free(self);
 	Py_DECREF(type);
+}
+
+PyObject *made_or_failed(PyObject *made, enum be_status status)
+{
+	if (status == BE_OK)
+		return made;
+	Py_DECREF(made);
+	return fail(status, NULL);
 }
 
 static int is_permitted(PyObject *self)
@@ -237,37 +353,63 @@ static PyObject *represent(PyObject *self)
 static PyObject *reduce(PyObject *self, PyObject *unused)
 {
 	PyObject *type = (PyObject *)Py_TYPE(self);
+	struct value_notes *notes = value_notes(self);
 
 	(void)unused;
-	return Py_BuildValue("N(y#)", PyObject_GetAttrString(type, "_restore"), inside(self),
-			     (Py_ssize_t)kind_of(Py_TYPE(self))->size);
+	return Py_BuildValue("N(y#OO)", PyObject_GetAttrString(type, "_restore"), inside(self),
+			     (Py_ssize_t)kind_of(Py_TYPE(self))->size,
+			     notes && notes->labels ? notes->labels : Py_None,
+			     notes && notes->also ? notes->also : Py_None);
 }
 
 /* The bytes may come from anywhere: what reads them believes that texts end and that bools are
  * bools. */
+static size_t size_of_text(const PyGetSetDef *one, enum member_kind kind)
+{
+	if (kind == ZONE)
+		return BE_ZONE_SIZE;
+	return strcmp(one->name, "description") == 0 ? BE_DESCRIPTION_SIZE : BE_NAME_SIZE;
+}
+
 static void make_sound(PyObject *self, const struct kind_of_value *kind)
 {
 	for (const PyGetSetDef *one = kind->members; one->name; one++) {
 		const struct object_member *member = one->closure;
-		unsigned char *at = (unsigned char *)self + member->offset;
+		unsigned char *at = (unsigned char *)self + (member ? member->offset : 0);
 
-		if (member->kind == TEXT)
-			at[(strcmp(one->name, "description") == 0 ? BE_DESCRIPTION_SIZE
-								  : BE_NAME_SIZE) -
-			   1] = '\0';
+		if (!member) /* labels, which are no part of it */
+			continue;
+		if (member->kind == TEXT || member->kind == ZONE)
+			at[size_of_text(one, member->kind) - 1] = '\0';
 		else if (member->kind == BOOL)
 			*at = *at != 0;
 	}
 }
 
-static PyObject *restore(PyObject *class, PyObject *bytes)
+/* What it was pickled with, or None: of the type. */
+static bool take_note(PyObject *note, bool is_right, PyObject **place)
 {
+	if (note == Py_None || !place)
+		return true;
+	if (!is_right) {
+		PyErr_SetString(PyExc_TypeError, "labels are a dict, and further names a tuple");
+		return false;
+	}
+	Py_INCREF(note);
+	*place = note;
+	return true;
+}
+
+static PyObject *restore(PyObject *class, PyObject *arguments)
+{
+	PyObject *labels = Py_None, *also = Py_None;
 	const struct kind_of_value *kind = kind_of((PyTypeObject *)class);
+	struct value_notes *notes = NULL;
 	PyObject *made = NULL;
-	char *data = NULL;
+	const char *data = NULL;
 	Py_ssize_t size = 0;
 
-	if (PyBytes_AsStringAndSize(bytes, &data, &size) < 0)
+	if (!PyArg_ParseTuple(arguments, "y#|OO:_restore", &data, &size, &labels, &also))
 		return NULL;
 	if (size != (Py_ssize_t)kind->size) {
 		PyErr_Format(PyExc_ValueError, "this %s was pickled by another version",
@@ -275,16 +417,20 @@ static PyObject *restore(PyObject *class, PyObject *bytes)
 		return NULL;
 	}
 	made = value_make((PyTypeObject *)class);
-	if (made) {
-		memcpy(inside(made), data, kind->size);
-		make_sound(made, kind);
-	}
+	if (!made)
+		return NULL;
+	memcpy(inside(made), data, kind->size);
+	make_sound(made, kind);
+	notes = value_notes(made);
+	if (!take_note(labels, PyDict_Check(labels), notes ? &notes->labels : NULL) ||
+	    !take_note(also, PyTuple_Check(also), notes ? &notes->also : NULL))
+		Py_CLEAR(made);
 	return made;
 }
 
 static PyMethodDef methods[] = {
 	{"__reduce__", reduce, METH_NOARGS, NULL},
-	{"_restore", restore, METH_O | METH_CLASS, NULL},
+	{"_restore", restore, METH_VARARGS | METH_CLASS, NULL},
 	{0},
 };
 
@@ -307,6 +453,8 @@ bool values_add(PyObject *module)
 		 NULL},
 		{"budget_enforcer._native.Envelope", sizeof(struct envelope_object), 0, 0, NULL},
 		{"budget_enforcer._native.Commit", sizeof(struct commit_object), 0, 0, NULL},
+		{"budget_enforcer._native.Alert", sizeof(struct alert_object), 0, 0, NULL},
+		{"budget_enforcer._native.DailySum", sizeof(struct daily_sum_object), 0, 0, NULL},
 	};
 
 	for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {

@@ -10,7 +10,7 @@
  */
 #include "plan.h"
 
-#include "answer.h"
+#include "text.h"
 #include "texts.h"
 #include "tool.h"
 
@@ -131,8 +131,8 @@ static void complain_of_difference(struct declaration *declaration, const struct
 			declared->category, be_period_name(envelope->period),
 			*envelope->zone ? " in the zone " : "", envelope->zone);
 	if (!has_same_parent(declared, envelope)) {
-		char *label = envelope->has_parent ? answer_label(envelope->parent_namespace,
-								  envelope->parent_category)
+		char *label = envelope->has_parent ? text_label(envelope->parent_namespace,
+								envelope->parent_category)
 						   : NULL;
 
 		declaration_complain(declaration, declared->parent_at,
@@ -342,7 +342,7 @@ static void plan_missing(struct planner *planner)
 /* Complains when an envelope below this one will stay, or a commit holds money in it. */
 static void check_removal(struct planner *planner, const struct other *other)
 {
-	char *label = answer_label(other->namespace_name, other->category);
+	char *label = text_label(other->namespace_name, other->category);
 
 	if (other->stays_below)
 		declaration_complain(

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why a doubt is resolved truly. The txn in doubt carries a number that no other txn of this host
+ * has, and the host's record names the last that was committed. While the lock of struct remote, or
+ * `leader`, is held this host begins no other batch. So in a write txn begun later the record names
+ * that number if the txn in doubt was committed before. If it does not, a greater number is
+ * written, and with it the header. Once this is committed, the txn in doubt cannot be any more: so
+ * the storage promises. That txn may conflict or be in doubt itself, and is then begun again, which
+ * changes nothing in what it tells. Only after it the rules run again: until then the results of
+ * the txn in doubt are kept.
+ */
+#include "executor/attempt.h"
+
+#include "base/error.h"
+#include "executor/lease.h"
+
+#include <string.h>
+#include <time.h>
+
+/* Then others change the storage faster than this process can. The pauses between add up to some
+ * seconds. */
+#define CONFLICTS_MAX 300
+#define PAUSE_FIRST_NS 50000
+#define PAUSE_MAX_NS 20000000
+/* Each takes as long as the storage takes to reach its server again. */
+#define ASKS_MAX 32
+/* Records that others have left are removed after a day, so many at a time. */
+#define HOST_LIFE_NS (86400 * INT64_C(1000000000))
+#define HOSTS_REMOVED_MAX 16
+
+static void prepare(struct attempt *attempt, const struct be_storage *storage,
+		    struct remote *remote)
+{
+	attempt->storage = storage;
+	attempt->remote = remote;
+	attempt->numbers = NULL;
+	attempt->owners = NULL;
+	attempt->tells_time = remote && storage->ops->now;
+	attempt->keys = NULL;
+	attempt->repeatable = false;
+	attempt->is_batch = false;
+	attempt->has_clock = false;
+	attempt->in_doubt = false;
+	attempt->conflicts = 0;
+	attempt->number = 0;
+	attempt->host.batch = 0; /* of a storage that keeps no such record */
+}
+
+void attempt_open(struct attempt *attempt, const struct be_storage *storage, struct remote *remote,
+		  struct remote_host *owners)
+{
+	prepare(attempt, storage, remote);
+	if (!remote)
+		return;
+	attempt->numbers = &remote->own;
+	attempt->owners = remote->lease_ns != 0 ? owners : NULL;
+	attempt->has_clock = remote->has_clock;
+	pthread_mutex_lock(&remote->lock);
+}
+
+void attempt_open_batch(struct attempt *attempt, const struct be_storage *storage,
+			struct remote *remote, struct remote_host *host)
+{
+	prepare(attempt, storage, remote);
+	attempt->is_batch = true;
+	if (!remote)
+		return;
+	attempt->numbers = host;
+	attempt->owners = remote->lease_ns != 0 ? host : NULL;
+	attempt->has_clock = attempt->tells_time;
+}
+
+void attempt_close(struct attempt *attempt)
+{
+	if (attempt->remote && !attempt->is_batch)
+		pthread_mutex_unlock(&attempt->remote->lock);
+}
+
+/* Reads the host's record. Its number is 0 where there is none. */
+static enum be_status find_host(struct attempt *attempt, struct ledger *ledger)
+{
+	enum be_status status = ledger_header(ledger);
+	int found;
+
+	if (status != BE_OK)
+		return status;
+	found = ledger_host_get(ledger, attempt->numbers->id, &attempt->host);
+	if (found == LEDGER_NONE) {
+		memcpy(attempt->host.id, attempt->numbers->id, sizeof attempt->host.id);
+		attempt->host.checksum = 0;
+		attempt->host.batch = 0;
+		attempt->host.lease_end_ns = 0;
+	}
+	return found < 0 ? (enum be_status)found : BE_OK;
+}
+
+/* Of a batch that is on its way nobody can say whose it is by a number that was given twice. */
+static uint64_t take_number(struct attempt *attempt)
+{
+	return atomic_fetch_add(&attempt->numbers->batch, 1) + 1;
+}
+
+static enum be_status begin_far_away(struct attempt *attempt, struct ledger *ledger)
+{
+	struct remote *remote = attempt->remote;
+	enum be_status status = BE_OK;
+
+	attempt->begun_ns = remote_steady();
+	if (attempt->keys)
+		status = remote_fetch(ledger, attempt->keys);
+	if (status == BE_OK && attempt->tells_time)
+		status = remote_ask_clock(remote, ledger, &attempt->now_ns);
+	if (status == BE_OK && remote->may_doubt)
+		status = find_host(attempt, ledger);
+	if (attempt->is_batch)
+		attempt->number = take_number(attempt);
+	return status;
+}
+
+/* The header has the number of the last batch. */
+static enum be_status begin_near(struct attempt *attempt, struct ledger *ledger)
+{
+	enum be_status status = attempt->is_batch ? ledger_header(ledger) : BE_OK;
+
+	if (status == BE_OK && attempt->is_batch &&
+	    (attempt->number = ledger->header.batch + 1) == 0)
+		attempt->number = 1; /* 0 would be no batch */
+	return status;
+}
+
+enum be_status attempt_begin(struct attempt *attempt, struct ledger *ledger)
+{
+	enum be_status status = ledger_begin(ledger, attempt->storage, true);
+
+	if (status != BE_OK)
+		return status;
+	status = attempt->remote ? begin_far_away(attempt, ledger) : begin_near(attempt, ledger);
+	if (status != BE_OK)
+		ledger_abort(ledger);
+	return status;
+}
+
+/* What processes have left that ended long ago. Is done once in the life of a process. */
+static enum be_status remove_old_hosts(const struct attempt *attempt, struct ledger *ledger)
+{
+	struct host old, *last = NULL;
+	enum be_status status = BE_OK;
+	int found = 0;
+
+	for (int i = 0; i < HOSTS_REMOVED_MAX && status == BE_OK; i++) {
+		found = ledger_host_next(ledger, last ? last->id : NULL, &old);
+		if (found != 0)
+			break;
+		last = &old;
+		if (attempt->host.at_ns - old.at_ns > HOST_LIFE_NS && old.lease_end_ns == 0)
+			status = ledger_host_del(ledger, &old);
+	}
+	return found < 0 ? (enum be_status)found : status;
+}
+
+/* A process that goes without the group makes commits for an owner of the group's host. */
+static enum be_status put_owners(const struct attempt *attempt, struct ledger *ledger)
+{
+	if (!attempt->owners || attempt->owners == attempt->numbers)
+		return BE_OK;
+	return lease_put(ledger, attempt->owners->id, attempt->now_ns,
+			 lease_length(attempt->owners));
+}
+
+static enum be_status put_host(struct attempt *attempt, struct ledger *ledger)
+{
+	struct timespec now;
+	enum be_status status = BE_OK;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	attempt->host.at_ns =
+		attempt->tells_time ? attempt->now_ns : (int64_t)now.tv_sec * BE_UNIT + now.tv_nsec;
+	if (!atomic_load(&attempt->numbers->has_written))
+		status = remove_old_hosts(attempt, ledger);
+	attempt->host.batch = attempt->is_batch ? attempt->number : take_number(attempt);
+	if (status == BE_OK && attempt->owners == attempt->numbers && attempt->owners &&
+	    atomic_load(&attempt->owners->holds))
+		lease_extend(&attempt->host, attempt->now_ns, lease_length(attempt->owners));
+	if (status == BE_OK)
+		status = ledger_host_put(ledger, &attempt->host);
+	return status == BE_OK ? put_owners(attempt, ledger) : status;
+}
+
+enum be_status attempt_end(struct attempt *attempt, struct ledger *ledger, enum be_status status)
+{
+	bool is_remote = attempt->remote != NULL, changes = ledger->changes > 0;
+	bool tells = is_remote && attempt->remote->may_doubt && changes;
+
+	if (status == BE_OK && tells)
+		status = put_host(attempt, ledger);
+	if (status != BE_OK) {
+		ledger_abort(ledger);
+		return status;
+	}
+	status = ledger_commit(ledger, is_remote ? 0 : attempt->number);
+	if (status == BE_OK && tells)
+		atomic_store(&attempt->numbers->has_written, 1);
+	if (status == BE_OK && tells && attempt->owners)
+		lease_put_off(attempt->owners, attempt->begun_ns);
+	/* Of a txn that changes nothing it does not matter whether it was kept. */
+	if (status == BE_UNKNOWN_OUTCOME && is_remote && !changes)
+		status = BE_CONFLICT;
+	/* Only a txn that says so in the host's record can be found again. */
+	attempt->in_doubt = status == BE_UNKNOWN_OUTCOME && tells;
+	return status;
+}
+
+static void pause_for_others(uint32_t conflicts)
+{
+	struct timespec now;
+	int64_t most_ns = (int64_t)PAUSE_FIRST_NS << (conflicts < 9 ? conflicts : 9);
+
+	if (most_ns > PAUSE_MAX_NS)
+		most_ns = PAUSE_MAX_NS;
+	clock_gettime(CLOCK_MONOTONIC, &now); /* its last digits are as good as random */
+	nanosleep(&(struct timespec){0, now.tv_nsec * INT64_C(7919) % most_ns}, NULL);
+}
+
+/* Was the batch of this number committed, or is it certain that it never will be? */
+static enum be_status ask(struct attempt *attempt, uint64_t doubted, bool *landed)
+{
+	struct ledger ledger;
+	enum be_status status = attempt_begin(attempt, &ledger);
+
+	if (status != BE_OK)
+		return status;
+	*landed = attempt->host.batch == doubted;
+	if (*landed || attempt->host.batch > doubted) {
+		ledger_abort(&ledger);
+		return BE_OK;
+	}
+	/* Records are removed after a day, by the storage's clock: one that is missing cannot have
+	 * been written just now. Without such a clock others may have been days ahead. */
+	if (attempt->host.batch == 0 && atomic_load(&attempt->numbers->has_written) &&
+	    !attempt->has_clock) {
+		ledger_abort(&ledger);
+		return error_set(BE_DAMAGED,
+				 "the record by which this process would know has been removed");
+	}
+	ledger.changes++;
+	return attempt_end(attempt, &ledger, BE_OK);
+}
+
+/* Finds out what became of the txn in doubt. Another status than BE_OK: that cannot be told. */
+static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *landed)
+{
+	const struct remote_keys *keys = attempt->keys;
+	char text[ERROR_TEXT_SIZE];
+	enum be_status status = BE_UNKNOWN_OUTCOME;
+
+	attempt->keys = NULL;
+	for (int i = 0; i < ASKS_MAX; i++) {
+		error_clear();
+		*landed = false;
+		status = ask(attempt, doubted, landed);
+		if (status == BE_CONFLICT)
+			pause_for_others((uint32_t)i);
+		else if (status != BE_UNKNOWN_OUTCOME)
+			break;
+	}
+	attempt->keys = keys;
+	attempt->in_doubt = false;
+	if (*landed)
+		atomic_store(&attempt->numbers->has_written, 1);
+	if (status == BE_OK)
+		return BE_OK;
+	(void)error_default(status);
+	error_save(text);
+	return error_set(BE_UNKNOWN_OUTCOME,
+			 "whether it was carried out cannot be told now, and must be looked up "
+			 "later: %s",
+			 text);
+}
+
+bool attempt_again(struct attempt *attempt, enum be_status *status)
+{
+	bool landed;
+
+	if (__builtin_expect(*status == BE_OK, true))
+		return false;
+	if (*status == BE_CONFLICT && attempt->conflicts < CONFLICTS_MAX) {
+		pause_for_others(attempt->conflicts++);
+		return true;
+	}
+	if (*status != BE_UNKNOWN_OUTCOME)
+		return false;
+	if (attempt->in_doubt) {
+		*status = resolve(attempt, attempt->host.batch, &landed);
+		return *status == BE_OK && !landed;
+	}
+	return attempt->repeatable && attempt->conflicts++ < CONFLICTS_MAX;
+}
+
+enum be_status attempt_ask(const struct be_storage *storage, struct remote *remote,
+			   struct remote_host *host, uint64_t number, bool *landed)
+{
+	struct attempt attempt;
+	enum be_status status;
+
+	attempt_open_batch(&attempt, storage, remote, host);
+	status = resolve(&attempt, number, landed);
+	attempt_close(&attempt);
+	return status;
+}

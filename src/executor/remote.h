@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a process remembers of a storage that lies elsewhere: under which name it writes there, how
+ * its clock goes, and what operations will want to read. A storage that has none of the functions
+ * and traits that this is for has no struct remote, and pays nothing.
+ *
+ * The host. A storage whose commits may be in doubt keeps, for each process that writes by itself,
+ * a record with the number of its last batch (struct host), and one for all processes of a machine
+ * that share group commit (group.h). A process holds `lock`, or `leader`, until it knows what
+ * became of a batch: so there is one at most that may have been committed since the last that was
+ * acknowledged. Whoever begins to write under a new name removes what others have left for longer
+ * than a day, but for hosts whose commits nobody has looked for yet; a doubt lasts seconds. The
+ * same record has the host's lease (lease.h).
+ *
+ * The clock is kept as a difference to one of this machine's that nobody sets.
+ *
+ * Hints. Nobody has to believe them: what is not fetched ahead is fetched when it is asked for.
+ *
+ * Fork: a child gets all this anew at its first call.
+ */
+#ifndef REMOTE_H
+#define REMOTE_H
+
+#include "records/ledger.h"
+#include "rules/operation.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct hints;
+
+/* By what the batches of a host are told apart, and its owners. */
+struct remote_host {
+	uint8_t id[RECORD_HOST_ID_SIZE];
+	_Atomic uint64_t batch;       /* the last number that was given out */
+	_Atomic uint32_t has_written; /* a batch was acknowledged, so that there is a record */
+	_Atomic uint32_t holds;       /* commits were made for owners of this host */
+	_Atomic int64_t renew_ns;     /* then its lease is to be renewed, by remote_steady() */
+	_Atomic int64_t lease_ns;     /* the longest that its processes ask for */
+};
+
+enum be_status remote_host_make(struct remote_host *host);
+
+struct remote {
+	const struct be_storage *storage;
+	bool may_doubt;
+	bool has_clock;           /* operations are made at its time */
+	int64_t lease_ns;         /* of a lease; 0: the storage cannot bear any */
+	pid_t pid;                /* whose this is */
+	int64_t born_ns;          /* the storage's time; whatever it is, without a clock */
+	_Atomic int64_t clock_ns; /* its clock is so far ahead of this machine's */
+	_Atomic int64_t look_ns; /* then leases of others are to be looked at, by remote_steady() */
+	pthread_mutex_t lock;    /* held while `own` has a batch on its way */
+	struct remote_host own;  /* of this process alone */
+	struct hints *hints; /* NULL: the storage has no use for them. It has a lock of its own */
+};
+
+/* Makes *remote, or NULL for a storage that needs none. `own_clock`: the caller has another. */
+enum be_status remote_make(const struct be_storage *storage, bool own_clock, int64_t lease_ns,
+			   struct remote **remote);
+void remote_free(struct remote *remote);
+
+/* The one of this process, in place of which a fork child finds its parent's. */
+enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remote);
+
+/* Nanoseconds by a clock of this machine that nobody sets, and that goes on while it sleeps. */
+int64_t remote_steady(void);
+
+/* The time by the storage's clock, as far as it is known; false: it has none. */
+bool remote_time(const struct remote *remote, int64_t *now_ns);
+
+/* Asks the storage's clock within a txn. */
+enum be_status remote_ask_clock(struct remote *remote, const struct ledger *ledger,
+				int64_t *now_ns);
+
+/* Brings the times that an operation got from a clock to what the storage's says now. */
+void remote_retime(struct operation *operation, int64_t now_ns);
+
+/* Keys to be fetched ahead for so many operations, of which those that do not fit are left out. The
+ * header and the host's record are among them. NULL: the storage has no use for that, or there is
+ * no memory for it. */
+struct remote_keys;
+struct remote_keys *remote_keys_make(struct remote *remote, const struct remote_host *host,
+				     size_t operations);
+void remote_keys_free(struct remote_keys *keys);
+void remote_want_chain(struct remote *remote, const struct name *name, struct remote_keys *keys);
+void remote_want_host(struct remote_keys *keys, const uint8_t id[RECORD_HOST_ID_SIZE]);
+void remote_want(struct remote *remote, const struct operation *operation,
+		 struct remote_keys *keys);
+enum be_status remote_fetch(const struct ledger *ledger, const struct remote_keys *keys);
+
+/* Learns from what an operation has read. */
+void remote_learn(struct remote *remote, struct ledger *ledger, const struct result *result);
+
+/* The same of one that was carried out elsewhere; and says, for one that is to be, what is known of
+ * the commit that it names. */
+void remote_note(struct remote *remote, const struct result *result);
+void remote_help(struct remote *remote, struct operation *operation);
+
+#endif

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the library does with a storage that answers with conflicts, that does not hear what became
+ * of its commits, that wants to be told beforehand what is read, and that has a clock. The one here
+ * stands before the one in memory.
+ */
+#include "fixture.h"
+
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WANTED_MAX 64
+
+enum doubt {
+	NO_DOUBT,
+	KEPT,     /* the txn was committed, but the answer is lost */
+	DROPPED,  /* it was not, and the answer is lost, too */
+	NOT_SENT, /* as DROPPED, and the storage cannot be reached any more */
+	CUT_OFF,  /* as KEPT, likewise */
+};
+
+static struct {
+	const struct be_storage *inner;
+	bool writing;
+	int calls;         /* of write txns, since it was set to 0 */
+	int conflict_at;   /* this call of a write txn conflicts; 0: none, -1: each does */
+	int reads_in_vain; /* so many calls of read txns conflict from now on */
+	enum doubt doubt;  /* of the next commit */
+	bool is_cut_off;
+	unsigned percent; /* of calls and commits that go wrong at random */
+	uint64_t random;
+	unsigned conflicts, doubts; /* so far */
+	int64_t now_ns;             /* by its clock */
+	size_t wanted_count, misses;
+	struct {
+		size_t size;
+		unsigned char bytes[BE_STORAGE_KEY_MAX];
+	} wanted[WANTED_MAX];
+} shaky;
+
+static unsigned roll(void)
+{
+	shaky.random = shaky.random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (unsigned)(shaky.random >> 33) % 100;
+}
+
+static bool conflicts(void)
+{
+	bool now = shaky.conflict_at == -1 || ++shaky.calls == shaky.conflict_at ||
+		   (shaky.percent > 0 && roll() < shaky.percent);
+
+	shaky.conflicts += now;
+	return now;
+}
+
+static int shaky_begin(void *self, bool write, void **txn)
+{
+	int answer;
+
+	(void)self;
+	if (shaky.is_cut_off)
+		return BE_UNREACHABLE;
+	if (write && conflicts())
+		return BE_STORAGE_CONFLICT;
+	answer = shaky.inner->ops->begin(shaky.inner->self, write, txn);
+	if (answer == 0)
+		shaky.writing = write;
+	shaky.wanted_count = 0;
+	return answer;
+}
+
+static enum doubt next_doubt(void)
+{
+	enum doubt doubt = shaky.doubt;
+
+	if (doubt == NO_DOUBT && shaky.percent > 0 && roll() < shaky.percent)
+		doubt = roll() % 2 ? KEPT : DROPPED;
+	shaky.doubt = NO_DOUBT;
+	shaky.doubts += doubt != NO_DOUBT;
+	return doubt;
+}
+
+static int shaky_commit(void *self, void *txn)
+{
+	enum doubt doubt;
+
+	(void)self;
+	if (conflicts()) {
+		shaky.inner->ops->abort(shaky.inner->self, txn);
+		return BE_STORAGE_CONFLICT;
+	}
+	doubt = next_doubt();
+	shaky.is_cut_off = doubt == NOT_SENT || doubt == CUT_OFF;
+	if (doubt == DROPPED || doubt == NOT_SENT)
+		shaky.inner->ops->abort(shaky.inner->self, txn);
+	else
+		assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
+	return doubt == NO_DOUBT ? 0 : BE_STORAGE_IN_DOUBT;
+}
+
+static void shaky_abort(void *self, void *txn)
+{
+	(void)self;
+	shaky.inner->ops->abort(shaky.inner->self, txn);
+}
+
+static int shaky_get(void *self, void *txn, struct be_bytes key, struct be_bytes *value)
+{
+	bool is_wanted = false;
+
+	(void)self;
+	for (size_t i = 0; i < shaky.wanted_count; i++)
+		is_wanted |= shaky.wanted[i].size == key.size &&
+			     memcmp(shaky.wanted[i].bytes, key.data, key.size) == 0;
+	shaky.misses += !is_wanted;
+	if (shaky.writing && conflicts())
+		return BE_STORAGE_CONFLICT;
+	if (!shaky.writing && shaky.reads_in_vain > 0) {
+		shaky.reads_in_vain--;
+		return BE_STORAGE_CONFLICT;
+	}
+	return shaky.inner->ops->get(shaky.inner->self, txn, key, value);
+}
+
+static int shaky_put(void *self, void *txn, struct be_bytes key, struct be_bytes value)
+{
+	(void)self;
+	if (conflicts())
+		return BE_STORAGE_CONFLICT;
+	return shaky.inner->ops->put(shaky.inner->self, txn, key, value);
+}
+
+static int shaky_del(void *self, void *txn, struct be_bytes key)
+{
+	(void)self;
+	if (conflicts())
+		return BE_STORAGE_CONFLICT;
+	return shaky.inner->ops->del(shaky.inner->self, txn, key);
+}
+
+static int shaky_next(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
+		      struct be_bytes *value)
+{
+	(void)self;
+	if (shaky.writing && conflicts())
+		return BE_STORAGE_CONFLICT;
+	return shaky.inner->ops->next(shaky.inner->self, txn, from, key, value);
+}
+
+static int shaky_prefetch(void *self, void *txn, const struct be_bytes *keys, size_t count)
+{
+	(void)self;
+	(void)txn;
+	cr_assert(count <= WANTED_MAX);
+	for (size_t i = 0; i < count; i++) {
+		cr_assert(keys[i].size >= 1 && keys[i].size <= BE_STORAGE_KEY_MAX);
+		shaky.wanted[i].size = keys[i].size;
+		memcpy(shaky.wanted[i].bytes, keys[i].data, keys[i].size);
+	}
+	shaky.wanted_count = count;
+	return shaky.writing && conflicts() ? BE_STORAGE_CONFLICT : 0;
+}
+
+static int shaky_now(void *self, void *txn, int64_t *now_ns)
+{
+	(void)self;
+	(void)txn;
+	*now_ns = shaky.now_ns;
+	return 0;
+}
+
+static struct be_storage_ops shaking = {
+	.size = sizeof(struct be_storage_ops),
+	.begin = shaky_begin,
+	.commit = shaky_commit,
+	.abort = shaky_abort,
+	.get = shaky_get,
+	.put = shaky_put,
+	.del = shaky_del,
+	.next = shaky_next,
+	.prefetch = shaky_prefetch,
+	.traits = BE_STORAGE_MAY_DOUBT,
+};
+
+static struct be_storage shaky_storage = {&shaking, NULL};
+
+static void begin(void)
+{
+	fixture_begin_memory();
+	shaky.inner = fixture.storage;
+}
+
+static struct be_enforcer *open_shaky(void)
+{
+	struct be_options options = fixture_options();
+
+	options.storage = &shaky_storage;
+	return fixture_open_with(&options);
+}
+
+/* Records of hosts; each process that wrote has one. */
+static int count_hosts(void)
+{
+	static const unsigned char first[] = {3, 0};
+	unsigned char from[BE_STORAGE_KEY_MAX + 1];
+	struct be_bytes at = {first, sizeof first}, key, value;
+	void *txn;
+	int count = 0;
+
+	assert_number(shaky.inner->ops->begin(shaky.inner->self, false, &txn), 0);
+	while (shaky.inner->ops->next(shaky.inner->self, txn, at, &key, &value) == 0 &&
+	       *(const unsigned char *)key.data == 3) {
+		memcpy(from, key.data, key.size);
+		from[key.size] = 0;
+		at = (struct be_bytes){from, key.size + 1};
+		count++;
+	}
+	shaky.inner->ops->abort(shaky.inner->self, txn);
+	return count;
+}
+
+/* ---------------------------------------------------------------- conflicts */
+
+static uint64_t pending;
+
+static enum be_status do_commit(struct be_enforcer *handle)
+{
+	return be_commit(handle, "llm", TENTH, NULL, &pending);
+}
+
+static enum be_status do_settle(struct be_enforcer *handle)
+{
+	return be_settle(handle, pending, TENTH / 2, NULL, NULL);
+}
+
+static enum be_status do_record(struct be_enforcer *handle)
+{
+	return be_record(handle, "llm", TENTH, NULL, NULL);
+}
+
+static enum be_status do_apply(struct be_enforcer *handle)
+{
+	struct be_envelope_change changes[] = {BE_ENVELOPE_CHANGE_INIT, BE_ENVELOPE_CHANGE_INIT};
+
+	changes[0].category = "one";
+	changes[1].category = "two";
+	for (int i = 0; i < 2; i++) {
+		changes[i].operation = BE_OPERATION_ENSURE;
+		changes[i].limit = BE_UNIT;
+		changes[i].period = BE_PERIOD_DAILY;
+	}
+	return be_envelopes_apply(handle, changes, 2, NULL);
+}
+
+static enum be_status do_prune(struct be_enforcer *handle)
+{
+	struct be_pruning pruned = BE_PRUNING_INIT;
+	enum be_status status;
+
+	fixture_advance(3 * DAY_NS);
+	status = be_prune(handle, fixture.now_ns - DAY_NS, NULL, NULL, &pruned);
+	if (status == BE_OK)
+		cr_assert(pruned.transactions > 0 && pruned.commits > 0);
+	return status;
+}
+
+static const struct {
+	const char *name;
+	enum be_status (*run)(struct be_enforcer *handle);
+} steps[] = {
+	{"commit", do_commit}, {"settle", do_settle}, {"record", do_record},
+	{"apply", do_apply},   {"prune", do_prune},
+};
+
+Test(doubts, a_conflict_at_any_call_is_tried_again, .init = begin, .fini = fixture_end)
+{
+	unsigned before = 0;
+
+	/* Until a run makes fewer calls. */
+	for (int at = 1; at == 1 || before < shaky.conflicts; at++) {
+		struct be_storage *fresh;
+		struct be_options options = fixture_options();
+		struct be_enforcer *handle;
+
+		assert_ok(be_storage_memory_create(&fresh));
+		shaky.inner = options.storage = fresh;
+		options.storage = &shaky_storage;
+		before = shaky.conflicts;
+		shaky.calls = 0;
+		shaky.conflict_at = at;
+		assert_ok(be_open(NULL, &options, &handle));
+		assert_ok(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_DAILY, NULL));
+		for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+			cr_assert(steps[i].run(handle) == BE_OK, "%s, call %d: %s", steps[i].name,
+				  at, be_last_error());
+		assert_ok(be_verify(handle, NULL, NULL, NULL));
+		be_close(handle);
+		be_storage_memory_destroy(fresh);
+	}
+	printf("%u calls conflicted in turn\n", shaky.conflicts);
+	cr_assert(shaky.conflicts > 40);
+	shaky.inner = fixture.storage;
+	shaky.conflict_at = 0;
+}
+
+Test(doubts, a_check_whose_read_conflicts_is_made_again, .init = begin, .fini = fixture_end)
+{
+	struct be_enforcer *handle = open_shaky();
+	struct be_decision decision = BE_DECISION_INIT;
+
+	fixture_create(handle, "llm", 10);
+	for (int i = 1; i < 10; i++) {
+		shaky.reads_in_vain = i;
+		assert_ok(be_check(handle, "llm", 10, &decision));
+		cr_assert_eq(decision.available, 10);
+		cr_assert_eq(shaky.reads_in_vain, 0);
+		shaky.reads_in_vain = i;
+		assert_status(be_check(handle, "llm", 11, &decision), BE_EXCEEDS_BUDGET);
+	}
+	shaky.reads_in_vain = 1000;
+	assert_status(be_check(handle, "llm", 10, &decision), BE_CONFLICT);
+	shaky.reads_in_vain = 0;
+	assert_ok(be_check(handle, "llm", 10, &decision));
+}
+
+Test(doubts, conflicts_without_end_are_told_and_nothing_is_done, .init = begin, .fini = fixture_end)
+{
+	struct be_enforcer *handle = open_shaky();
+	struct be_transaction transaction = BE_TRANSACTION_INIT;
+	char *before, *after;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	before = fixture_state();
+	shaky.conflict_at = -1;
+	assert_status(be_record(handle, "llm", TENTH, NULL, &transaction), BE_CONFLICT);
+	cr_assert(be_last_error()[0] && transaction.id == 0);
+	shaky.conflict_at = 0;
+	after = fixture_state();
+	assert_text(after, before);
+	free(before);
+	free(after);
+	assert_ok(be_record(handle, "llm", TENTH, NULL, &transaction));
+	assert_number(transaction.id, 1);
+}
+
+/* ------------------------------------------------------------------- doubts */
+
+Test(doubts, a_change_in_doubt_is_made_once, .init = begin, .fini = fixture_end)
+{
+	static const enum doubt doubts[] = {KEPT, DROPPED};
+	struct be_enforcer *handle = open_shaky();
+	uint64_t last = 0;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	for (int i = 0; i < 2; i++) {
+		uint64_t id;
+
+		shaky.doubt = doubts[i];
+		assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+		assert_number(id, ++last);
+		assert_balance(handle, "llm", i * TENTH, TENTH);
+		shaky.doubt = doubts[i];
+		assert_ok(be_settle(handle, id, TENTH, NULL, NULL));
+		assert_balance(handle, "llm", (i + 1) * TENTH, 0);
+		assert_status(be_settle(handle, id, TENTH, NULL, NULL), BE_ALREADY_SETTLED);
+	}
+	assert_number(shaky.doubts, 4);
+	assert_number(count_hosts(), 1);
+	fixture_check_balances();
+}
+
+Test(doubts, what_cannot_be_told_is_an_unknown_outcome, .init = begin, .fini = fixture_end)
+{
+	static const enum doubt doubts[] = {NOT_SENT, CUT_OFF};
+	struct be_enforcer *handle = open_shaky();
+	uint64_t id = 77;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	for (int i = 0; i < 2; i++) {
+		shaky.doubt = doubts[i];
+		assert_status(be_commit(handle, "llm", TENTH, NULL, &id), BE_UNKNOWN_OUTCOME);
+		assert_number(id, 0);
+		cr_assert(strstr(be_last_error(), "looked up"));
+		assert_status(be_commit(handle, "llm", TENTH, NULL, &id), BE_UNREACHABLE);
+		shaky.is_cut_off = false;
+		assert_balance(handle, "llm", 0, i * TENTH);
+	}
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	assert_balance(handle, "llm", 0, 2 * TENTH);
+}
+
+Test(doubts, a_storage_without_the_trait_keeps_no_record_and_is_not_asked, .init = begin,
+     .fini = fixture_end)
+{
+	struct be_enforcer *handle;
+
+	shaking.traits = 0;
+	shaking.prefetch = NULL;
+	handle = open_shaky();
+	fixture_create(handle, "llm", BE_UNIT);
+	shaky.doubt = KEPT;
+	assert_status(be_record(handle, "llm", TENTH, NULL, NULL), BE_UNKNOWN_OUTCOME);
+	assert_balance(handle, "llm", TENTH, 0);
+	assert_number(count_hosts(), 0);
+}
+
+/* The environment is empty, and even its header is in doubt. */
+Test(doubts, opening_survives_them, .init = begin, .fini = fixture_end)
+{
+	static const enum doubt doubts[] = {KEPT, DROPPED};
+
+	for (int i = 0; i < 2; i++) {
+		struct be_options options = BE_OPTIONS_INIT;
+		struct be_enforcer *handle;
+		struct be_storage *fresh;
+
+		assert_ok(be_storage_memory_create(&fresh));
+		shaky.inner = fresh;
+		options.storage = &shaky_storage;
+		shaky.doubt = doubts[i];
+		assert_ok(be_open(NULL, &options, &handle));
+		assert_number(shaky.doubt, NO_DOUBT);
+		fixture_create(handle, "llm", BE_UNIT);
+		be_close(handle);
+		be_storage_memory_destroy(fresh);
+	}
+	shaky.inner = fixture.storage;
+}
+
+/* Of a txn that changes nothing it does not matter whether it was kept. */
+Test(doubts, an_answer_that_changes_nothing_is_in_no_doubt, .init = begin, .fini = fixture_end)
+{
+	static const enum doubt doubts[] = {KEPT, DROPPED};
+	struct be_enforcer *handle = open_shaky();
+	uint64_t id;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	for (int i = 0; i < 2; i++) {
+		shaky.doubt = doubts[i];
+		assert_refused(be_commit(handle, "llm", 2 * BE_UNIT, NULL, &id), BE_EXCEEDS_BUDGET);
+		shaky.doubt = doubts[i];
+		assert_refused(be_release(handle, 9), BE_NO_COMMIT);
+		assert_number(shaky.doubt, NO_DOUBT);
+	}
+}
+
+/* What is acknowledged is what was granted, and is what is there. */
+Test(doubts, at_random_nothing_is_lost_and_nothing_done_twice, .init = begin, .fini = fixture_end)
+{
+	struct be_enforcer *handle = open_shaky();
+	int64_t spent = 0, committed = 0;
+	int granted = 0;
+
+	shaky.random = getenv("TEST_SEED") ? strtoull(getenv("TEST_SEED"), NULL, 10)
+					   : (uint64_t)time(NULL);
+	printf("TEST_SEED=%" PRIu64 "\n", shaky.random);
+	fixture_create(handle, "day", 100 * BE_UNIT);
+	fixture_create_below(handle, "llm", 50 * BE_UNIT, NULL, "day");
+	shaky.percent = 3;
+	for (int i = 0; i < 2000; i++) {
+		enum be_status status;
+		uint64_t id;
+
+		status = be_commit(handle, "llm", TENTH, NULL, &id);
+		if (status == BE_EXCEEDS_BUDGET)
+			break;
+		assert_ok(status);
+		assert_number(id, ++granted);
+		committed += TENTH;
+		if (roll() < 70)
+			continue;
+		assert_ok(be_settle(handle, id, TENTH / 2, NULL, NULL));
+		committed -= TENTH;
+		spent += TENTH / 2;
+	}
+	shaky.percent = 0;
+	printf("%d granted, %u conflicts, %u doubts\n", granted, shaky.conflicts, shaky.doubts);
+	cr_assert(shaky.doubts > 4 && shaky.conflicts > 100);
+	assert_balance(handle, "llm", spent, committed);
+	assert_balance(handle, "day", spent, committed);
+	cr_assert(50 * BE_UNIT - spent - committed < TENTH);
+	fixture_check_balances();
+}
+
+/* ----------------------------------------------------------- read beforehand */
+
+Test(doubts, what_a_chain_reads_is_wanted_beforehand, .init = begin, .fini = fixture_end)
+{
+	struct be_enforcer *handle = open_shaky();
+	uint64_t id;
+
+	fixture_create(handle, "year", BE_UNIT);
+	fixture_create_below(handle, "month", BE_UNIT, NULL, "year");
+	fixture_create_below(handle, "day", BE_UNIT, NULL, "month");
+	assert_ok(be_commit(handle, "day", TENTH, NULL, &id));
+	for (int i = 0; i < 3; i++) {
+		shaky.misses = 0;
+		assert_ok(be_check(handle, "day", TENTH, NULL));
+		assert_number(shaky.misses, 0);
+		assert_ok(be_settle(handle, id, TENTH, NULL, NULL));
+		/* That it has not ended yet is all that it did not know. */
+		assert_number(shaky.misses, 0);
+		assert_ok(be_commit(handle, "day", TENTH, NULL, &id));
+		assert_number(shaky.misses, 0);
+	}
+}
+
+/* ------------------------------------------------------------------ the clock */
+
+Test(doubts, its_time_counts_and_not_that_of_the_machine, .init = begin, .fini = fixture_end)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_commit_options hold = BE_COMMIT_OPTIONS_INIT;
+	struct be_transaction transaction = BE_TRANSACTION_INIT;
+	struct be_enforcer *handle, *other;
+	uint64_t id, reaped;
+
+	shaking.now = shaky_now;
+	shaky.now_ns = BEGINNING_NS; /* years ago */
+	options.storage = &shaky_storage;
+	assert_ok(be_open(NULL, &options, &handle));
+	assert_ok(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_DAILY, NULL));
+	assert_number(fixture_envelope(handle, "llm").period_start_ns, BEGINNING_NS);
+	hold.ttl_ms = 1000;
+	assert_ok(be_commit_with(handle, "llm", BE_UNIT, NULL, &hold, &id, NULL));
+	shaky.now_ns += SECOND_NS - 1;
+	assert_ok(be_record(handle, "llm", 0, NULL, &transaction));
+	assert_number(transaction.at_ns, shaky.now_ns);
+	assert_status(be_commit(handle, "llm", 1, NULL, &id), BE_EXCEEDS_BUDGET);
+	shaky.now_ns += 10 * SECOND_NS;
+	assert_ok(be_open(NULL, &options, &other)); /* asks what time it is, and reaps */
+	assert_ok(be_reap(other, &reaped));
+	assert_number(fixture_envelope(other, "llm").committed, 0);
+	assert_ok(be_record(other, "llm", TENTH, NULL, NULL));
+	/* Two days later the window is another one, and a day later old hosts are forgotten. */
+	shaky.now_ns += 2 * DAY_NS;
+	assert_number(count_hosts(), 2);
+	be_close(handle);
+	be_close(other);
+	assert_ok(be_open(NULL, &options, &handle));
+	assert_ok(be_commit(handle, "llm", BE_UNIT, NULL, &id));
+	assert_number(count_hosts(), 1);
+	be_close(handle);
+	shaking.now = NULL;
+}
+
+/* ---------------------------------------------------------------------- fork */
+
+Test(doubts, a_fork_child_writes_under_a_name_of_its_own, .init = begin, .fini = fixture_end)
+{
+	struct be_enforcer *handle = open_shaky();
+	int status;
+	pid_t child;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	child = fork();
+	if (child == 0) {
+		shaky.doubt = KEPT; /* its copy of the storage in memory */
+		_exit(be_record(handle, "llm", TENTH, NULL, NULL) == BE_OK && count_hosts() == 2
+			      ? 0
+			      : 1);
+	}
+	assert_number(waitpid(child, &status, 0), child);
+	assert_number(status, 0);
+	assert_ok(be_record(handle, "llm", TENTH, NULL, NULL));
+	assert_number(count_hosts(), 1);
+}

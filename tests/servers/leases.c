@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leases: of several hosts that share a server, who lives. One whose processes are all killed loses
+ * what it held when its lease has ended, and nobody else does, who idles or works meanwhile; nor
+ * does one that lives and makes no calls. One that is stopped for longer than its lease finds its
+ * commits ended, and those that it makes afterwards stay. A process that is killed while it renews
+ * the lease of its host costs the others of that nothing. The clocks of every second host are three
+ * days ahead, and those of the others three days behind.
+ */
+#include "kind.h"
+#include "proxy.h"
+#include "server.h"
+
+#include <budget_enforcer_storage.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Of a quiet machine; who lives must be able to renew it in time. */
+#define LEASE_MS 1500
+#define DAYS_3 (3 * 86400)
+#define HELD 3
+
+static struct shared {
+	_Atomic int ready;
+	_Atomic int go_on;
+	_Atomic int stop;
+	_Atomic int answer;
+	_Atomic uint64_t id;
+	_Atomic int armed; /* the next that commits through the proxy is killed */
+	_Atomic int kills;
+	_Atomic pid_t killed;
+} * shared;
+
+static time_t shift_s;   /* of this process's clock */
+static int64_t lease_ns; /* alike in all processes */
+
+/* The program's own is found before the C library's, also by the libraries. */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int rc = (int)syscall(SYS_clock_gettime, clock, now);
+
+	if (rc == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+		now->tv_sec += shift_s;
+	return rc;
+}
+
+/* ---- hosts */
+
+static struct be_enforcer *open_on(const char *host, const char *directory, const char *table,
+				   struct be_storage **storage)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	shift_s = host && (host[0] & 1) ? DAYS_3 : -DAYS_3;
+	server_join_host(host);
+	options.storage = *storage = server_storage(directory, table);
+	options.lease_ms = lease_ns / 1000000;
+	EXPECT_OK(be_open(NULL, &options, &handle));
+	return handle;
+}
+
+static void create(const char *table, int64_t limit)
+{
+	struct be_storage *storage;
+	struct be_enforcer *handle = server_open(table, &storage);
+
+	EXPECT_OK(be_envelope_create(handle, "job", limit, BE_PERIOD_TOTAL, NULL));
+	server_close(handle, storage);
+}
+
+static void wait_for(_Atomic int *number, int value)
+{
+	int64_t start_ns = test_monotonic_ns();
+
+	while (atomic_load(number) < value)
+		EXPECT(test_wait_on(start_ns, 60));
+}
+
+struct held {
+	int64_t last_ns; /* when the latest was made */
+	int pending;
+	int dead; /* of these: by their owners' word */
+};
+
+static bool count_held(void *context, const struct be_commit_info *commit)
+{
+	struct held *held = context;
+
+	held->pending += commit->owner_alive;
+	held->dead += !commit->owner_alive;
+	if (commit->created_ns > held->last_ns)
+		held->last_ns = commit->created_ns;
+	return true;
+}
+
+static struct held look_at_held(struct be_enforcer *handle)
+{
+	struct held held = {0};
+
+	EXPECT_OK(be_commits_each(handle, NULL, count_held, &held));
+	return held;
+}
+
+static uint64_t count_orphans(struct be_enforcer *handle)
+{
+	struct be_statistics statistics = BE_STATISTICS_INIT;
+
+	EXPECT_OK(be_stats(handle, &statistics));
+	return statistics.orphaned_released;
+}
+
+/* ---- one of three is killed */
+
+struct role {
+	const char *host; /* NULL: it works directly */
+	const char *table;
+	const char *directory;
+};
+
+/* Holds some commits, and makes no call any more. */
+static int hold(int index, void *context)
+{
+	const struct role *role = context;
+	struct be_storage *storage;
+	struct be_enforcer *handle = open_on(role->host, role->directory, role->table, &storage);
+	uint64_t id;
+
+	(void)index;
+	for (int i = 0; i < HELD; i++)
+		EXPECT_OK(be_commit(handle, "job", 1, NULL, &id));
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->stop))
+		usleep(1000);
+	server_close(handle, storage);
+	return 0;
+}
+
+/* Asks for what another host holds, until it has it: then its lease has ended. */
+static void take_from(struct be_enforcer *handle, int64_t amount, int64_t not_before_ns)
+{
+	int64_t start_ns = test_monotonic_ns();
+	struct held held;
+	uint64_t id;
+
+	while (be_commit(handle, "job", amount, NULL, &id) == BE_EXCEEDS_BUDGET)
+		EXPECT(test_wait_on(start_ns, 60));
+	held = look_at_held(handle);
+	printf("it was to be had %.1f s after its host had made the last commit, and %.1f s after "
+	       "the kill\n",
+	       (double)(held.last_ns - not_before_ns + lease_ns) / 1e9,
+	       test_seconds_since(start_ns));
+	EXPECT(held.last_ns >= not_before_ns);
+	EXPECT_OK(be_release(handle, id));
+}
+
+static void a_killed_host_loses_what_it_held_and_nobody_else_does(void)
+{
+	const char *table = "killed";
+	/* The last two, which work directly, are hosts each by itself. */
+	struct role roles[4] = {
+		{"1", table, NULL}, {"2", table, NULL}, {"3", table, NULL}, {NULL, table, NULL}};
+	int64_t start_ns, last_ns;
+	struct be_storage *storage;
+	struct be_enforcer *handle;
+	pid_t children[8];
+
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	create(table, 8 * HELD);
+	for (int i = 0; i < 8; i++)
+		children[i] = child_start(hold, i, &roles[i / 2]);
+	wait_for(&shared->ready, 8);
+	handle = open_on("2", NULL, table, &storage);
+	/* Everybody idles, but for one who asks all the time. */
+	start_ns = test_monotonic_ns();
+	while (test_monotonic_ns() - start_ns < 2 * lease_ns) {
+		uint64_t id;
+
+		EXPECT_STATUS(be_commit(handle, "job", 1, NULL, &id), BE_EXCEEDS_BUDGET);
+	}
+	EXPECT_EQUAL(count_orphans(handle), 0);
+	last_ns = look_at_held(handle).last_ns;
+	for (int i = 0; i < 8; i++)
+		if (i < 2 || i == 7)
+			kill(children[i], SIGKILL);
+	take_from(handle, 3 * HELD, last_ns + lease_ns);
+	EXPECT_EQUAL(count_orphans(handle), 3 * HELD);
+	EXPECT_EQUAL(look_at_held(handle).pending, 5 * HELD);
+	EXPECT_EQUAL(look_at_held(handle).dead, 0);
+	EXPECT_VERIFIED(handle);
+	atomic_store(&shared->stop, 1);
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQUAL(child_wait(children[i]), i < 2 || i == 7 ? 128 + SIGKILL : 0);
+	server_close(handle, storage);
+}
+
+/* ---- one of the own host is killed */
+
+static void one_of_the_own_host_is_seen_at_once(void)
+{
+	struct role role = {"1", "own", NULL};
+	struct be_storage *storage;
+	struct be_enforcer *handle;
+	pid_t child;
+	uint64_t id;
+
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	create("own", HELD);
+	child = child_start(hold, 0, &role);
+	wait_for(&shared->ready, 1);
+	handle = open_on("1", NULL, "own", &storage);
+	EXPECT_EQUAL(look_at_held(handle).pending, HELD);
+	kill(child, SIGKILL);
+	EXPECT_EQUAL(child_wait(child), 128 + SIGKILL);
+	EXPECT_EQUAL(look_at_held(handle).dead, HELD);
+	EXPECT_OK(be_commit(handle, "job", HELD, NULL, &id));
+	EXPECT_EQUAL(count_orphans(handle), HELD);
+	EXPECT_VERIFIED(handle);
+	server_close(handle, storage);
+}
+
+/* ---- one is stopped for longer than its lease */
+
+static int be_stopped(int index, void *context)
+{
+	struct be_storage *storage;
+	struct be_enforcer *handle = open_on("1", NULL, context, &storage);
+	uint64_t id;
+
+	(void)index;
+	EXPECT_OK(be_commit(handle, "job", 2, NULL, &id));
+	atomic_store(&shared->id, id);
+	atomic_fetch_add(&shared->ready, 1);
+	wait_for(&shared->go_on, 1);
+	atomic_store(&shared->answer, be_settle(handle, id, 1, NULL, NULL));
+	EXPECT_OK(be_commit(handle, "job", 1, NULL, &id));
+	atomic_store(&shared->id, id);
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->stop))
+		usleep(1000);
+	EXPECT_OK(be_settle(handle, id, 1, NULL, NULL));
+	server_close(handle, storage);
+	return 0;
+}
+
+static void a_stopped_host_finds_its_commits_ended_and_goes_on(void)
+{
+	struct be_storage *storage;
+	struct be_enforcer *handle;
+	int64_t start_ns, last_ns;
+	uint64_t id;
+	pid_t child;
+
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	atomic_store(&shared->go_on, 0);
+	create("stopped", 2);
+	child = child_start(be_stopped, 0, (void *)"stopped");
+	wait_for(&shared->ready, 1);
+	handle = open_on("2", NULL, "stopped", &storage);
+	last_ns = look_at_held(handle).last_ns;
+	kill(child, SIGSTOP);
+	take_from(handle, 2, last_ns + lease_ns);
+	EXPECT_EQUAL(count_orphans(handle), 1);
+	kill(child, SIGCONT);
+	atomic_store(&shared->go_on, 1);
+	wait_for(&shared->ready, 2);
+	/* The money was spent: so says the ledger, late. */
+	EXPECT_EQUAL(atomic_load(&shared->answer), BE_OK);
+	start_ns = test_monotonic_ns();
+	while (test_monotonic_ns() - start_ns < 2 * lease_ns)
+		EXPECT_STATUS(be_commit(handle, "job", 1, NULL, &id), BE_EXCEEDS_BUDGET);
+	EXPECT_EQUAL(count_orphans(handle), 1);
+	atomic_store(&shared->stop, 1);
+	EXPECT_EQUAL(child_wait(child), 0);
+	EXPECT_BALANCE(handle, "job", 2, 0);
+	EXPECT_VERIFIED(handle);
+	server_close(handle, storage);
+}
+
+/* ---- one is killed while it renews */
+
+static bool kill_who_commits(int client, int server, const char *bytes, ssize_t size, bool answered)
+{
+	bool commits = server_kind.commits(bytes, (size_t)size);
+	int armed = commits ? atomic_exchange(&shared->armed, 0) : 0;
+	struct ucred peer;
+	socklen_t length = sizeof peer;
+
+	(void)answered;
+	if (armed == 0)
+		return proxy_send(server, bytes, size);
+	EXPECT_EQUAL(getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
+	atomic_store(&shared->killed, peer.pid);
+	kill(peer.pid, SIGKILL);
+	atomic_fetch_add(&shared->kills, 1);
+	/* Before it or behind it. */
+	if (armed == 1)
+		(void)proxy_send(server, bytes, size);
+	return false;
+}
+
+static int run_proxy(int index, void *context)
+{
+	(void)index;
+	proxy_serve(*(int *)context, kill_who_commits);
+}
+
+/* The host of two idles, until the one that renews is killed: the other one goes on with that, and
+ * the next that comes there ends what the dead one held. */
+static void kills_during_renewals_cost_the_others_nothing(int times)
+{
+	char directory[64];
+	struct role role = {"1", "renewal", directory};
+	struct be_storage *storage;
+	struct be_enforcer *handle;
+	pid_t children[2], proxy;
+	int listening;
+
+	test_make_directory(directory, sizeof directory, "proxy");
+	listening = proxy_listen(directory);
+	proxy = child_start(run_proxy, 0, &listening);
+	atomic_store(&shared->kills, 0);
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	create("renewal", 2 * HELD);
+	handle = open_on("2", NULL, "renewal", &storage);
+	children[0] = child_start(hold, 0, &role);
+	children[1] = child_start(hold, 1, &role);
+	for (int i = 0; i < times; i++) {
+		int64_t start_ns;
+		int victim;
+		uint64_t id;
+
+		wait_for(&shared->ready, 2 + i);
+		atomic_store(&shared->armed, 1 + i % 2);
+		wait_for(&shared->kills, i + 1);
+		victim = atomic_load(&shared->killed) == children[1];
+		EXPECT_EQUAL(child_wait(children[victim]), 128 + SIGKILL);
+		start_ns = test_monotonic_ns();
+		while (test_monotonic_ns() - start_ns < lease_ns * 3 / 2)
+			EXPECT_STATUS(be_commit(handle, "job", 1, NULL, &id), BE_EXCEEDS_BUDGET);
+		EXPECT_EQUAL(look_at_held(handle).pending, 2 * HELD);
+		EXPECT_EQUAL(count_orphans(handle), HELD * i);
+		children[victim] = child_start(hold, i, &role);
+	}
+	wait_for(&shared->ready, 2 + times);
+	EXPECT_EQUAL(count_orphans(handle), HELD * times);
+	EXPECT_EQUAL(look_at_held(handle).pending, 2 * HELD);
+	EXPECT_VERIFIED(handle);
+	atomic_store(&shared->stop, 1);
+	for (int i = 0; i < 2; i++)
+		EXPECT_EQUAL(child_wait(children[i]), 0);
+	kill(proxy, SIGKILL);
+	(void)child_wait(proxy);
+	test_remove(directory);
+	server_close(handle, storage);
+}
+
+int main(void)
+{
+	double slowness;
+
+	test_begin(40);
+	shared = shared_make(sizeof *shared);
+	slowness = test_slowness();
+	lease_ns = (int64_t)(LEASE_MS * 1000000.0 * (slowness < 4 ? slowness : 4));
+	server_start(NULL);
+	one_of_the_own_host_is_seen_at_once();
+	a_killed_host_loses_what_it_held_and_nobody_else_does();
+	a_stopped_host_finds_its_commits_ended_and_goes_on();
+	kills_during_renewals_cost_the_others_nothing(test_is_long() ? 20 : 1);
+	server_stop();
+	return 0;
+}
