@@ -901,6 +901,7 @@ static void show_transaction(const struct oracle *oracle, size_t index,
 		.at_ns = charge->at_ns,
 		.late = charge->late,
 		.also_count = charge->over.also_count,
+		.label_count = tags_count(&charge->tags),
 	};
 	strcpy(transaction->namespace_name, over.then[0][0]);
 	strcpy(transaction->category, over.then[0][1]);
@@ -2282,7 +2283,6 @@ static enum be_status list_transactions(const struct oracle *oracle, const struc
 			continue;
 		show_tags(&charge->tags, row.tags);
 		show_transaction(oracle, i, &row.transaction);
-		row.transaction.label_count = tags_count(&charge->tags);
 		show_also(&over, row.also);
 		if (!show_row(call, rows, &row, &status))
 			break;
