@@ -9,6 +9,9 @@
 /* Marks that one who waits for a slot looks at for users that are dead. */
 #define SWEEP 8
 
+/* Nobody sleeps as long as if more than so many waited: how many do, others may have written. */
+#define LOOKERS 128
+
 static THREAD_LOCAL_FAST uint32_t favourite; /* the slot this thread used last */
 
 /* Takes a free slot for this process; false when there is none. A free slot is IDLE. That this is
@@ -109,6 +112,8 @@ static void wait_for_slot(struct group *group, const struct be_storage *storage,
 			return;
 		if ((int32_t)(admitted - ticket) > 0 && claim_slot(group, room->last_free, slot))
 			return;
+		if (waiting > LOOKERS)
+			waiting = LOOKERS;
 		if (futex_sleep(door, seen, wake_bit(ticket / DOORS), look_at(waiting, ticket)) !=
 		    FUTEX_TIMED_OUT)
 			continue;
