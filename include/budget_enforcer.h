@@ -684,10 +684,20 @@ struct be_options {
 	   (BE_STORAGE_MAY_DOUBT), as a server does; see lease_ms. */
 	struct be_storage *storage;
 	/* In front of a storage that other hosts use, too: the processes of this one count as alive
-	   there until nothing was heard of it for so many milliseconds, by the storage's clock;
-	   then what they hold is ended as orphans' is. 0 is 60 000; 1 000 to 3 600 000. It is
-	   renewed when a third of it is over, also by a thread of this process where nothing else
-	   is written. The longest of those that the processes of a host ask for counts. */
+	   there until nothing was heard of it for so many milliseconds; then what they hold is
+	   ended as orphans' is. 0 is 60 000; 1 000 to 3 600 000. It is renewed when a third of it
+	   is over, also by a thread of this process where nothing else is written. The longest of
+	   those that the processes of a host ask for counts.
+
+	   It is over when the storage's clock says so and another host has itself seen for half of
+	   it that nothing is heard of this one: so no clock that leaps, and no server that was
+	   away, ends what live hosts hold. Processes that hold commits, or were refused, keep
+	   looking, and see it at once; a host of which none did takes half a lease more, from its
+	   first refusal, be_open() or be_reap() on. One that never looks for so long, as programs
+	   that soon end, waits until the storage's clock says that it is over for a day.
+
+	   A process without group commit is a host by itself, for as long as any of its handles on
+	   the storage is open: what it holds ends a lease after the last one was closed. */
 	int64_t lease_ms;
 };
 
@@ -717,7 +727,8 @@ BE_MUST_USE enum be_status be_open_namespace(struct be_enforcer *handle,
  * that are not detached, are ended as orphans are, each by its own policy, no matter who else knows
  * their ids: for threads of a pool that end, and languages that collect garbage. What cannot be
  * ended then, on a full disk, say, is when the process ends; and a fork child that closes ends
- * nothing of its parent's. */
+ * nothing of its parent's. Waits for a renewal of this host's lease that is under way: some 12 s,
+ * when a server does not answer. */
 void be_close(struct be_enforcer *handle);
 
 /* --------------------------------------------------------------- spending */

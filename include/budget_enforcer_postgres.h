@@ -24,13 +24,14 @@
  *
  *   A commit is tied to the process that made it, for as long as that has a handle open. Within a
  *   host the kernel says who lives: when a process dies, those of its host end what it held, as in
- *   a directory. Of another host its lease says it, by the server's time: one of which nothing is
- *   heard for a minute (be_options.lease_ms) counts as dead, and the others end what its processes
- *   held within five seconds after that, when they are refused, open or call be_reap(). Its
- *   processes, if they live after all, find those commits ended, and may settle them late. Leases
- *   are renewed along with other changes, and where there are none by a thread of each process that
- *   made commits, which sends a txn every 20 seconds for all of its host. A process that works
- *   directly is a host by itself, and its lease ends with the handle that made the commits.
+ *   a directory. Of another host its lease says it: one of which nothing is heard for a minute
+ *   (be_options.lease_ms), by the server's time and as the others have seen it themselves, counts
+ *   as dead, and they end what its processes held within five seconds after that, when they are
+ *   refused, open or call be_reap(). Its processes, if they live after all, find those commits
+ *   ended, and may settle them late. Leases are renewed along with other changes, and where there
+ *   are none by a thread of each process that made commits, which sends a txn every 20 seconds for
+ *   all of its host, and as often reads who else lives. A process that works directly is a host by
+ *   itself, and its lease ends with its last handle on the storage.
  *
  *   The processes of one user and machine that have opened the same table by the same name of the
  *   server and as the same role share group commit: what waits at the same time goes to the server

@@ -87,7 +87,7 @@ struct be_bytes {
 /* What is true of a storage; bits that this library does not know are not looked at. */
 enum be_storage_traits {
 	/* commit may return BE_STORAGE_IN_DOUBT, and the library is to find out. It costs one small
-	 * record, of which each process that changes something has its own for a day. */
+	 * record, of which each process that changes something has its own, for an hour after. */
 	BE_STORAGE_MAY_DOUBT = 1,
 };
 

@@ -24,9 +24,9 @@
 #define PAUSE_MAX_NS 20000000
 /* Each takes as long as the storage takes to reach its server again. */
 #define ASKS_MAX 32
-/* Records that others have left are removed after a day, so many at a time. */
-#define HOST_LIFE_NS (86400 * INT64_C(1000000000))
-#define HOSTS_REMOVED_MAX 16
+/* Records that others have left are removed after an hour, of so many that are looked at. */
+#define HOST_LIFE_NS (3600 * INT64_C(1000000000))
+#define HOSTS_LOOKED_AT 16
 
 static void prepare(struct attempt *attempt, const struct be_storage *storage,
 		    struct remote *remote)
@@ -35,12 +35,14 @@ static void prepare(struct attempt *attempt, const struct be_storage *storage,
 	attempt->remote = remote;
 	attempt->numbers = NULL;
 	attempt->owners = NULL;
+	attempt->watcher = NULL;
 	attempt->tells_time = remote && storage->ops->now;
 	attempt->keys = NULL;
 	attempt->repeatable = false;
 	attempt->is_batch = false;
 	attempt->has_clock = false;
 	attempt->in_doubt = false;
+	attempt->asks = false;
 	attempt->conflicts = 0;
 	attempt->number = 0;
 	attempt->host.batch = 0; /* of a storage that keeps no such record */
@@ -53,6 +55,7 @@ void attempt_open(struct attempt *attempt, const struct be_storage *storage, str
 	if (!remote)
 		return;
 	attempt->numbers = &remote->own;
+	attempt->watcher = &remote->own;
 	attempt->owners = remote->lease_ns != 0 ? owners : NULL;
 	attempt->has_clock = remote->has_clock;
 	pthread_mutex_lock(&remote->lock);
@@ -66,6 +69,7 @@ void attempt_open_batch(struct attempt *attempt, const struct be_storage *storag
 	if (!remote)
 		return;
 	attempt->numbers = host;
+	attempt->watcher = host;
 	attempt->owners = remote->lease_ns != 0 ? host : NULL;
 	attempt->has_clock = attempt->tells_time;
 }
@@ -106,6 +110,8 @@ static enum be_status begin_far_away(struct attempt *attempt, struct ledger *led
 	enum be_status status = BE_OK;
 
 	attempt->begun_ns = remote_steady();
+	if (!attempt->asks)
+		atomic_store(&attempt->numbers->begun_ns, attempt->begun_ns);
 	if (attempt->keys)
 		status = remote_fetch(ledger, attempt->keys);
 	if (status == BE_OK && attempt->tells_time)
@@ -140,18 +146,23 @@ enum be_status attempt_begin(struct attempt *attempt, struct ledger *ledger)
 	return status;
 }
 
-/* What processes have left that ended long ago. Is done once in the life of a process. */
+/* What processes have left that ended long ago. Each process does it once, and begins behind its
+ * own id, which is as good as random: so all records have their turn, and a newcomer that adds one
+ * removes many. */
 static enum be_status remove_old_hosts(const struct attempt *attempt, struct ledger *ledger)
 {
-	struct host old, *last = NULL;
+	const uint8_t *after = attempt->host.id;
 	enum be_status status = BE_OK;
+	struct host old;
 	int found = 0;
 
-	for (int i = 0; i < HOSTS_REMOVED_MAX && status == BE_OK; i++) {
-		found = ledger_host_next(ledger, last ? last->id : NULL, &old);
+	for (int i = 0; i < HOSTS_LOOKED_AT && status == BE_OK; i++) {
+		found = ledger_host_next(ledger, after, &old);
+		if (found == LEDGER_NONE && after)
+			found = ledger_host_next(ledger, NULL, &old);
 		if (found != 0)
 			break;
-		last = &old;
+		after = old.id;
 		if (attempt->host.at_ns - old.at_ns > HOST_LIFE_NS && old.lease_end_ns == 0)
 			status = ledger_host_del(ledger, &old);
 	}
@@ -221,8 +232,25 @@ static void pause_for_others(uint32_t conflicts)
 	nanosleep(&(struct timespec){0, now.tv_nsec * INT64_C(7919) % most_ns}, NULL);
 }
 
-/* Was the batch of this number committed, or is it certain that it never will be? */
-static enum be_status ask(struct attempt *attempt, uint64_t doubted, bool *landed)
+/* May the host's record, which is not there, have been there when the txn in doubt was committed?
+ * Others remove it when its lease has ended, or an hour after the last batch, by the storage's
+ * clock; without such a clock they may have been days ahead. */
+static bool may_be_removed(const struct attempt *attempt, int64_t doubted_ns)
+{
+	const struct remote_host *host = attempt->numbers;
+	int64_t life_ns = HOST_LIFE_NS;
+
+	if (!attempt->tells_time)
+		return atomic_load(&host->has_written);
+	if (atomic_load(&host->holds) && lease_length(host) < life_ns)
+		life_ns = lease_length(host);
+	return remote_steady() - doubted_ns > life_ns / 2;
+}
+
+/* Was the batch of this number committed, which began at `doubted_ns`, or is it certain that it
+ * never will be? */
+static enum be_status ask(struct attempt *attempt, uint64_t doubted, int64_t doubted_ns,
+			  bool *landed)
 {
 	struct ledger ledger;
 	enum be_status status = attempt_begin(attempt, &ledger);
@@ -234,10 +262,7 @@ static enum be_status ask(struct attempt *attempt, uint64_t doubted, bool *lande
 		ledger_abort(&ledger);
 		return BE_OK;
 	}
-	/* Records are removed after a day, by the storage's clock: one that is missing cannot have
-	 * been written just now. Without such a clock others may have been days ahead. */
-	if (attempt->host.batch == 0 && atomic_load(&attempt->numbers->has_written) &&
-	    !attempt->has_clock) {
+	if (attempt->host.batch == 0 && may_be_removed(attempt, doubted_ns)) {
 		ledger_abort(&ledger);
 		return error_set(BE_DAMAGED,
 				 "the record by which this process would know has been removed");
@@ -251,19 +276,22 @@ static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *l
 {
 	const struct remote_keys *keys = attempt->keys;
 	char text[ERROR_TEXT_SIZE];
+	int64_t doubted_ns = atomic_load(&attempt->numbers->begun_ns);
 	enum be_status status = BE_UNKNOWN_OUTCOME;
 
 	attempt->keys = NULL;
+	attempt->asks = true;
 	for (int i = 0; i < ASKS_MAX; i++) {
 		error_clear();
 		*landed = false;
-		status = ask(attempt, doubted, landed);
+		status = ask(attempt, doubted, doubted_ns, landed);
 		if (status == BE_CONFLICT)
 			pause_for_others((uint32_t)i);
 		else if (status != BE_UNKNOWN_OUTCOME)
 			break;
 	}
 	attempt->keys = keys;
+	attempt->asks = false;
 	attempt->in_doubt = false;
 	if (*landed)
 		atomic_store(&attempt->numbers->has_written, 1);

@@ -23,16 +23,18 @@
 
 struct attempt {
 	const struct be_storage *storage;
-	struct remote *remote;          /* NULL: none */
-	struct remote_host *numbers;    /* whose batches these are */
-	struct remote_host *owners;     /* whose owners make commits in it; NULL: it keeps no
+	struct remote *remote;             /* NULL: none */
+	struct remote_host *numbers;       /* whose batches these are */
+	struct remote_host *owners;        /* whose owners make commits in it; NULL: it keeps no
 	                                   leases */
-	const struct remote_keys *keys; /* to be fetched ahead; NULL: none */
-	bool repeatable;                /* doing it twice is as good as once */
-	bool is_batch;                  /* of a group */
-	bool has_clock;                 /* operations are made at the time of the storage */
-	bool tells_time;                /* the storage has a clock, which is asked */
+	const struct remote_host *watcher; /* what was seen of the leases of others */
+	const struct remote_keys *keys;    /* to be fetched ahead; NULL: none */
+	bool repeatable;                   /* doing it twice is as good as once */
+	bool is_batch;                     /* of a group */
+	bool has_clock;                    /* operations are made at the time of the storage */
+	bool tells_time;                   /* the storage has a clock, which is asked */
 	bool in_doubt;
+	bool asks; /* what became of the txn in doubt */
 	uint32_t conflicts;
 	uint64_t number;  /* of the group's batch that has begun */
 	int64_t now_ns;   /* by the storage's clock, if it has one */

@@ -46,7 +46,8 @@ enum be_status batch_apply(const struct attempt *attempt, struct ledger *ledger,
 	if (__builtin_expect(!remote, true))
 		return rules_apply(ledger, operation, result);
 	if (operation->kind == BE_OPERATION_REAP && operation->by_lease) {
-		status = lease_expect_ended(ledger, operation->owner.host, attempt->now_ns);
+		status = lease_expect_ended(ledger, attempt->watcher, operation->owner.host,
+					    attempt->begun_ns, attempt->now_ns);
 		if (status == BE_NO_COMMIT)
 			batch_fail(result, status);
 		if (status != BE_OK)
@@ -96,6 +97,8 @@ enum be_status batch_run(const struct be_storage *storage, struct remote *remote
 	enum be_status status;
 
 	attempt_open(&attempt, storage, remote, leases ? owners : NULL);
+	if (owners)
+		attempt.watcher = owners;
 	attempt.keys = keys;
 	do {
 		status = attempt_begin(&attempt, &ledger);

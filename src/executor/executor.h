@@ -16,7 +16,7 @@ struct group;
 struct lease {
 	struct executor *next;
 	_Atomic uint64_t listed; /* by which process; 0: it is not */
-	bool is_busy;            /* it is being renewed */
+	_Atomic uint64_t held;   /* by a thread of which process; 0: by none yet */
 };
 
 /* The part of an open environment that the way to a write txn needs. The environment fills it in.

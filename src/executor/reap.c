@@ -42,7 +42,6 @@
 
 #define DUE_MAX EXECUTOR_DIRECT_MAX
 #define DEAD_MAX 256
-#define ENDED_MAX 32
 /* Leases of others are looked at this often; and where there are so many that it takes long, more
  * seldom. */
 #define LEASES_NS INT64_C(1000000000)
@@ -64,11 +63,10 @@ struct reaper {
 	uint64_t reaped;
 	size_t dead_count;
 	struct owner dead[DEAD_MAX];
-	bool keep[DEAD_MAX]; /* the slots of these: something is still pending for them */
-	bool keep_unknown;   /* likewise for owners that have no slot */
-	size_t ended_count;
-	struct host ended[ENDED_MAX]; /* other hosts, whose leases have ended */
-	bool keep_ended[ENDED_MAX];
+	bool keep[DEAD_MAX];        /* the slots of these: something is still pending for them */
+	bool keep_unknown;          /* likewise for owners that have no slot */
+	struct lease_looked leases; /* those of other hosts */
+	bool keep_ended[LEASE_ENDED_MAX];
 	struct due_commits due;
 };
 
@@ -84,8 +82,8 @@ static size_t find_ended(const struct reaper *reaper, const struct owner *owner)
 {
 	size_t i = 0;
 
-	while (i < reaper->ended_count &&
-	       memcmp(owner->host, reaper->ended[i].id, sizeof owner->host) != 0)
+	while (i < reaper->leases.count &&
+	       memcmp(owner->host, reaper->leases.ended[i].id, sizeof owner->host) != 0)
 		i++;
 	return i;
 }
@@ -114,14 +112,15 @@ static void add(struct reaper *reaper, uint64_t id, enum be_commit_state reap_as
 	}
 }
 
-/* An orphan stays pending when its charge is more than a balance can count. It is looked for again
- * only as long as its owner's slot is there. */
+/* An orphan stays pending when its charge is more than a balance can count, and when its host was
+ * heard of after all. It is looked for again only as long as its owner's slot, or the record of its
+ * host, is there. */
 static void keep_owner(struct reaper *reaper, const struct operation *operation)
 {
 	size_t ended = find_ended(reaper, &operation->owner);
 	bool has_slot = false;
 
-	if (ended < reaper->ended_count) {
+	if (ended < reaper->leases.count) {
 		reaper->keep_ended[ended] = true;
 		return;
 	}
@@ -145,7 +144,8 @@ static enum be_status end_due(struct reaper *reaper)
 		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): just filled in */
 		enum be_status outcome = due->results[i].status;
 
-		if (outcome == BE_OVERFLOW)
+		if (outcome == BE_OVERFLOW ||
+		    (outcome == BE_NO_COMMIT && due->operations[i].by_lease))
 			keep_owner(reaper, &due->operations[i]);
 		if (outcome != BE_OK)
 			continue;
@@ -195,7 +195,7 @@ static bool is_dead_elsewhere(const struct reaper *reaper, struct ledger *ledger
 {
 	struct host host;
 
-	if (find_ended(reaper, owner) < reaper->ended_count)
+	if (find_ended(reaper, owner) < reaper->leases.count)
 		return true;
 	return thorough && ledger_host_get(ledger, owner->host, &host) == LEDGER_NONE;
 }
@@ -321,48 +321,19 @@ static enum be_status reap_dead_owners(struct reaper *reaper, bool thorough)
 
 /* ---- other hosts */
 
-/* Finds those whose leases have ended, ENDED_MAX of them. *next_ns: when the next one ends, by the
- * storage's clock. */
-static enum be_status find_ended_hosts(struct ledger *ledger, const struct remote_host *own,
-				       struct host *ended, size_t *count, int64_t *now_ns,
-				       int64_t *next_ns)
-{
-	const struct be_storage *storage = ledger->storage;
-	struct host host, *last = NULL;
-	enum be_status status =
-		ledger_answer(storage->ops->now(storage->self, ledger->txn, now_ns));
-	int found = 0;
-
-	*count = 0;
-	*next_ns = INT64_MAX;
-	if (status != BE_OK)
-		return status;
-	while (*count < ENDED_MAX &&
-	       (found = ledger_host_next(ledger, last ? last->id : NULL, &host)) == 0) {
-		last = &host;
-		if (host.lease_end_ns == 0 || memcmp(host.id, own->id, sizeof host.id) == 0)
-			continue;
-		if (lease_has_ended(&host, *now_ns))
-			ended[(*count)++] = host;
-		else if (host.lease_end_ns < *next_ns)
-			*next_ns = host.lease_end_ns;
-	}
-	return found < 0 ? (enum be_status)found : BE_OK;
-}
-
 static enum be_status gather_ended_hosts(struct reaper *reaper)
 {
-	int64_t now_ns, next_ns;
 	struct ledger ledger;
 	unsigned tries = 0;
 	enum be_status status;
 
 	do {
+		int64_t begun_ns = remote_steady();
+
 		status = ledger_begin(&ledger, reaper->executor->storage, false);
 		if (status != BE_OK)
 			return status;
-		status = find_ended_hosts(&ledger, reaper->host, reaper->ended,
-					  &reaper->ended_count, &now_ns, &next_ns);
+		status = lease_look_at_all(&ledger, reaper->host, begun_ns, &reaper->leases);
 		ledger_abort(&ledger);
 	} while (ledger_reads_again(&status, &tries));
 	return status;
@@ -372,50 +343,53 @@ static enum be_status gather_ended_hosts(struct reaper *reaper)
 static enum be_status reap_ended_hosts(struct reaper *reaper)
 {
 	const struct be_storage *storage = reaper->executor->storage;
-	size_t cleared;
+	size_t removed;
 	enum be_status status;
 
 	do {
-		cleared = 0;
+		removed = 0;
 		status = gather_ended_hosts(reaper);
 		memset(reaper->keep_ended, 0, sizeof reaper->keep_ended);
 		reaper->dead_count = 0;
-		if (status == BE_OK && reaper->ended_count > 0)
+		if (status == BE_OK && reaper->leases.count > 0)
 			status = reap_orphans(reaper, 1, false);
-		for (size_t i = 0; i < reaper->ended_count && status == BE_OK; i++) {
+		for (size_t i = 0; i < reaper->leases.count && status == BE_OK; i++) {
 			if (reaper->keep_ended[i])
 				continue;
-			status = lease_clear(storage, &reaper->ended[i]);
-			cleared++;
+			status = lease_remove(storage, &reaper->leases.ended[i]);
+			removed++;
 		}
-	} while (reaper->ended_count == ENDED_MAX && cleared > 0 && status == BE_OK);
+	} while (reaper->leases.count == LEASE_ENDED_MAX && removed > 0 && status == BE_OK);
 	return status;
 }
 
-/* Has a lease ended? Looked at now and then, in the read txn of look(). */
-static enum be_status look_at_leases(struct executor *executor, struct ledger *ledger, bool *due)
+/* Has a lease ended? Looked at now and then, in the read txn of look(), which was begun at
+ * `begun_ns` or later. One that is over, and was not watched, is watched from now on. */
+static enum be_status look_at_leases(struct executor *executor, struct ledger *ledger,
+				     int64_t begun_ns, bool *due)
 {
-	int64_t begun_ns = remote_steady(), now_ns, next_ns, pause_ns;
-	struct host ended[ENDED_MAX];
+	struct lease_looked looked;
 	struct remote *remote;
 	struct remote_host *host;
-	size_t count;
+	int64_t pause_ns;
 	enum be_status status = remote_find(&executor->remote, &remote);
 
 	host = status == BE_OK ? executor_host(executor, remote) : NULL;
 	if (!host || begun_ns < atomic_load(&remote->look_ns))
 		return status;
-	status = find_ended_hosts(ledger, host, ended, &count, &now_ns, &next_ns);
+	status = lease_look_at_all(ledger, host, begun_ns, &looked);
+	if (status == BE_OK && looked.is_overdue && !executor->read_only)
+		status = lease_hold(executor);
 	if (status != BE_OK)
 		return status;
-	*due |= count > 0;
+	*due |= looked.count > 0;
 	pause_ns = LEASES_PART * (remote_steady() - begun_ns);
 	if (pause_ns < LEASES_NS)
 		pause_ns = LEASES_NS;
 	if (pause_ns > LEASES_MOST_NS)
 		pause_ns = LEASES_MOST_NS;
-	if (next_ns - now_ns < pause_ns)
-		pause_ns = next_ns - now_ns;
+	if (looked.left_ns < pause_ns)
+		pause_ns = looked.left_ns;
 	atomic_store(&remote->look_ns, begun_ns + pause_ns);
 	return BE_OK;
 }
@@ -437,7 +411,7 @@ static struct reaper *make_reaper(struct executor *executor, int64_t now_ns,
 	}
 	reaper->executor = executor;
 	reaper->host = executor_host(executor, reaper->remote);
-	reaper->ended_count = 0;
+	reaper->leases.count = 0;
 	reaper->now_ns = now_ns;
 	reaper->listener = listener;
 	reaper->reaped = 0;
@@ -480,6 +454,7 @@ static enum be_status look_once(struct executor *executor, int64_t now_ns, bool 
 	struct ledger ledger;
 	struct owner dead;
 	int64_t deadline_ns = 0;
+	int64_t begun_ns = executor->remote ? remote_steady() : 0;
 	uint64_t id = 0;
 	enum be_status status;
 	int found;
@@ -491,7 +466,7 @@ static enum be_status look_once(struct executor *executor, int64_t now_ns, bool 
 	found = ledger_deadline_next(&ledger, &deadline_ns, &id);
 	status = found < 0 ? (enum be_status)found : ledger_header(&ledger);
 	if (status == BE_OK && executor->remote)
-		status = look_at_leases(executor, &ledger, due);
+		status = look_at_leases(executor, &ledger, begun_ns, due);
 	ledger_abort(&ledger);
 	if (found == 0 && deadline_ns <= now_ns)
 		*due = true;

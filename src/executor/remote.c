@@ -50,9 +50,11 @@ enum be_status remote_host_make(struct remote_host *host)
 	if (getrandom(host->id, sizeof host->id, 0) != sizeof host->id)
 		return error_errno(BE_IO_ERROR, errno, "there are no random numbers");
 	atomic_store(&host->batch, 0);
+	atomic_store(&host->begun_ns, 0);
 	atomic_store(&host->has_written, 0);
 	atomic_store(&host->holds, 0);
 	atomic_store(&host->renew_ns, 0);
+	atomic_store(&host->watch.looked_ns, 0);
 	return BE_OK;
 }
 

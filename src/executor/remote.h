@@ -8,9 +8,10 @@
  * a record with the number of its last batch (struct host), and one for all processes of a machine
  * that share group commit (group.h). A process holds `lock`, or `leader`, until it knows what
  * became of a batch: so there is one at most that may have been committed since the last that was
- * acknowledged. Whoever begins to write under a new name removes what others have left for longer
- * than a day, but for hosts whose commits nobody has looked for yet; a doubt lasts seconds. The
- * same record has the host's lease (lease.h).
+ * acknowledged. Whoever begins to write under a new name removes some of what others have left for
+ * longer than an hour, but for hosts whose commits nobody has looked for yet. A doubt lasts
+ * seconds; one that lasts so long that the record may have been removed meanwhile is not resolved.
+ * The same record has the host's lease (lease.h).
  *
  * The clock is kept as a difference to one of this machine's that nobody sets.
  *
@@ -21,6 +22,7 @@
 #ifndef REMOTE_H
 #define REMOTE_H
 
+#include "executor/watch.h"
 #include "records/ledger.h"
 #include "rules/operation.h"
 
@@ -33,10 +35,12 @@ struct hints;
 struct remote_host {
 	uint8_t id[RECORD_HOST_ID_SIZE];
 	_Atomic uint64_t batch;       /* the last number that was given out */
+	_Atomic int64_t begun_ns;     /* when that began, by remote_steady() */
 	_Atomic uint32_t has_written; /* a batch was acknowledged, so that there is a record */
 	_Atomic uint32_t holds;       /* commits were made for owners of this host */
 	_Atomic int64_t renew_ns;     /* then its lease is to be renewed, by remote_steady() */
 	_Atomic int64_t lease_ns;     /* the longest that its processes ask for */
+	struct lease_watch watch;     /* what they have seen of other hosts */
 };
 
 enum be_status remote_host_make(struct remote_host *host);

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WANTED_MAX 64
+#define WANTED_MAX 256
 
 enum doubt {
 	NO_DOUBT,
@@ -27,6 +27,7 @@ static struct {
 	int conflict_at;   /* this call of a write txn conflicts; 0: none, -1: each does */
 	int reads_in_vain; /* so many calls of read txns conflict from now on */
 	enum doubt doubt;  /* of the next commit */
+	useconds_t doubt_lasts_us;
 	bool is_cut_off;
 	unsigned percent; /* of calls and commits that go wrong at random */
 	uint64_t random;
@@ -96,6 +97,8 @@ static int shaky_commit(void *self, void *txn)
 		shaky.inner->ops->abort(shaky.inner->self, txn);
 	else
 		assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
+	if (doubt != NO_DOUBT)
+		usleep(shaky.doubt_lasts_us);
 	return doubt == NO_DOUBT ? 0 : BE_STORAGE_IN_DOUBT;
 }
 
@@ -533,7 +536,7 @@ Test(doubts, its_time_counts_and_not_that_of_the_machine, .init = begin, .fini =
 	assert_ok(be_reap(other, &reaped));
 	assert_number(fixture_envelope(other, "llm").committed, 0);
 	assert_ok(be_record(other, "llm", TENTH, NULL, NULL));
-	/* Two days later the window is another one, and a day later old hosts are forgotten. */
+	/* Two days later the window is another one, and old hosts are forgotten. */
 	shaky.now_ns += 2 * DAY_NS;
 	assert_number(count_hosts(), 2);
 	be_close(handle);
@@ -543,6 +546,104 @@ Test(doubts, its_time_counts_and_not_that_of_the_machine, .init = begin, .fini =
 	assert_number(count_hosts(), 1);
 	be_close(handle);
 	shaking.now = NULL;
+}
+
+/* ------------------------------------------------------- what processes leave behind */
+
+#define MINUTE_NS (60 * SECOND_NS)
+
+/* One handle is as good as one process. */
+static void write_and_end(int times, bool commits)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	uint64_t id;
+
+	options.storage = &shaky_storage;
+	for (int i = 0; i < times; i++) {
+		struct be_enforcer *handle;
+
+		assert_ok(be_open(NULL, &options, &handle));
+		if (commits)
+			assert_ok(be_commit(handle, "llm", 1, NULL, &id));
+		else
+			assert_ok(be_record(handle, "llm", 0, NULL, NULL));
+		be_close(handle);
+	}
+}
+
+static void begin_at_its_time(void)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	begin();
+	shaking.now = shaky_now;
+	shaky.now_ns = BEGINNING_NS;
+	options.storage = &shaky_storage;
+	assert_ok(be_open(NULL, &options, &handle));
+	assert_ok(be_envelope_create(handle, "llm", BE_UNIT, BE_PERIOD_TOTAL, NULL));
+	be_close(handle);
+}
+
+static void end_at_its_time(void)
+{
+	shaking.now = NULL;
+	fixture_end();
+}
+
+/* Wherever theirs lie among those of others, which are too young to go. */
+Test(doubts, records_of_processes_that_have_ended_go_after_an_hour, .init = begin_at_its_time,
+     .fini = end_at_its_time)
+{
+	write_and_end(100, false);
+	shaky.now_ns += 50 * MINUTE_NS;
+	write_and_end(100, false);
+	assert_number(count_hosts(), 201);
+	shaky.now_ns += 11 * MINUTE_NS;
+	write_and_end(60, false);
+	cr_assert_leq(count_hosts(), 160 + 16);
+}
+
+Test(doubts, with_what_a_host_held_its_record_goes, .init = begin_at_its_time,
+     .fini = end_at_its_time)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	write_and_end(100, true);
+	assert_number(count_hosts(), 101);
+	shaky.now_ns += 2 * DAY_NS;
+	options.storage = &shaky_storage;
+	assert_ok(be_open(NULL, &options, &handle)); /* reaps */
+	/* Its own, and perhaps that of the one which made the envelope. */
+	cr_assert_leq(count_hosts(), 2);
+	assert_number(fixture_envelope(handle, "llm").committed, 0);
+	assert_ok(be_verify(handle, NULL, NULL, NULL));
+	be_close(handle);
+}
+
+/* Half of a lease after a txn in doubt began others may have removed its record, so that one which
+ * is missing tells nothing. */
+Test(doubts, a_doubt_that_lasts_is_not_resolved_by_what_is_missing, .init = begin_at_its_time,
+     .fini = end_at_its_time)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+	uint64_t id;
+
+	options.storage = &shaky_storage;
+	options.lease_ms = 1000;
+	assert_ok(be_open(NULL, &options, &handle));
+	shaky.doubt = DROPPED;
+	shaky.doubt_lasts_us = 600000;
+	assert_status(be_commit(handle, "llm", 1, NULL, &id), BE_UNKNOWN_OUTCOME);
+	be_close(handle);
+	shaky.doubt_lasts_us = 0;
+	options.lease_ms = 0;
+	assert_ok(be_open(NULL, &options, &handle));
+	shaky.doubt = DROPPED;
+	assert_ok(be_commit(handle, "llm", 1, NULL, &id));
+	be_close(handle);
 }
 
 /* ---------------------------------------------------------------------- fork */

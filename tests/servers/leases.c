@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leases: of several hosts that share a server, who lives. One whose processes are all killed loses
- * what it held when its lease has ended, and nobody else does, who idles or works meanwhile; nor
- * does one that lives and makes no calls. One that is stopped for longer than its lease finds its
- * commits ended, and those that it makes afterwards stay. A process that is killed while it renews
- * the lease of its host costs the others of that nothing. The clocks of every second host are three
- * days ahead, and those of the others three days behind.
+ * leases [ends]: of several hosts that share a server, who lives. One whose processes are all
+ * killed loses what it held when its lease has ended, and nobody else does, who idles or works
+ * meanwhile; nor does one that lives and makes no calls. One that is stopped for longer than its
+ * lease finds its commits ended, and those that it makes afterwards stay. A process that is killed
+ * while it renews the lease of its host costs the others of that nothing. The clocks of every
+ * second host are three days ahead, and those of the others three days behind.
+ *
+ * With "ends": a server's clock that leaps ends no lease, and keeps none. A server that does not
+ * answer costs those on another one nothing. The host of a handle that was closed lives on in its
+ * process.
  */
 #include "kind.h"
+#include "place.h"
 #include "proxy.h"
 #include "server.h"
 
@@ -36,6 +41,9 @@ static struct shared {
 	_Atomic int armed; /* the next that commits through the proxy is killed */
 	_Atomic int kills;
 	_Atomic pid_t killed;
+	_Atomic int64_t
+		leap_ns;  /* of the server's clock, where it is looked at by open_leaping() */
+	_Atomic int deaf; /* the proxy passes nothing on */
 } * shared;
 
 static time_t shift_s;   /* of this process's clock */
@@ -366,7 +374,252 @@ static void kills_during_renewals_cost_the_others_nothing(int times)
 	server_close(handle, storage);
 }
 
-int main(void)
+/* ---- the server's clock leaps */
+
+static int (*server_now)(void *self, void *txn, int64_t *now_ns);
+
+static int leaping_now(void *self, void *txn, int64_t *now_ns)
+{
+	int answer = server_now(self, txn, now_ns);
+
+	*now_ns += atomic_load(&shared->leap_ns);
+	return answer;
+}
+
+/* The server as it is, but for its clock. */
+static struct be_enforcer *open_leaping(const char *host, const char *table,
+					struct be_storage **storage)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_storage_ops ops;
+	struct be_enforcer *handle;
+
+	server_join_host(host);
+	*storage = server_storage(NULL, table);
+	ops = *(*storage)->ops;
+	server_now = ops.now;
+	ops.now = leaping_now;
+	options.storage = &(struct be_storage){&ops, (*storage)->self};
+	options.lease_ms = lease_ns / 1000000;
+	EXPECT_OK(be_open(NULL, &options, &handle));
+	return handle;
+}
+
+static int hold_while_it_leaps(int index, void *context)
+{
+	const struct role *role = context;
+	struct be_storage *storage;
+	struct be_enforcer *handle = open_leaping(role->host, role->table, &storage);
+	uint64_t id;
+
+	(void)index;
+	EXPECT_OK(be_commit(handle, "job", HELD, NULL, &id));
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->stop))
+		usleep(1000);
+	server_close(handle, storage);
+	return 0;
+}
+
+static void be_refused_for(struct be_enforcer *handle, int64_t ns)
+{
+	int64_t start_ns = test_monotonic_ns();
+	uint64_t id;
+
+	while (test_monotonic_ns() - start_ns < ns)
+		EXPECT_STATUS(be_commit(handle, "job", 1, NULL, &id), BE_EXCEEDS_BUDGET);
+}
+
+/* By so much that every lease is over, and back, by less than any lease may be long. */
+static void a_clock_that_leaps_ends_no_lease_and_keeps_none(void)
+{
+	const int64_t minutes_50 = INT64_C(3000) * BE_UNIT;
+	struct role role = {"1", "leaps", NULL};
+	struct be_storage *storage, *late_storage;
+	struct be_enforcer *handle, *late;
+	int64_t start_ns;
+	pid_t child;
+	uint64_t id;
+
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	atomic_store(&shared->leap_ns, 0);
+	create(role.table, HELD);
+	child = child_start(hold_while_it_leaps, 0, &role);
+	wait_for(&shared->ready, 1);
+	handle = open_leaping("2", role.table, &storage);
+	be_refused_for(handle, lease_ns);
+	for (int i = 0; i < 2; i++) {
+		atomic_fetch_add(&shared->leap_ns, minutes_50);
+		late = open_leaping("3", role.table, &late_storage);
+		EXPECT_STATUS(be_commit(late, "job", 1, NULL, &id), BE_EXCEEDS_BUDGET);
+		be_refused_for(handle, lease_ns / 4);
+		server_close(late, late_storage);
+		be_refused_for(handle, lease_ns * 3 / 4);
+	}
+	EXPECT_EQUAL(count_orphans(handle), 0);
+	kill(child, SIGKILL);
+	EXPECT_EQUAL(child_wait(child), 128 + SIGKILL);
+	atomic_fetch_sub(&shared->leap_ns, minutes_50);
+	start_ns = test_monotonic_ns();
+	while (be_commit(handle, "job", HELD, NULL, &id) == BE_EXCEEDS_BUDGET)
+		EXPECT(test_wait_on(start_ns, 60));
+	EXPECT_EQUAL(count_orphans(handle), 1);
+	EXPECT_VERIFIED(handle);
+	server_close(handle, storage);
+}
+
+/* ---- a server that does not answer */
+
+static bool be_deaf(int client, int server, const char *bytes, ssize_t size, bool answered)
+{
+	(void)client;
+	(void)answered;
+	return atomic_load(&shared->deaf) ? true : proxy_send(server, bytes, size);
+}
+
+static int run_deaf_proxy(int index, void *context)
+{
+	(void)index;
+	proxy_serve(*(int *)context, be_deaf);
+}
+
+/* One process uses both. */
+static int hold_on_two(int index, void *context)
+{
+	struct be_storage *storage, *deaf_storage;
+	struct be_enforcer *handle = open_on(NULL, NULL, "answers", &storage);
+	struct be_enforcer *deaf = open_on(NULL, context, "deaf", &deaf_storage);
+	uint64_t id;
+
+	(void)index;
+	EXPECT_OK(be_commit(deaf, "job", HELD, NULL, &id));
+	EXPECT_OK(be_commit(handle, "job", HELD, NULL, &id));
+	atomic_store(&shared->deaf, 1);
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->stop))
+		usleep(1000);
+	server_close(handle, storage);
+	server_close(deaf, deaf_storage);
+	return 0;
+}
+
+static void a_server_that_does_not_answer_costs_others_nothing(void)
+{
+	char directory[64];
+	struct be_storage *storage;
+	struct be_enforcer *handle;
+	pid_t child, proxy;
+	int listening;
+
+	test_make_directory(directory, sizeof directory, "deaf");
+	listening = proxy_listen(directory);
+	proxy = child_start(run_deaf_proxy, 0, &listening);
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	create("answers", HELD);
+	create("deaf", HELD);
+	child = child_start(hold_on_two, 0, directory);
+	wait_for(&shared->ready, 1);
+	handle = open_on("2", NULL, "answers", &storage);
+	be_refused_for(handle, 2 * lease_ns);
+	EXPECT_EQUAL(count_orphans(handle), 0);
+	EXPECT_EQUAL(look_at_held(handle).pending, 1);
+	server_close(handle, storage);
+	atomic_store(&shared->stop, 1);
+	kill(proxy, SIGKILL);
+	(void)child_wait(proxy);
+	EXPECT_EQUAL(child_wait(child), 0);
+	test_remove(directory);
+}
+
+/* ---- a handle is closed, and its process lives */
+
+static int close_one_of_two(int index, void *context)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_storage *storage = server_storage(NULL, context);
+	struct be_enforcer *first, *other, *third;
+	uint64_t id;
+
+	(void)index;
+	server_join_host(NULL);
+	options.storage = storage;
+	options.lease_ms = lease_ns / 1000000;
+	EXPECT_OK(be_open(NULL, &options, &first));
+	EXPECT_OK(be_open(NULL, &options, &other));
+	EXPECT_OK(be_commit(first, "job", 1, NULL, &id));
+	be_close(first);
+	atomic_fetch_add(&shared->ready, 1);
+	wait_for(&shared->go_on, 1);
+	/* Handles that come and go are one host. */
+	for (int i = 0; i < 4; i++) {
+		EXPECT_OK(be_open(NULL, &options, &third));
+		EXPECT_OK(be_release(third, id));
+		EXPECT_OK(be_commit(third, "job", 1, NULL, &id));
+		be_close(third);
+	}
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->stop))
+		usleep(1000);
+	be_close(other);
+	place_close(storage);
+	return 0;
+}
+
+/* The records of hosts are behind the header, which is of one byte. */
+static int count_hosts(const char *table)
+{
+	struct be_storage *storage = server_storage(NULL, table);
+	struct be_bytes key, value, from = {"\3\0", 2};
+	uint8_t next[BE_STORAGE_KEY_MAX + 1];
+	int count = 0;
+	void *txn;
+
+	EXPECT_EQUAL(storage->ops->begin(storage->self, false, &txn), 0);
+	while (storage->ops->next(storage->self, txn, from, &key, &value) == 0 &&
+	       ((const char *)key.data)[0] == 3) {
+		memcpy(next, key.data, key.size);
+		next[key.size] = 0;
+		from = (struct be_bytes){next, key.size + 1};
+		count++;
+	}
+	storage->ops->abort(storage->self, txn);
+	place_close(storage);
+	return count;
+}
+
+static void the_host_of_a_closed_handle_lives_on(void)
+{
+	static char table[] = "closed";
+	struct be_storage *storage;
+	struct be_enforcer *handle;
+	pid_t child;
+	int hosts;
+
+	atomic_store(&shared->ready, 0);
+	atomic_store(&shared->stop, 0);
+	atomic_store(&shared->go_on, 0);
+	create(table, 1);
+	handle = open_on("2", NULL, table, &storage);
+	child = child_start(close_one_of_two, 0, table);
+	wait_for(&shared->ready, 1);
+	be_refused_for(handle, lease_ns * 3 / 2);
+	EXPECT_EQUAL(count_orphans(handle), 0);
+	hosts = count_hosts(table);
+	atomic_store(&shared->go_on, 1);
+	wait_for(&shared->ready, 2);
+	be_refused_for(handle, lease_ns * 3 / 2);
+	EXPECT_EQUAL(count_orphans(handle), 0);
+	EXPECT_EQUAL(count_hosts(table), hosts);
+	atomic_store(&shared->stop, 1);
+	EXPECT_EQUAL(child_wait(child), 0);
+	take_from(handle, 1, 0);
+	EXPECT_EQUAL(count_orphans(handle), 1);
+	server_close(handle, storage);
+}
+
+int main(int count, char **arguments)
 {
 	double slowness;
 
@@ -375,10 +628,16 @@ int main(void)
 	slowness = test_slowness();
 	lease_ns = (int64_t)(LEASE_MS * 1000000.0 * (slowness < 4 ? slowness : 4));
 	server_start(NULL);
-	one_of_the_own_host_is_seen_at_once();
-	a_killed_host_loses_what_it_held_and_nobody_else_does();
-	a_stopped_host_finds_its_commits_ended_and_goes_on();
-	kills_during_renewals_cost_the_others_nothing(test_is_long() ? 20 : 1);
+	if (count > 1 && strcmp(arguments[1], "ends") == 0) {
+		a_clock_that_leaps_ends_no_lease_and_keeps_none();
+		a_server_that_does_not_answer_costs_others_nothing();
+		the_host_of_a_closed_handle_lives_on();
+	} else {
+		one_of_the_own_host_is_seen_at_once();
+		a_killed_host_loses_what_it_held_and_nobody_else_does();
+		a_stopped_host_finds_its_commits_ended_and_goes_on();
+		kills_during_renewals_cost_the_others_nothing(test_is_long() ? 20 : 1);
+	}
 	server_stop();
 	return 0;
 }
