@@ -61,7 +61,8 @@ struct verifier {
 	void *context;
 	struct be_verification found;
 	bool damaged;
-	bool quiet; /* what is wrong will be told by the last txn */
+	bool quiet;    /* what is wrong will be told by the last txn */
+	uint64_t told; /* so many differences, also in tries that others got in the way of */
 	uint64_t horizon;
 	uint64_t prunings;  /* at the start, as is the next one */
 	uint64_t pruned;    /* up to this transaction there can be none any more */
@@ -93,7 +94,9 @@ __attribute__((format(printf, 2, 3))) static void report(struct verifier *verifi
 	va_start(arguments, format);
 	vsnprintf(sentence, sizeof sentence, format, arguments);
 	va_end(arguments);
-	verifier->found.differences++;
+	if (++verifier->found.differences <= verifier->told)
+		return;
+	verifier->told = verifier->found.differences;
 	if (verifier->difference)
 		verifier->difference(verifier->context, sentence);
 }
@@ -151,21 +154,48 @@ static int walk(struct verifier *verifier, struct ledger *ledger, struct record_
 	return 0;
 }
 
-/* Visits all records from a key on that are of its type, a page of them per read txn. */
+/* As it was, but for what was told. The accounts are not touched by this. */
+static void restore(struct verifier *verifier, const struct verifier *before)
+{
+	uint64_t told = verifier->told;
+
+	*verifier = *before;
+	verifier->told = told;
+}
+
+/* Visits all records from a key on that are of its type, a page of them per read txn. When others
+ * get in the way it goes on with the record that was not visited whole: visitors here add to the
+ * accounts last. */
 static enum be_status walk_pages(struct verifier *verifier, struct record_key from, visitor *visit)
 {
+	enum be_status status = BE_OK;
+	unsigned tries = 0;
 	int found = 0;
 
-	while (found == 0) {
+	while (found == 0 && status == BE_OK) {
 		struct ledger ledger;
-		enum be_status status = ledger_begin(&ledger, verifier->storage, false);
 
+		status = ledger_begin(&ledger, verifier->storage, false);
 		if (status != BE_OK)
-			return status;
-		found = walk(verifier, &ledger, &from, PAGE, visit);
+			break;
+		for (size_t i = 0; i < PAGE && found == 0; i++) {
+			const struct record_key at = from;
+			const struct verifier before = *verifier;
+
+			found = walk(verifier, &ledger, &from, 1, visit);
+			if (found == 0)
+				tries = 0;
+			if (found != BE_CONFLICT)
+				continue;
+			restore(verifier, &before);
+			from = at;
+		}
 		ledger_abort(&ledger);
+		status = found < 0 ? (enum be_status)found : BE_OK;
+		if (ledger_reads_again(&status, &tries))
+			found = 0;
 	}
-	return found < 0 ? (enum be_status)found : BE_OK;
+	return status;
 }
 
 static enum be_status walk_all(struct verifier *verifier, struct ledger *ledger,
@@ -344,24 +374,31 @@ static void add_to_chain(struct verifier *verifier, const struct transaction *tr
 }
 
 /* Adds a transaction to the accounts of its chain: to `before` of those at the start, or `after` of
- * the end's. */
+ * the end's. All is read before anything is added. */
 static enum be_status add_transaction(struct verifier *verifier, struct ledger *ledger,
 				      const struct transaction *transaction, bool before)
 {
+	struct further further[BE_ENVELOPES_MAX];
+	bool found[BE_ENVELOPES_MAX];
 	enum be_status status = BE_OK;
-	struct further further;
-	bool found;
+	uint32_t count = transaction->further;
 
-	add_to_chain(verifier, transaction, transaction->chain, transaction->depth, before);
-	for (uint32_t i = 0; i < transaction->further && status == BE_OK; i++) {
+	if (count > BE_ENVELOPES_MAX)
+		count = BE_ENVELOPES_MAX;
+	for (uint32_t i = 0; i < count && status == BE_OK; i++)
 		status = read_further(verifier, ledger, RECORD_TRANSACTION, transaction->id, i,
-				      &further, &found);
-		if (status == BE_OK && found)
-			add_to_chain(verifier, transaction, further.chain, further.depth, before);
-	}
-	return status == BE_OK ? look_at_labels(verifier, ledger, RECORD_TRANSACTION,
-						transaction->id, transaction->labels)
-			       : status;
+				      &further[i], &found[i]);
+	if (status == BE_OK)
+		status = look_at_labels(verifier, ledger, RECORD_TRANSACTION, transaction->id,
+					transaction->labels);
+	if (status != BE_OK)
+		return status;
+	add_to_chain(verifier, transaction, transaction->chain, transaction->depth, before);
+	for (uint32_t i = 0; i < count; i++)
+		if (found[i])
+			add_to_chain(verifier, transaction, further[i].chain, further[i].depth,
+				     before);
+	return BE_OK;
 }
 
 /* What pruning has removed is in the daily sums. */
@@ -845,7 +882,7 @@ static enum be_status read_last_txn(struct verifier *verifier, struct ledger *le
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
-static enum be_status last_txn(struct verifier *verifier)
+static enum be_status try_last_txn(struct verifier *verifier)
 {
 	struct ledger ledger;
 	/* Nobody else begins with this record, so that what was enough for others is not for it. */
@@ -860,6 +897,21 @@ static enum be_status last_txn(struct verifier *verifier)
 	if (status == BE_OK && !verifier->was_pruned)
 		status = read_last_txn(verifier, &ledger);
 	ledger_abort(&ledger);
+	return status;
+}
+
+static enum be_status last_txn(struct verifier *verifier)
+{
+	struct verifier before = *verifier;
+	unsigned tries = 0;
+	enum be_status status = try_last_txn(verifier);
+
+	while (ledger_reads_again(&status, &tries)) {
+		by_id_free(&verifier->end);
+		before.end = verifier->end;
+		restore(verifier, &before);
+		status = try_last_txn(verifier);
+	}
 	return status;
 }
 

@@ -23,10 +23,12 @@ enum doubt {
 static struct {
 	const struct be_storage *inner;
 	bool writing;
-	int calls;         /* of write txns, since it was set to 0 */
-	int conflict_at;   /* this call of a write txn conflicts; 0: none, -1: each does */
-	int reads_in_vain; /* so many calls of read txns conflict from now on */
-	enum doubt doubt;  /* of the next commit */
+	int calls;             /* of write txns, since it was set to 0 */
+	int conflict_at;       /* this call of a write txn conflicts; 0: none, -1: each does */
+	int reads_in_vain;     /* so many calls of read txns conflict from now on */
+	int reads;             /* gets and looks of read txns, since it was set to 0 */
+	int read_conflicts_at; /* this one of them conflicts; 0: none */
+	enum doubt doubt;      /* of the next commit */
 	useconds_t doubt_lasts_us;
 	bool is_cut_off;
 	unsigned percent; /* of calls and commits that go wrong at random */
@@ -53,6 +55,11 @@ static bool conflicts(void)
 
 	shaky.conflicts += now;
 	return now;
+}
+
+static bool read_conflicts(void)
+{
+	return !shaky.writing && ++shaky.reads == shaky.read_conflicts_at;
 }
 
 static int shaky_begin(void *self, bool write, void **txn)
@@ -123,6 +130,8 @@ static int shaky_get(void *self, void *txn, struct be_bytes key, struct be_bytes
 		shaky.reads_in_vain--;
 		return BE_STORAGE_CONFLICT;
 	}
+	if (read_conflicts())
+		return BE_STORAGE_CONFLICT;
 	return shaky.inner->ops->get(shaky.inner->self, txn, key, value);
 }
 
@@ -146,7 +155,7 @@ static int shaky_next(void *self, void *txn, struct be_bytes from, struct be_byt
 		      struct be_bytes *value)
 {
 	(void)self;
-	if (shaky.writing && conflicts())
+	if ((shaky.writing && conflicts()) || read_conflicts())
 		return BE_STORAGE_CONFLICT;
 	return shaky.inner->ops->next(shaky.inner->self, txn, from, key, value);
 }
@@ -325,6 +334,81 @@ Test(doubts, a_check_whose_read_conflicts_is_made_again, .init = begin, .fini = 
 	assert_status(be_check(handle, "llm", 10, &decision), BE_CONFLICT);
 	shaky.reads_in_vain = 0;
 	assert_ok(be_check(handle, "llm", 10, &decision));
+}
+
+static void count_sentence(void *context, const char *sentence)
+{
+	(void)sentence;
+	++*(int *)context;
+}
+
+/* The first record of a type. */
+static void remove_first(unsigned char type)
+{
+	unsigned char bytes[BE_STORAGE_KEY_MAX];
+	struct be_bytes key, value;
+	void *txn;
+
+	assert_number(shaky.inner->ops->begin(shaky.inner->self, true, &txn), 0);
+	assert_number(shaky.inner->ops->next(shaky.inner->self, txn, (struct be_bytes){&type, 1},
+					     &key, &value),
+		      0);
+	memcpy(bytes, key.data, key.size);
+	key.data = bytes;
+	assert_number(shaky.inner->ops->del(shaky.inner->self, txn, key), 0);
+	assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
+}
+
+/* Charges with all that is read beside them, of which some is missing. */
+static void make_what_differs(struct be_enforcer *handle)
+{
+	struct be_envelope_name also = {.category = "day"};
+	struct be_label label = {"customer", "acme"};
+	struct be_charge_options charge = BE_CHARGE_OPTIONS_INIT;
+	struct be_commit_options hold = BE_COMMIT_OPTIONS_INIT;
+	uint64_t id;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	fixture_create(handle, "day", BE_UNIT);
+	hold.labels = &label;
+	hold.label_count = 1;
+	charge.also = &also;
+	charge.also_count = 1;
+	charge.labels = &label;
+	charge.label_count = 1;
+	for (int i = 0; i < 5; i++) {
+		assert_ok(be_record_with(handle, "llm", 1, NULL, &charge, NULL));
+		assert_ok(be_commit_with(handle, "day", 1, NULL, &hold, &id, NULL));
+	}
+	assert_ok(be_verify(handle, NULL, NULL, NULL));
+	remove_first(64); /* a transaction */
+	remove_first(34); /* the labels of a commit */
+}
+
+Test(doubts, verifying_goes_on_when_others_get_in_the_way_at_any_read, .init = begin,
+     .fini = fixture_end)
+{
+	struct be_enforcer *handle = open_shaky();
+	struct be_verification found = BE_VERIFICATION_INIT;
+	int sentences = 0, told, at = 1;
+	uint64_t differences;
+
+	make_what_differs(handle);
+	cr_assert_neq(be_verify(handle, count_sentence, &sentences, &found), BE_OK);
+	cr_assert_gt(sentences, 1);
+	differences = found.differences;
+	do {
+		shaky.reads = 0;
+		shaky.read_conflicts_at = at;
+		told = 0;
+		cr_assert_neq(be_verify(handle, count_sentence, &told, &found), BE_CONFLICT,
+			      "read %d: %s", at, be_last_error());
+		assert_number(told, sentences);
+		assert_number(found.differences, differences);
+		assert_number(found.transactions, 4);
+	} while (shaky.reads >= at++);
+	shaky.read_conflicts_at = 0;
+	cr_assert_gt(at, 30);
 }
 
 Test(doubts, conflicts_without_end_are_told_and_nothing_is_done, .init = begin, .fini = fixture_end)
