@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "executor/group_lock.h"
-
+#include "base/error.h"
 #include "executor/attempt.h"
 #include "executor/batch.h"
 #include "executor/group.h"
@@ -115,11 +115,19 @@ static enum be_status recover(struct group_file *file, const struct be_storage *
 enum be_status group_mend(struct group_file *file, const struct be_storage *storage,
 			  struct remote *remote)
 {
+	char text[ERROR_TEXT_SIZE];
+	enum be_status status;
+
 	if (!lock_is_left(&file->leader))
 		return BE_OK;
 	if (backend_of(storage)->expect_dead)
 		backend_of(storage)->expect_dead(storage->self);
-	return recover(file, storage, remote);
+	status = recover(file, storage, remote);
+	if (!remote || status != BE_UNKNOWN_OUTCOME)
+		return status;
+	error_save(text);
+	return error_set(BE_UNREACHABLE,
+			 "what is left of one that has died must be known first: %s", text);
 }
 
 /* Waits for `leader` behind the one that is to lead next, if there is one. That one may have died,

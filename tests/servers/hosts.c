@@ -5,6 +5,8 @@
  * holds nobody up for good, and what it had taken is carried out once, whichever way; a fork child
  * goes on in the group. A host is a runtime directory.
  */
+#include "kind.h"
+#include "proxy.h"
 #include "server.h"
 
 #include <signal.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +27,7 @@ static struct shared {
 	_Atomic int64_t acknowledged;
 	_Atomic int stop;
 	_Atomic int64_t done[WORKERS];
+	_Atomic pid_t workers[WORKERS];
 } * shared;
 
 static void join_host_of(int index)
@@ -228,6 +232,90 @@ static void a_fork_child_goes_on_in_the_group(void)
 	server_join_host(NULL);
 }
 
+/* ---- a server that is away */
+
+/* The leader of a batch is killed before it is committed, the others of its host are stopped, and
+ * then the server cannot be reached any more. */
+static bool end_it_all(int client, int server, const char *bytes, ssize_t size, bool answered)
+{
+	struct ucred peer;
+	socklen_t length = sizeof peer;
+
+	(void)answered;
+	if (!server_kind.commits(bytes, (size_t)size) || atomic_load(&shared->acknowledged) < 200)
+		return proxy_send(server, bytes, size);
+	EXPECT_EQUAL(getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
+	for (int i = 0; i < WORKERS; i++)
+		kill(atomic_load(&shared->workers[i]), SIGSTOP);
+	kill(peer.pid, SIGKILL);
+	_exit(0);
+}
+
+static int run_proxy(int index, void *context)
+{
+	(void)index;
+	proxy_serve(*(int *)context, end_it_all);
+}
+
+static struct be_enforcer *open_by(const char *directory, struct be_storage **storage)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	options.storage = *storage = server_storage(directory, "away");
+	EXPECT_OK(be_open(NULL, &options, &handle));
+	return handle;
+}
+
+static int record_until_the_end(int index, void *context)
+{
+	struct be_storage *storage;
+	struct be_enforcer *handle = open_by(context, &storage);
+
+	atomic_store(&shared->workers[index], getpid());
+	while (be_record(handle, "llm", 1, NULL, NULL) == BE_OK)
+		atomic_fetch_add(&shared->acknowledged, 1);
+	server_close(handle, storage);
+	return 0;
+}
+
+static void what_was_never_begun_is_unreachable(void)
+{
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+	char directory[64];
+	pid_t children[WORKERS], proxy;
+	struct be_storage *storage, *other_storage;
+	struct be_enforcer *handle, *other;
+	int listening;
+
+	server_join_host("away");
+	test_make_directory(directory, sizeof directory, "proxy");
+	listening = proxy_listen(directory);
+	atomic_store(&shared->acknowledged, 0);
+	proxy = child_start(run_proxy, 0, &listening);
+	close(listening);
+	handle = open_by(directory, &storage);
+	EXPECT_OK(be_envelope_create(handle, "llm", 1000 * BE_UNIT, BE_PERIOD_DAILY, NULL));
+	for (int i = 0; i < WORKERS; i++)
+		children[i] = child_start(record_until_the_end, i, directory);
+	EXPECT_EQUAL(child_wait(proxy), 0);
+	EXPECT_STATUS(be_record(handle, "llm", BE_UNIT, NULL, NULL), BE_UNREACHABLE);
+	for (int i = 0; i < WORKERS; i++) {
+		kill(children[i], SIGKILL);
+		EXPECT_EQUAL(child_wait(children[i]), 128 + SIGKILL);
+	}
+	other = open_by(NULL, &other_storage);
+	/* Some were stopped before they could count what they were told. */
+	EXPECT_OK(be_utilization(other, "llm", &envelope));
+	EXPECT(envelope.spent >= atomic_load(&shared->acknowledged));
+	EXPECT(envelope.spent <= atomic_load(&shared->acknowledged) + WORKERS);
+	EXPECT_VERIFIED(other);
+	server_close(other, other_storage);
+	server_close(handle, storage);
+	test_remove(directory);
+	server_join_host(NULL);
+}
+
 /* ---- the directory */
 
 static void a_directory_that_others_may_enter_is_refused(void)
@@ -261,6 +349,7 @@ int main(void)
 	a_limit_is_kept_over_hosts(1000);
 	a_fork_child_goes_on_in_the_group();
 	a_directory_that_others_may_enter_is_refused();
+	what_was_never_begun_is_unreachable();
 	killed_leaders_cost_one_change_each_at_most(test_is_long() ? 400 : 40, random);
 	a_stopped_leader_holds_nobody_up(test_is_long() ? 40 : 3, random);
 	server_stop();
