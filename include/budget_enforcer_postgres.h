@@ -41,8 +41,9 @@
  *   RuntimeDirectory=). Nothing in it is to last. Where there is none, where that variable is
  *   empty, or with BE_OPEN_DIRECT, each process works directly, which is right, too, and slower. A
  *   directory that the variable names and that cannot be used is a fault of be_open(); what others
- *   may enter cannot be. A process that is stopped while it leads the others holds them up for six
- *   seconds.
+ *   may enter cannot be, nor what lies in a directory that others own or may write, unless that has
+ *   the sticky bit, as /tmp has. A process that is stopped while it leads the others holds them up
+ *   for six seconds.
  *
  *   Operations happen at the server's time, however wrong a host's clock is (unless be_options.now
  *   is given). What is durable on return is what the server makes durable when it answers COMMIT;

@@ -7,6 +7,7 @@
 #include "storage/lmdb/preflight.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,57 @@ enum be_status place_find(const struct be_storage *storage, const struct header 
 	return status == BE_OK ? preflight_file_system(path) : status;
 }
 
+/* May nobody but this user and root put anything in the place of what is in this directory? With
+ * the sticky bit only its owner may remove or rename an entry. */
+static bool is_safe_above(const struct stat *about)
+{
+	if (about->st_uid != 0 && about->st_uid != geteuid())
+		return false;
+	return (about->st_mode & (S_IWGRP | S_IWOTH)) == 0 || (about->st_mode & S_ISVTX);
+}
+
+static enum be_status refuse_above(int fd, const char *path)
+{
+	char link[32], above[PATH_MAX] = "a directory above it";
+	ssize_t size;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	size = readlink(link, above, sizeof above - 1);
+	if (size > 0)
+		above[size] = '\0';
+	return error_set(BE_PERMISSION,
+			 "%s: others may put another directory in the place of this runtime "
+			 "directory, since %s belongs to them or may be written by them: close it "
+			 "to them, or name another in BUDGET_ENFORCER_RUNTIME_DIR",
+			 path, above);
+}
+
+/* Up to the root, from what was opened: links on the way to it lead nowhere else any more. */
+static enum be_status check_above(int fd, struct stat about, const char *path)
+{
+	enum be_status status = BE_OK;
+	bool is_root = false;
+	int at = fd;
+
+	while (status == BE_OK && !is_root) {
+		struct stat below = about;
+		int above = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (above < 0 || fstat(above, &about) != 0)
+			status = error_path(errno, path);
+		is_root =
+			above >= 0 && about.st_dev == below.st_dev && about.st_ino == below.st_ino;
+		if (status == BE_OK && !is_safe_above(&about))
+			status = refuse_above(above, path);
+		if (at != fd)
+			close(at);
+		at = above;
+	}
+	if (at >= 0 && at != fd)
+		close(at);
+	return status;
+}
+
 enum be_status place_check(const struct shared_directory *directory)
 {
 	struct stat about;
@@ -93,7 +145,7 @@ enum be_status place_check(const struct shared_directory *directory)
 	if (fstat(directory->fd, &about) != 0)
 		return error_path(errno, directory->path);
 	if (about.st_uid == geteuid() && (about.st_mode & 077) == 0)
-		return BE_OK;
+		return check_above(directory->fd, about, directory->path);
 	return error_set(BE_PERMISSION,
 			 "%s: the runtime directory must be this user's and closed to all others: "
 			 "remove it, or name another in BUDGET_ENFORCER_RUNTIME_DIR",

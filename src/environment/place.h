@@ -19,7 +19,7 @@
 enum be_status place_find(const struct be_storage *storage, const struct header *header,
 			  char path[PATH_MAX], bool *is_wanted);
 
-/* Is this open directory one that nobody else may enter? */
+/* Is this open directory one that nobody else may enter, or replace by another? */
 enum be_status place_check(const struct shared_directory *directory);
 
 #endif

@@ -9,6 +9,7 @@
 #include "proxy.h"
 #include "server.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -329,13 +330,59 @@ static void a_directory_that_others_may_enter_is_refused(void)
 	options.storage = storage;
 	EXPECT_OK(be_open(NULL, &options, &handle));
 	be_close(handle);
-	snprintf(command, sizeof command, "chmod 755 %s/host-refused/*", server_directory());
+	snprintf(command, sizeof command, "chmod 755 %s/host-refused/*", test_directory());
 	EXPECT_EQUAL(system(command), 0);
 	EXPECT_STATUS(be_open(NULL, &options, &handle), BE_PERMISSION);
 	EXPECT(strstr(be_last_error(), "host-refused"));
 	server_join_host(NULL);
 	EXPECT_OK(be_open(NULL, &options, &handle));
 	server_close(handle, storage);
+}
+
+static void expect_refused_below(struct be_options *options, const char *above)
+{
+	struct be_enforcer *handle;
+
+	EXPECT_STATUS(be_open(NULL, options, &handle), BE_PERMISSION);
+	EXPECT(strstr(be_last_error(), above));
+}
+
+/* Who may write a directory above can put another in its place. */
+static void a_directory_that_others_may_replace_is_refused(void)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_storage *storage = server_storage(NULL, "refused");
+	struct be_enforcer *handle;
+	char above[PATH_MAX], path[PATH_MAX + 8];
+
+	options.storage = storage;
+	test_path(above, "above");
+	EXPECT_EQUAL(mkdir(above, 0700), 0);
+	snprintf(path, sizeof path, "%s/below", above);
+	EXPECT_EQUAL(mkdir(path, 0700), 0);
+	EXPECT_EQUAL(setenv("BUDGET_ENFORCER_RUNTIME_DIR", path, 1), 0);
+	EXPECT_OK(be_open(NULL, &options, &handle));
+	be_close(handle);
+	EXPECT_EQUAL(chmod(above, 0777), 0);
+	expect_refused_below(&options, above);
+	EXPECT_EQUAL(chmod(above, 0770), 0);
+	expect_refused_below(&options, above);
+	/* There each may remove and rename only what is its own, as in /tmp. */
+	EXPECT_EQUAL(chmod(above, 01777), 0);
+	EXPECT_OK(be_open(NULL, &options, &handle));
+	be_close(handle);
+	if (geteuid() == 0) {
+		EXPECT_EQUAL(chmod(above, 0755), 0);
+		EXPECT_EQUAL(chown(above, 1, 1), 0);
+		expect_refused_below(&options, above);
+		EXPECT_EQUAL(chown(above, 0, 0), 0);
+	}
+	/* The directory that was named is above the one where they meet. */
+	EXPECT_EQUAL(chmod(above, 0700), 0);
+	EXPECT_EQUAL(chmod(path, 0777), 0);
+	expect_refused_below(&options, path);
+	server_join_host(NULL);
+	server_close(NULL, storage);
 }
 
 int main(void)
@@ -349,6 +396,7 @@ int main(void)
 	a_limit_is_kept_over_hosts(1000);
 	a_fork_child_goes_on_in_the_group();
 	a_directory_that_others_may_enter_is_refused();
+	a_directory_that_others_may_replace_is_refused();
 	what_was_never_begun_is_unreachable();
 	killed_leaders_cost_one_change_each_at_most(test_is_long() ? 400 : 40, random);
 	a_stopped_leader_holds_nobody_up(test_is_long() ? 40 : 3, random);
