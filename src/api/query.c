@@ -283,9 +283,12 @@ static bool owner_lives(struct query *query, struct ledger *ledger, const struct
 	const struct remote *remote = query->environment->executor.remote;
 	bool is_far = remote && remote->lease_ns != 0 && owner_has_host(owner);
 	bool is_local = is_far && is_of_this_host(query, owner);
+	struct owners *met = is_far ? environment_met(query->environment, owner) : NULL;
 
 	if (owner->generation == 0)
 		return true;
+	if (met)
+		return owners_alive(met, owner);
 	if (is_far && !is_local)
 		return host_lives(query, ledger, owner);
 	return query->owners ? owners_alive(query->owners, owner) : is_local;

@@ -363,6 +363,30 @@ static void keep_lease(struct environment *environment)
 		lease_list(&environment->executor);
 }
 
+/* One that only looks meets nobody, but asks the kernel who of this machine's processes lives, as
+ * they do, where it can. */
+static void look_at_others(const struct environment_settings *settings,
+			   struct environment *environment)
+{
+	struct shared_directory *directory = NULL;
+	struct header header;
+	char path[PATH_MAX] = "";
+	bool is_wanted;
+	enum be_status status = ledger_read_header(settings->storage, false, &header);
+
+	if (status == BE_OK)
+		status = place_find(settings->storage, &header, false, path, &is_wanted);
+	if (status == BE_OK && *path)
+		status = shared_directory_open(path, &directory);
+	if (status == BE_OK && directory)
+		status = place_check(directory);
+	if (status == BE_OK && directory && group_peek_host(directory, environment->met_host))
+		status = owners_open_unseen(directory, &environment->met);
+	if (status != BE_OK)
+		error_clear();
+	shared_directory_close(directory);
+}
+
 static enum be_status meet_others(const struct environment_settings *settings,
 				  struct environment *environment)
 {
@@ -373,12 +397,17 @@ static enum be_status meet_others(const struct environment_settings *settings,
 	bool is_wanted = false;
 	enum be_status status;
 
-	if (settings->flags & (BE_OPEN_READ_ONLY | BE_OPEN_DIRECT) || !storage->ops->where)
+	if (!storage->ops->where)
+		return BE_OK;
+	if (settings->flags & BE_OPEN_READ_ONLY && environment->executor.remote &&
+	    environment->executor.remote->lease_ns != 0)
+		look_at_others(settings, environment);
+	if (settings->flags & (BE_OPEN_READ_ONLY | BE_OPEN_DIRECT))
 		return BE_OK;
 	status = ledger_read_header(storage, false, &header);
 	if (status != BE_OK)
 		return status;
-	status = place_find(storage, &header, path, &is_wanted);
+	status = place_find(storage, &header, true, path, &is_wanted);
 	if (status == BE_OK && *path)
 		status = open_place(path, &place);
 	if (place)
@@ -391,6 +420,8 @@ static enum be_status meet_others(const struct environment_settings *settings,
 
 static void free_given(struct environment *environment)
 {
+	if (environment->met)
+		owners_abandon(environment->met);
 	remote_free(environment->executor.remote);
 	if (environment->executor.group && !environment->place)
 		group_close(environment->executor.group);
@@ -635,4 +666,13 @@ struct owners *environment_owners(struct environment *environment)
 		found = none;
 	}
 	return found;
+}
+
+struct owners *environment_met(const struct environment *environment, const struct owner *owner)
+{
+	/* A fork child has not got what asking takes. */
+	if (!environment->met || environment->fork_generation != environment_fork_generation ||
+	    memcmp(environment->met_host, owner->host, sizeof environment->met_host) != 0)
+		return NULL;
+	return environment->met;
 }

@@ -30,6 +30,10 @@ struct environment {
 	/* Of one that is given, and shares group commit with other processes: an entry of the table
 	 * for the runtime directory (place.h), in which there is no storage. */
 	struct environment *place;
+	/* Of one that is given and only looks: the processes of this machine that meet there, and
+	 * their host's id. NULL: none do. */
+	struct owners *met;
+	uint8_t met_host[OWNER_HOST_SIZE];
 	bool is_place;
 	bool holds; /* is_place: this process holds commits on the server */
 	uint64_t fork_generation;
@@ -83,6 +87,10 @@ enum be_status environment_renew(const struct environment_settings *settings,
  * since the machine went down: then no owner of a commit lives. A reader that opened it before that
  * looks for the file again with each call. */
 struct owners *environment_owners(struct environment *environment);
+
+/* The same of one that is given and only looks, for owners of this host: NULL when `owner` is not
+ * known to be one. */
+struct owners *environment_met(const struct environment *environment, const struct owner *owner);
 
 /* Raised in every fork child. */
 extern _Atomic uint64_t environment_fork_generation;

@@ -50,7 +50,7 @@ static uint64_t sum_of(const char *where, const struct header *header)
 	return record_sum((struct be_bytes){text, (size_t)size});
 }
 
-static enum be_status make(const char *path)
+static enum be_status make_directory(const char *path)
 {
 	struct stat about;
 
@@ -64,7 +64,7 @@ static enum be_status make(const char *path)
 	return error_path(errno, path);
 }
 
-enum be_status place_find(const struct be_storage *storage, const struct header *header,
+enum be_status place_find(const struct be_storage *storage, const struct header *header, bool make,
 			  char path[PATH_MAX], bool *is_wanted)
 {
 	const struct be_storage_ops *ops = storage->ops;
@@ -79,11 +79,13 @@ enum be_status place_find(const struct be_storage *storage, const struct header 
 		*path = '\0';
 		return BE_OK;
 	}
-	status = make(path);
+	status = make ? make_directory(path) : BE_OK;
 	if (status != BE_OK)
 		return status;
 	snprintf(path + strlen(path), 32, "/%016llx", (unsigned long long)sum);
-	status = make(path);
+	if (!make)
+		return BE_OK;
+	status = make_directory(path);
 	return status == BE_OK ? preflight_file_system(path) : status;
 }
 

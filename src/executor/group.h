@@ -128,6 +128,9 @@ bool group_wait(struct group *group, const struct be_storage *storage, struct re
 uint32_t group_waiting(struct group *group);
 uint32_t group_peek_waiting(const struct shared_directory *directory);
 
+/* The id of the host whose processes meet in a directory; false: they do not. */
+bool group_peek_host(const struct shared_directory *directory, uint8_t id[OWNER_HOST_SIZE]);
+
 /* Held around every write txn that is not a batch, so that LMDB's own writer lock is never waited
  * for. On a fault the lock is not held: what a leader left could not be brought to an end by this
  * process. `outcome` is how the txn ended. NULL groups are fine, and where the storage lies

@@ -131,6 +131,22 @@ uint64_t group_peek_flushed(const struct shared_directory *directory)
 	return flushed;
 }
 
+bool group_peek_host(const struct shared_directory *directory, uint8_t id[OWNER_HOST_SIZE])
+{
+	off_t at = offsetof(struct group_file, host) + offsetof(struct remote_host, id);
+	bool found;
+	int fd;
+
+	if (shared_file_open(directory, GROUP_FILE, SHARED_LOOK, 0, &fd) != BE_OK) {
+		error_clear();
+		return false;
+	}
+	found = shared_file_begins(fd, GROUP_MAGIC) &&
+		pread(fd, id, OWNER_HOST_SIZE, at) == OWNER_HOST_SIZE;
+	close(fd);
+	return found;
+}
+
 uint32_t group_peek_waiting(const struct shared_directory *directory)
 {
 	struct row rows[ROWS];

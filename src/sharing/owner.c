@@ -550,8 +550,8 @@ enum be_status owners_open(const struct shared_directory *directory, mode_t mode
 	return BE_OK;
 }
 
-enum be_status owners_open_read_only(const struct shared_directory *directory,
-				     struct owners **owners)
+static enum be_status open_to_look(const struct shared_directory *directory, bool shows,
+				   struct owners **owners)
 {
 	struct owners *made;
 	enum be_status status = open_file(directory, true, 0, &made);
@@ -567,7 +567,7 @@ enum be_status owners_open_read_only(const struct shared_directory *directory,
 		discard(made);
 		return BE_OK;
 	}
-	if (status == BE_OK)
+	if (status == BE_OK && shows)
 		status = show_alone(made, true);
 	if (status != BE_OK) {
 		discard(made);
@@ -575,6 +575,17 @@ enum be_status owners_open_read_only(const struct shared_directory *directory,
 	}
 	*owners = made;
 	return BE_OK;
+}
+
+enum be_status owners_open_read_only(const struct shared_directory *directory,
+				     struct owners **owners)
+{
+	return open_to_look(directory, true, owners);
+}
+
+enum be_status owners_open_unseen(const struct shared_directory *directory, struct owners **owners)
+{
+	return open_to_look(directory, false, owners);
 }
 
 enum be_status owners_reopen(struct owners *owners, enum be_durability durability)

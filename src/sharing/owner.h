@@ -73,6 +73,10 @@ enum be_status owners_open(const struct shared_directory *directory, mode_t mode
 enum be_status owners_open_read_only(const struct shared_directory *directory,
 				     struct owners **owners);
 
+/* The same in a runtime directory, where there are no files of LMDB's: this process may have it
+ * open to write, too. */
+enum be_status owners_open_unseen(const struct shared_directory *directory, struct owners **owners);
+
 /* For a registration that outlived the closing of its environment: otherwise the same. */
 enum be_status owners_reopen(struct owners *owners, enum be_durability durability);
 

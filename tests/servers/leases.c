@@ -215,8 +215,9 @@ static void a_killed_host_loses_what_it_held_and_nobody_else_does(void)
 static void one_of_the_own_host_is_seen_at_once(void)
 {
 	struct role role = {"1", "own", NULL};
+	struct be_options options = BE_OPTIONS_INIT;
 	struct be_storage *storage;
-	struct be_enforcer *handle;
+	struct be_enforcer *handle, *reader, *elsewhere;
 	pid_t child;
 	uint64_t id;
 
@@ -227,10 +228,22 @@ static void one_of_the_own_host_is_seen_at_once(void)
 	wait_for(&shared->ready, 1);
 	handle = open_on("1", NULL, "own", &storage);
 	EXPECT_EQUAL(look_at_held(handle).pending, HELD);
+	/* So does who only looks on that host, and not who looks on another. */
+	options.storage = storage;
+	options.flags = BE_OPEN_READ_ONLY;
+	EXPECT_OK(be_open(NULL, &options, &reader));
+	server_join_host("2");
+	EXPECT_OK(be_open(NULL, &options, &elsewhere));
+	EXPECT_EQUAL(look_at_held(reader).pending, HELD);
 	kill(child, SIGKILL);
 	EXPECT_EQUAL(child_wait(child), 128 + SIGKILL);
 	EXPECT_EQUAL(look_at_held(handle).dead, HELD);
+	EXPECT_EQUAL(look_at_held(reader).dead, HELD);
+	EXPECT_EQUAL(look_at_held(elsewhere).pending, HELD);
+	be_close(elsewhere);
 	EXPECT_OK(be_commit(handle, "job", HELD, NULL, &id));
+	EXPECT_EQUAL(look_at_held(reader).pending, 1);
+	be_close(reader);
 	EXPECT_EQUAL(count_orphans(handle), HELD);
 	EXPECT_VERIFIED(handle);
 	server_close(handle, storage);
