@@ -78,7 +78,7 @@ enum be_status place_open(const char *url, const char *name, struct be_storage *
 		return BE_STORAGE_FAILED;
 	}
 	opened = kind;
-	snprintf(text, sizeof text, "%s%s%s", url, kind->name_after, name);
+	snprintf(text, sizeof text, "%s%s%s", url, name ? kind->name_after : "", name ? name : "");
 	return kind->open(text, storage);
 }
 

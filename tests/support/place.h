@@ -17,8 +17,8 @@
 /* NULL: the test is given none. */
 const char *place_server(void);
 
-/* The storage of an environment of this name (lower-case letters, digits and _) in the server at
- * `url`, and the end of a storage in a server. */
+/* The storage of an environment of this name (lower-case letters, digits and _; NULL: the URL has
+ * it) in the server at `url`, and the end of a storage in a server. */
 enum be_status place_open(const char *url, const char *name, struct be_storage **storage);
 void place_close(struct be_storage *storage);
 
