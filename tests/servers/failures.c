@@ -204,10 +204,12 @@ static void lost_answers_lose_nothing_and_double_nothing(int wanted)
 	expect_all();
 	printf("%d connections cut, of which while a commit was under way: %d before it, %d behind "
 	       "it, "
-	       "%d so that it came late; %lld acknowledged, the slowest call %.1f s\n",
+	       "%d so that it came late; %lld acknowledged, which charged %lld, the slowest "
+	       "call %.1f s\n",
 	       atomic_load(&shared->cuts), atomic_load(&shared->commits_before),
 	       atomic_load(&shared->commits_after), atomic_load(&shared->commits_late),
 	       (long long)atomic_load(&shared->acknowledged),
+	       (long long)atomic_load(&shared->charged),
 	       (double)atomic_load(&shared->slowest_ns) / 1e9);
 }
 
