@@ -143,6 +143,18 @@
  *   failed, and so did another try; the change is there to be seen, but may be lost with the
  *   machine. Nobody is told OK again before all of it is on the disk.
  *
+ *   A storage in a server keeps what the server keeps. A standby that takes over without having
+ *   heard of the latest changes, a server that starts again from older files, or one that was
+ *   restored, lacks changes that were acknowledged. Each handle through which such a change was
+ *   made is told so once: its next call that changes something is answered BE_CHANGES_LOST, and did
+ *   nothing; what comes after it counts as ever. Of what the handle has changed the latest is gone,
+ *   and how much before it the ledger shows: settling a commit that is gone says BE_NO_COMMIT, and
+ *   a charge that is gone has to be recorded again. Other threads that are in a call at that moment
+ *   may be told, too. Readers are told nothing, nor be_reap(); nor is one that had begun to
+ *   change something after what the server has now, and has been idle since for half a lease: its
+ *   host's record is gone, which may have another reason. Ids leap, so that none that was given out is given out again (struct be_statistics:
+ *   history_changes, losses).
+ *
  * COUNTS OF REFUSALS
  *
  *   Each be_check(), be_commit() and be_extend() that ends in BE_EXCEEDS_BUDGET or BE_SUSPENDED is
@@ -309,6 +321,9 @@ enum be_status {
 	                               was done, and the same call may work now */
 	BE_UNREACHABLE = -170,      /* the server of the storage did not answer: nothing was
 	                               done */
+	BE_CHANGES_LOST = -171,     /* the server, or one that took over from it, lacks changes that
+	                               it had acknowledged to this handle: see DURABILITY. This call
+	                               did nothing, and the next one goes on */
 };
 
 /* The constant's name without BE_, in lower case: "exceeds_budget". Never NULL; "unknown" for a
@@ -1203,6 +1218,12 @@ struct be_statistics {
 	uint32_t waiting; /* commits that wait for money now, see WAITING */
 	uint32_t reserved_too;
 	uint64_t pruned_id; /* the last transaction that be_prune() has removed; 0: none */
+	/* Of a storage in a server. */
+	uint64_t history_changes; /* how often its history was found to be another: a standby took
+	                             over, the server was restored, or Redis was started again. Ids
+	                             leapt then */
+	uint64_t losses; /* hosts, or handles that work directly, that found changes gone which had
+	                    been acknowledged to them: see DURABILITY */
 };
 
 /* Fills in *stats. Reads the list of free pages, otherwise a few pages only; no lock is held while

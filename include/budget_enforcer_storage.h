@@ -145,6 +145,14 @@ struct be_storage_ops {
 	 * (with BE_STORAGE_MAY_DOUBT, by which they find out what became of each other's txns).
 	 * NULL or "": each process works by itself. */
 	const char *(*where)(void *self);
+
+	/* Which history the storage is in: a number that is another one after the server was
+	 * replaced by a copy, or set back, so that changes which were acknowledged may be missing;
+	 * 0: it does not know. Asked in write txns, behind prefetch, which should have brought it.
+	 * The header keeps the latest, and when another is found all ids leap far ahead, in the
+	 * same txn, so that none is given out twice. That it changes when nothing is missing does
+	 * no harm. (What is missing the library finds out itself, with BE_STORAGE_MAY_DOUBT.) */
+	int (*history)(void *self, void *txn, uint64_t *history);
 };
 
 /* A storage: its functions and what they are passed as `self`. */

@@ -98,6 +98,8 @@ static enum be_status read_header(struct environment *environment, struct be_sta
 	stats->orphaned_charged = header.lapses[LAPSE_ORPHANED_CHARGED];
 	stats->settled_late = header.lapses[LAPSE_SETTLED_LATE];
 	stats->pruned_id = header.pruned;
+	stats->history_changes = header.histories.changes;
+	stats->losses = header.histories.losses;
 	return BE_OK;
 }
 

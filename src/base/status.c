@@ -116,6 +116,9 @@ static const struct {
 				 "It is not known whether it was done: look it up later"},
 	[-BE_CONFLICT] = {"conflict", "Others changed the storage first each time; try again"},
 	[-BE_UNREACHABLE] = {"unreachable", "The server of the storage did not answer in time"},
+	[-BE_CHANGES_LOST] = {"changes_lost",
+			      "The server lost changes that it had acknowledged: look at what is "
+			      "there"},
 };
 
 static const char *const operations[] = {

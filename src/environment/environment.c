@@ -349,6 +349,7 @@ static void take_place_in(struct environment *environment, struct environment *p
 {
 	environment->place = place;
 	environment->executor.group = place->executor.group;
+	atomic_load(&environment->executor.remote)->group = group_host(place->executor.group);
 	environment->executor.direct = false;
 	if (environment->executor.remote->lease_ns != 0)
 		environment->executor.owners = atomic_load(&place->executor.owners);

@@ -8,6 +8,11 @@
  * the storage promises. That txn may conflict or be in doubt itself, and is then begun again, which
  * changes nothing in what it tells. Only after it the rules run again: until then the results of
  * the txn in doubt are kept.
+ *
+ * A server that took over may lack both the txn in doubt and some that were acknowledged before:
+ * the record then names an older batch, and what is written next makes sure, as above, that the txn
+ * in doubt is not in this history, nor will be. It is carried out again, unless its handle is to be
+ * told of those before.
  */
 #include "executor/attempt.h"
 
@@ -36,11 +41,14 @@ static void prepare(struct attempt *attempt, const struct be_storage *storage,
 	attempt->numbers = NULL;
 	attempt->owners = NULL;
 	attempt->watcher = NULL;
+	attempt->group = NULL;
 	attempt->tells_time = remote && storage->ops->now;
 	attempt->keys = NULL;
 	attempt->repeatable = false;
 	attempt->is_batch = false;
 	attempt->has_clock = false;
+	attempt->is_untold = false;
+	attempt->is_behind = false;
 	attempt->in_doubt = false;
 	attempt->asks = false;
 	attempt->conflicts = 0;
@@ -57,6 +65,7 @@ void attempt_open(struct attempt *attempt, const struct be_storage *storage, str
 	attempt->numbers = &remote->own;
 	attempt->watcher = &remote->own;
 	attempt->owners = remote->lease_ns != 0 ? owners : NULL;
+	attempt->group = remote->may_doubt ? remote_group(remote) : NULL;
 	attempt->has_clock = remote->has_clock;
 	pthread_mutex_lock(&remote->lock);
 }
@@ -98,6 +107,75 @@ static enum be_status find_host(struct attempt *attempt, struct ledger *ledger)
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
+/* May the host's record, which is not there, have been removed since a moment, of remote_steady()?
+ * Others do that when its lease has ended, or an hour after the last batch, by the storage's clock;
+ * without such a clock they may have been days ahead. */
+static bool may_be_removed(const struct attempt *attempt, const struct remote_host *host,
+			   int64_t since_ns)
+{
+	int64_t life_ns = HOST_LIFE_NS;
+
+	if (!attempt->tells_time)
+		return atomic_load(&host->acked) != 0;
+	if (atomic_load(&host->holds) && lease_length(host) < life_ns)
+		life_ns = lease_length(host);
+	return remote_steady() - since_ns > life_ns / 2;
+}
+
+/* Does the record, which names this batch (0: it is gone), lack what was acknowledged? */
+static bool lacks_batches(const struct attempt *attempt, const struct remote_host *host,
+			  const struct numbers *numbers, uint64_t batch)
+{
+	if (numbers->acked == 0 || batch >= numbers->acked)
+		return false;
+	if (batch != 0)
+		return true;
+	return attempt->now_ns - numbers->acked_ns < HOST_LIFE_NS &&
+	       !may_be_removed(attempt, host, numbers->acked_begun_ns);
+}
+
+/* Only to know what this process has lost: who leads the next batch counts it. */
+static enum be_status look_at_group(struct attempt *attempt, struct ledger *ledger)
+{
+	struct host host;
+	int found = ledger_host_get(ledger, attempt->group->id, &host);
+	uint64_t batch = found == 0 ? host.batch : 0;
+
+	if (found < 0)
+		return (enum be_status)found;
+	if (lacks_batches(attempt, attempt->group, &attempt->of_group, batch))
+		remote_note_loss(attempt->group, batch, attempt->of_group.given);
+	return BE_OK;
+}
+
+/* The storage's history, and its own losses. */
+static enum be_status follow_history(struct attempt *attempt, struct ledger *ledger)
+{
+	const struct be_storage *storage = attempt->storage;
+	const struct loss loss = {.acked_ns = attempt->own.acked_ns};
+	uint64_t history = 0;
+	struct timespec now;
+	enum be_status status = BE_OK;
+
+	if (storage->ops->history)
+		status = ledger_answer(storage->ops->history(storage->self, ledger->txn, &history));
+	if (status == BE_OK)
+		status = ledger_header(ledger);
+	if (status == BE_OK && attempt->group)
+		status = look_at_group(attempt, ledger);
+	attempt->is_behind =
+		status == BE_OK && attempt->remote->may_doubt &&
+		lacks_batches(attempt, attempt->numbers, &attempt->own, attempt->host.batch);
+	if (status != BE_OK ||
+	    (!attempt->is_behind && (history == 0 || history == ledger->header.histories.latest)))
+		return status;
+	if (attempt->is_behind)
+		remote_note_loss(attempt->numbers, attempt->host.batch, attempt->own.given);
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ledger_follow(ledger, history, attempt->is_behind ? &loss : NULL,
+			     attempt->tells_time ? attempt->now_ns : (int64_t)now.tv_sec * BE_UNIT);
+}
+
 /* Of a batch that is on its way nobody can say whose it is by a number that was given twice. */
 static uint64_t take_number(struct attempt *attempt)
 {
@@ -118,8 +196,13 @@ static enum be_status begin_far_away(struct attempt *attempt, struct ledger *led
 		status = remote_ask_clock(remote, ledger, &attempt->now_ns);
 	if (status == BE_OK && remote->may_doubt)
 		status = find_host(attempt, ledger);
+	if (status == BE_OK)
+		status = follow_history(attempt, ledger);
 	if (attempt->is_batch)
 		attempt->number = take_number(attempt);
+	/* Counted whatever else becomes of it. */
+	if (status == BE_OK && attempt->is_batch && attempt->is_behind)
+		ledger->changes++;
 	return status;
 }
 
@@ -134,16 +217,65 @@ static enum be_status begin_near(struct attempt *attempt, struct ledger *ledger)
 	return status;
 }
 
-enum be_status attempt_begin(struct attempt *attempt, struct ledger *ledger)
+/* What others of this host acknowledge from here on the txn need not see. */
+static void look_at_numbers(const struct remote_host *host, struct numbers *numbers)
 {
-	enum be_status status = ledger_begin(ledger, attempt->storage, true);
+	numbers->acked_ns = atomic_load(&host->acked_ns);
+	numbers->acked_begun_ns = atomic_load(&host->acked_begun_ns);
+	numbers->acked = atomic_load(&host->acked);
+	numbers->given = atomic_load(&host->batch);
+}
 
+static enum be_status begin(struct attempt *attempt, struct ledger *ledger)
+{
+	enum be_status status;
+
+	if (attempt->remote)
+		look_at_numbers(attempt->numbers, &attempt->own);
+	if (attempt->remote && attempt->group)
+		look_at_numbers(attempt->group, &attempt->of_group);
+	status = ledger_begin(ledger, attempt->storage, true);
 	if (status != BE_OK)
 		return status;
 	status = attempt->remote ? begin_far_away(attempt, ledger) : begin_near(attempt, ledger);
 	if (status != BE_OK)
 		ledger_abort(ledger);
 	return status;
+}
+
+/* In place of what the txn was to do. If the loss cannot be counted now, it is the next time. */
+static enum be_status tell_loss(struct attempt *attempt, struct ledger *ledger)
+{
+	enum be_status status = BE_OK;
+
+	if (attempt->is_behind) {
+		ledger->changes++;
+		status = attempt_end(attempt, ledger, BE_OK);
+		attempt->in_doubt = false;
+	} else {
+		ledger_abort(ledger);
+	}
+	if (status != BE_OK && status != BE_UNKNOWN_OUTCOME)
+		return status;
+	(void)remote_tells(attempt->remote);
+	(void)remote_tells_alone(attempt->remote);
+	return remote_say_lost();
+}
+
+static bool has_lost(const struct remote *remote)
+{
+	return remote_has_lost(&remote->own, atomic_load(&remote->heard_alone)) ||
+	       (remote->group && remote_has_lost(remote->group, atomic_load(&remote->heard)));
+}
+
+enum be_status attempt_begin(struct attempt *attempt, struct ledger *ledger)
+{
+	enum be_status status = begin(attempt, ledger);
+
+	if (__builtin_expect(!attempt->remote, true) || status != BE_OK || attempt->is_batch ||
+	    attempt->is_untold)
+		return status;
+	return has_lost(attempt->remote) ? tell_loss(attempt, ledger) : BE_OK;
 }
 
 /* What processes have left that ended long ago. Each process does it once, and begins behind its
@@ -186,7 +318,7 @@ static enum be_status put_host(struct attempt *attempt, struct ledger *ledger)
 	clock_gettime(CLOCK_REALTIME, &now);
 	attempt->host.at_ns =
 		attempt->tells_time ? attempt->now_ns : (int64_t)now.tv_sec * BE_UNIT + now.tv_nsec;
-	if (!atomic_load(&attempt->numbers->has_written))
+	if (atomic_load(&attempt->numbers->acked) == 0)
 		status = remove_old_hosts(attempt, ledger);
 	attempt->host.batch = attempt->is_batch ? attempt->number : take_number(attempt);
 	if (status == BE_OK && attempt->owners == attempt->numbers && attempt->owners &&
@@ -195,6 +327,17 @@ static enum be_status put_host(struct attempt *attempt, struct ledger *ledger)
 	if (status == BE_OK)
 		status = ledger_host_put(ledger, &attempt->host);
 	return status == BE_OK ? put_owners(attempt, ledger) : status;
+}
+
+static void note_acked(struct attempt *attempt, uint64_t number)
+{
+	struct remote *remote = attempt->remote;
+
+	remote_ack(attempt->numbers, number, attempt->begun_ns,
+		   attempt->tells_time ? attempt->now_ns : 0);
+	if (!attempt->is_batch &&
+	    !remote_has_lost(attempt->numbers, atomic_load(&remote->heard_alone)))
+		atomic_store(&remote->heard_alone, number);
 }
 
 enum be_status attempt_end(struct attempt *attempt, struct ledger *ledger, enum be_status status)
@@ -210,7 +353,7 @@ enum be_status attempt_end(struct attempt *attempt, struct ledger *ledger, enum 
 	}
 	status = ledger_commit(ledger, is_remote ? 0 : attempt->number);
 	if (status == BE_OK && tells)
-		atomic_store(&attempt->numbers->has_written, 1);
+		note_acked(attempt, attempt->host.batch);
 	if (status == BE_OK && tells && attempt->owners)
 		lease_put_off(attempt->owners, attempt->begun_ns);
 	/* Of a txn that changes nothing it does not matter whether it was kept. */
@@ -232,28 +375,13 @@ static void pause_for_others(uint32_t conflicts)
 	nanosleep(&(struct timespec){0, now.tv_nsec * INT64_C(7919) % most_ns}, NULL);
 }
 
-/* May the host's record, which is not there, have been there when the txn in doubt was committed?
- * Others remove it when its lease has ended, or an hour after the last batch, by the storage's
- * clock; without such a clock they may have been days ahead. */
-static bool may_be_removed(const struct attempt *attempt, int64_t doubted_ns)
-{
-	const struct remote_host *host = attempt->numbers;
-	int64_t life_ns = HOST_LIFE_NS;
-
-	if (!attempt->tells_time)
-		return atomic_load(&host->has_written);
-	if (atomic_load(&host->holds) && lease_length(host) < life_ns)
-		life_ns = lease_length(host);
-	return remote_steady() - doubted_ns > life_ns / 2;
-}
-
 /* Was the batch of this number committed, which began at `doubted_ns`, or is it certain that it
  * never will be? */
 static enum be_status ask(struct attempt *attempt, uint64_t doubted, int64_t doubted_ns,
 			  bool *landed)
 {
 	struct ledger ledger;
-	enum be_status status = attempt_begin(attempt, &ledger);
+	enum be_status status = begin(attempt, &ledger);
 
 	if (status != BE_OK)
 		return status;
@@ -262,7 +390,7 @@ static enum be_status ask(struct attempt *attempt, uint64_t doubted, int64_t dou
 		ledger_abort(&ledger);
 		return BE_OK;
 	}
-	if (attempt->host.batch == 0 && may_be_removed(attempt, doubted_ns)) {
+	if (attempt->host.batch == 0 && may_be_removed(attempt, attempt->numbers, doubted_ns)) {
 		ledger_abort(&ledger);
 		return error_set(BE_DAMAGED,
 				 "the record by which this process would know has been removed");
@@ -294,7 +422,7 @@ static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *l
 	attempt->asks = false;
 	attempt->in_doubt = false;
 	if (*landed)
-		atomic_store(&attempt->numbers->has_written, 1);
+		note_acked(attempt, doubted);
 	if (status == BE_OK)
 		return BE_OK;
 	(void)error_default(status);

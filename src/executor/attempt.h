@@ -15,6 +15,10 @@
  *     attempt_close(&attempt);
  *
  * All between begin and end is done anew in each attempt. Cancellation must be off.
+ *
+ * Begin also finds out whether the storage has lost what it had acknowledged (remote.h), and lets
+ * ids leap when it is in another history. A txn of this process alone is not begun when it is to be
+ * told of a loss: then the header counts the loss, and BE_CHANGES_LOST is what became of it all.
  */
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
@@ -33,13 +37,22 @@ struct attempt {
 	bool is_batch;                     /* of a group */
 	bool has_clock;                    /* operations are made at the time of the storage */
 	bool tells_time;                   /* the storage has a clock, which is asked */
+	bool is_untold;                    /* its process is not told here that changes were lost */
+	bool is_behind;                    /* the host's record lacks what was acknowledged */
 	bool in_doubt;
 	bool asks; /* what became of the txn in doubt */
 	uint32_t conflicts;
-	uint64_t number;  /* of the group's batch that has begun */
-	int64_t now_ns;   /* by the storage's clock, if it has one */
-	int64_t begun_ns; /* the txn, by remote_steady(); only far away */
-	struct host host; /* the record, with the number of the txn on its way */
+	uint64_t number;           /* of the group's batch that has begun */
+	int64_t now_ns;            /* by the storage's clock, if it has one */
+	int64_t begun_ns;          /* the txn, by remote_steady(); only far away */
+	struct host host;          /* the record, with the number of the txn on its way */
+	struct remote_host *group; /* what is done alone looks at that one's record, too; NULL:
+	                              there is none, or it makes no difference */
+	/* What had been given out and acknowledged before the txn began. */
+	struct numbers {
+		uint64_t given, acked;
+		int64_t acked_ns, acked_begun_ns;
+	} own, of_group;
 };
 
 /* Holds the lock of the struct remote until attempt_close(). `owners` may be NULL where no commits

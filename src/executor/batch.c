@@ -45,6 +45,10 @@ enum be_status batch_apply(const struct attempt *attempt, struct ledger *ledger,
 	assert(operation_is_valid(operation));
 	if (__builtin_expect(!remote, true))
 		return rules_apply(ledger, operation, result);
+	if (attempt->is_batch && remote_has_lost(attempt->numbers, operation->heard)) {
+		batch_fail(result, remote_say_lost());
+		return BE_OK;
+	}
 	if (operation->kind == BE_OPERATION_REAP && operation->by_lease) {
 		status = lease_expect_ended(ledger, attempt->watcher, operation->owner.host,
 					    attempt->begun_ns, attempt->now_ns);
@@ -69,8 +73,8 @@ static struct remote_keys *look_ahead(struct remote *remote, const struct remote
 {
 	struct remote_keys *keys = remote ? remote_keys_make(remote, &remote->own, count) : NULL;
 
-	if (keys && owners)
-		remote_want_host(keys, owners->id);
+	if (keys && (owners || remote_group(remote)))
+		remote_want_host(keys, owners ? owners->id : remote->group->id);
 	for (size_t i = 0; keys && i < count; i++)
 		remote_want(remote, &operations[i], keys);
 	return keys;
@@ -83,6 +87,15 @@ static bool makes_held(const struct operation *operations, size_t count)
 		if (lease_is_needed(&operations[i]))
 			return true;
 	return false;
+}
+
+/* Reaping alone is nobody's call. */
+static bool only_reaps(const struct operation *operations, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (operations[i].kind != BE_OPERATION_REAP)
+			return false;
+	return true;
 }
 
 enum be_status batch_run(const struct be_storage *storage, struct remote *remote,
@@ -100,6 +113,7 @@ enum be_status batch_run(const struct be_storage *storage, struct remote *remote
 	if (owners)
 		attempt.watcher = owners;
 	attempt.keys = keys;
+	attempt.is_untold = only_reaps(operations, count);
 	do {
 		status = attempt_begin(&attempt, &ledger);
 		if (status != BE_OK)

@@ -221,6 +221,7 @@ static enum step take_answer(struct turn *turn, uint32_t state)
 
 	if (state == RETURNED)
 		error_clear();
+	turn->batch = mark->batch;
 	if (!is_sound)
 		batch_fail(turn->result, not_ours());
 	if (mark->user == turn->group->self.name)
@@ -265,6 +266,7 @@ static enum step ask_server(struct turn *turn)
 		status = not_ours();
 	if (status != BE_OK)
 		batch_fail(turn->result, status);
+	turn->batch = mark->batch;
 	then = status == BE_OK && !landed ? ALONE : DONE;
 	line_leave(file, turn->slot);
 	if (!atomic_compare_exchange_strong(&mark->state, &abandoned, GONE))
@@ -417,6 +419,8 @@ static bool take_steps(struct turn *turn, enum step step)
 		}
 	}
 	assert(turn->slot == NO_SLOT && turn->holds == 0);
+	if (__builtin_expect(turn->remote != NULL, false) && step == DONE)
+		remote_hear(turn->remote, turn->batch, turn->result);
 	return step == DONE;
 }
 

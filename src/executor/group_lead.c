@@ -342,6 +342,8 @@ static enum step lead_batch(struct turn *turn, bool *more)
 	status = run_batch(turn, &batch, &is_ending);
 	attempt_close(&batch.attempt);
 	remote_keys_free(keys);
+	if (turn->with_own)
+		turn->batch = batch.number;
 	if (status != BE_OK && (turn->for_line || !line_is_empty(file)))
 		line_leave_untended(file);
 	if (status != BE_OK)

@@ -38,10 +38,11 @@ struct turn {
 	struct waiting *waiting; /* NULL: it does not wait for money */
 	int64_t now_ns;          /* of the operation */
 	unsigned holds;
-	bool with_own; /* the operation is not posted, and is to go into this thread's batch */
-	bool for_line; /* the batch is for those in the line (group_line.h) */
-	bool waited;   /* it slept, and nobody woke it in time */
-	uint32_t seen; /* the row's turn, when the slot was looked at */
+	uint64_t batch; /* that carried it out */
+	bool with_own;  /* the operation is not posted, and is to go into this thread's batch */
+	bool for_line;  /* the batch is for those in the line (group_line.h) */
+	bool waited;    /* it slept, and nobody woke it in time */
+	uint32_t seen;  /* the row's turn, when the slot was looked at */
 	int64_t spin_until_ns; /* 0: it has not begun to look again and again */
 	uint64_t history;      /* of `leader`, when it went to sleep */
 	int64_t overdue_ns;    /* then it no longer waits for a leader; 0: it has not begun to */

@@ -51,7 +51,10 @@ enum be_status remote_host_make(struct remote_host *host)
 		return error_errno(BE_IO_ERROR, errno, "there are no random numbers");
 	atomic_store(&host->batch, 0);
 	atomic_store(&host->begun_ns, 0);
-	atomic_store(&host->has_written, 0);
+	atomic_store(&host->acked, 0);
+	atomic_store(&host->acked_ns, 0);
+	atomic_store(&host->acked_begun_ns, 0);
+	atomic_store(&host->losses, 0);
 	atomic_store(&host->holds, 0);
 	atomic_store(&host->renew_ns, 0);
 	atomic_store(&host->watch.looked_ns, 0);
@@ -67,7 +70,7 @@ enum be_status remote_make(const struct be_storage *storage, bool own_clock, int
 	enum be_status status;
 
 	*remote = NULL;
-	if (!may_doubt && !ops->prefetch && (!ops->now || own_clock))
+	if (!may_doubt && !ops->prefetch && !ops->history && (!ops->now || own_clock))
 		return BE_OK;
 	made = calloc(1, sizeof *made);
 	if (!made)
@@ -120,6 +123,97 @@ enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remo
 		*remote = found;
 	}
 	return BE_OK;
+}
+
+/* ---- losses */
+
+static void raise_to(_Atomic uint64_t *word, uint64_t value)
+{
+	uint64_t now = atomic_load(word);
+
+	while (now < value && !atomic_compare_exchange_weak(word, &now, value))
+		;
+}
+
+void remote_ack(struct remote_host *host, uint64_t batch, int64_t begun_ns, int64_t now_ns)
+{
+	atomic_store(&host->acked_begun_ns, begun_ns);
+	atomic_store(&host->acked_ns, now_ns);
+	raise_to(&host->acked, batch);
+}
+
+/* Who leads and who asks may note the same one at once, which does no harm. */
+void remote_note_loss(struct remote_host *host, uint64_t kept, uint64_t last)
+{
+	uint64_t losses = atomic_load(&host->losses);
+	struct lost_batches *lost = &host->lost[(losses - 1) % LOSSES_KEPT];
+
+	if (losses == 0 || atomic_load(&lost->kept) != kept) {
+		lost = &host->lost[losses % LOSSES_KEPT];
+		atomic_store(&lost->kept, kept);
+		atomic_store(&lost->last, last);
+		(void)atomic_compare_exchange_strong(&host->losses, &losses, losses + 1);
+	} else {
+		raise_to(&lost->last, last);
+	}
+}
+
+bool remote_has_lost(const struct remote_host *host, uint64_t batch)
+{
+	uint64_t losses = atomic_load(&host->losses), remembered;
+
+	if (__builtin_expect(losses == 0, true) || batch == 0)
+		return false;
+	remembered = losses < LOSSES_KEPT ? losses : LOSSES_KEPT;
+	for (uint64_t i = 1; i <= remembered; i++) {
+		const struct lost_batches *lost = &host->lost[(losses - i) % LOSSES_KEPT];
+
+		if (batch > atomic_load(&lost->kept) && batch <= atomic_load(&lost->last))
+			return true;
+	}
+	return losses > LOSSES_KEPT && batch <= atomic_load(&host->lost[losses % LOSSES_KEPT].kept);
+}
+
+static bool tells(const struct remote_host *host, _Atomic uint64_t *heard,
+		  _Atomic uint64_t *heard_otherwise)
+{
+	uint64_t batch = atomic_load(heard);
+
+	if (!remote_has_lost(host, batch) || !atomic_compare_exchange_strong(heard, &batch, 0))
+		return false;
+	atomic_store(heard_otherwise, 0);
+	return true;
+}
+
+bool remote_tells(struct remote *remote)
+{
+	return remote->group && tells(remote->group, &remote->heard, &remote->heard_alone);
+}
+
+bool remote_tells_alone(struct remote *remote)
+{
+	return tells(&remote->own, &remote->heard_alone, &remote->heard);
+}
+
+/* As long as it is to be told of a loss, what it heard then stays. */
+void remote_hear(struct remote *remote, uint64_t batch, const struct result *result)
+{
+	if (!remote->group)
+		return;
+	if (result->status == BE_CHANGES_LOST)
+		(void)remote_tells(remote);
+	else if (result->status == BE_OK && !result->repeated &&
+		 !remote_has_lost(remote->group, atomic_load(&remote->heard)))
+		raise_to(&remote->heard, batch);
+}
+
+enum be_status remote_say_lost(void)
+{
+	return error_set(BE_CHANGES_LOST,
+			 "the server, or one that took over from it, lacks the latest changes, of "
+			 "which it had acknowledged some to this handle: look at what is there, "
+			 "and make again what is missing. This call did nothing, and the next one "
+			 "goes on");
 }
 
 /* ---- the clock */
@@ -468,6 +562,7 @@ void remote_note(struct remote *remote, const struct result *result)
 void remote_help(struct remote *remote, struct operation *operation)
 {
 	operation->by_storage_clock = remote->has_clock;
+	operation->heard = atomic_load(&remote->heard);
 	operation->hint.category_size = 0;
 	if (operation->id != 0 && remote->hints)
 		(void)find_commit(remote->hints, operation->id, &operation->hint);

@@ -13,6 +13,17 @@
  * seconds; one that lasts so long that the record may have been removed meanwhile is not resolved.
  * The same record has the host's lease (lease.h).
  *
+ * Losses. A server may fall back to an earlier state, or be replaced by one that lacks the latest
+ * changes. So each txn compares the host's record with the last batch that was acknowledged: one
+ * that is behind it, or gone, has lost all that came between, which is noted as a loss of these
+ * batches. The numbers go on behind them. A process remembers the last batch in which something of
+ * its own was acknowledged, of the group's and of its own; when it is one of a loss, the next
+ * operation of the process is answered BE_CHANGES_LOST in place of being carried out. Who leads
+ * answers so for all: a posted operation says what its process heard last. Only reaping is told
+ * nothing, since nobody waits for it. A record that is gone tells nothing where it may have
+ * been removed, as above. Each handle on a storage of its own has a struct remote, so that a process
+ * with several is told by each.
+ *
  * The clock is kept as a difference to one of this machine's that nobody sets.
  *
  * Hints. Nobody has to believe them: what is not fetched ahead is fetched when it is asked for.
@@ -31,16 +42,29 @@
 
 struct hints;
 
+/* Batches that were acknowledged, and were gone later: those behind `kept`, up to `last`. */
+struct lost_batches {
+	_Atomic uint64_t kept;
+	_Atomic uint64_t last;
+};
+#define LOSSES_KEPT 8
+
 /* By what the batches of a host are told apart, and its owners. */
 struct remote_host {
 	uint8_t id[RECORD_HOST_ID_SIZE];
-	_Atomic uint64_t batch;       /* the last number that was given out */
-	_Atomic int64_t begun_ns;     /* when that began, by remote_steady() */
-	_Atomic uint32_t has_written; /* a batch was acknowledged, so that there is a record */
-	_Atomic uint32_t holds;       /* commits were made for owners of this host */
-	_Atomic int64_t renew_ns;     /* then its lease is to be renewed, by remote_steady() */
-	_Atomic int64_t lease_ns;     /* the longest that its processes ask for */
-	struct lease_watch watch;     /* what they have seen of other hosts */
+	_Atomic uint64_t batch;         /* the last number that was given out */
+	_Atomic int64_t begun_ns;       /* when that began, by remote_steady() */
+	_Atomic uint64_t acked;         /* the last that was acknowledged, so that there is a
+	                                   record; 0: none was */
+	_Atomic int64_t acked_begun_ns; /* when that began, by remote_steady() */
+	_Atomic int64_t acked_ns;       /* and by the storage's clock; 0: it has none */
+	_Atomic uint64_t losses;        /* so far, of which the last ones are in `lost`, going
+	                                   around */
+	struct lost_batches lost[LOSSES_KEPT];
+	_Atomic uint32_t holds;   /* commits were made for owners of this host */
+	_Atomic int64_t renew_ns; /* then its lease is to be renewed, by remote_steady() */
+	_Atomic int64_t lease_ns; /* the longest that its processes ask for */
+	struct lease_watch watch; /* what they have seen of other hosts */
 };
 
 enum be_status remote_host_make(struct remote_host *host);
@@ -56,6 +80,10 @@ struct remote {
 	_Atomic int64_t look_ns; /* then leases of others are to be looked at, by remote_steady() */
 	pthread_mutex_t lock;    /* held while `own` has a batch on its way */
 	struct remote_host own;  /* of this process alone */
+	struct remote_host *group;    /* that of the group that it is in; NULL: it is in none */
+	_Atomic uint64_t heard_alone; /* the last batch of `own` that was acknowledged; 0: none was
+	                                 since this process was told of a loss */
+	_Atomic uint64_t heard;       /* the same of the group's, with something of this process */
 	struct hints *hints; /* NULL: the storage has no use for them. It has a lock of its own */
 };
 
@@ -66,6 +94,33 @@ void remote_free(struct remote *remote);
 
 /* The one of this process, in place of which a fork child finds its parent's. */
 enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remote);
+
+/* A batch of the host was acknowledged that began at `begun_ns` of remote_steady(), and at `now_ns`
+ * of the storage's clock, or 0. */
+void remote_ack(struct remote_host *host, uint64_t batch, int64_t begun_ns, int64_t now_ns);
+
+/* The group's host, where this process was acknowledged something in the group; else NULL. */
+static inline struct remote_host *remote_group(struct remote *remote)
+{
+	return atomic_load(&remote->heard) != 0 ? remote->group : NULL;
+}
+
+/* The host's record has the batch `kept` (0: none), where a later one was acknowledged. `last` had
+ * been given out when this was asked. */
+void remote_note_loss(struct remote_host *host, uint64_t kept, uint64_t last);
+
+/* Was this batch, or 0, lost? Of one that lies before all losses that are remembered nobody knows
+ * it, if there were others: then yes. */
+bool remote_has_lost(const struct remote_host *host, uint64_t batch);
+
+/* An operation of this process was answered so, by this batch of the group's. */
+void remote_hear(struct remote *remote, uint64_t batch, const struct result *result);
+
+/* Is this process to be told now that the group, or it alone, has lost something? Only once, for
+ * all that it has heard so far. */
+bool remote_tells(struct remote *remote);
+bool remote_tells_alone(struct remote *remote);
+enum be_status remote_say_lost(void);
 
 /* Nanoseconds by a clock of this machine that nobody sets, and that goes on while it sleeps. */
 int64_t remote_steady(void);

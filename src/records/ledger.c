@@ -305,36 +305,77 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns)
  */
 #define LEAP_BITS 21
 #define LEAP_LEAST (UINT64_C(1) << 32)
+#define LEAP_SECOND (UINT64_C(1) << LEAP_BITS)
 #define LEAP_CLOCK_END (UINT64_C(1) << 53)
 /* No ledger of ours gets there. */
 #define LEAP_ID_MAX (UINT64_C(1) << 62)
 
-static uint64_t leap(uint64_t id, int64_t now_ns)
+/* `by_clock_least`: the clock is followed where that is at least so far. */
+static uint64_t leap(uint64_t id, int64_t now_ns, uint64_t by_clock_least)
 {
-	uint64_t least = id + LEAP_LEAST;
 	uint64_t by_clock = now_ns > 0 ? (uint64_t)(now_ns / BE_UNIT) << LEAP_BITS : 0;
 
-	return by_clock > least && by_clock < LEAP_CLOCK_END ? by_clock : least;
+	return by_clock > id + by_clock_least && by_clock < LEAP_CLOCK_END ? by_clock
+									   : id + LEAP_LEAST;
+}
+
+static enum be_status leap_all(struct header *header, int64_t now_ns, uint64_t by_clock_least)
+{
+	uint64_t envelope_id;
+
+	if ((header->next_envelope_id | header->next_commit_id | header->next_transaction_id |
+	     header->next_alert_id) >= LEAP_ID_MAX)
+		return damaged("the header record", BE_DAMAGED);
+	envelope_id = leap(header->next_envelope_id, now_ns, by_clock_least);
+	header->leapt += envelope_id - header->next_envelope_id;
+	header->next_envelope_id = envelope_id;
+	header->next_commit_id = leap(header->next_commit_id, now_ns, by_clock_least);
+	header->next_transaction_id = leap(header->next_transaction_id, now_ns, by_clock_least);
+	header->next_alert_id = leap(header->next_alert_id, now_ns, by_clock_least);
+	return BE_OK;
 }
 
 enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns)
 {
-	struct header *header = &ledger->header;
 	enum be_status status = ledger_header(ledger);
-	uint64_t envelope_id;
 
-	if (status == BE_OK && (header->next_envelope_id | header->next_commit_id |
-				header->next_transaction_id | header->next_alert_id) >= LEAP_ID_MAX)
-		status = damaged("the header record", BE_DAMAGED);
+	if (status == BE_OK)
+		status = leap_all(&ledger->header, now_ns, LEAP_LEAST);
 	if (status != BE_OK)
 		return status;
-	envelope_id = leap(header->next_envelope_id, now_ns);
-	header->leapt += envelope_id - header->next_envelope_id;
-	header->next_envelope_id = envelope_id;
-	header->next_commit_id = leap(header->next_commit_id, now_ns);
-	header->next_transaction_id = leap(header->next_transaction_id, now_ns);
-	header->next_alert_id = leap(header->next_alert_id, now_ns);
+	/* It may come to lie elsewhere. */
+	ledger->header.histories.latest = 0;
 	ledger->changes++;
+	return BE_OK;
+}
+
+/*
+ * Three servers may take over one from the other within minutes, the last one without having heard
+ * of the one before. So ids leap to the clock's even where that is not far: what each server has
+ * given out is below the second in which the next one leaps.
+ */
+enum be_status ledger_follow(struct ledger *ledger, uint64_t history, const struct loss *loss,
+			     int64_t now_ns)
+{
+	struct histories *known = &ledger->header.histories;
+	enum be_status status = ledger_header(ledger);
+	bool is_other, leaps;
+
+	if (status != BE_OK)
+		return status;
+	is_other = history != 0 && known->latest != 0 && known->latest != history;
+	/* Others that lost something may have come before. */
+	leaps = is_other || (loss && (loss->acked_ns == 0 || known->leapt_ns <= loss->acked_ns));
+	if (leaps)
+		status = leap_all(&ledger->header, now_ns, LEAP_SECOND);
+	if (status != BE_OK)
+		return status;
+	if (leaps)
+		known->leapt_ns = now_ns;
+	if (history != 0)
+		known->latest = history;
+	known->changes += is_other;
+	known->losses += loss != NULL;
 	return BE_OK;
 }
 

@@ -79,6 +79,16 @@ enum be_status ledger_initialise(struct ledger *ledger, int64_t now_ns);
  * a copy of may have given out more since, and nobody who was given those may meet others here. */
 enum be_status ledger_leap(struct ledger *ledger, int64_t now_ns);
 
+/* The storage is in this history now (0: it does not say), and the host that writes has lost
+ * something (NULL: not that it knows): leaps likewise if it is another history than the header's,
+ * or if nobody has leapt since what was lost. The header keeps it if the txn changes anything
+ * else. */
+struct loss {
+	int64_t acked_ns; /* when the latest of it was acknowledged; 0: not known */
+};
+enum be_status ledger_follow(struct ledger *ledger, uint64_t history, const struct loss *loss,
+			     int64_t now_ns);
+
 /* The last batch of a host. `put` writes over the one that was got; `next` finds the first behind
  * `after` (NULL: the first), `del` removes one that was found. */
 int ledger_host_get(struct ledger *ledger, const uint8_t id[RECORD_HOST_ID_SIZE],

@@ -42,6 +42,14 @@ struct header_record {
 	uint64_t pruned;
 };
 
+/* Behind the header's record where there is something in it. */
+struct histories_part {
+	uint64_t latest;
+	uint64_t changes;
+	uint64_t losses;
+	int64_t leapt_ns;
+};
+
 struct host_record {
 	struct head head;
 	uint64_t batch;
@@ -239,6 +247,7 @@ struct commit_answer {
 
 _Static_assert(sizeof(struct head) == 16 && offsetof(struct head, checksum) == 8, "head");
 _Static_assert(sizeof(struct header_record) == 160, "header record");
+_Static_assert(sizeof(struct histories_part) == 32, "histories part");
 _Static_assert(sizeof(struct envelope_record) == 176, "envelope record");
 _Static_assert(sizeof(struct envelope_more) == 48, "what few envelopes have");
 _Static_assert(sizeof(struct envelope_thresholds) == 24, "thresholds");
@@ -608,6 +617,21 @@ static void seal(struct record_value *value, struct be_bytes key, enum record_ty
 	memcpy(value->bytes, &head, sizeof head);
 }
 
+static uint8_t *put_histories(uint8_t *at, const struct histories *histories)
+{
+	struct histories_part part = {
+		.latest = histories->latest,
+		.changes = histories->changes,
+		.losses = histories->losses,
+		.leapt_ns = histories->leapt_ns,
+	};
+
+	if ((part.latest | part.changes | part.losses) == 0)
+		return at;
+	memcpy(at, &part, sizeof part);
+	return at + sizeof part;
+}
+
 void record_encode_header(struct record_value *value, const struct header *header)
 {
 	struct header_record record = {
@@ -630,7 +654,8 @@ void record_encode_header(struct record_value *value, const struct header *heade
 	memcpy(record.lapses, header->lapses, sizeof record.lapses);
 	memcpy(value->bytes, &record, sizeof record);
 	record_key_header(&key);
-	seal(value, record_key_bytes(&key), RECORD_HEADER, value->bytes + sizeof record);
+	seal(value, record_key_bytes(&key), RECORD_HEADER,
+	     put_histories(value->bytes + sizeof record, &header->histories));
 }
 
 static uint8_t parts_of(const struct envelope *envelope)
@@ -1088,8 +1113,23 @@ static bool take_description(const uint8_t *at, char *description, uint16_t size
 	return name_text_is_valid(description, size);
 }
 
+static bool take_histories(struct be_bytes value, struct histories *histories)
+{
+	struct histories_part part;
+
+	*histories = (struct histories){0};
+	if (value.size == sizeof(struct header_record))
+		return true;
+	if (value.size != sizeof(struct header_record) + sizeof part)
+		return false;
+	memcpy(&part, (const uint8_t *)value.data + sizeof(struct header_record), sizeof part);
+	*histories = (struct histories){part.latest, part.changes, part.losses, part.leapt_ns};
+	return (part.latest | part.changes | part.losses) != 0;
+}
+
 enum be_status record_decode_header(struct be_bytes value, struct header *header)
 {
+	struct histories histories;
 	struct header_record record;
 	struct head head;
 	enum be_status status;
@@ -1104,7 +1144,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 	status = open_value(value, RECORD_HEADER, &record, sizeof record);
 	if (status != BE_OK)
 		return status;
-	if (value.size != sizeof record || memcmp(record.magic, magic, sizeof magic) != 0)
+	if (memcmp(record.magic, magic, sizeof magic) != 0 || !take_histories(value, &histories))
 		return BE_DAMAGED;
 	if (record.next_envelope_id == 0 || record.next_commit_id == 0 ||
 	    record.next_transaction_id == 0 || record.next_alert_id == 0 ||
@@ -1123,6 +1163,7 @@ enum be_status record_decode_header(struct be_bytes value, struct header *header
 		.txn = record.txn,
 		.next_alert_id = record.next_alert_id,
 		.pruned = record.pruned,
+		.histories = histories,
 	};
 	memcpy(header->lapses, record.lapses, sizeof header->lapses);
 	return BE_OK;

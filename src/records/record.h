@@ -115,6 +115,15 @@ enum lapse {
 	LAPSES,
 };
 
+/* Of a storage whose server may fall back to an earlier state, or be replaced by one that has not
+ * heard of the latest changes. Where all is 0 it takes no room. */
+struct histories {
+	uint64_t latest;  /* that of the storage when it was last changed; 0: not known */
+	uint64_t changes; /* how often another was found */
+	uint64_t losses;  /* hosts that found changes missing which they had been acknowledged */
+	int64_t leapt_ns; /* when ids leapt last for one of these reasons; 0: never */
+};
+
 struct header {
 	uint64_t next_envelope_id;
 	uint64_t next_commit_id;
@@ -129,6 +138,7 @@ struct header {
 	uint64_t txn;      /* the storage's number of the txn that wrote it; 0: it tells none */
 	uint64_t lapses[LAPSES];
 	int64_t created_ns;
+	struct histories histories;
 };
 
 /* Commits reaped so far. It grows whenever reaping frees something. */

@@ -47,6 +47,8 @@ struct operation {
 	                            alert-done: of the transaction, of the alert */
 	uint64_t request_sum; /* with a key: of all that is asked for, see operation_sum() */
 	int64_t key_until_ns; /* with a key: when the request is forgotten; 1 or more */
+	uint64_t heard;       /* on a server: the last batch of the group's in which something of
+	                            its process was acknowledged; 0: none */
 	struct owner owner;   /* commit: who holds it; reap as orphaned: who was found dead */
 	struct name name;     /* of the envelope, where no id names it; with a key always its
 	                            namespace */

@@ -296,7 +296,7 @@ AT(be_owner_info, id, 16);
 AT(be_owner_info, alive, 24);
 AT(be_owner_info, reserved, 25);
 
-SIZE(be_statistics, 208);
+SIZE(be_statistics, 224);
 AT(be_statistics, size, 0);
 AT(be_statistics, format_version, 4);
 AT(be_statistics, durability, 8);
@@ -330,6 +330,8 @@ AT(be_statistics, reserved, 191);
 AT(be_statistics, waiting, 192);
 AT(be_statistics, reserved_too, 196);
 AT(be_statistics, pruned_id, 200);
+AT(be_statistics, history_changes, 208);
+AT(be_statistics, losses, 216);
 
 SIZE(be_verification, 40);
 AT(be_verification, size, 0);
@@ -376,7 +378,7 @@ SIZE(be_bytes, 16);
 AT(be_bytes, data, 0);
 AT(be_bytes, size, 8);
 
-SIZE(be_storage_ops, 96);
+SIZE(be_storage_ops, 104);
 AT(be_storage_ops, size, 0);
 AT(be_storage_ops, reserved, 4);
 AT(be_storage_ops, begin, 8);
@@ -390,6 +392,7 @@ AT(be_storage_ops, prefetch, 64);
 AT(be_storage_ops, now, 72);
 AT(be_storage_ops, traits, 80);
 AT(be_storage_ops, where, 88);
+AT(be_storage_ops, history, 96);
 
 SIZE(be_storage, 16);
 AT(be_storage, ops, 0);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the library does with a storage that answers with conflicts, that does not hear what became
- * of its commits, that wants to be told beforehand what is read, and that has a clock. The one here
- * stands before the one in memory.
+ * of its commits, that wants to be told beforehand what is read, that has a clock, and that falls
+ * back to an earlier state. The one here stands before the one in memory.
  */
 #include "fixture.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ enum doubt {
 	DROPPED,  /* it was not, and the answer is lost, too */
 	NOT_SENT, /* as DROPPED, and the storage cannot be reached any more */
 	CUT_OFF,  /* as KEPT, likewise */
+	REPLACED, /* as KEPT, and the storage's standby takes over before it is asked */
 };
 
 static struct {
@@ -35,6 +37,8 @@ static struct {
 	uint64_t random;
 	unsigned conflicts, doubts; /* so far */
 	int64_t now_ns;             /* by its clock */
+	uint64_t history;
+	struct be_storage *standby; /* a copy of a moment; NULL: there is none */
 	size_t wanted_count, misses;
 	struct {
 		size_t size;
@@ -89,6 +93,15 @@ static enum doubt next_doubt(void)
 	return doubt;
 }
 
+/* Whatever it had acknowledged since the copy was made is gone. */
+static void fail_over(void)
+{
+	cr_assert_not_null(shaky.standby);
+	shaky.inner = shaky.standby;
+	shaky.standby = NULL;
+	shaky.history++;
+}
+
 static int shaky_commit(void *self, void *txn)
 {
 	enum doubt doubt;
@@ -106,6 +119,8 @@ static int shaky_commit(void *self, void *txn)
 		assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
 	if (doubt != NO_DOUBT)
 		usleep(shaky.doubt_lasts_us);
+	if (doubt == REPLACED)
+		fail_over();
 	return doubt == NO_DOUBT ? 0 : BE_STORAGE_IN_DOUBT;
 }
 
@@ -180,6 +195,21 @@ static int shaky_now(void *self, void *txn, int64_t *now_ns)
 	(void)txn;
 	*now_ns = shaky.now_ns;
 	return 0;
+}
+
+static int shaky_history(void *self, void *txn, uint64_t *history)
+{
+	(void)self;
+	(void)txn;
+	*history = shaky.history;
+	return 0;
+}
+
+/* Names a place that no other test has. */
+static const char *shaky_where(void *self)
+{
+	(void)self;
+	return fixture.directory;
 }
 
 static struct be_storage_ops shaking = {
@@ -728,6 +758,267 @@ Test(doubts, a_doubt_that_lasts_is_not_resolved_by_what_is_missing, .init = begi
 	shaky.doubt = DROPPED;
 	assert_ok(be_commit(handle, "llm", 1, NULL, &id));
 	be_close(handle);
+}
+
+/* ---------------------------------------------------------------- histories */
+
+#define LEAP (UINT64_C(1) << 32)
+static struct be_storage *copies[8];
+static size_t copy_count;
+
+/* Record by record, as replication does it. */
+static void copy_to_standby(void)
+{
+	unsigned char from[BE_STORAGE_KEY_MAX + 1];
+	struct be_bytes at = {"", 0}, key, value;
+	const struct be_storage *inner = shaky.inner;
+	struct be_storage *copy;
+	void *txn, *made;
+
+	cr_assert(copy_count < sizeof copies / sizeof *copies);
+	assert_ok(be_storage_memory_create(&copy));
+	copies[copy_count++] = shaky.standby = copy;
+	assert_number(inner->ops->begin(inner->self, false, &txn), 0);
+	assert_number(copy->ops->begin(copy->self, true, &made), 0);
+	while (inner->ops->next(inner->self, txn, at, &key, &value) == 0) {
+		assert_number(copy->ops->put(copy->self, made, key, value), 0);
+		memcpy(from, key.data, key.size);
+		from[key.size] = 0;
+		at = (struct be_bytes){from, key.size + 1};
+	}
+	inner->ops->abort(inner->self, txn);
+	assert_number(copy->ops->commit(copy->self, made), 0);
+}
+
+static void begin_with_history(void)
+{
+	begin();
+	shaking.history = shaky_history;
+	shaking.now = shaky_now;
+	shaky.history = 1;
+	shaky.now_ns = BEGINNING_NS;
+	setenv("BUDGET_ENFORCER_RUNTIME_DIR", "", 1);
+}
+
+/* The same by group commit. */
+static void begin_in_group(void)
+{
+	char path[128];
+
+	begin_with_history();
+	shaking.where = shaky_where;
+	snprintf(path, sizeof path, "%s/run", fixture.directory);
+	cr_assert(mkdir(path, 0700) == 0);
+	setenv("BUDGET_ENFORCER_RUNTIME_DIR", path, 1);
+}
+
+static struct be_enforcer *open_by_its_clock(void)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+
+	options.storage = &shaky_storage;
+	return fixture_open_with(&options);
+}
+
+static void end_copies(void)
+{
+	for (size_t i = 0; i < sizeof fixture.more / sizeof *fixture.more; i++)
+		if (fixture.more[i])
+			fixture_close(fixture.more[i]);
+	for (size_t i = 0; i < copy_count; i++)
+		be_storage_memory_destroy(copies[i]);
+	fixture_end();
+}
+
+static struct be_statistics statistics_of(struct be_enforcer *handle)
+{
+	struct be_statistics statistics = BE_STATISTICS_INIT;
+
+	assert_ok(be_stats(handle, &statistics));
+	return statistics;
+}
+
+#define HISTORY_TEST(name)                                                                         \
+	static void name(void);                                                                    \
+	Test(doubts, name##_alone, .init = begin_with_history, .fini = end_copies)                 \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	Test(doubts, name##_in_group, .init = begin_in_group, .fini = end_copies)                  \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	static void name(void)
+
+HISTORY_TEST(another_history_lets_ids_leap)
+{
+	struct be_enforcer *handle;
+	uint64_t id, changes;
+
+	shaky.history = 0;
+	handle = open_by_its_clock();
+	fixture_create(handle, "llm", BE_UNIT);
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	assert_number(id, 1);
+	shaky.history = 5; /* known for the first time */
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	assert_number(id, 2);
+	changes = statistics_of(handle).changes;
+	shaky.history = 6;
+	assert_status(be_commit(handle, "llm", 2 * BE_UNIT, NULL, &id), BE_EXCEEDS_BUDGET);
+	assert_number(statistics_of(handle).changes, changes);
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	cr_assert(id >= LEAP);
+	assert_number(statistics_of(handle).history_changes, 1);
+	assert_number(statistics_of(handle).losses, 0);
+	assert_number(statistics_of(handle).next_commit_id, id + 1);
+	shaky.history = 0; /* it does not say so now */
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	shaky.history = 6;
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	assert_number(statistics_of(handle).next_commit_id, id + 1);
+	assert_number(statistics_of(handle).history_changes, 1);
+	assert_number(statistics_of(handle).changes, changes + 3);
+	assert_ok(be_verify(handle, NULL, NULL, NULL));
+}
+
+HISTORY_TEST(what_was_acknowledged_and_is_gone_is_told_once)
+{
+	struct be_enforcer *loser = open_by_its_clock(), *other;
+	uint64_t first, second, id, reaped;
+
+	fixture_create(loser, "llm", BE_UNIT);
+	assert_ok(be_commit(loser, "llm", TENTH, NULL, &first));
+	other = open_by_its_clock();
+	assert_ok(be_record(other, "llm", TENTH, NULL, NULL));
+	copy_to_standby();
+	assert_ok(be_commit(loser, "llm", 2 * TENTH, NULL, &second));
+	fail_over();
+	assert_ok(be_reap(loser, &reaped));
+	assert_balance(loser, "llm", TENTH, TENTH);
+	assert_status(be_commit(loser, "llm", TENTH, NULL, &id), BE_CHANGES_LOST);
+	assert_number(id, 0);
+	cr_assert(strstr(be_last_error(), "look at what is there"));
+	assert_balance(loser, "llm", TENTH, TENTH);
+	assert_number(statistics_of(loser).losses, 1);
+	assert_status(be_settle(loser, second, TENTH, NULL, NULL), BE_NO_COMMIT);
+	assert_ok(be_commit(loser, "llm", TENTH, NULL, &id));
+	cr_assert(id >= second + LEAP);
+	assert_ok(be_settle(loser, first, TENTH, NULL, NULL));
+	/* The other has lost nothing. */
+	assert_ok(be_commit(other, "llm", TENTH, NULL, &id));
+	assert_number(statistics_of(other).losses, 1);
+	assert_number(statistics_of(other).history_changes, 1);
+	assert_ok(be_verify(other, NULL, NULL, NULL));
+}
+
+/* Not even its record is there. And it happens again and again, also to one that sleeps through. */
+HISTORY_TEST(it_is_told_after_each_loss)
+{
+	struct be_enforcer *loser = open_by_its_clock(), *sleeper;
+	uint64_t id, last = 0, reaped;
+
+	fixture_create(fixture.handle, "llm", BE_UNIT);
+	sleeper = open_by_its_clock();
+	for (int i = 0; i < 4; i++) {
+		copy_to_standby();
+		if (i == 1)
+			assert_ok(be_record(sleeper, "llm", 1, NULL, NULL));
+		assert_ok(be_commit(loser, "llm", 1, NULL, &id));
+		cr_assert(id > last);
+		last = id;
+		shaky.now_ns += SECOND_NS;
+		fail_over();
+		assert_status(be_commit(loser, "llm", 1, NULL, &id), BE_CHANGES_LOST);
+		assert_ok(be_commit(loser, "llm", 1, NULL, &id));
+		cr_assert(id > last);
+		last = id;
+	}
+	assert_ok(be_reap(sleeper, &reaped));
+	assert_status(be_record(sleeper, "llm", 1, NULL, NULL), BE_CHANGES_LOST);
+	assert_ok(be_record(sleeper, "llm", 1, NULL, NULL));
+	assert_ok(be_verify(sleeper, NULL, NULL, NULL));
+}
+
+/* Also by what a process of a group does alone. */
+HISTORY_TEST(it_is_told_by_whatever_changes_something)
+{
+	struct be_enforcer *handle = open_by_its_clock();
+	struct be_envelope envelope = BE_ENVELOPE_INIT;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	copy_to_standby();
+	assert_ok(be_record(handle, "llm", TENTH, NULL, NULL));
+	fail_over();
+	assert_status(do_apply(handle), BE_CHANGES_LOST);
+	assert_status(be_utilization(handle, "one", &envelope), BE_NO_ENVELOPE);
+	assert_ok(do_apply(handle));
+	assert_ok(be_record(handle, "one", TENTH, NULL, NULL));
+	copy_to_standby();
+	assert_ok(be_record(handle, "one", TENTH, NULL, NULL));
+	fail_over();
+	assert_status(do_prune(handle), BE_CHANGES_LOST);
+	assert_ok(be_record(handle, "one", TENTH, NULL, NULL));
+	assert_ok(be_verify(handle, NULL, NULL, NULL));
+}
+
+/* The server is the same, but its files are older. */
+HISTORY_TEST(a_loss_lets_ids_leap_where_the_history_says_nothing)
+{
+	struct be_enforcer *handle = open_by_its_clock();
+	uint64_t id, lost;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	copy_to_standby();
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &lost));
+	fail_over();
+	shaky.history = 1;
+	assert_status(be_commit(handle, "llm", TENTH, NULL, &id), BE_CHANGES_LOST);
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	cr_assert(id >= lost + LEAP);
+	assert_number(statistics_of(handle).history_changes, 0);
+	assert_number(statistics_of(handle).losses, 1);
+}
+
+/* What is in doubt when the other takes over is made once; or not at all, when what was
+ * acknowledged before it is gone, too. */
+HISTORY_TEST(a_doubt_is_resolved_in_another_history)
+{
+	struct be_enforcer *handle = open_by_its_clock();
+	uint64_t id;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	assert_ok(be_commit(handle, "llm", TENTH, NULL, &id));
+	copy_to_standby();
+	shaky.doubt = REPLACED;
+	assert_ok(be_record(handle, "llm", TENTH, NULL, NULL));
+	assert_balance(handle, "llm", TENTH, TENTH);
+	assert_number(statistics_of(handle).losses, 0);
+	copy_to_standby();
+	assert_ok(be_record(handle, "llm", TENTH, NULL, NULL));
+	shaky.doubt = REPLACED;
+	assert_status(be_record(handle, "llm", TENTH, NULL, NULL), BE_CHANGES_LOST);
+	assert_balance(handle, "llm", TENTH, TENTH);
+	assert_ok(be_record(handle, "llm", TENTH, NULL, NULL));
+	assert_balance(handle, "llm", 2 * TENTH, TENTH);
+	assert_number(statistics_of(handle).history_changes, 2);
+	assert_number(statistics_of(handle).losses, 1);
+	assert_ok(be_verify(handle, NULL, NULL, NULL));
+}
+
+/* Hosts' records are removed in time, and what is gone then was not lost. */
+HISTORY_TEST(a_record_that_was_removed_is_no_loss)
+{
+	struct be_enforcer *idle = open_by_its_clock(), *other;
+
+	fixture_create(idle, "llm", BE_UNIT);
+	shaky.now_ns += 2 * DAY_NS;
+	shaking.where = NULL;
+	other = open_by_its_clock();
+	assert_ok(be_record(other, "llm", 1, NULL, NULL));
+	assert_number(count_hosts(), 1);
+	assert_ok(be_record(idle, "llm", 1, NULL, NULL));
+	assert_number(statistics_of(idle).losses, 0);
 }
 
 /* ---------------------------------------------------------------------- fork */

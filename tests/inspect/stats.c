@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 
 	document = inspect_json("--json", path, "stats", NULL);
 	stats = json_object_get(document, "stats");
-	EXPECT_EQUAL(json_object_size(stats), 30);
+	EXPECT_EQUAL(json_object_size(stats), 32);
 	EXPECT_EQUAL(json_integer_value(json_object_get(stats, "format_version")),
 		     known.format_version);
 	EXPECT_JSON(stats, "created", "\"" INSPECTED "\"");
@@ -47,6 +47,8 @@ int main(int argc, char **argv)
 	EXPECT_JSON(stats, "pruned_id", "0");
 	EXPECT_JSON(stats, "orphaned_charged", "0");
 	EXPECT_JSON(stats, "settled_late", "0");
+	EXPECT_JSON(stats, "history_changes", "0");
+	EXPECT_JSON(stats, "losses", "0");
 	EXPECT_JSON(stats, "owners", "1");
 	EXPECT_JSON(stats, "refused_no_envelope", "2");
 	EXPECT_JSON(stats, "refusals_known", "true");

@@ -491,6 +491,10 @@ static void put_environment(struct metrics *metrics)
 		  "Commits that were settled after they had been reaped.");
 	put_value(metrics, "write_txns_total", "counter", stats->changes,
 		  "Write txns so far, each of which may carry many changes.");
+	put_value(metrics, "history_changes_total", "counter", stats->history_changes,
+		  "How often another server took over, or was set back.");
+	put_value(metrics, "losses_total", "counter", stats->losses,
+		  "Hosts that found changes gone which a server had acknowledged to them.");
 	put_value(metrics, "owners", "gauge", stats->owners,
 		  "Live processes that have the environment open to change it.");
 	put_value(metrics, "waiting", "gauge", stats->waiting, "Commits that wait for money.");

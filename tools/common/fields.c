@@ -238,6 +238,10 @@ static const struct field of_stats[] = {
 	{"READS-EXCLUDE", "reads_exclude_writes", FIELD_YES, STATS(reads_exclude_writes), false,
 	 "yes: the reader table of this liblmdb cannot be made true for several containers, so "
 	 "that reading excludes writers, and is slow"},
+	{"HISTORIES", "history_changes", FIELD_COUNT, STATS(history_changes), false,
+	 "how often another server took over, or was set back; ids leapt then"},
+	{"LOSSES", "losses", FIELD_COUNT, STATS(losses), false,
+	 "hosts that found changes gone which a server had acknowledged to them"},
 	{"OWNERS", "owners", FIELD_SMALL_COUNT, STATS(owners), false,
 	 "live processes that have it open to change it"},
 	{"WAITING", "waiting", FIELD_SMALL_COUNT, STATS(waiting), false,
