@@ -47,8 +47,17 @@
  *
  *   Operations happen at the server's time, however wrong a host's clock is (unless be_options.now
  *   is given). What is durable on return is what the server makes durable when it answers COMMIT;
- *   a session whose synchronous_commit is off has it on. After a fail-over to a standby that is not
- *   synchronous, changes that were acknowledged may be missing, and ids may be given out twice.
+ *   a session whose synchronous_commit is off has it on. 
+ *   After a fail-over to a standby that was synchronous nothing is missing. To one that was not,
+ *   changes that were acknowledged may be: then each handle that made some of these is told
+ *   BE_CHANGES_LOST (budget_enforcer.h, DURABILITY). By the timeline and the cluster's identifier,
+ *   which the first trip of a txn brings along, a fail-over is noticed, and so is an older backup
+ *   or a dump that takes the server's place: ids leap in the first txn that changes something, and
+ *   none is given out twice. Not noticed so is one of two servers that both serve as the primary,
+ *   on the same timeline; and files that were set back without a recovery that ends in a promotion
+ *   keep their timeline: then the hosts that lost something let ids leap. A server that knows no
+ *   timelines, or a role that may call neither pg_walfile_name() nor pg_control_system() (all may,
+ *   unless that was taken from them), does without: all roles should be alike in this.
  *
  *   Servers: PostgreSQL 14 and later, at its default isolation or a stricter one. No advisory
  *   locks, LISTEN or SKIP LOCKED are used, so that what speaks PostgreSQL's protocol may do, too;

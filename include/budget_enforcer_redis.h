@@ -17,8 +17,8 @@
  * WHAT MAY BE LOST
  *
  *   A server acknowledges a change before it is anywhere else but in its memory, unless it is told
- *   to do otherwise. What a budget has granted or charged may then be missing, the ids be given out
- *   twice, and a limit be spent once more:
+ *   to do otherwise. What a budget has granted or charged may then be missing, and a limit be spent
+ *   once more:
  *
  *   - A server that goes down loses, with `appendfsync everysec`, about the last second, and with
  *     snapshots (RDB) only all since the last one. Give it `appendonly yes` and `appendfsync
@@ -30,6 +30,15 @@
  *     started again on its files.
  *   - A server that may remove keys when its memory is full would remove budgets. With a
  *     maxmemory-policy of allkeys-... opening refuses: give it noeviction.
+ *
+ *   Each handle through which something was changed that is missing is told BE_CHANGES_LOST
+ *   (budget_enforcer.h, DURABILITY). A server that takes over, or starts again, has another
+ *   identifier of replication (master_replid of INFO replication), which the first trip of a txn
+ *   brings along: ids leap in the first txn that changes something, and none is given out twice.
+ *   The server takes another one in some cases where nothing is missing, too, as when its first
+ *   replica comes: then ids leap, and nobody is told anything. A user who may not call INFO does
+ *   without: then ids leap only once somebody finds something missing, and others may have been
+ *   given lost ids before. All users of an environment should be alike in this.
  *
  * WHAT IS THERE, AND WHAT IS NOT
  *
@@ -50,7 +59,7 @@
  *   Servers: Redis 5 or later, tried with 7.0. In Redis Cluster an environment is in one slot; the
  *   node that has it must be named, and no other node is asked. The environment NAME is in keys
  *   that begin with "{be:NAME}:". A user needs these rights, and the commands in brackets if they
- *   are to be had:
+ *   are to be had (of which info is worth it, see above):
  *
  *       ACL SETUSER budgets on >PASSWORD ~{be:NAME}:* +eval +evalsha [+script|load +info +select]
  *           +hget +hmget +hset +hsetnx +hdel +zadd +zrem +zrange +zrangebylex +zrangebyscore

@@ -9,6 +9,12 @@
 #include <string.h>
 
 #define MICROSECONDS "(extract(epoch from clock_timestamp()) * 1000000)::int8"
+/* The first part of the name of the file that is written to. */
+#define TIMELINE "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8"
+
+/* For servers that have none. */
+static const char lock_without_timeline[] =
+	"SELECT v, " MICROSECONDS ", 0::int8 FROM $T WHERE k = '\\x03' FOR UPDATE";
 
 /* The table's name takes the place of each T. */
 static const char *const statements[] = {
@@ -16,7 +22,8 @@ static const char *const statements[] = {
 	[STATEMENT_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	[STATEMENT_COMMIT] = "COMMIT",
 	[STATEMENT_ROLLBACK] = "ROLLBACK",
-	[STATEMENT_LOCK] = "SELECT v, " MICROSECONDS " FROM $T WHERE k = '\\x03' FOR UPDATE",
+	[STATEMENT_LOCK] =
+		"SELECT v, " MICROSECONDS ", " TIMELINE " FROM $T WHERE k = '\\x03' FOR UPDATE",
 	[STATEMENT_CLOCK] = "SELECT " MICROSECONDS,
 	[STATEMENT_FETCH] = "SELECT k, v FROM $T WHERE k = ANY($1::bytea[])",
 	[STATEMENT_SCAN] = "SELECT k, v FROM $T WHERE k >= $1::bytea AND v IS NOT NULL "
@@ -245,17 +252,43 @@ static void write_statement(const char *sql, const char *table, char *text, size
 		snprintf(text, size, "%s", sql);
 }
 
+/* What speaks PostgreSQL's protocol may know no timelines, and then there is no history. A standby
+ * may be promoted while this connection lasts. */
+static int find_cluster(struct connection *connection)
+{
+	PGresult *result = PQexec(connection->pg,
+				  "SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0 "
+				  "ELSE " TIMELINE " END FROM pg_control_system()");
+	int status = 0;
+
+	connection->cluster = 0;
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+		connection->cluster = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	else if (!connection_is_good(connection))
+		status = lost(connection);
+	PQclear(result);
+	return status;
+}
+
+static const char *statement_of(const struct connection *connection, int statement)
+{
+	return statement == STATEMENT_LOCK && connection->cluster == 0 ? lock_without_timeline
+								       : statements[statement];
+}
+
 /* Prepares all statements in one trip. */
 static int prepare(struct connection *connection)
 {
 	PGresult *results[STATEMENTS];
 	char text[512];
-	int status = 0;
+	int status = find_cluster(connection);
 
+	if (status != 0)
+		return status;
 	if (PQenterPipelineMode(connection->pg) != 1 || PQsetnonblocking(connection->pg, 1) != 0)
 		return lost(connection);
 	for (int i = 0; i < STATEMENTS; i++) {
-		write_statement(statements[i], connection->table, text, sizeof text);
+		write_statement(statement_of(connection, i), connection->table, text, sizeof text);
 		if (PQsendPrepare(connection->pg, names[i], text, 0, NULL) != 1)
 			return lost(connection);
 	}

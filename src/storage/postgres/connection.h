@@ -24,7 +24,7 @@ enum statement {
 	STATEMENT_BEGIN_READ,
 	STATEMENT_COMMIT,
 	STATEMENT_ROLLBACK,
-	STATEMENT_LOCK,   /* -> value of the header or NULL, microseconds since 1970 */
+	STATEMENT_LOCK,   /* -> value of the header or NULL, microseconds since 1970, timeline */
 	STATEMENT_CLOCK,  /* -> microseconds */
 	STATEMENT_FETCH,  /* keys -> key, value or NULL */
 	STATEMENT_SCAN,   /* from, most -> key, value */
@@ -37,9 +37,10 @@ struct connection {
 	struct link link;
 	PGconn *pg;
 	const char *table;
-	bool has_table;  /* else nothing is prepared yet */
-	int place;       /* of its socket among those that a fork child closes */
-	unsigned unread; /* ends of pipelines that were not waited for */
+	bool has_table;   /* else nothing is prepared yet */
+	uint64_t cluster; /* its identifier; 0: timelines are not to be had here */
+	int place;        /* of its socket among those that a fork child closes */
+	unsigned unread;  /* ends of pipelines that were not waited for */
 };
 
 /* A parameter, in binary form. */

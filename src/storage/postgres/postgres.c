@@ -163,9 +163,20 @@ static bool take_rows(struct overlay *overlay, const PGresult *result)
 	return true;
 }
 
+/* A restored or copied cluster has another identifier, or another timeline than the one it was
+ * copied of once that is promoted. */
+static uint64_t history_of(uint64_t cluster, uint64_t timeline)
+{
+	return cluster == 0 || timeline == 0
+		       ? 0
+		       : (cluster ^ timeline * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+}
+
 static bool take_header(struct postgres_txn *txn, const PGresult *result)
 {
 	txn->view.now_ns = read_number(result, 0, 1) * 1000;
+	txn->view.history =
+		history_of(txn->connection->cluster, (uint64_t)read_number(result, 0, 2));
 	return overlay_set(&txn->view.overlay, view_header_key, cell(result, 0, 0),
 			   PQgetisnull(result, 0, 0) ? OVERLAY_ABSENT : OVERLAY_READ);
 }
@@ -550,6 +561,7 @@ static const struct be_storage_ops operations = {
 	.now = postgres_now,
 	.traits = BE_STORAGE_MAY_DOUBT,
 	.where = postgres_where,
+	.history = view_history,
 };
 
 static bool is_table_name(const char *name)

@@ -59,6 +59,7 @@ struct redis {
 	struct address address;
 	_Atomic(struct links *) links;
 	_Atomic unsigned char memory[QUESTIONS]; /* enum memory */
+	_Atomic bool tells_no_history;
 	char values[KEY_SIZE];
 	char keys[KEY_SIZE];
 	char snapshots[KEY_SIZE];
@@ -157,6 +158,14 @@ static bool wants_snapshot(struct redis_txn *txn)
 	return txn->trips > 0 || atomic_load(&txn->redis->memory[txn->question]) != ENOUGH;
 }
 
+/* A server that did not tell this user is not asked again: it would note each time that the user
+ * may not ask. */
+static bool asks_history(const struct redis_txn *txn)
+{
+	return txn->view.write && !txn->view.is_begun &&
+	       !atomic_load(&txn->redis->tells_no_history);
+}
+
 static void write_question(const struct redis_txn *txn, const struct question *question, bool opens,
 			   const char *most, struct command *command)
 {
@@ -177,6 +186,7 @@ static void write_question(const struct redis_txn *txn, const struct question *q
 	else
 		command_add_text(command, "");
 	command_add_text(command, question->from ? most : "0");
+	command_add_text(command, asks_history(txn) ? "1" : "0");
 	for (size_t i = 0; i < question->count; i++)
 		if (!overlay_find(&txn->view.overlay, question->keys[i]))
 			command_add(command, question->keys[i].data, question->keys[i].size);
@@ -266,6 +276,7 @@ enum answer_part {
 	MICROSECONDS,
 	TOKEN,
 	STATE,
+	HISTORY,
 	VALUES,
 	LISTS,
 	PARTS = LISTS + 4,
@@ -282,6 +293,19 @@ static bool is_answer(const redisReply *reply)
 	return bytes_of(reply->element[TOKEN]).size <= TOKEN_SIZE;
 }
 
+/* Half of the identifier of replication, in hexadecimal. */
+static void take_history(struct redis_txn *txn, const char *text)
+{
+	char half[17];
+
+	if (!asks_history(txn))
+		return;
+	snprintf(half, sizeof half, "%s", text);
+	txn->view.history = strtoull(half, NULL, 16);
+	if (txn->view.history == 0)
+		atomic_store(&txn->redis->tells_no_history, true);
+}
+
 static int take_answer(struct redis_txn *txn, const struct question *question,
 		       const redisReply *reply)
 {
@@ -292,6 +316,7 @@ static int take_answer(struct redis_txn *txn, const struct question *question,
 		return answered_otherwise(BE_STORAGE_FAILED);
 	if (strcmp(parts[STATE]->str, "ok") != 0)
 		return link_fail(BE_STORAGE_CONFLICT, "others have changed the storage meanwhile");
+	take_history(txn, parts[HISTORY]->str);
 	if (!txn->view.is_begun) {
 		struct be_bytes token = bytes_of(parts[TOKEN]);
 
@@ -541,6 +566,7 @@ static const struct be_storage_ops operations = {
 	.now = redis_now,
 	.traits = BE_STORAGE_MAY_DOUBT,
 	.where = redis_where,
+	.history = view_history,
 };
 
 static void name_keys(struct redis *redis)

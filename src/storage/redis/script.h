@@ -9,12 +9,13 @@
  *     undo, gone of one snapshot: a hash of what records changed since were ("1" and the value, or
  *                "0": there was none), and a sorted set of the keys that were removed
  *
- * SCRIPT_READ     values keys snapshots undo gone: since snapshot opens from most key...
+ * SCRIPT_READ     values keys snapshots undo gone: since snapshot opens from most asks key...
  *     `since` is "=" and the token of the state to be read, or "" for whatever it is now.
  *     `snapshot` is the one to be read, or, with `opens` "1", to be made of this state.
  *     Records from `from` on are listed when `most` is more than 0, and the keys' values given.
- *     -> {seconds, microseconds, token, "ok" | "changed" | "ended", values of the keys,
- *         keys, values, keys and values of those that are gone now}
+ *     With `asks` "1" the identifier of the server's replication is told, if it may be.
+ *     -> {seconds, microseconds, token, "ok" | "changed" | "ended", identifier or "", values of
+ *         the keys, keys, values, keys and values of those that are gone now}
  * SCRIPT_APPLY    values keys snapshots: since token puts dels (key value)... key...
  *     Puts and deletes, if the state is still the one of `since`. -> {1}, or {0}: it is not.
  */

@@ -11,6 +11,16 @@ int view_prefetch(void *self, void *txn, const struct be_bytes *keys, size_t cou
 	return view->fetch(view, keys, count);
 }
 
+int view_history(void *self, void *txn, uint64_t *history)
+{
+	struct view *view = txn;
+	int status = view->is_begun ? 0 : view->fetch(view, &view_header_key, 1);
+
+	(void)self;
+	*history = view->history;
+	return status;
+}
+
 int view_get(void *self, void *txn, struct be_bytes key, struct be_bytes *value)
 {
 	struct view *view = txn;

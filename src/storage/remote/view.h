@@ -14,6 +14,7 @@ struct view {
 	bool write;
 	bool is_begun; /* on the server */
 	int64_t now_ns;
+	uint64_t history; /* of a write txn; 0: not known */
 	struct overlay overlay;
 	struct window window;
 
@@ -34,12 +35,13 @@ struct question {
 /* The header's: each txn that changes anything reads it first. */
 extern const struct be_bytes view_header_key;
 
-/* `get`, `put`, `del`, `next` and `prefetch` of a storage. */
+/* `get`, `put`, `del`, `next`, `prefetch` and `history` of a storage. */
 int view_get(void *self, void *txn, struct be_bytes key, struct be_bytes *value);
 int view_put(void *self, void *txn, struct be_bytes key, struct be_bytes value);
 int view_del(void *self, void *txn, struct be_bytes key);
 int view_next(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
 	      struct be_bytes *value);
 int view_prefetch(void *self, void *txn, const struct be_bytes *keys, size_t count);
+int view_history(void *self, void *txn, uint64_t *history);
 
 #endif
