@@ -406,16 +406,19 @@ static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *l
 	char text[ERROR_TEXT_SIZE];
 	int64_t doubted_ns = atomic_load(&attempt->numbers->begun_ns);
 	enum be_status status = BE_UNKNOWN_OUTCOME;
+	uint32_t asks = 0, conflicts = 0;
 
 	attempt->keys = NULL;
 	attempt->asks = true;
-	for (int i = 0; i < ASKS_MAX; i++) {
+	while (asks < ASKS_MAX && conflicts < CONFLICTS_MAX) {
 		error_clear();
 		*landed = false;
 		status = ask(attempt, doubted, doubted_ns, landed);
 		if (status == BE_CONFLICT)
-			pause_for_others((uint32_t)i);
-		else if (status != BE_UNKNOWN_OUTCOME)
+			pause_for_others(conflicts++);
+		else if (status == BE_UNKNOWN_OUTCOME)
+			asks++;
+		else
 			break;
 	}
 	attempt->keys = keys;
