@@ -23,6 +23,18 @@ struct server_kind {
 	/* The URL by the socket in a directory. */
 	void (*url)(const char *directory, char *text, size_t size);
 
+	/* A standby of the running server, which was made with the mode "primary", in the folder
+	 * "standby" of its directory: makes its files; its program and arguments. */
+	const char *const *(*standby)(void);
+
+	/* Waits until the standby has all that the server has; `synchronise`: and has the server
+	 * wait for it from now on before it answers (NULL: it cannot). `part`: it hears of nothing
+	 * more. `promote`: it is a server of its own. */
+	void (*catch_up)(void);
+	void (*synchronise)(void);
+	void (*part)(void);
+	void (*promote)(void);
+
 	/* Of what a client sends: does it commit changes, and is it one that is waited for?
 	 * `answered`: the server has sent something since the client did before. */
 	bool (*commits)(const char *bytes, size_t size);

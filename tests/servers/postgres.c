@@ -34,7 +34,7 @@ static void find(void)
 			  "does with one was not tested");
 }
 
-/* `mode`: its default isolation. */
+/* `mode`: its default isolation, or "primary", which each is. */
 static void make(const char *mode)
 {
 	char program[sizeof programs + 16];
@@ -42,16 +42,16 @@ static void make(const char *mode)
 					 "be",    "-E", "UTF8", "-N", "--locale=C", NULL};
 
 	snprintf(isolation, sizeof isolation, "default_transaction_isolation=%s",
-		 mode ? mode : "read committed");
+		 mode && strcmp(mode, "primary") != 0 ? mode : "read committed");
 	snprintf(program, sizeof program, "%s/initdb", programs);
 	server_run(arguments);
 }
 
-static const char *const *arguments(void)
+static const char *const *arguments_of(const char *data, const char *socket)
 {
 	static char program[sizeof programs + 16];
 	static const char *list[] = {program, "-D",
-				     "data",  "-F",
+				     "",      "-F",
 				     "-k",    "",
 				     "-c",    "listen_addresses=",
 				     "-c",    "shared_buffers=16MB",
@@ -60,8 +60,82 @@ static const char *const *arguments(void)
 				     NULL};
 
 	snprintf(program, sizeof program, "%s/postgres", programs);
-	list[5] = server_directory();
+	list[2] = data;
+	list[5] = socket;
 	return list;
+}
+
+static const char *const *arguments(void)
+{
+	return arguments_of("data", server_directory());
+}
+
+/* ---- a standby */
+
+static const char *standby_directory(void)
+{
+	static char path[128];
+
+	snprintf(path, sizeof path, "%s/standby", server_directory());
+	return path;
+}
+
+static void tell(const char *directory, const char *statement)
+{
+	char program[sizeof programs + 16];
+	const char *const list[] = {program,   "-X",       "-q", "-v", "ON_ERROR_STOP=1",
+				    "-h",      directory,  "-U", "be", "-c",
+				    statement, "postgres", NULL};
+
+	snprintf(program, sizeof program, "%s/psql", programs);
+	server_run(list);
+}
+
+static const char *const *standby(void)
+{
+	char program[sizeof programs + 16];
+	const char *const list[] = {program, "-D", "standby/data",     "-R", "-c",
+				    "fast",  "-h", server_directory(), "-U", "be",
+				    NULL};
+
+	snprintf(program, sizeof program, "%s/pg_basebackup", programs);
+	if (access(program, X_OK) != 0)
+		test_skip("there is no pg_basebackup: what the library does when a standby takes "
+			  "over was not tested");
+	server_run(list);
+	return arguments_of("standby/data", standby_directory());
+}
+
+/* Waits on the server until this is there. */
+#define UNTIL_THERE(what)                                                                          \
+	"DO $$ BEGIN WHILE NOT EXISTS (" what ") LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
+
+static void catch_up(void)
+{
+	tell(server_directory(),
+	     UNTIL_THERE("SELECT FROM pg_stat_replication WHERE state = 'streaming' AND "
+			 "replay_lsn >= pg_current_wal_lsn()"));
+}
+
+static void synchronise(void)
+{
+	tell(server_directory(), "ALTER SYSTEM SET synchronous_standby_names = '*'");
+	tell(server_directory(), "SELECT pg_reload_conf()");
+	tell(server_directory(),
+	     UNTIL_THERE("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"));
+}
+
+static void part(void)
+{
+	tell(standby_directory(), "ALTER SYSTEM SET primary_conninfo = ''");
+	tell(standby_directory(), "SELECT pg_reload_conf()");
+	tell(server_directory(), UNTIL_THERE("SELECT WHERE NOT EXISTS (SELECT FROM "
+					     "pg_stat_replication)"));
+}
+
+static void promote(void)
+{
+	tell(standby_directory(), "SELECT pg_promote()");
 }
 
 static void url(const char *directory, char *text, size_t size)
@@ -93,6 +167,11 @@ const struct server_kind server_kind = {
 	.make = make,
 	.arguments = arguments,
 	.url = url,
+	.standby = standby,
+	.catch_up = catch_up,
+	.synchronise = synchronise,
+	.part = part,
+	.promote = promote,
 	.commits = commits,
 	.is_trip = is_trip,
 };

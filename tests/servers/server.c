@@ -20,10 +20,12 @@
 
 static struct {
 	pid_t pid;     /* 0: it does not run */
+	pid_t standby; /* 0: there is none */
 	pid_t starter; /* the process that started it */
 	uid_t uid;
 	gid_t gid;
 	char directory[128];
+	char socket[160]; /* the directory where clients find it */
 	char url[256];
 } server;
 
@@ -124,10 +126,14 @@ void server_stop(void)
 
 	if (server.pid == 0 || server.starter != getpid())
 		return;
+	if (server.standby > 0) {
+		kill(-server.standby, SIGKILL);
+		waitpid(server.standby, &status, 0);
+	}
 	kill(server.pid, SIGQUIT);
 	kill(-server.pid, SIGKILL);
 	waitpid(server.pid, &status, 0);
-	server.pid = 0;
+	server.pid = server.standby = 0;
 	if (*server.directory)
 		test_remove(server.directory);
 }
@@ -151,12 +157,71 @@ void server_start(const char *mode)
 	/* Not below the test's own directory, which only its user may enter. */
 	strcpy(server.directory, server_kind.directory);
 	EXPECT(mkdtemp(server.directory));
+	strcpy(server.socket, server.directory);
 	EXPECT_EQUAL(chmod(server.directory, 0755), 0);
 	EXPECT_EQUAL(chown(server.directory, server.uid, server.gid), 0);
 	atexit(server_stop);
 	server_kind.url(server.directory, server.url, sizeof server.url);
 	server_kind.make(mode);
 	server_restart();
+}
+
+/* ---- a standby */
+
+/* Clients connect by a link, which leads to the one that serves. */
+static void lead_to(const char *where)
+{
+	char made[sizeof server.directory + 16];
+
+	snprintf(made, sizeof made, "%s/made", server.directory);
+	snprintf(server.socket, sizeof server.socket, "%s/serving", server.directory);
+	EXPECT_EQUAL(symlink(where, made), 0);
+	EXPECT_EQUAL(rename(made, server.socket), 0);
+}
+
+void server_start_standby(void)
+{
+	char path[sizeof server.directory + 16];
+	int64_t start_ns = test_monotonic_ns();
+	struct be_storage *storage;
+
+	lead_to(".");
+	snprintf(path, sizeof path, "%s/standby", server.directory);
+	EXPECT_EQUAL(mkdir(path, 0755), 0);
+	EXPECT_EQUAL(chown(path, server.uid, server.gid), 0);
+	server.standby = launch(server_kind.standby());
+	while (server_try(path, "first", &storage) != BE_OK)
+		if (!test_wait_on(start_ns, 30)) {
+			show_log();
+			test_fail(__FILE__, __LINE__, "the standby does not start: %s",
+				  be_last_error());
+		}
+	place_close(storage);
+	server_catch_up();
+}
+
+void server_catch_up(void)
+{
+	server_kind.catch_up();
+}
+
+void server_synchronise(void)
+{
+	server_kind.synchronise();
+}
+
+void server_part(void)
+{
+	server_kind.part();
+}
+
+void server_fail_over(void)
+{
+	server_kill();
+	server_kind.promote();
+	server.pid = server.standby;
+	server.standby = 0;
+	lead_to("standby");
 }
 
 void server_join_host(const char *name)
@@ -184,7 +249,7 @@ enum be_status server_try(const char *directory, const char *name, struct be_sto
 {
 	char url[256];
 
-	server_kind.url(directory ? directory : server.directory, url, sizeof url);
+	server_kind.url(directory ? directory : server.socket, url, sizeof url);
 	return place_open(url, name, storage);
 }
 

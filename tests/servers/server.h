@@ -26,6 +26,16 @@ void server_join_host(const char *name);
 void server_kill(void);
 void server_restart(void);
 
+/* A standby that follows the server, which was started in the mode "primary". `catch_up` waits
+ * until it has all that the server has; `synchronise` has the server wait for it from now on; after
+ * `part` it hears of nothing more. `fail_over` kills the server, and clients find the standby in
+ * its place when they connect again. */
+void server_start_standby(void);
+void server_catch_up(void);
+void server_synchronise(void);
+void server_part(void);
+void server_fail_over(void);
+
 /* Ends it. Is done at the end of the process that started it, too. */
 void server_stop(void);
 
