@@ -241,11 +241,10 @@ enum be_status {
 	BE_ENVELOPE_EXISTS = -4,   /* create: it is there already (see be_envelope_ensure); set:
 	                              another has the new name */
 	BE_HAS_CHILDREN = -5,      /* remove: other envelopes name it as their parent */
-	BE_HAS_COMMITS = -6,       /* remove: commits are pending against it */
-	BE_NO_PARENT = -7,         /* create, ensure: the parent named does not exist */
-	BE_PARENT_CYCLE = -8,      /* create, ensure: the envelope would be its own ancestor */
-	BE_TOO_DEEP = -9,          /* create, ensure: more than BE_DEPTH_MAX envelopes in the
-	                              chain */
+	BE_HAS_COMMITS = -6,       /* remove, another parent: commits are pending against it */
+	BE_NO_PARENT = -7,         /* create, ensure, set: the parent named does not exist */
+	BE_PARENT_CYCLE = -8,      /* likewise: the envelope would be its own ancestor */
+	BE_TOO_DEEP = -9,          /* likewise: more than BE_DEPTH_MAX envelopes in a chain */
 	BE_NO_COMMIT = -10,        /* no commit of that id was ever made, or it was pruned long
 	                              ago */
 	BE_ALREADY_RELEASED = -11, /* the commit was released before */
@@ -878,7 +877,7 @@ BE_MUST_USE enum be_status be_charge_with(struct be_enforcer *handle, uint64_t i
 
 /* Gives back what a transaction has charged too much: another line of the ledger, of an amount
  * below zero, that names the wrong one. All corrections of a transaction together give back at most
- * what it charged. They take from spent of the envelope and of all that are above it what the wrong
+ * what it charged. They take from spent of the envelope and of all that were above it what the wrong
  * one added, where its window still runs: a charge of yesterday frees nothing today. Thresholds
  * that were passed stay passed. `transaction` (may be NULL) is the new line. Durable on return.
  * Statuses: INVALID_ARGUMENT, INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; NO_TRANSACTION;
@@ -936,9 +935,9 @@ struct be_envelope_options {
 };
 
 /* Creates an envelope in the handle's namespace. `limit` in nanos, 1 or more. NULL options: not
- * suspended, no parent, window from now. A parent is fixed for life. The environment keeps the zone
- * as this process's file has it, and goes by that in all processes, until another call names the
- * zone; a window that has begun ends when it was to end. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
+ * suspended, no parent, window from now; be_envelope_set() can give it another parent later. The
+ * environment keeps the zone as this process's file has it, and goes by that in all processes,
+ * until another call names the zone; a window that has begun ends when it was to end. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
  * INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, AMOUNT_NEGATIVE, INVALID_ZONE, ENVELOPE_EXISTS,
  * PARENT_CYCLE, NO_PARENT, TOO_DEEP. */
 BE_MUST_USE enum be_status be_envelope_create(struct be_enforcer *handle, const char *category,
@@ -993,6 +992,7 @@ enum be_setting {
 	BE_SET_OBSERVE_ONLY = 64,
 	BE_SET_THRESHOLDS = 128,
 	BE_SET_NAME = 256,
+	BE_SET_PARENT = 512, /* parent_namespace and parent_category */
 };
 
 /* What an envelope is set to. Members whose bit is not in the mask are not looked at. */
@@ -1016,6 +1016,8 @@ struct be_settings {
 	                                           ends them; all 0: none */
 	const char *new_namespace; /* NULL: it stays in its own; as for new_category, below */
 	const char *new_category;
+	const char *parent_namespace; /* NULL: its own, as it is called so far */
+	const char *parent_category;  /* NULL: no parent */
 };
 
 /* Changes what the mask names, in one txn, and keeps all else: what is spent and committed, too.
@@ -1027,10 +1029,22 @@ struct be_settings {
  * was this one. The old name is free: who asks under it gets NO_ENVELOPE, or the next one made
  * there. However many commits and children it has, two records are written.
  *
+ * BE_SET_PARENT gives it another parent, in any namespace, or none: those above it then, and it
+ * itself, are asked from then on, and hold and count what is spent in it and below it. What was
+ * spent before stays where it was charged, in the old ancestors and not in the new ones: each line
+ * of the ledger belongs to those that were above it when it was written, and a correction of it
+ * takes from these, as far as they are there still. What was reaped before and is settled late is
+ * charged to those above it by then. Since what is held is held in all of them, there is none
+ * other while a commit is pending against it, or against one below it: HAS_COMMITS, and
+ * be_last_error() says how many; end them, or suspend it and wait. The parent that it has already
+ * is no change, and OK. Where it has children and comes to lie deeper than before, all envelopes
+ * are read.
+ *
  * `envelope` (may be NULL) is filled with the envelope as it is then. Durable on return. Statuses:
  * INVALID_ARGUMENT, also for an empty or unknown mask, a raise that has ended or thresholds that do
  * not ascend; INVALID_SIZE; INVALID_NAME, also for the new one; INVALID_LIMIT, INVALID_PERIOD,
- * AMOUNT_NEGATIVE, INVALID_ZONE, NO_ENVELOPE; ENVELOPE_EXISTS: another has that name. */
+ * AMOUNT_NEGATIVE, INVALID_ZONE, NO_ENVELOPE; ENVELOPE_EXISTS: another has that name; of another
+ * parent PARENT_CYCLE, NO_PARENT, TOO_DEEP and HAS_COMMITS. */
 BE_MUST_USE enum be_status be_envelope_set(struct be_enforcer *handle, const char *category,
                                            const struct be_settings *settings,
                                            struct be_envelope *envelope);

@@ -19,13 +19,12 @@ static enum be_status check_limit(int64_t limit)
 	return BE_OK;
 }
 
-static enum be_status set_parent(const struct be_envelope_options *options,
+static enum be_status set_parent(const char *namespace_name, const char *category,
 				 struct operation *operation)
 {
-	const char *namespace_name = options->parent_namespace;
 	enum be_status status;
 
-	if (!options->parent_category) {
+	if (!category) {
 		if (namespace_name)
 			return error_set(BE_INVALID_ARGUMENT,
 					 "a parent's namespace was given without its category");
@@ -34,8 +33,7 @@ static enum be_status set_parent(const struct be_envelope_options *options,
 	status = name_set_namespace(&operation->parent, namespace_name
 								? namespace_name
 								: operation->name.namespace_name);
-	return status == BE_OK ? name_set_category(&operation->parent, options->parent_category)
-			       : status;
+	return status == BE_OK ? name_set_category(&operation->parent, category) : status;
 }
 
 /* What create, ensure and set say of windows. */
@@ -75,7 +73,8 @@ static enum be_status prepare_new(const struct be_envelope_change *change,
 				  const struct be_envelope_options *options, struct zones **zones,
 				  struct operation *operation)
 {
-	enum be_status status = set_parent(options, operation);
+	enum be_status status =
+		set_parent(options->parent_namespace, options->parent_category, operation);
 
 	if (status == BE_OK)
 		status = check_limit(change->limit);
@@ -131,15 +130,22 @@ static enum be_status set_thresholds(const uint16_t *thresholds, struct operatio
 
 static enum be_status set_new_name(const struct be_settings *settings, struct operation *operation)
 {
+	struct name name;
 	enum be_status status;
 
 	if (!settings->new_category)
 		return error_set(BE_INVALID_ARGUMENT, "no new category was given");
-	status = name_set_namespace(&operation->parent, settings->new_namespace
-								? settings->new_namespace
-								: operation->name.namespace_name);
-	return status == BE_OK ? name_set_category(&operation->parent, settings->new_category)
-			       : status;
+	status = name_set_namespace(&name, settings->new_namespace
+						   ? settings->new_namespace
+						   : operation->name.namespace_name);
+	if (status == BE_OK)
+		status = name_set_category(&name, settings->new_category);
+	if (status != BE_OK)
+		return status;
+	operation->further_count = 1;
+	operation->further_size =
+		(uint16_t)(name_pack(operation->further, &name) - operation->further);
+	return BE_OK;
 }
 
 /* What only set has. */
@@ -153,12 +159,14 @@ static enum be_status prepare_set(const struct be_settings *given, struct zones 
 		return status;
 	if (!sized_is_zero(settings.reserved, sizeof settings.reserved))
 		return sized_refuse_unknown();
-	if (settings.mask == 0 || settings.mask >= 2 * BE_SET_NAME)
+	if (settings.mask == 0 || settings.mask >= 2 * BE_SET_PARENT)
 		return error_set(BE_INVALID_ARGUMENT,
 				 "settings.mask names nothing, or what this version does not know");
 	operation->mask = settings.mask;
 	if (settings.mask & BE_SET_NAME)
 		status = set_new_name(&settings, operation);
+	if (status == BE_OK && settings.mask & BE_SET_PARENT)
+		status = set_parent(settings.parent_namespace, settings.parent_category, operation);
 	if (status != BE_OK)
 		return status;
 	operation->suspended = settings.suspended;
@@ -325,6 +333,8 @@ enum be_status be_envelope_set(struct be_enforcer *handle, const char *category,
 		status = run_for_result(handle, &change, &result);
 	if (status == BE_OK)
 		show_result(handle, &result, shown);
+	if (status == BE_HAS_COMMITS && result.has_envelope)
+		refusal_explain_pending(&result.envelope);
 	return status;
 }
 

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "rules/amount.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -191,6 +192,18 @@ void refusal_explain_no_envelope(const char *namespace_name, const char *categor
 	strcpy(about.namespace_name, namespace_name);
 	strcpy(about.category, category);
 	error_set_later(compose, &about, sizeof about);
+}
+
+void refusal_explain_pending(const struct be_envelope *envelope)
+{
+	char named[LABEL_SIZE];
+	bool one = envelope->pending_commits == 1;
+
+	error_set(BE_HAS_COMMITS,
+		  "%s: %" PRIu64 " commit%s pending there or below it, and held by those above it, "
+		  "too; another parent is possible once %s ended",
+		  label(envelope->namespace_name, envelope->category, named),
+		  envelope->pending_commits, one ? " is" : "s are", one ? "it has" : "they have");
 }
 
 enum be_status be_decision_text(const struct be_decision *decision, char *text, size_t size)

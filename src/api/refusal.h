@@ -14,4 +14,7 @@ void refusal_explain(enum be_status status, const char *namespace_name, const ch
 /* For NO_ENVELOPE. */
 void refusal_explain_no_envelope(const char *namespace_name, const char *category);
 
+/* For HAS_COMMITS, of one that was to get another parent. */
+void refusal_explain_pending(const struct be_envelope *envelope);
+
 #endif

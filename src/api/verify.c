@@ -756,8 +756,7 @@ static enum be_status visit_renamed(struct verifier *verifier, struct ledger *le
 	account = by_id_find(&verifier->end, renamed.id);
 	if (!account || !name_equal(&account->name, &renamed.name))
 		report(verifier,
-		       "envelope \"%s\" in \"%s\": it is said to have been renamed to this, and "
-		       "was not",
+		       "envelope \"%s\" in \"%s\": it is said to be called so by now, and is not",
 		       renamed.name.category, renamed.name.namespace_name);
 	return BE_OK;
 }

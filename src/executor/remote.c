@@ -436,6 +436,7 @@ static bool is_named(const struct name *name)
 
 void remote_want(struct remote *remote, const struct operation *operation, struct remote_keys *keys)
 {
+	const uint8_t *further = operation->further;
 	struct record_key key;
 	struct name name;
 
@@ -451,6 +452,9 @@ void remote_want(struct remote *remote, const struct operation *operation, struc
 		remote_want_chain(remote, &operation->name, keys);
 	if (is_named(&operation->parent))
 		remote_want_chain(remote, &operation->parent, keys);
+	if (operation->kind == BE_OPERATION_SET && operation->further_count > 0 &&
+	    name_unpack(&further, further + sizeof operation->further, &name))
+		want_name(keys, &name);
 	if (operation->key_size > 0)
 		want_request(keys, operation);
 	if (operation->kind == BE_OPERATION_REAP && operation->by_lease)
@@ -465,6 +469,7 @@ enum be_status remote_fetch(const struct ledger *ledger, const struct remote_key
 		storage->ops->prefetch(storage->self, ledger->txn, keys->keys, keys->count));
 }
 
+/* Writes down a parent: the name that the rules found it by. */
 static void learn_parent(struct hints *hints, const struct name *name, const struct name *parent)
 {
 	struct parent_hint *hint = parent_hint(hints, name);
@@ -475,23 +480,14 @@ static void learn_parent(struct hints *hints, const struct name *name, const str
 	pthread_mutex_unlock(&hints->lock);
 }
 
-/* Is what is known of the chain of this envelope complete? */
-static bool knows_chain(struct remote *remote, const struct name *name, const struct name *parent)
+static bool knows_parent(struct hints *hints, const struct name *name, const struct name *parent)
 {
-	const struct parent_hint *hint;
-	struct name next;
+	const struct parent_hint *hint = parent_hint(hints, name);
 	bool knows;
 
-	name_copy(&next, name);
-	pthread_mutex_lock(&remote->hints->lock);
-	hint = parent_hint(remote->hints, name);
+	pthread_mutex_lock(&hints->lock);
 	knows = same_name(&hint->name, name) && same_name(&hint->parent, parent);
-	for (int depth = 0; knows && depth < BE_DEPTH_MAX && next.category_size > 0; depth++) {
-		hint = parent_hint(remote->hints, &next);
-		knows = same_name(&hint->name, &next);
-		name_copy(&next, &hint->parent);
-	}
-	pthread_mutex_unlock(&remote->hints->lock);
+	pthread_mutex_unlock(&hints->lock);
 	return knows;
 }
 
@@ -525,7 +521,7 @@ static bool tells_names(const struct remote *remote, const struct result *result
 	return true;
 }
 
-/* What the rules have read is at hand, and is read once more where it is new. */
+/* What the rules have read is at hand, and is read once more: each parent may be another by now. */
 void remote_learn(struct remote *remote, struct ledger *ledger, const struct result *result)
 {
 	struct envelope envelope;
@@ -534,19 +530,24 @@ void remote_learn(struct remote *remote, struct ledger *ledger, const struct res
 	if (!tells_names(remote, result, &envelope.name, &parent))
 		return;
 	learn_commit(remote->hints, result->commit_id, &envelope.name);
-	if (knows_chain(remote, &envelope.name, &parent))
-		return;
-	learn_parent(remote->hints, &envelope.name, &parent);
+	if (!knows_parent(remote->hints, &envelope.name, &parent))
+		learn_parent(remote->hints, &envelope.name, &parent);
 	for (int depth = 1; depth < BE_DEPTH_MAX && parent.category_size > 0; depth++) {
 		struct name next;
 
 		name_copy(&next, &parent);
-		if (ledger_envelope_get(ledger, &next, &envelope) != 0 ||
-		    ledger_name_now(ledger, envelope.parent_id, &envelope.parent) != BE_OK) {
+		if (ledger_envelope_get(ledger, &next, &envelope) != 0) {
 			error_clear();
 			return;
 		}
 		name_copy(&parent, &envelope.parent);
+		if (knows_parent(remote->hints, &next, &parent))
+			continue;
+		/* It was renamed, or is new here. */
+		if (ledger_name_now(ledger, envelope.parent_id, &parent) != BE_OK) {
+			error_clear();
+			return;
+		}
 		learn_parent(remote->hints, &next, &parent);
 	}
 }

@@ -125,7 +125,8 @@ enum be_status ledger_given_back_put(struct ledger *ledger, struct given_back *g
 int ledger_envelope_known(struct ledger *ledger, const struct name *name, uint64_t id,
 			  struct envelope *envelope);
 
-/* The name of an envelope that had another before. Costs nothing where none had. `name_now` puts it
+/* The name of an envelope that had another before, or was above one that got another parent. Costs
+ * nothing where none had. `name_now` puts it
  * in place of one that it had at some time. */
 enum be_status ledger_name_now(struct ledger *ledger, uint64_t id, struct name *name);
 int ledger_renamed_get(struct ledger *ledger, uint64_t id, struct renamed *renamed);

@@ -131,19 +131,21 @@ enum be_status chain_add_named(struct ledger *ledger, const struct operation *op
 	return status;
 }
 
-enum be_status chain_add_noted(struct ledger *ledger, enum record_type type, uint64_t id,
-			       uint32_t count, int64_t now_ns, struct chain *chain)
+enum be_status chain_add_noted(struct ledger *ledger, const struct commit *commit, int64_t now_ns,
+			       struct chain *chain)
 {
 	enum be_status status = make_room(ledger, chain);
 
-	for (uint32_t i = 0; i < count && status == BE_OK; i++) {
+	for (uint32_t i = 0; i < commit->further && status == BE_OK; i++) {
 		uint32_t first = chain->count;
 		struct further further;
 
-		status = ledger_further_get(ledger, type, id, i, &further);
+		status = ledger_further_get(ledger, RECORD_COMMIT, commit->id, i, &further);
 		if (status == BE_OK)
 			status = add(ledger, &further.name, further.chain[0], now_ns, chain);
-		if (status == BE_OK && chain->count - first != further.depth)
+		/* While it is pending nothing moves. */
+		if (status == BE_OK && commit->state == BE_COMMIT_PENDING &&
+		    chain->count - first != further.depth)
 			return error_set(BE_DAMAGED,
 					 "\"%s\" has other ancestors than when it was noted: run "
 					 "be-inspect verify",
@@ -151,6 +153,84 @@ enum be_status chain_add_noted(struct ledger *ledger, enum record_type type, uin
 	}
 	return status;
 }
+
+/* ---- as it was charged */
+
+/* Reads envelopes by the ids that were noted: the first by its name, each ancestor by the name that
+ * the one below it knows, or by what was noted when it came apart from that (move.c). */
+static enum be_status load_noted(struct ledger *ledger, const struct name *name,
+				 const uint64_t *ids, uint32_t depth, int64_t now_ns,
+				 struct chain *chain)
+{
+	uint64_t transaction_id;
+	enum be_status status = next_transaction_id(ledger, &transaction_id);
+
+	for (uint32_t i = 0; i < depth && status == BE_OK; i++) {
+		struct envelope *envelope = &chain->envelopes[chain->count];
+		struct renamed renamed;
+		int found = 0;
+
+		if (!name) {
+			found = ledger_renamed_get(ledger, ids[i], &renamed);
+			name = &renamed.name;
+		}
+		if (found == 0)
+			found = ledger_envelope_known(ledger, name, ids[i], envelope);
+		if (found < 0 && found != LEDGER_NONE)
+			return (enum be_status)found;
+		name = NULL;
+		if (found == LEDGER_NONE && i == 0)
+			return BE_NO_ENVELOPE;
+		if (found == LEDGER_NONE)
+			continue;
+		status = rules_roll_over(ledger, envelope, now_ns, transaction_id);
+		chain->count++;
+		if (envelope->parent_id != 0)
+			name = &envelope->parent;
+	}
+	return status;
+}
+
+static enum be_status load_further_charged(struct ledger *ledger, const struct further *further,
+					   int64_t now_ns, struct chain *chain)
+{
+	uint32_t at = chain->count;
+	enum be_status status = load_noted(ledger, &further->name, further->chain, further->depth,
+					   now_ns, chain);
+
+	chain->first[chain->further] = (uint8_t)at;
+	if (further->depth == 0)
+		for (at = 0; at < chain->count && chain->envelopes[at].id != further->chain[0];)
+			at++;
+	if (status == BE_OK && at == chain->count)
+		return BE_NO_ENVELOPE;
+	chain->named[chain->further++] = (uint8_t)at;
+	return status;
+}
+
+enum be_status chain_load_charged(struct ledger *ledger, const struct transaction *transaction,
+				  int64_t now_ns, struct chain *chain)
+{
+	enum be_status status;
+
+	chain->count = chain->further = 0;
+	chain->envelopes = chain->own;
+	status = load_noted(ledger, &transaction->name, transaction->chain, transaction->depth,
+			    now_ns, chain);
+	chain->depth = chain->count;
+	if (status == BE_OK && transaction->further > 0)
+		status = make_room(ledger, chain);
+	for (uint32_t i = 0; i < transaction->further && status == BE_OK; i++) {
+		struct further further;
+
+		status = ledger_further_get(ledger, RECORD_TRANSACTION, transaction->id, i,
+					    &further);
+		if (status == BE_OK)
+			status = load_further_charged(ledger, &further, now_ns, chain);
+	}
+	return status;
+}
+
 
 enum be_status chain_note(struct ledger *ledger, const struct chain *chain, enum record_type type,
 			  uint64_t id)

@@ -25,12 +25,17 @@ enum be_status next_transaction_id(struct ledger *ledger, uint64_t *id);
  * (unless it is 0) the envelope with that id, which had this name at some time. */
 enum be_status chain_load(struct ledger *ledger, const struct name *name, uint64_t id,
 			  int64_t now_ns, struct chain *chain);
-/* Adds the further envelopes of an operation, or those that chain_note() noted. One that is
- * missing is BE_NO_ENVELOPE; *name is then its name. */
+/* Adds the further envelopes of an operation, or those that chain_note() noted for a commit, with
+ * the ancestors that they have by now. One that is missing is BE_NO_ENVELOPE; *name is then its
+ * name. */
 enum be_status chain_add_named(struct ledger *ledger, const struct operation *operation,
 			       struct chain *chain, struct name *name);
-enum be_status chain_add_noted(struct ledger *ledger, enum record_type type, uint64_t id,
-			       uint32_t count, int64_t now_ns, struct chain *chain);
+enum be_status chain_add_noted(struct ledger *ledger, const struct commit *commit, int64_t now_ns,
+			       struct chain *chain);
+/* Reads the envelopes that a transaction was charged to, whatever is above them by now, but for
+ * ancestors that were removed since. BE_NO_ENVELOPE: one that it names was removed. */
+enum be_status chain_load_charged(struct ledger *ledger, const struct transaction *transaction,
+				  int64_t now_ns, struct chain *chain);
 
 /* Notes the further envelopes of a chain with a commit or transaction. */
 enum be_status chain_note(struct ledger *ledger, const struct chain *chain, enum record_type type,

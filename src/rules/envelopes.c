@@ -5,9 +5,11 @@
 #include "base/error.h"
 #include "rules/alerts.h"
 #include "rules/chain.h"
+#include "rules/move.h"
 #include "rules/rules.h"
 #include "rules/window.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The zone that came with the operation is the one that the environment goes by from now on. */
@@ -20,24 +22,13 @@ static enum be_status put_zone(struct ledger *ledger, const struct operation *op
 			       operation->description_size);
 }
 
+/* A new envelope is above nobody, so that nothing but itself could make a cycle. */
 static enum be_status load_parent(struct ledger *ledger, const struct operation *operation,
 				  struct chain *chain)
 {
-	enum be_status status;
+	enum be_status status = move_load_parent(ledger, operation, chain);
 
-	chain->depth = 0;
-	if (operation->parent.category_size == 0)
-		return BE_OK;
-	/* Parents exist before their children and never change, so this is the only cycle there can
-	 * be. */
-	if (name_equal(&operation->parent, &operation->name))
-		return BE_PARENT_CYCLE;
-	status = chain_load(ledger, &operation->parent, 0, operation->now_ns, chain);
-	if (status == BE_NO_ENVELOPE)
-		return BE_NO_PARENT;
-	if (status == BE_OK && chain->depth == BE_DEPTH_MAX)
-		return BE_TOO_DEEP;
-	return status;
+	return status == BE_OK && chain->depth == BE_DEPTH_MAX ? BE_TOO_DEEP : status;
 }
 
 enum be_status apply_create(struct ledger *ledger, const struct operation *operation,
@@ -176,18 +167,25 @@ static void set(const struct operation *operation, uint64_t transaction_id,
 
 /* ---- another name */
 
-static bool sets_name(const struct operation *operation)
+/* The new name, if it is another. */
+static bool sets_name(const struct operation *operation, struct name *name)
 {
-	return operation->kind == BE_OPERATION_SET && operation->mask & BE_SET_NAME &&
-	       !name_equal(&operation->parent, &operation->name);
+	const uint8_t *at = operation->further;
+	bool is_name;
+
+	if (operation->kind != BE_OPERATION_SET || !(operation->mask & BE_SET_NAME))
+		return false;
+	is_name = name_unpack(&at, at + operation->further_size, name);
+	assert(is_name);
+	return is_name && !name_equal(name, &operation->name);
 }
 
-/* May the envelope with this id have the name that is asked for? Then `renamed` is that. */
-static enum be_status check_new_name(struct ledger *ledger, const struct operation *operation,
-				     uint64_t id, struct renamed *renamed)
+/* May the envelope with this id have this name? Then `renamed` is that. */
+static enum be_status check_new_name(struct ledger *ledger, const struct name *name, uint64_t id,
+				     struct renamed *renamed)
 {
 	struct envelope other;
-	int found = ledger_envelope_get(ledger, &operation->parent, &other);
+	int found = ledger_envelope_get(ledger, name, &other);
 
 	if (found != LEDGER_NONE)
 		return found == 0 ? BE_ENVELOPE_EXISTS : (enum be_status)found;
@@ -195,7 +193,7 @@ static enum be_status check_new_name(struct ledger *ledger, const struct operati
 	if (found == LEDGER_NONE)
 		renamed->checksum = 0;
 	renamed->id = id;
-	name_copy(&renamed->name, &operation->parent);
+	name_copy(&renamed->name, name);
 	return found == LEDGER_NONE || found == 0 ? BE_OK : (enum be_status)found;
 }
 
@@ -212,13 +210,34 @@ static enum be_status give_name(struct ledger *ledger, struct envelope *envelope
 
 /* ---- what is set */
 
-/* Set, set-limit, suspend, resume, reset: one envelope, and but for its name nobody else's
- * business. */
+/* What set asks of other envelopes: a name that none has, and a parent. */
+static enum be_status check_set(struct ledger *ledger, const struct operation *operation,
+				struct envelope *envelope, struct renamed *renamed,
+				struct move *move)
+{
+	struct name name;
+	enum be_status status = BE_OK;
+
+	move->is_none = true;
+	if (operation->kind != BE_OPERATION_SET)
+		return BE_OK;
+	if (operation->mask & BE_SET_PERIOD)
+		status = window_change(operation, envelope);
+	if (status == BE_OK && sets_name(operation, &name))
+		status = check_new_name(ledger, &name, envelope->id, renamed);
+	if (status == BE_OK && operation->mask & BE_SET_PARENT)
+		status = move_check(ledger, operation, envelope, move);
+	return status;
+}
+
+/* Set, set-limit, suspend, resume, reset: one envelope, and but for its name and parent nobody
+ * else's business. */
 enum be_status apply_steer(struct ledger *ledger, const struct operation *operation,
 			   struct result *result)
 {
 	struct renamed renamed = {.id = 0};
 	struct envelope envelope;
+	struct move move;
 	uint64_t transaction_id;
 	enum be_status status = next_transaction_id(ledger, &transaction_id);
 	int found;
@@ -231,11 +250,10 @@ enum be_status apply_steer(struct ledger *ledger, const struct operation *operat
 	status = ledger_name_now(ledger, envelope.parent_id, &envelope.parent);
 	if (status == BE_OK)
 		status = rules_roll_over(ledger, &envelope, operation->now_ns, transaction_id);
-	if (status == BE_OK && operation->kind == BE_OPERATION_SET &&
-	    operation->mask & BE_SET_PERIOD)
-		status = window_change(operation, &envelope);
-	if (status == BE_OK && sets_name(operation))
-		status = check_new_name(ledger, operation, envelope.id, &renamed);
+	if (status == BE_OK) {
+		show_envelope(result, &envelope);
+		status = check_set(ledger, operation, &envelope, &renamed, &move);
+	}
 	if (status != BE_OK)
 		return status;
 
@@ -259,7 +277,8 @@ enum be_status apply_steer(struct ledger *ledger, const struct operation *operat
 		window_restart(&envelope, operation->now_ns);
 		break;
 	}
-	if (renamed.id != 0)
+	status = move_make(ledger, operation->now_ns, &move, &envelope);
+	if (renamed.id != 0 && status == BE_OK)
 		status = give_name(ledger, &envelope, &renamed);
 	envelope.limit_now = envelope_limit_now(&envelope);
 	alerts_pass(&envelope);

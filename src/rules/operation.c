@@ -57,11 +57,34 @@ static bool window_is_valid(const struct operation *operation)
 	       calendar_may_begin_on(operation->period, operation->begins_on);
 }
 
+/* The names of further envelopes: as many as it says, and nothing behind them. */
+static bool further_is_valid(const struct operation *operation)
+{
+	const uint8_t *at = operation->further;
+	const uint8_t *end = at + operation->further_size;
+	struct name name;
+
+	if (operation->further_count > BE_ENVELOPES_MAX - 1 ||
+	    operation->further_size > sizeof operation->further)
+		return false;
+	for (uint32_t i = 0; i < operation->further_count; i++)
+		if (!name_unpack(&at, end, &name))
+			return false;
+	return at == end;
+}
+
+static bool parent_is_valid(const struct name *parent)
+{
+	return is_name(parent) && (parent->category_size > 0 || parent->namespace_size == 0);
+}
+
 static bool settings_are_valid(const struct operation *operation)
 {
-	return operation->mask != 0 && operation->mask < 2 * BE_SET_NAME &&
-	       (!(operation->mask & BE_SET_NAME) ||
-		(is_name(&operation->parent) && operation->parent.category_size > 0)) &&
+	uint32_t new_names = operation->mask & BE_SET_NAME ? 1 : 0;
+
+	return operation->mask != 0 && operation->mask < 2 * BE_SET_PARENT &&
+	       operation->further_count == new_names && further_is_valid(operation) &&
+	       parent_is_valid(&operation->parent) &&
 	       (operation->amount > 0 || !(operation->mask & BE_SET_LIMIT)) &&
 	       is_bool(&operation->suspended) && is_bool(&operation->observe_only) &&
 	       operation->raise >= 0 && operation->raise_until_ns >= 0 &&
@@ -77,8 +100,7 @@ static bool new_envelope_is_valid(const struct operation *operation)
 	       is_bool(&operation->suspended) && operation->period_start_ns >= 0 &&
 	       (operation->period_start_ns == 0 ||
 		operation->period_start_ns <= operation->now_ns) &&
-	       is_name(&operation->parent) &&
-	       (operation->parent.category_size > 0 || operation->parent.namespace_size == 0);
+	       parent_is_valid(&operation->parent);
 }
 
 /* The key, where there is one, and what comes with it. */
@@ -93,22 +115,6 @@ static bool key_is_valid(const struct operation *operation)
 	       (may_have_one &&
 		is_text(operation->key, operation->key_size, sizeof operation->key) &&
 		operation->key_until_ns > 0 && is_name(&operation->name));
-}
-
-/* The names of further envelopes: as many as it says, and nothing behind them. */
-static bool further_is_valid(const struct operation *operation)
-{
-	const uint8_t *at = operation->further;
-	const uint8_t *end = at + operation->further_size;
-	struct name name;
-
-	if (operation->further_count > BE_ENVELOPES_MAX - 1 ||
-	    operation->further_size > sizeof operation->further)
-		return false;
-	for (uint32_t i = 0; i < operation->further_count; i++)
-		if (!name_unpack(&at, end, &name))
-			return false;
-	return at == end;
 }
 
 /* None, as a rule. */

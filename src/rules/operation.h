@@ -29,7 +29,8 @@ struct operation {
 	uint8_t zone_size;
 	uint8_t key_size; /* commit, record, settle, charge, correct: of the request; 0: none */
 	uint8_t threshold_count; /* set */
-	uint8_t further_count;   /* commit, record: envelopes named beside `name` */
+	uint8_t further_count;   /* commit, record: envelopes named beside `name`; set: 1 with a new
+	                            name */
 	uint8_t label_count;     /* commit, record, settle, charge */
 	uint16_t further_size;   /* bytes of their names */
 	uint16_t labels_size;
@@ -52,7 +53,7 @@ struct operation {
 	struct owner owner;   /* commit: who holds it; reap as orphaned: who was found dead */
 	struct name name;     /* of the envelope, where no id names it; with a key always its
 	                            namespace */
-	struct name parent;   /* create, ensure; set: the new name */
+	struct name parent;   /* create, ensure, set; its category is empty: none */
 	struct name hint;     /* where an id names it: of the envelope, to be read ahead. Nothing
 	                            hinges on it */
 	uint16_t thresholds[BE_THRESHOLDS_MAX]; /* set: zeroes behind the last */

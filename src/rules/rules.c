@@ -28,7 +28,6 @@
 #include "rules/requests.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <string.h>
 
 /* ---- decisions */
@@ -343,7 +342,8 @@ static enum be_status load_named(struct ledger *ledger, const struct operation *
 	return status;
 }
 
-/* All envelopes of a commit that granted it: BE_NO_ENVELOPE when one was removed since. */
+/* All envelopes of a commit that hold it, or once it was reaped those that it would be held in by
+ * now: BE_NO_ENVELOPE when one that it names was removed since. */
 static enum be_status load_held(struct ledger *ledger, struct commit *commit, int64_t now_ns,
 				struct chain *chain)
 {
@@ -353,8 +353,7 @@ static enum be_status load_held(struct ledger *ledger, struct commit *commit, in
 	if (status == BE_OK && !name_equal(&commit->name, &chain->envelopes[0].name))
 		name_copy(&commit->name, &chain->envelopes[0].name);
 	return status == BE_OK && commit->further > 0
-		       ? chain_add_noted(ledger, RECORD_COMMIT, commit->id, commit->further, now_ns,
-					 chain)
+		       ? chain_add_noted(ledger, commit, now_ns, chain)
 		       : status;
 }
 
@@ -664,12 +663,6 @@ static enum be_status chain_give_back(struct chain *chain, const struct transact
 	for (uint32_t i = 0; i < chain->count; i++) {
 		struct envelope *envelope = &chain->envelopes[i];
 
-		/* The further ones have been compared when they were loaded. */
-		if (i < chain->depth && (i >= wrong->depth || envelope->id != wrong->chain[i]))
-			return error_set(BE_DAMAGED,
-					 "transaction %" PRIu64 " names other envelopes than its "
-					 "own has above it",
-					 wrong->id);
 		envelope->given_back = record_add(envelope->given_back, amount);
 		if (wrong->id < envelope->window_first)
 			continue;
@@ -698,10 +691,7 @@ static enum be_status apply_correct(struct ledger *ledger, const struct operatio
 		return found == LEDGER_NONE ? BE_NO_TRANSACTION : (enum be_status)found;
 	if (operation->amount > wrong.amount - given_back.amount || wrong.corrects != 0)
 		return BE_EXCEEDS_CHARGE;
-	status = chain_load(ledger, &wrong.name, wrong.chain[0], operation->now_ns, &chain);
-	if (status == BE_OK && wrong.further > 0)
-		status = chain_add_noted(ledger, RECORD_TRANSACTION, wrong.id, wrong.further,
-					 operation->now_ns, &chain);
+	status = chain_load_charged(ledger, &wrong, operation->now_ns, &chain);
 	if (status == BE_OK)
 		status = chain_give_back(&chain, &wrong, operation->amount);
 	if (status == BE_OK && wrong.labels > 0)

@@ -242,7 +242,7 @@ AT(be_envelope_options, observe_only, 44);
 AT(be_envelope_options, reserved_too, 45);
 AT(be_envelope_options, roll_over, 48);
 
-SIZE(be_settings, 96);
+SIZE(be_settings, 112);
 AT(be_settings, size, 0);
 AT(be_settings, mask, 4);
 AT(be_settings, limit, 8);
@@ -258,6 +258,8 @@ AT(be_settings, reserved, 58);
 AT(be_settings, thresholds, 64);
 AT(be_settings, new_namespace, 80);
 AT(be_settings, new_category, 88);
+AT(be_settings, parent_namespace, 96);
+AT(be_settings, parent_category, 104);
 
 SIZE(be_envelope_change, 56);
 AT(be_envelope_change, size, 0);

@@ -652,6 +652,10 @@ void call_print(FILE *file, const struct call *call, int64_t before_ns)
 			print_text(file, " name=", call->parent_namespace);
 			print_text(file, "/", call->parent_category);
 		}
+		if (call->mask & BE_SET_PARENT) {
+			print_text(file, " parent=", call->parent_namespace);
+			print_text(file, "/", call->parent_category);
+		}
 	}
 	if (kind == CALL_ALERT_DONE)
 		fprintf(file, " alert=%" PRIu64, call->id);

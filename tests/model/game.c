@@ -94,6 +94,7 @@ static void count_coverage(struct coverage *sum, const struct coverage *coverage
 	sum->over_several += coverage->over_several;
 	sum->granted_late += coverage->granted_late;
 	sum->waited_in_vain += coverage->waited_in_vain;
+	sum->moved += coverage->moved;
 	if (coverage->deepest > sum->deepest)
 		sum->deepest = coverage->deepest;
 }

@@ -368,8 +368,8 @@ static enum be_status call_set(struct library *library, const struct call *call,
 	settings.roll_over = call->roll_over;
 	settings.suspended = call->suspended;
 	settings.observe_only = call->observe_only;
-	settings.new_namespace = call->parent_namespace;
-	settings.new_category = call->parent_category;
+	settings.new_namespace = settings.parent_namespace = call->parent_namespace;
+	settings.new_category = settings.parent_category = call->parent_category;
 	memcpy(settings.thresholds, call->thresholds, sizeof settings.thresholds);
 	RUBBISH(&answer->envelope);
 	return be_envelope_set(library->handles[call->handle], call->category, &settings,

@@ -60,7 +60,10 @@ struct over {
 	int first;
 	unsigned also_count;
 	int also[ALSO_MAX];
-	/* Their names when it was written down, first that of the one named. */
+	/* What it is held in or charged to, as it was when it was written down; 0: not yet. */
+	unsigned member_count;
+	int members[(1 + ALSO_MAX) * (BE_DEPTH_MAX + 1)];
+	/* Their names then, first that of the one named. */
 	const char *then[1 + ALSO_MAX][2];
 };
 
@@ -215,6 +218,11 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_CORRECTION_FREES_TODAY] = "correcting what was charged before frees money now",
 	[MISTAKE_RENAME_LEAVES_COMMITS] = "pending commits show the name of then",
 	[MISTAKE_RENAME_CHANGES_HISTORY] = "the ledger shows the name of now",
+	[MISTAKE_MOVE_TAKES_HISTORY] = "another parent has what was charged before it",
+	[MISTAKE_MOVES_WHAT_IS_HELD] = "an envelope gets another parent while money is held",
+	[MISTAKE_MOVES_TOO_DEEP] = "a chain may be longer after another parent",
+	[MISTAKE_CORRECTION_TAKES_FROM_THOSE_OF_NOW] = "a correction takes from those above by now",
+	[MISTAKE_LATE_GOES_TO_THOSE_OF_THEN] = "a late settle goes to those that were above",
 	[MISTAKE_RENAME_LOSES_THE_REAPED] = "what was reaped before a new name cannot be settled",
 	[MISTAKE_WAITING_IS_IN_VAIN] = "a commit that waits is not tried again",
 	[MISTAKE_WAITS_FOR_WHAT_CANNOT_BE] = "a commit waits for more than the limit",
@@ -323,10 +331,15 @@ static void add_members(const struct oracle *oracle, int leaf, struct members *m
 	}
 }
 
-/* The envelope named and its ancestors, then the next one, and so on: each once. */
+/* The envelope named and its ancestors, then the next one, and so on: each once. Those of then, if
+ * they were written down. */
 static void collect(const struct oracle *oracle, const struct over *over, struct members *members)
 {
 	members->count = 0;
+	for (unsigned i = 0; i < over->member_count; i++)
+		members->list[members->count++] = &oracle->accounts[over->members[i]];
+	if (members->count > 0)
+		return;
 	add_members(oracle, over->first, members);
 	for (unsigned i = 0; i < over->also_count; i++)
 		add_members(oracle, over->also[i], members);
@@ -524,6 +537,9 @@ static void add_up_charges(struct oracle *oracle)
 		for (size_t k = 0; k < members.count; k++) {
 			struct account *account = members.list[k];
 
+			account->settled_late +=
+				charge->late &&
+				(k == 0 || !makes(oracle, MISTAKE_LAPSES_COUNT_AT_LEAF));
 			if (makes(oracle, MISTAKE_CHARGE_STOPS_AT_PARENT) && k > 1)
 				break;
 			if (makes(oracle, MISTAKE_ALSO_IS_NOT_CHARGED) &&
@@ -564,7 +580,6 @@ static void add_up_lapses(struct oracle *oracle, const struct hold *hold)
 		account->expired_charged += expired && hold->charged;
 		account->orphaned_released += orphaned && !hold->charged;
 		account->orphaned_charged += orphaned && hold->charged;
-		account->settled_late += hold->late;
 		if (makes(oracle, MISTAKE_LAPSES_COUNT_AT_LEAF))
 			break;
 	}
@@ -814,6 +829,19 @@ static enum be_commit_state due_as(const struct oracle *oracle, const struct hol
 		       : BE_COMMIT_PENDING;
 }
 
+/* Writes down whom it concerns, unless that was done before. */
+static void note_members(const struct oracle *oracle, struct over *over)
+{
+	struct members members;
+
+	if (makes(oracle, MISTAKE_MOVE_TAKES_HISTORY))
+		return;
+	collect(oracle, over, &members);
+	over->member_count = (unsigned)members.count;
+	for (size_t i = 0; i < members.count; i++)
+		over->members[i] = (int)(members.list[i] - oracle->accounts);
+}
+
 static void note_names(const struct oracle *oracle, struct over *over)
 {
 	for (unsigned i = 0; i <= over->also_count; i++) {
@@ -920,6 +948,7 @@ static void add_charge(struct oracle *oracle, const struct charge *charge)
 	added = &oracle->charges[oracle->charge_count++];
 	*added = *charge;
 	note_names(oracle, &added->over);
+	note_members(oracle, &added->over);
 }
 
 /* Charges a chain, whose balances are added up: unless one would leave the range of int64_t, or it
@@ -1303,6 +1332,7 @@ static enum be_status try_commit(struct oracle *oracle, const struct call *call,
 	excuse(oracle, &over, amount);
 	keep_windows(oracle, &over);
 	note_names(oracle, &over);
+	note_members(oracle, &over);
 	oracle->holds =
 		grow(oracle->holds, oracle->hold_count, &oracle->hold_room, sizeof *oracle->holds);
 	oracle->holds[oracle->hold_count++] = (struct hold){
@@ -1639,6 +1669,8 @@ static enum be_status answer_settle(struct oracle *oracle, const struct call *ca
 	if (status != BE_OK && status != BE_ALREADY_REAPED)
 		return status;
 	charge.over = hold->over;
+	if (status == BE_ALREADY_REAPED && !makes(oracle, MISTAKE_LATE_GOES_TO_THOSE_OF_THEN))
+		charge.over.member_count = 0;
 	if (status == BE_ALREADY_REAPED && makes(oracle, MISTAKE_LATE_IS_FREE))
 		return status;
 	if (makes(oracle, MISTAKE_RENAME_LOSES_THE_REAPED) && status == BE_ALREADY_REAPED &&
@@ -1822,8 +1854,10 @@ static enum be_status answer_correct(struct oracle *oracle, const struct call *c
 	if (oracle->accounts[wrong->over.first].removed)
 		return BE_NO_ENVELOPE;
 	charge.over = wrong->over;
+	if (makes(oracle, MISTAKE_CORRECTION_TAKES_FROM_THOSE_OF_NOW))
+		charge.over.member_count = 0;
 	charge.tags = wrong->tags;
-	keep_windows(oracle, &wrong->over);
+	keep_windows(oracle, &charge.over);
 	add_charge(oracle, &charge);
 	show_transaction(oracle, oracle->charge_count - 1, &answer->transaction);
 	return remember(oracle, call, BE_OK, answer);
@@ -2043,11 +2077,17 @@ static enum be_status check_set(const struct oracle *oracle, const struct call *
 
 	if (status != BE_OK)
 		return status;
-	if (call->mask == 0 || call->mask > 511)
+	if (call->mask == 0 || call->mask > 1023)
 		return BE_INVALID_ARGUMENT;
 	if (call->mask & BE_SET_NAME && !call->parent_category)
 		return BE_INVALID_ARGUMENT;
 	if (call->mask & BE_SET_NAME && !category_is_valid(call->parent_category))
+		return BE_INVALID_NAME;
+	if (call->mask & BE_SET_PARENT && call->parent_namespace && !call->parent_category)
+		return BE_INVALID_ARGUMENT;
+	if (call->mask & BE_SET_PARENT && call->parent_category &&
+	    (!category_is_valid(call->parent_category) ||
+	     (call->parent_namespace && !namespace_is_valid(call->parent_namespace))))
 		return BE_INVALID_NAME;
 	if (call->mask & BE_SET_LIMIT && call->amount <= 0)
 		return BE_INVALID_LIMIT;
@@ -2084,6 +2124,62 @@ static void change_window(struct oracle *oracle, struct account *account, const 
 		account->counts_from = oracle->charge_count;
 }
 
+/* Envelopes in the longest chain from this one down, itself included. */
+static unsigned height_of(const struct oracle *oracle, const struct account *account)
+{
+	unsigned highest = 1;
+
+	for (size_t i = 0; i < oracle->account_count; i++) {
+		const struct account *other = &oracle->accounts[i];
+		unsigned height = 1;
+
+		while (!oracle->accounts[i].removed && other && other != account) {
+			other = parent_of(oracle, other);
+			height++;
+		}
+		if (other == account && height > highest)
+			highest = height;
+	}
+	return highest;
+}
+
+/* Another parent: whatever is charged, and nothing is held, as long as it has this one. */
+static enum be_status move_account(struct oracle *oracle, struct account *account,
+				   const struct call *call)
+{
+	const char *namespace_name =
+		call->parent_namespace ? call->parent_namespace : account->namespace_name;
+	struct account *above = NULL;
+	unsigned deepest = BE_DEPTH_MAX + (makes(oracle, MISTAKE_MOVES_TOO_DEEP) ? 1 : 0);
+
+	if (call->parent_category) {
+		int parent = find(oracle, namespace_name, call->parent_category);
+
+		if (parent == NONE)
+			return BE_NO_PARENT;
+		above = &oracle->accounts[parent];
+	}
+	for (struct account *at = above; at; at = parent_of(oracle, at))
+		if (at == account)
+			return BE_PARENT_CYCLE;
+	if (above == parent_of(oracle, account))
+		return BE_OK;
+	if (depth_of(oracle, above) + height_of(oracle, account) > deepest)
+		return BE_TOO_DEEP;
+	add_up(oracle, oracle->now_ns);
+	if (account->pending > 0 && !makes(oracle, MISTAKE_MOVES_WHAT_IS_HELD))
+		return BE_HAS_COMMITS;
+	if (account->parent != NONE)
+		keep_window(oracle, parent_of(oracle, account));
+	if (above)
+		keep_window(oracle, above);
+	account->parent = above ? (int)(above - oracle->accounts) : NONE;
+	if (depth_of(oracle, account) > oracle->coverage.deepest)
+		oracle->coverage.deepest = depth_of(oracle, account);
+	oracle->coverage.moved++;
+	return BE_OK;
+}
+
 static enum be_status answer_set(struct oracle *oracle, const struct call *call,
 				 struct answer *answer)
 {
@@ -2108,6 +2204,10 @@ static enum be_status answer_set(struct oracle *oracle, const struct call *call,
 		account->namespace_name = namespace_name;
 		account->category = call->parent_category;
 	}
+	if (call->mask & BE_SET_PARENT)
+		status = move_account(oracle, account, call);
+	if (status != BE_OK)
+		return status;
 	keep_window(oracle, account);
 	if (call->mask & BE_SET_LIMIT)
 		account->limit = call->amount;

@@ -90,6 +90,11 @@ enum mistake {
 	MISTAKE_RENAME_LEAVES_COMMITS,
 	MISTAKE_RENAME_CHANGES_HISTORY,
 	MISTAKE_RENAME_LOSES_THE_REAPED,
+	MISTAKE_MOVE_TAKES_HISTORY,
+	MISTAKE_MOVES_WHAT_IS_HELD,
+	MISTAKE_MOVES_TOO_DEEP,
+	MISTAKE_CORRECTION_TAKES_FROM_THOSE_OF_NOW,
+	MISTAKE_LATE_GOES_TO_THOSE_OF_THEN,
 	MISTAKE_WAITING_IS_IN_VAIN,
 	MISTAKE_WAITS_FOR_WHAT_CANNOT_BE,
 	MISTAKE_TTL_BEGINS_BEFORE_WAITING,
@@ -104,7 +109,8 @@ extern const char *const mistake_texts[MISTAKES];
 /* What happened, for the line that tells how much a test has covered. */
 struct coverage {
 	uint64_t reaped_expired, reaped_orphaned, reaped_on_refusal, settled_late, windows,
-		carried_over, over_several, granted_late, waited_in_vain;
+		carried_over, over_several, granted_late, waited_in_vain,
+		moved;
 	unsigned deepest;
 };
 

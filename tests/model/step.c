@@ -23,6 +23,7 @@
 struct generator {
 	uint64_t random;
 	bool renames;                 /* of half the seeds: new names take chains apart */
+	bool moves;                   /* of most: so do other parents */
 	unsigned parent_is_neighbour; /* per cent: how long and thin the trees are */
 	int64_t largest_limit;
 };
@@ -206,13 +207,17 @@ static void any_settings(struct generator *generator, struct step *step)
 		if (chance(generator, 250))
 			call->mask |= 1U << bit;
 	if (chance(generator, 10))
-		call->mask |= 512;
+		call->mask |= 1024;
 	if (generator->renames && chance(generator, 200)) {
 		call->mask = (chance(generator, 500) ? call->mask : 0) | BE_SET_NAME;
 		if (chance(generator, 600))
 			call->parent_namespace = namespaces[below(generator, NAMESPACES)];
 		if (chance(generator, 980))
 			call->parent_category = any_category(generator);
+	} else if (generator->moves && chance(generator, 250)) {
+		call->mask = (chance(generator, 500) ? call->mask : 0) | BE_SET_PARENT;
+		if (chance(generator, 850))
+			any_parent(generator, call);
 	}
 	call->amount = any_limit(generator);
 	call->suspended = chance(generator, 100);
@@ -504,6 +509,7 @@ void steps_generate(uint64_t seed, struct step *steps, size_t count)
 	struct generator generator = {.random = seed};
 
 	generator.renames = seed % 2 == 0;
+	generator.moves = seed % 4 != 3;
 	generator.parent_is_neighbour = neighbours[below(&generator, COUNT(neighbours))];
 	generator.largest_limit = limits[below(&generator, COUNT(limits))];
 	for (size_t i = 0; i < count; i++) {
