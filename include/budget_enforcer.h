@@ -713,6 +713,16 @@ struct be_options {
 	   A process without group commit is a host by itself, for as long as any of its handles on
 	   the storage is open: what it holds ends a lease after the last one was closed. */
 	int64_t lease_ms;
+	/* For a storage in a server: be_check() may permit without a trip there what this handle
+	   has read less than so many milliseconds ago, by a clock that nobody sets; 0, the
+	   default, to 60 000. Windows, raises and amounts are those of now, only what others have
+	   changed meanwhile is not seen: money that they took, a suspension, a lower limit. What
+	   was changed through this handle, by any thread, is always seen: the next check reads
+	   again. All but BE_OK is answered by a trip, so that refusals are as true as without, and
+	   all other calls, be_commit() first of all, are as they were. A fork child begins with
+	   nothing. In a directory, in memory, and for storages without `prefetch`, this has no
+	   effect and costs nothing. */
+	int64_t check_age_ms;
 };
 
 /* Opens the environment in the directory `path`, creating directory and files where missing (not
@@ -752,7 +762,8 @@ void be_close(struct be_enforcer *handle);
  * call and takes no lock, and so does one that is refused, unless something is due to be reaped
  * that it could be refused for: that it reaps, as be_commit() does, and asks again. Through a
  * handle opened read-only it reaps nothing, and what the dead and the expired hold counts until
- * somebody else has. `decision` may be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE,
+ * somebody else has. Of a storage in a server it is a trip, unless be_options.check_age_ms lets it
+ * be permitted without. `decision` may be NULL. Statuses in order: INVALID_ARGUMENT, INVALID_SIZE,
  * INVALID_NAME, AMOUNT_NEGATIVE, NO_ENVELOPE; then, from the envelope up its ancestors, SUSPENDED,
  * EXCEEDS_BUDGET. */
 BE_MUST_USE enum be_status be_check(struct be_enforcer *handle, const char *category,

@@ -29,6 +29,7 @@
 #define NS_PER_MS INT64_C(1000000)
 #define LEASE_LEAST_MS (LEASE_LEAST_NS / NS_PER_MS)
 #define LEASE_MOST_MS (LEASE_MOST_NS / NS_PER_MS)
+#define CHECK_AGE_MOST_MS INT64_C(60000)
 
 /* ---- the clock */
 
@@ -129,6 +130,9 @@ static enum be_status read_options(const struct be_options *given, const char *p
 		return error_set(BE_INVALID_ARGUMENT,
 				 "options.lease_ms is neither 0 nor from %lld to %lld",
 				 (long long)LEASE_LEAST_MS, (long long)LEASE_MOST_MS);
+	if (options->check_age_ms < 0 || options->check_age_ms > CHECK_AGE_MOST_MS)
+		return error_set(BE_INVALID_ARGUMENT, "options.check_age_ms is not from 0 to %lld",
+				 (long long)CHECK_AGE_MOST_MS);
 	if (!path == !options->storage)
 		return error_set(BE_INVALID_ARGUMENT,
 				 path ? "a path and a storage were given: give one"
@@ -201,6 +205,7 @@ static enum be_status make_handle(const char *path, const struct be_options *opt
 		.now_ns = enforcer_now(made),
 		.own_clock = options->now != NULL,
 		.lease_ns = options->lease_ms ? options->lease_ms * NS_PER_MS : LEASE_DEFAULT_NS,
+		.check_age_ns = options->check_age_ms * NS_PER_MS,
 	};
 	*handle = made;
 	return BE_OK;

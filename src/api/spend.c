@@ -169,18 +169,56 @@ static int64_t read_clock(const void *handle)
 /* In the midst of a read, too, a storage may say that others came first. */
 #define CHECKS_MAX 16
 
+static enum be_status check_by_trip(struct executor *executor, const struct be_storage *storage,
+				    struct rules_question *question)
+{
+	struct ledger ledger;
+	enum be_status status = ledger_begin(&ledger, storage, false);
+
+	if (status != BE_OK)
+		return status;
+	status = executor_fetch(executor, &ledger, question->key);
+	if (status == BE_OK)
+		status = rules_check(&ledger, question);
+	ledger_abort(&ledger);
+	return status;
+}
+
+/* Of a storage that lies elsewhere: what was read a moment ago may do, if the caller says so. */
+static __attribute__((noinline)) enum be_status check_afar(struct executor *executor,
+							   struct rules_question *question)
+{
+	struct checks_reading reading;
+	struct remote *remote;
+	enum be_status status = remote_find(&executor->remote, &remote);
+
+	if (status != BE_OK)
+		return status;
+	if (!remote->checks)
+		return check_by_trip(executor, executor->storage, question);
+	if (checks_permit(remote->checks, question))
+		return BE_OK;
+	(void)sized_clear(question->decision);
+	question->has_envelope = false;
+	question->refusal.tally = 0;
+	checks_begin(remote->checks, executor->storage, &reading);
+	status = check_by_trip(executor, &reading.storage, question);
+	checks_end(remote->checks, question->key, status, &reading);
+	return status;
+}
+
 static inline enum be_status check_once(struct environment *environment,
 					struct rules_question *question)
 {
 	struct ledger ledger;
-	enum be_status status = ledger_begin(&ledger, environment->executor.storage, false);
+	enum be_status status;
 
+	if (__builtin_expect(environment->executor.remote != NULL, false))
+		return check_afar(&environment->executor, question);
+	status = ledger_begin(&ledger, environment->executor.storage, false);
 	if (status != BE_OK)
 		return status;
-	if (__builtin_expect(environment->executor.remote != NULL, false))
-		status = executor_fetch(&environment->executor, &ledger, question->key);
-	if (status == BE_OK)
-		status = rules_check(&ledger, question);
+	status = rules_check(&ledger, question);
 	ledger_abort(&ledger);
 	return status;
 }

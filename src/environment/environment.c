@@ -445,7 +445,8 @@ static enum be_status open_given(const struct environment_settings *settings,
 	made->is_given = true;
 	made->references = 1;
 	made->fork_generation = environment_fork_generation;
-	status = remote_make(settings->storage, settings->own_clock, settings->lease_ns, &remote);
+	status = remote_make(settings->storage, settings->own_clock, settings->lease_ns,
+			     settings->check_age_ns, &remote);
 	made->executor.remote = remote;
 	if (status == BE_OK)
 		status = opening_settle_header(settings, made);

@@ -54,8 +54,9 @@ struct environment_settings {
 	mode_t mode;
 	uint64_t map_size;
 	int64_t now_ns;
-	bool own_clock;    /* the caller gave the one that now_ns is of */
-	int64_t lease_ns;  /* of this host, in front of a server */
+	bool own_clock;       /* the caller gave the one that now_ns is of */
+	int64_t lease_ns;     /* of this host, in front of a server */
+	int64_t check_age_ns; /* checks.h; 0: none are kept */
 	dev_t data_device; /* inode 0: whatever there is. Else BE_NOT_FOUND unless data.mdb is this
 	                      one */
 	ino_t data_inode;

@@ -65,6 +65,13 @@ enum be_status executor_lock(struct executor *executor, struct group **group,
 	return status == BE_OK ? group_lock(*group, executor->storage) : status;
 }
 
+/* After operations that were carried out, or may have been. */
+static void have_changed(const struct remote *remote)
+{
+	if (remote && remote->checks)
+		checks_outdate(remote->checks);
+}
+
 /* May there be more money now? */
 static bool have_freed(const struct operation *operations, const struct result *results,
 		       size_t count)
@@ -102,6 +109,7 @@ enum be_status executor_direct(struct executor *executor, const struct operation
 		for (size_t i = 0; i < count; i++)
 			batch_fail(&results[i], status);
 	}
+	have_changed(remote);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
 }
@@ -142,6 +150,7 @@ enum be_status executor_together(struct executor *executor, const struct batch_s
 		status = batch_run_together(executor->storage, remote, source, count, done);
 		group_unlock_freed(group, executor->storage, status, source->now_ns);
 	}
+	have_changed(remote);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
 }
@@ -161,6 +170,7 @@ static bool run_in_group(struct executor *executor, struct operation *operation,
 		answered = group_run(executor->group, executor->storage, remote, operation, result);
 		if (remote && answered)
 			remote_note(remote, result);
+		have_changed(remote);
 	}
 	pthread_setcancelstate(cancel_state, NULL);
 	return answered;
@@ -259,6 +269,7 @@ enum be_status executor_wait(struct executor *executor, struct operation *operat
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &waiting->cancel_state);
 	pthread_cleanup_push(give_back, &waiter);
 	wait_until_decided(&waiter);
+	have_changed(executor->remote);
 	pthread_cleanup_pop(0);
 	pthread_setcancelstate(waiting->cancel_state, &unused);
 	return batch_is_fault(result->status) ? result->status : BE_OK;

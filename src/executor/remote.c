@@ -61,13 +61,24 @@ enum be_status remote_host_make(struct remote_host *host)
 	return BE_OK;
 }
 
+/* What there is of a storage that is told beforehand what is read. */
+static enum be_status make_ahead(struct remote *remote)
+{
+	remote->hints = make_hints();
+	if (remote->check_age_ns > 0)
+		remote->checks = checks_make(remote->check_age_ns);
+	if (!remote->hints || (remote->check_age_ns > 0 && !remote->checks))
+		return no_memory();
+	return BE_OK;
+}
+
 enum be_status remote_make(const struct be_storage *storage, bool own_clock, int64_t lease_ns,
-			   struct remote **remote)
+			   int64_t check_age_ns, struct remote **remote)
 {
 	const struct be_storage_ops *ops = storage->ops;
 	bool may_doubt = ops->traits & BE_STORAGE_MAY_DOUBT;
 	struct remote *made;
-	enum be_status status;
+	enum be_status status = BE_OK;
 
 	*remote = NULL;
 	if (!may_doubt && !ops->prefetch && !ops->history && (!ops->now || own_clock))
@@ -81,13 +92,11 @@ enum be_status remote_make(const struct be_storage *storage, bool own_clock, int
 	made->lease_ns = may_doubt && ops->now ? lease_ns : 0;
 	made->pid = getpid();
 	pthread_mutex_init(&made->lock, NULL);
+	made->check_age_ns = check_age_ns;
 	if (ops->prefetch)
-		made->hints = make_hints();
-	if (ops->prefetch && !made->hints) {
-		remote_free(made);
-		return no_memory();
-	}
-	status = remote_host_make(&made->own);
+		status = make_ahead(made);
+	if (status == BE_OK)
+		status = remote_host_make(&made->own);
 	if (status == BE_OK)
 		*remote = made;
 	else
@@ -100,6 +109,7 @@ void remote_free(struct remote *remote)
 	if (!remote)
 		return;
 	free(remote->hints);
+	checks_free(remote->checks);
 	free(remote);
 }
 
@@ -112,7 +122,8 @@ enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remo
 	*remote = found;
 	if (!found || found->pid == getpid())
 		return BE_OK;
-	status = remote_make(found->storage, !found->has_clock, found->lease_ns, &made);
+	status = remote_make(found->storage, !found->has_clock, found->lease_ns,
+			     found->check_age_ns, &made);
 	if (status != BE_OK)
 		return status;
 	atomic_store(&made->clock_ns, atomic_load(&found->clock_ns));

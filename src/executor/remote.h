@@ -33,6 +33,7 @@
 #ifndef REMOTE_H
 #define REMOTE_H
 
+#include "executor/checks.h"
 #include "executor/watch.h"
 #include "records/ledger.h"
 #include "rules/operation.h"
@@ -85,11 +86,14 @@ struct remote {
 	                                 since this process was told of a loss */
 	_Atomic uint64_t heard;       /* the same of the group's, with something of this process */
 	struct hints *hints; /* NULL: the storage has no use for them. It has a lock of its own */
+	int64_t check_age_ns;
+	struct checks *checks; /* NULL: each check makes its trip. Likewise */
 };
 
-/* Makes *remote, or NULL for a storage that needs none. `own_clock`: the caller has another. */
+/* Makes *remote, or NULL for a storage that needs none. `own_clock`: the caller has another.
+ * `check_age_ns` of 0: no checks are kept, nor of a storage that fetches nothing ahead. */
 enum be_status remote_make(const struct be_storage *storage, bool own_clock, int64_t lease_ns,
-			   struct remote **remote);
+			   int64_t check_age_ns, struct remote **remote);
 void remote_free(struct remote *remote);
 
 /* The one of this process, in place of which a fork child finds its parent's. */

@@ -174,7 +174,7 @@ AT(be_event, category, 56);
 AT(be_event, envelope, 64);
 AT(be_event, alert, 72);
 
-SIZE(be_options, 80);
+SIZE(be_options, 88);
 AT(be_options, size, 0);
 AT(be_options, flags, 4);
 AT(be_options, namespace_name, 8);
@@ -187,6 +187,7 @@ AT(be_options, observe, 48);
 AT(be_options, observe_context, 56);
 AT(be_options, storage, 64);
 AT(be_options, lease_ms, 72);
+AT(be_options, check_age_ms, 80);
 
 SIZE(be_label, 16);
 AT(be_label, key, 0);

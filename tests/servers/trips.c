@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Trips to the server, counted by a proxy: one for a check, and two for a batch, however many
- * operations it has and however deep their envelopes lie; a few for a long listing. What nobody
- * waits for is no trip.
+ * Trips to the server, counted by a proxy: one for a check, or none within an age, and two for a
+ * batch, however many operations it has and however deep their envelopes lie; a few for a long
+ * listing. What nobody waits for is no trip.
  */
 #include "kind.h"
 #include "proxy.h"
@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS 128
 #define ROUNDS 6
@@ -106,6 +107,43 @@ static void a_check_takes_one_trip(void)
 	EXPECT_EQUAL(before, CHECKS);
 }
 
+/* By a handle that may permit by what it has read less than so long ago. */
+static void count_aged(struct be_storage *storage, int64_t age_ms, int64_t expected)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *aged;
+	int64_t before;
+
+	options.storage = storage;
+	options.check_age_ms = age_ms;
+	EXPECT_OK(be_open(NULL, &options, &aged));
+	/* Learns which envelope lies in which. */
+	EXPECT_OK(be_check(aged, "at-7", 1, NULL));
+	EXPECT_OK(be_record(aged, "at-7", 0, NULL, NULL));
+	before = atomic_load(trips);
+	for (int i = 0; i < CHECKS; i++) {
+		EXPECT_OK(be_check(aged, "at-7", i, NULL));
+		if (age_ms == 1)
+			usleep(2000); /* for longer than that */
+	}
+	before = atomic_load(trips) - before;
+	printf("%d checks, by what was read %lld ms ago at most: %lld trips\n", CHECKS,
+	       (long long)age_ms, (long long)before);
+	EXPECT_EQUAL(before, expected);
+	/* What was changed through the handle is seen. */
+	before = atomic_load(trips);
+	EXPECT_OK(be_record(aged, "at-7", 10, NULL, NULL));
+	EXPECT_OK(be_check(aged, "at-7", 1, NULL));
+	EXPECT_EQUAL(atomic_load(trips) - before, 3);
+	be_close(aged);
+}
+
+static void a_check_within_an_age_takes_none(struct be_storage *storage)
+{
+	count_aged(storage, 60000, 1);
+	count_aged(storage, 1, CHECKS);
+}
+
 static bool count_commit(void *context, const struct be_commit_info *commit)
 {
 	*(uint64_t *)context += commit->label_count == 1 ? 1 : 0;
@@ -182,6 +220,7 @@ int main(void)
 	EXPECT_OK(be_release(handle, id));
 	a_batch_takes_two_trips();
 	a_check_takes_one_trip();
+	a_check_within_an_age_takes_none(storage);
 	a_listing_takes_few_trips(directory);
 	server_close(handle, storage);
 	kill(proxy, SIGKILL);
