@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static proxy_hook *hook;
+_Atomic int64_t *proxy_answered;
 
 static int make_socket(const char *directory, struct sockaddr_un *address)
 {
@@ -73,6 +74,8 @@ static void pass_on(int client, int server)
 			if (!ends[i].revents)
 				continue;
 			size = read(ends[i].fd, bytes, sizeof bytes);
+			if (i == 1 && size > 0 && proxy_answered)
+				atomic_fetch_add(proxy_answered, size);
 			goes_on = size > 0 && (i == 0 ? hook(client, server, bytes, size, answered)
 						      : proxy_send(client, bytes, size));
 			answered = i == 1;

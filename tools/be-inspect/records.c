@@ -197,6 +197,11 @@ enum be_status records_take(struct records *records, struct be_enforcer *handle,
 	return status;
 }
 
+void records_stay(struct records *records)
+{
+	records->at_ns = moment_now_ns();
+}
+
 /* ---- order */
 
 static const void *record_at(const struct records *records, size_t place)

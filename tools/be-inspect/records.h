@@ -31,6 +31,9 @@ const struct fields *records_fields(enum view view);
 enum be_status records_take(struct records *records, struct be_enforcer *handle,
 			    const struct arguments *arguments);
 
+/* Nothing has changed since, but that time has passed. */
+void records_stay(struct records *records);
+
 /* Makes the lines: the records in which `search` stands, sorted as the arguments say; without a
  * column to sort by the oldest commits, and the latest of the others, come first. */
 void records_arrange(struct records *records, const struct arguments *arguments,

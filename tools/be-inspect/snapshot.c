@@ -143,6 +143,21 @@ static enum be_status find_holders(struct snapshot *snapshot, const struct envel
 	return status;
 }
 
+void snapshot_stay(struct snapshot *snapshot)
+{
+	int64_t now_ns = read_clock(CLOCK_MONOTONIC);
+
+	for (size_t i = 0; i < snapshot->all.count; i++) {
+		struct activity *activity = envelopes_beside(&snapshot->all, i);
+		struct activity before = *activity;
+		struct be_envelope envelope;
+
+		envelopes_read(&snapshot->all, i, &envelope);
+		sample(activity, &envelope, &before, now_ns);
+	}
+	snapshot->at_ns = moment_now_ns();
+}
+
 /* What was known of an envelope; NULL when it was not there. */
 static const struct activity *activity_before(const struct snapshot *snapshot,
 					      const struct be_envelope *envelope)

@@ -72,6 +72,9 @@ extern const struct fields rate_fields;
 enum be_status snapshot_take(struct snapshot *snapshot, struct be_enforcer *handle,
 			     const struct be_filter *filter);
 
+/* Nothing has changed since it was taken, but that time has passed. */
+void snapshot_stay(struct snapshot *snapshot);
+
 /* Makes the lines: those whose name contains `search`, sorted as the arguments say. */
 void snapshot_arrange(struct snapshot *snapshot, const struct arguments *arguments,
 		      const char *search);

@@ -31,6 +31,12 @@ struct watch {
 	bool searching;       /* keys go to the search text */
 	char search[SEARCH_SIZE];
 	char message[256]; /* what went wrong last; "" when nothing did */
+
+	/* In front of a server: how often it had been changed when it was read, by be_stats(), and
+	 * by a clock that never steps back when it was read, and may be again. */
+	uint64_t changes;
+	int64_t read_ms; /* 0: never, or in vain */
+	int64_t due_ms;
 };
 
 /* Lines of its list, and when that was read. */
