@@ -13,9 +13,9 @@
 
 #include <limits.h>
 
-/* Finds the place, and makes it where missing, if it is to be made. `path` is empty where there is none: the storage
- * says nothing of itself, or no runtime directory is known. *is_wanted: the user named the
- * directory, so that it is a fault if it cannot be used. */
+/* Finds the place, and makes it where missing, if it is to be made. `path` is empty where there is
+ * none: the storage says nothing of itself, or no runtime directory is known. *is_wanted: the user
+ * named the directory, so that it is a fault if it cannot be used. */
 enum be_status place_find(const struct be_storage *storage, const struct header *header, bool make,
 			  char path[PATH_MAX], bool *is_wanted);
 
