@@ -17,8 +17,8 @@ packages_to_test=(libcriterion-dev g++ 'clang-format-14?' valgrind strace tmux p
 packages_to_package=(build-essential debhelper dh-python lintian libhiredis-dev libpq-dev libssl-dev
 	python3-dev nodejs libnode-dev)
 # shellcheck disable=SC2034
-packages_to_test_fully=(clang 'clang-tidy-14?' libclang-rt-dev abigail-tools libhiredis-dev libpq-dev
-	libssl-dev postgresql redis-server)
+packages_to_test_fully=(clang 'clang-tidy-14?' libclang-rt-dev abigail-tools libhiredis-dev
+	libpq-dev libssl-dev postgresql redis-server)
 
 say() {
 	printf '\n== %s\n' "$*"
