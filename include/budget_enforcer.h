@@ -150,10 +150,10 @@
  *   nothing; what comes after it counts as ever. Of what the handle has changed the latest is gone,
  *   and how much before it the ledger shows: settling a commit that is gone says BE_NO_COMMIT, and
  *   a charge that is gone has to be recorded again. Other threads that are in a call at that moment
- *   may be told, too. Readers are told nothing, nor be_reap(); nor is one that had begun to
- *   change something after what the server has now, and has been idle since for half a lease: its
- *   host's record is gone, which may have another reason. Ids leap, so that none that was given out is given out again (struct be_statistics:
- *   history_changes, losses).
+ *   may be told, too. Readers are told nothing, nor be_reap(); nor is a handle whose host wrote for
+ *   the first time after the state that is left, and then nothing for half a lease: of that host
+ *   there is no record, which may have another reason. Ids leap, so that none that was given out is
+ *   given out again (struct be_statistics: history_changes, losses).
  *
  * COUNTS OF REFUSALS
  *

@@ -21,8 +21,8 @@
  * operation of the process is answered BE_CHANGES_LOST in place of being carried out. Who leads
  * answers so for all: a posted operation says what its process heard last. Only reaping is told
  * nothing, since nobody waits for it. A record that is gone tells nothing where it may have
- * been removed, as above. Each handle on a storage of its own has a struct remote, so that a process
- * with several is told by each.
+ * been removed, as above. Each handle on a storage of its own has a struct remote, so that a
+ * process with several is told by each.
  *
  * The clock is kept as a difference to one of this machine's that nobody sets.
  *
