@@ -888,9 +888,9 @@ BE_MUST_USE enum be_status be_charge_with(struct be_enforcer *handle, uint64_t i
 
 /* Gives back what a transaction has charged too much: another line of the ledger, of an amount
  * below zero, that names the wrong one. All corrections of a transaction together give back at most
- * what it charged. They take from spent of the envelope and of all that were above it what the wrong
- * one added, where its window still runs: a charge of yesterday frees nothing today. Thresholds
- * that were passed stay passed. `transaction` (may be NULL) is the new line. Durable on return.
+ * what it charged. They take from spent of the envelope and of all that were above it what the
+ * wrong one added, where its window still runs: a charge of yesterday frees nothing today.
+ * Thresholds that were passed stay passed. `transaction` (may be NULL) is the new line. Durable on return.
  * Statuses: INVALID_ARGUMENT, INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; NO_TRANSACTION;
  * EXCEEDS_CHARGE, also for a correction, which cannot be corrected; NO_ENVELOPE, when its envelope
  * was removed since. */
@@ -948,9 +948,9 @@ struct be_envelope_options {
 /* Creates an envelope in the handle's namespace. `limit` in nanos, 1 or more. NULL options: not
  * suspended, no parent, window from now; be_envelope_set() can give it another parent later. The
  * environment keeps the zone as this process's file has it, and goes by that in all processes,
- * until another call names the zone; a window that has begun ends when it was to end. Statuses: INVALID_ARGUMENT, INVALID_SIZE,
- * INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, AMOUNT_NEGATIVE, INVALID_ZONE, ENVELOPE_EXISTS,
- * PARENT_CYCLE, NO_PARENT, TOO_DEEP. */
+ * until another call names the zone; a window that has begun ends when it was to end. Statuses:
+ * INVALID_ARGUMENT, INVALID_SIZE, INVALID_NAME, INVALID_LIMIT, INVALID_PERIOD, AMOUNT_NEGATIVE,
+ * INVALID_ZONE, ENVELOPE_EXISTS, PARENT_CYCLE, NO_PARENT, TOO_DEEP. */
 BE_MUST_USE enum be_status be_envelope_create(struct be_enforcer *handle, const char *category,
                                               int64_t limit, enum be_period period,
                                               const struct be_envelope_options *options);

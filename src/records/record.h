@@ -303,8 +303,8 @@ struct given_back {
 	uint64_t checksum; /* of its record in the storage; 0: there is none */
 };
 
-/* The name of an envelope that had another before, for those who know it by that and its id; or that
- * was above one which got another parent, for those who know its id. */
+/* The name of an envelope that had another before, for those who know it by that and its id; or
+ * that was above one which got another parent, for those who know its id. */
 struct renamed {
 	uint64_t id; /* of the envelope */
 	struct name name;

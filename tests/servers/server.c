@@ -258,7 +258,7 @@ struct be_storage *server_storage(const char *directory, const char *name)
 	struct be_storage *storage;
 	enum be_status status;
 
-	/* On a loaded machine a server that is there may not answer in time. The test has a bound. */
+	/* On a loaded machine a server may not answer in time. The test has a bound. */
 	do
 		status = server_try(directory, name, &storage);
 	while (status == BE_UNREACHABLE);
