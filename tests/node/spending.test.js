@@ -109,7 +109,8 @@ test('never silently in memory', () => {
   new BudgetEnforcer().createEnvelope({ category: 'llm', limit: 1 });
   assert.equal(new BudgetEnforcer({}).utilization('llm').limit, 1);
   delete process.env.BUDGET_ENFORCER_DIR;
-  assert.throws(() => new BudgetEnforcer({ path: 'redis://localhost' }), /directories only/);
+  assert.throws(() => new BudgetEnforcer({ path: 'redis://localhost', durability: 'process' }),
+    /durability is for a directory/);
 });
 
 test('createEnvelope is ensure unless told mustBeNew', () => {

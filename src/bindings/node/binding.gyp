@@ -8,6 +8,7 @@
         "native/events.c",
         "native/handle.c",
         "native/listings.c",
+        "native/server.c",
         "native/settings.c",
         "native/storage.c",
         "native/threads.c",
@@ -15,7 +16,7 @@
         "native/values.c"
       ],
       "cflags": ["<!@(pkg-config --cflags budget-enforcer)", "-std=gnu17"],
-      "libraries": ["<!@(pkg-config --libs budget-enforcer)", "-lm"],
+      "libraries": ["<!@(pkg-config --libs budget-enforcer)", "-lm", "-ldl"],
       "ldflags": ["-Wl,-z,nodelete"]
     }
   ]

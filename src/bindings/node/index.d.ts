@@ -256,7 +256,8 @@ export interface BudgetEvent<K extends keyof AmountKinds = 'number'> {
 }
 
 export interface BudgetOptions<K extends keyof AmountKinds = 'number'> {
-  /** The directory; without it, that of the environment variable BUDGET_ENFORCER_DIR. */
+  /** The directory, or the URL of a PostgreSQL or Redis server (postgresql://, redis://); without
+   * it, that of the environment variable BUDGET_ENFORCER_DIR. */
   path?: string;
   namespace?: string;
   durability?: 'full' | 'process';
@@ -266,6 +267,9 @@ export interface BudgetOptions<K extends keyof AmountKinds = 'number'> {
   readOnly?: boolean;
   /** What this handle holds ends when it closes; by default in worker threads. */
   owning?: boolean;
+  /** On a server: for how long this host counts as alive when nothing is heard of it; a minute,
+   * unless said otherwise. */
+  leaseMs?: number;
   /** Called with each operation's outcome when the operation is over: before the call returns, or
    * its promise is resolved. It may call the budget. What it throws is a warning of the
    * process's, and breaks no call. */

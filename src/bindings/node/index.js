@@ -203,6 +203,8 @@ function tell(observe, event) {
 
 // ---- what is opened
 
+// As be-ctl takes them; all else is a directory.
+const SERVER = /^(postgresql|postgres|redis|rediss|redis\+unix|unix):\/\//;
 const FUNCTIONS = ['begin', 'commit', 'abort', 'get', 'put', 'del', 'next'];
 
 function readStorage(storage) {
@@ -220,10 +222,12 @@ function readPlace(options) {
     throw new TypeError('where is the budget? Pass { path } or set BUDGET_ENFORCER_DIR; for one ' +
       'that is forgotten at the end, pass MEMORY as the storage');
   }
-  if (/^rediss?:\/\//.test(place)) {
-    throw new TypeError(`${place}: this version of the library keeps budgets in directories only`);
-  }
-  return path.resolve(place);
+  return SERVER.test(place) ? place : path.resolve(place);
+}
+
+function readLease({ leaseMs = 0 }) {
+  if (Number.isInteger(leaseMs) && leaseMs >= 0 && leaseMs < 2 ** 32) return leaseMs;
+  throw new TypeError(`leaseMs is whole milliseconds, not ${String(leaseMs)}`);
 }
 
 function readFlags({ create = true, readOnly = false, owning = !isMainThread }) {
@@ -335,7 +339,7 @@ class BudgetEnforcer {
     this.#namespace = options.namespace ?? '';
     this.#observe = readObserver(options);
     const handle = native.open(place, options.namespace, durability === 'process',
-      readFlags(options), own, this.#observe !== undefined);
+      readFlags(options), own, this.#observe !== undefined, readLease(options));
     if (typeof handle === 'number') throw makeError(handle);
     this.#handle = handle;
     if (this.#observe !== undefined) this.#tell();

@@ -39,7 +39,7 @@ def compile_native(target):
                     "-DPy_LIMITED_API=0x03090000", "-I" + sysconfig.get_path("include"),
                     *words_of("pkg-config", "--cflags", "budget-enforcer"), *sources,
                     *words_of("pkg-config", "--libs", "budget-enforcer"),
-                    *shlex.split(os.environ.get("LDFLAGS", "")), "-Wl,-z,nodelete",
+                    *shlex.split(os.environ.get("LDFLAGS", "")), "-ldl", "-Wl,-z,nodelete",
                     "-o", target], check=True)
 
 

@@ -90,6 +90,7 @@ struct js_handle {
 	struct be_enforcer *enforcer;
 	struct js_storage *storage; /* written in JavaScript; NULL: none */
 	struct be_storage *memory;
+	struct js_server *server;
 	unsigned working; /* calls on threads; touched by the thread of JavaScript only */
 	bool closing, collected;
 	/* What its observer has not been told of yet; any thread adds. */

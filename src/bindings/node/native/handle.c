@@ -4,6 +4,7 @@
  * ends. be_close() is the last call on a handle, so that it waits for those on threads.
  */
 #include "addon.h"
+#include "server.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ static void close_enforcer(struct js_handle *handle)
 	handle->memory = NULL;
 	js_storage_free(handle->storage);
 	handle->storage = NULL;
+	server_close(handle->server);
+	handle->server = NULL;
 }
 
 static void free_handle(struct js_handle *handle)
@@ -65,7 +68,23 @@ napi_value handle_result(napi_env env, struct js_handle *handle, enum be_status 
 	return make_status(env, status);
 }
 
-/* A path, an object that is a storage, or true for one in memory. */
+/* A server is as durable as it is set up. A failure is closed by the caller. */
+static enum be_status connect_to(struct js_handle *handle, const char *url,
+				 struct be_options *options)
+{
+	enum be_status status = BE_OK;
+
+	if (options->durability != BE_DURABILITY_FULL) {
+		be_storage_explain("durability is for a directory, not a server");
+		return BE_INVALID_ARGUMENT;
+	}
+	status = server_open(url, &handle->server);
+	if (status == BE_OK)
+		options->storage = server_storage(handle->server);
+	return status;
+}
+
+/* A path or URL, an object that is a storage, or true for one in memory. */
 static enum be_status open_it(napi_env env, struct js_handle *handle, const char *path,
 			      napi_value storage, struct be_options *options)
 {
@@ -83,14 +102,19 @@ static enum be_status open_it(napi_env env, struct js_handle *handle, const char
 		if (!handle->storage)
 			return BE_NO_MEMORY;
 		options->storage = js_storage_of(handle->storage);
+	} else if (path && server_is_url(path)) {
+		enum be_status status = connect_to(handle, path, options);
+
+		if (status != BE_OK)
+			return status;
 	}
 	return be_open(options->storage ? NULL : path, options, &handle->enforcer);
 }
 
-/* open(path, namespace, process, flags, storage, observe): a handle, or a status */
+/* open(path, namespace, process, flags, storage, observe, leaseMs): a handle, or a status */
 napi_value handle_open(napi_env env, napi_callback_info info)
 {
-	ARGUMENTS(6);
+	ARGUMENTS(7);
 	struct be_options options = BE_OPTIONS_INIT;
 	char path[PATH_MAX], name[NAME_ROOM];
 	const char *place = NULL;
@@ -113,6 +137,7 @@ napi_value handle_open(napi_env env, napi_callback_info info)
 	}
 	options.durability = read_bool(env, argv[2]) ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	options.flags = read_number(env, argv[3]);
+	options.lease_ms = read_number(env, argv[6]);
 	status = open_it(env, handle, place, argv[4], &options);
 	keep_error(addon, status);
 	if (js_storage_rethrow(env, handle->storage) || status != BE_OK) {

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WAIT_WINDOW = -1
 WAIT_FOREVER = 2 ** 63 - 1
 
+# As be-ctl takes them; all else is a directory.
+_SERVERS = ("postgresql://", "postgres://", "redis://", "rediss://", "redis+unix://", "unix://")
+
 _Self = TypeVar("_Self", bound="BudgetEnforcer")
 _T = TypeVar("_T")
 
@@ -32,26 +35,28 @@ def _place(path: Optional[Union[str, os.PathLike[str]]]) -> str:
     if not path:
         raise InvalidCall("where is the budget? Pass a path, set BUDGET_ENFORCER_DIR, or pass "
                           "memory=True for one that is forgotten at the end")
+    if isinstance(path, str) and path.startswith(_SERVERS):
+        return path
     return os.path.abspath(os.fspath(path))
 
 
 class BudgetEnforcer(_native.Enforcer):
-    """A handle on an environment, the directory `path` or that of BUDGET_ENFORCER_DIR, for one
-    namespace. Any number of threads, tasks and fork children may use it at once."""
+    """A handle on an environment, the directory or server `path` or that of BUDGET_ENFORCER_DIR,
+    for one namespace. Any number of threads, tasks and fork children may use it at once."""
 
     def __init__(self, path: Optional[Union[str, os.PathLike[str]]] = None,
                  namespace: Optional[str] = None, *, memory: bool = False,
                  durability: Durability = "full", create: bool = True, read_only: bool = False,
                  owning: bool = False, mode: int = 0, map_size: int = 0,
-                 observe: Optional[Callable[[Event], Any]] = None) -> None:
+                 observe: Optional[Callable[[Event], Any]] = None, lease_ms: int = 0) -> None:
         place = None if memory else _place(path)
         options: Dict[str, Any] = {
             "durability": durability, "create": create, "read_only": read_only, "owning": owning,
-            "mode": mode, "map_size": map_size, "observe": observe}
+            "mode": mode, "map_size": map_size, "observe": observe, "lease_ms": lease_ms}
         self._opened = place, namespace, memory, options
         super().__init__(place, namespace, durability=durability, create=create,
                          read_only=read_only, owning=owning, mode=mode, map_size=map_size,
-                         observe=observe)
+                         observe=observe, lease_ms=lease_ms)
 
     def __reduce__(self) -> Any:
         """In the processes of a pool that does not fork, the same environment opened again."""

@@ -224,7 +224,7 @@ class Enforcer:
         self, path: Optional[Union[str, os.PathLike[str]]], namespace: Optional[str] = ..., *,
         durability: Durability = ..., create: bool = ..., read_only: bool = ...,
         owning: bool = ..., mode: int = ..., map_size: int = ...,
-        observe: Optional[Callable[[Event], Any]] = ...,
+        observe: Optional[Callable[[Event], Any]] = ..., lease_ms: int = ...,
     ) -> None: ...
     def check(self, category: str, amount: Amount, /) -> Decision: ...
     def commit(

@@ -4,6 +4,7 @@
  * Python.
  */
 #include "native.h"
+#include "server.h"
 
 #include <budget_enforcer_storage.h>
 #include <pthread.h>
@@ -46,10 +47,12 @@ static void close_handle(struct enforcer_object *self)
 {
 	struct be_enforcer *handle = self->handle;
 	struct be_storage *memory = self->memory;
+	struct py_server *server = self->server;
 
 	self->handle = NULL;
 	self->memory = NULL;
-	WITHOUT_GIL(be_close(handle); be_storage_memory_destroy(memory));
+	self->server = NULL;
+	WITHOUT_GIL(be_close(handle); be_storage_memory_destroy(memory); server_close(server));
 }
 
 void enforcer_leave(struct enforcer_object *self)
@@ -132,7 +135,31 @@ static bool read_durability(const char *name, enum be_durability *durability)
 	return true;
 }
 
-/* A path, or None for a storage in memory. */
+/* A server keeps no files, and is as durable as it is set up. */
+static enum be_status connect_to(struct enforcer_object *self, const char *url,
+				 struct be_options *options)
+{
+	enum be_status status = BE_OK;
+
+	if (options->durability != BE_DURABILITY_FULL || options->mode != 0 ||
+	    options->map_size != 0) {
+		be_storage_explain("durability, mode and map_size are for a directory, not a "
+				   "server");
+		return BE_INVALID_ARGUMENT;
+	}
+	status = server_open(url, &self->server);
+	if (status != BE_OK)
+		return status;
+	options->storage = server_storage(self->server);
+	status = be_open(NULL, options, &self->handle);
+	if (status == BE_OK)
+		return BE_OK;
+	server_close(self->server);
+	self->server = NULL;
+	return status;
+}
+
+/* A path or URL, or None for a storage in memory. */
 static bool open_it(struct enforcer_object *self, PyObject *path, struct be_options *options)
 {
 	PyObject *bytes = NULL;
@@ -149,7 +176,9 @@ static bool open_it(struct enforcer_object *self, PyObject *path, struct be_opti
 	}
 	self->forks = atomic_load(&forks);
 	if (status == BE_OK) {
-		WITHOUT_GIL(status = be_open(place, options, &self->handle));
+		WITHOUT_GIL(status = place && server_is_url(place)
+					     ? connect_to(self, place, options)
+					     : be_open(place, options, &self->handle));
 	}
 	Py_XDECREF(bytes);
 	if (status != BE_OK)
@@ -161,7 +190,7 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 {
 	static const char *const names[] = {"path",      "namespace", "durability", "create",
 					    "read_only", "owning",    "mode",       "map_size",
-					    "observe",   NULL};
+					    "observe",   "lease_ms",  NULL};
 	struct enforcer_object *self = (struct enforcer_object *)object;
 	struct be_options options = BE_OPTIONS_INIT;
 	PyObject *path = NULL, *observe = Py_None;
@@ -169,9 +198,11 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 	int create = 1, read_only = 0, owning = 0;
 	unsigned mode = 0;
 	unsigned long long map_size = 0;
+	long long lease_ms = 0;
 
-	if (!PARSE(arguments, keywords, "O|z$spppIKO", names, &path, &options.namespace_name,
-		   &durability, &create, &read_only, &owning, &mode, &map_size, &observe) ||
+	if (!PARSE(arguments, keywords, "O|z$spppIKOL", names, &path, &options.namespace_name,
+		   &durability, &create, &read_only, &owning, &mode, &map_size, &observe,
+		   &lease_ms) ||
 	    !read_durability(durability, &options.durability))
 		return -1;
 	if (self->handle) {
@@ -183,6 +214,7 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 			(owning ? (unsigned)BE_OPEN_OWNING : 0U);
 	options.mode = mode;
 	options.map_size = map_size;
+	options.lease_ms = lease_ms;
 	if (observe != Py_None) {
 		Py_INCREF(observe);
 		self->observe = observe;

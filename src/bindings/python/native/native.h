@@ -6,8 +6,8 @@
  *
  * amounts.c reads and makes amounts, labels.c labels and names of envelopes, values.c has the
  * objects that calls return, enforcer.c the handle and its calls, charges.c those that charge,
- * settings.c what envelopes are made and set to, listing.c the pages of listings, module.c puts it
- * together.
+ * settings.c what envelopes are made and set to, listing.c the pages of listings, server.c connects
+ * to servers, module.c puts it together.
  *
  * The GIL is released around all that may wait for a disk or another process. It is kept around
  * be_check() and be_utilization(), which take no lock and make no system call: to give it up costs
@@ -127,6 +127,7 @@ bool values_add(PyObject *module);
 struct enforcer_object {
 	PyObject_HEAD struct be_enforcer *handle;
 	struct be_storage *memory;
+	struct py_server *server;
 	PyObject *observe;
 	unsigned users; /* calls under way, each without the GIL */
 	unsigned forks; /* of this process, when `users` was right */
