@@ -135,9 +135,9 @@ static enum be_status set_new_name(const struct be_settings *settings, struct op
 
 	if (!settings->new_category)
 		return error_set(BE_INVALID_ARGUMENT, "no new category was given");
-	status = name_set_namespace(&name, settings->new_namespace
-						   ? settings->new_namespace
-						   : operation->name.namespace_name);
+	status =
+		name_set_namespace(&name, settings->new_namespace ? settings->new_namespace
+								  : operation->name.namespace_name);
 	if (status == BE_OK)
 		status = name_set_category(&name, settings->new_category);
 	if (status != BE_OK)

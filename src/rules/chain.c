@@ -195,8 +195,8 @@ static enum be_status load_further_charged(struct ledger *ledger, const struct f
 					   int64_t now_ns, struct chain *chain)
 {
 	uint32_t at = chain->count;
-	enum be_status status = load_noted(ledger, &further->name, further->chain, further->depth,
-					   now_ns, chain);
+	enum be_status status =
+		load_noted(ledger, &further->name, further->chain, further->depth, now_ns, chain);
 
 	chain->first[chain->further] = (uint8_t)at;
 	if (further->depth == 0)
@@ -230,7 +230,6 @@ enum be_status chain_load_charged(struct ledger *ledger, const struct transactio
 	}
 	return status;
 }
-
 
 enum be_status chain_note(struct ledger *ledger, const struct chain *chain, enum record_type type,
 			  uint64_t id)

@@ -145,8 +145,7 @@ static enum be_status note(struct ledger *ledger, const struct envelope *envelop
 static enum be_status leave(struct ledger *ledger, const struct envelope *envelope, int64_t now_ns)
 {
 	struct chain chain;
-	enum be_status status =
-		chain_load(ledger, &envelope->name, envelope->id, now_ns, &chain);
+	enum be_status status = chain_load(ledger, &envelope->name, envelope->id, now_ns, &chain);
 
 	for (uint32_t i = 1; i < chain.depth && status == BE_OK; i++)
 		status = note(ledger, &chain.envelopes[i]);

@@ -109,8 +109,7 @@ extern const char *const mistake_texts[MISTAKES];
 /* What happened, for the line that tells how much a test has covered. */
 struct coverage {
 	uint64_t reaped_expired, reaped_orphaned, reaped_on_refusal, settled_late, windows,
-		carried_over, over_several, granted_late, waited_in_vain,
-		moved;
+		carried_over, over_several, granted_late, waited_in_vain, moved;
 	unsigned deepest;
 };
 
