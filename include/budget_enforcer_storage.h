@@ -95,7 +95,7 @@ enum be_storage_traits {
  * others by leaving them NULL, or by a smaller `size`, which is how later releases add more: a
  * storage keeps working with later libraries. be_open() copies the table. */
 struct be_storage_ops {
-	uint32_t size; /* sizeof(struct be_storage_ops) */
+	uint32_t size;     /* sizeof(struct be_storage_ops) */
 	uint32_t reserved; /* 0 */
 
 	/* Begins a txn and sets *txn, which is passed to the calls below. `write` says which
@@ -122,7 +122,7 @@ struct be_storage_ops {
 	 * as in get. `from` may be *key of the call before with a zero byte appended: the way to
 	 * walk. */
 	int (*next)(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
-	            struct be_bytes *value);
+		    struct be_bytes *value);
 
 	/* ---- Those below may be NULL. */
 

@@ -202,6 +202,15 @@ static void run_rename_of_a_parent(struct trial *trial)
 	rename_to(trial, "day", "today");
 }
 
+static void run_move(struct trial *trial)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+
+	settings.mask = BE_SET_PARENT;
+	settings.parent_category = "paused";
+	EXPECT_OK(be_envelope_set(trial->handle, "spare", &settings, NULL));
+}
+
 static void prepare_namespace(struct trial *trial)
 {
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
@@ -413,6 +422,7 @@ const struct step steps[] = {
 	{.name = "rename of a parent", .run = run_rename_of_a_parent},
 	{.name = "release after a rename", .prepare = run_rename, .run = run_release},
 	{.name = "settle, late, after a rename", .prepare = run_rename, .run = run_late_settle},
+	{.name = "another parent", .run = run_move},
 	{.name = "remove", .run = run_remove},
 	{.name = "end of a namespace", .prepare = prepare_namespace, .run = run_end_of_a_namespace},
 	{.name = "end of a namespace with commits",

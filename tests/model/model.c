@@ -206,7 +206,7 @@ static void check_tally(const struct tally *tally)
 	EXPECT(coverage->reaped_expired > 0 && coverage->reaped_orphaned > 0);
 	EXPECT(coverage->reaped_on_refusal > 0 && coverage->settled_late > 0 &&
 	       coverage->carried_over > 0 && coverage->over_several > 0 &&
-	       coverage->granted_late > 0 && coverage->waited_in_vain > 0);
+	       coverage->granted_late > 0 && coverage->waited_in_vain > 0 && coverage->moved > 0);
 }
 
 static void print_tally(const struct settings *settings, const struct tally *tally, double seconds)
@@ -220,13 +220,13 @@ static void print_tally(const struct settings *settings, const struct tally *tal
 	       " commits granted, %" PRIu64 " windows ended (%" PRIu64
 	       " with commits pending), %" PRIu64 " commits expired, %" PRIu64 " orphaned (%" PRIu64
 	       " for a commit that was refused), %" PRIu64 " settled late, %" PRIu64
-	       " waited (%" PRIu64 " in vain), %u statuses, chains up to %u\n",
+	       " waited (%" PRIu64 " in vain), %" PRIu64 " moved, %u statuses, chains up to %u\n",
 	       tally->steps, storage_names[settings->storage], seconds,
 	       tally->granted_by_kind[CALL_COMMIT], tally->by_kind[CALL_COMMIT], coverage->windows,
 	       coverage->carried_over, coverage->reaped_expired, coverage->reaped_orphaned,
 	       coverage->reaped_on_refusal, coverage->settled_late,
 	       coverage->granted_late + coverage->waited_in_vain, coverage->waited_in_vain,
-	       statuses, coverage->deepest);
+	       coverage->moved, statuses, coverage->deepest);
 }
 
 /* Returns how many are lost. */

@@ -220,8 +220,6 @@ const char *const mistake_texts[MISTAKES] = {
 	[MISTAKE_RENAME_CHANGES_HISTORY] = "the ledger shows the name of now",
 	[MISTAKE_MOVE_TAKES_HISTORY] = "another parent has what was charged before it",
 	[MISTAKE_MOVES_WHAT_IS_HELD] = "an envelope gets another parent while money is held",
-	[MISTAKE_MOVES_TOO_DEEP] = "a chain may be longer after another parent",
-	[MISTAKE_CORRECTION_TAKES_FROM_THOSE_OF_NOW] = "a correction takes from those above by now",
 	[MISTAKE_LATE_GOES_TO_THOSE_OF_THEN] = "a late settle goes to those that were above",
 	[MISTAKE_RENAME_LOSES_THE_REAPED] = "what was reaped before a new name cannot be settled",
 	[MISTAKE_WAITING_IS_IN_VAIN] = "a commit that waits is not tried again",
@@ -1854,8 +1852,6 @@ static enum be_status answer_correct(struct oracle *oracle, const struct call *c
 	if (oracle->accounts[wrong->over.first].removed)
 		return BE_NO_ENVELOPE;
 	charge.over = wrong->over;
-	if (makes(oracle, MISTAKE_CORRECTION_TAKES_FROM_THOSE_OF_NOW))
-		charge.over.member_count = 0;
 	charge.tags = wrong->tags;
 	keep_windows(oracle, &charge.over);
 	add_charge(oracle, &charge);
@@ -2150,7 +2146,7 @@ static enum be_status move_account(struct oracle *oracle, struct account *accoun
 	const char *namespace_name =
 		call->parent_namespace ? call->parent_namespace : account->namespace_name;
 	struct account *above = NULL;
-	unsigned deepest = BE_DEPTH_MAX + (makes(oracle, MISTAKE_MOVES_TOO_DEEP) ? 1 : 0);
+	unsigned deepest = BE_DEPTH_MAX + (makes(oracle, MISTAKE_ONE_TOO_DEEP) ? 1 : 0);
 
 	if (call->parent_category) {
 		int parent = find(oracle, namespace_name, call->parent_category);

@@ -69,6 +69,11 @@ test('settings change what is named and keep the rest', () => {
   assert.deepEqual([set.suspended, set.spent, set.available], [false, 0, 65.5]);
   assert.equal(budget.setEnvelope('llm', { raised: null }).available, 60.5);
   budget.setEnvelope('llm', { name: { category: 'models' } });
+  budget.createEnvelope({ category: 'above', limit: 5 });
+  set = budget.setEnvelope('models', { parent: { category: 'above' } });
+  assert.deepEqual(set.parent, { namespace: '', category: 'above' });
+  assert.throws(() => budget.setEnvelope('models', { parent: {} }), { name: 'BudgetFaultError' });
+  assert.equal(budget.setEnvelope('models', { parent: null }).parent, undefined);
   budget.setEnvelope('models', { name: { namespace: 'team', category: 'llm' } });
   assert.equal(open(budget.place, { namespace: 'team' }).utilization('llm').limit, 60.5);
 

@@ -64,6 +64,8 @@ static const char *advice(const struct request *request, enum be_status status)
 		return "other envelopes name it as their parent; remove those first (be-inspect "
 		       "shows them)";
 	case BE_HAS_COMMITS:
+		if (request->verb->takes & UINT64_C(1) << OPTION_NO_PARENT)
+			return NULL;
 		return "commits are pending against it; end them first (be-inspect ENVIRONMENT "
 		       "commits shows "
 		       "them)";

@@ -36,7 +36,8 @@ const char apply_help[] =
 	"\n"
 	"What is missing is created, limits are changed keeping what was spent, envelopes are "
 	"suspended or "
-	"resumed. A parent without a namespace is in its child's. Nothing is removed without "
+	"resumed, and move below the parent that is declared, for what is spent from then on. A "
+	"parent without a namespace is in its child's. Nothing is removed without "
 	"--prune. What "
 	"was done is printed, one line for each change, and what differs and is not changed as a "
 	"note: "
@@ -45,8 +46,8 @@ const char apply_help[] =
 	"To rename an envelope here is to create another, in which nothing is spent: be-ctl rename "
 	"keeps it. "
 	"Periods "
-	"and parents cannot be changed: a FILE that wants to is refused as a whole, with line and "
-	"column.\n"
+	"are not changed, nor do envelopes move in which commits are pending: a FILE that wants "
+	"to is refused as a whole, with line and column.\n"
 	"\n";
 
 /* ---- showing a plan */
@@ -59,18 +60,28 @@ static void print_amount(const char *before, int64_t amount)
 		printf("%s%s", before, text);
 }
 
+/* Where an envelope is: below which one. */
+static void print_place(const char *before, const char *namespace_name, const char *category)
+{
+	char *label, *safe;
+
+	if (!category) {
+		printf("%sno parent", before);
+		return;
+	}
+	label = text_label(namespace_name, category);
+	safe = text_escape(label);
+	printf("%sbelow %s", before, safe);
+	free(safe);
+	free(label);
+}
+
 static void print_creation(const struct declared *declared)
 {
 	print_amount(": limit ", declared->limit);
 	printf(", %s", be_period_name((enum be_period)declared->period));
-	if (declared->parent_category) {
-		char *label = text_label(declared->parent_namespace, declared->parent_category);
-		char *safe = text_escape(label);
-
-		printf(", below %s", safe);
-		free(safe);
-		free(label);
-	}
+	if (declared->parent_category)
+		print_place(", ", declared->parent_namespace, declared->parent_category);
 	printf("%s\n", declared->suspended ? ", suspended" : "");
 }
 
@@ -86,7 +97,9 @@ static void print_label(const char *before, const char *namespace_name, const ch
 
 static const char *name_of(enum be_operation operation)
 {
-	return operation == BE_OPERATION_SET_LIMIT ? "set-limit" : be_operation_name(operation);
+	return operation == BE_OPERATION_SET_LIMIT ? "set-limit"
+	       : operation == BE_OPERATION_SET     ? "move"
+						   : be_operation_name(operation);
 }
 
 static void print_step(const struct plan_step *step, const struct be_envelope_change *change)
@@ -99,6 +112,11 @@ static void print_step(const struct plan_step *step, const struct be_envelope_ch
 		print_amount(" to ", change->limit);
 		print_amount(", keeping ", step->spent);
 		puts(" spent");
+	} else if (change->operation == BE_OPERATION_SET) {
+		print_place(": from ", step->from_namespace, step->from_category);
+		print_place(" to ", step->declared->parent_namespace,
+			    step->declared->parent_category);
+		puts(", what was spent stays where it is");
 	} else if (change->operation == BE_OPERATION_REMOVE && step->spent > 0) {
 		print_amount(": limit ", step->limit);
 		print_amount(", dropping ", step->spent);
@@ -128,32 +146,45 @@ static void print_note(const struct note *note)
 	puts("; an envelope created in its place begins with nothing spent");
 }
 
+static json_t *json_of_place(const char *namespace_name, const char *category)
+{
+	json_t *place = json_null();
+
+	if (!category)
+		return place;
+	place = json_object();
+	answer_add(place, "namespace", answer_json_text(namespace_name));
+	answer_add(place, "category", answer_json_text(category));
+	return place;
+}
+
 static json_t *json_of_step(const struct plan_step *step, const struct be_envelope_change *change)
 {
 	const struct declared *declared = step->declared;
 	json_t *object = json_object();
 
-	answer_add(object, "change", json_string(be_operation_name(change->operation)));
+	answer_add(object, "change",
+		   json_string(change->operation == BE_OPERATION_SET
+				       ? "move"
+				       : be_operation_name(change->operation)));
 	answer_add(object, "namespace", answer_json_text(change->namespace_name));
 	answer_add(object, "category", answer_json_text(change->category));
 	if (change->operation == BE_OPERATION_CREATE) {
-		json_t *parent = json_null();
-
-		if (declared->parent_category) {
-			parent = json_object();
-			answer_add(parent, "namespace",
-				   answer_json_text(declared->parent_namespace));
-			answer_add(parent, "category", answer_json_text(declared->parent_category));
-		}
 		answer_add(object, "limit", answer_json_amount(declared->limit));
 		answer_add(object, "period",
 			   json_string(be_period_name((enum be_period)declared->period)));
-		answer_add(object, "parent", parent);
+		answer_add(object, "parent",
+			   json_of_place(declared->parent_namespace, declared->parent_category));
 		answer_add(object, "suspended", json_boolean(declared->suspended));
 	} else if (change->operation == BE_OPERATION_SET_LIMIT) {
 		answer_add(object, "from", answer_json_amount(step->limit));
 		answer_add(object, "to", answer_json_amount(change->limit));
 		answer_add(object, "spent", answer_json_amount(step->spent));
+	} else if (change->operation == BE_OPERATION_SET) {
+		answer_add(object, "from",
+			   json_of_place(step->from_namespace, step->from_category));
+		answer_add(object, "to",
+			   json_of_place(declared->parent_namespace, declared->parent_category));
 	} else if (change->operation == BE_OPERATION_REMOVE) {
 		answer_add(object, "limit", answer_json_amount(step->limit));
 		answer_add(object, "spent", answer_json_amount(step->spent));
@@ -200,11 +231,15 @@ static void print_member(const char *key, size_t i, json_t *object)
 
 static void print_plan_json(const struct plan *plan, const struct request *request)
 {
+	size_t shown = 0;
+
 	printf("{\"version\": 1, \"verb\": \"apply\", \"status\": \"ok\", \"dry_run\": %s",
 	       request->dry_run ? "true" : "false");
 	for (size_t i = 0; i < plan->count; i++)
-		print_member("changes", i, json_of_step(&plan->steps[i], &plan->changes[i]));
-	fputs(plan->count == 0 ? ", \"changes\": []" : "]", stdout);
+		if (!plan->steps[i].is_half)
+			print_member("changes", shown++,
+				     json_of_step(&plan->steps[i], &plan->changes[i]));
+	fputs(shown == 0 ? ", \"changes\": []" : "]", stdout);
 	for (size_t i = 0; i < plan->note_count; i++)
 		print_member("notes", i, json_of_note(&plan->notes[i]));
 	puts(plan->note_count == 0 ? "}" : "]}");
@@ -218,7 +253,8 @@ static void show(const struct plan *plan, const struct request *request)
 		return;
 	}
 	for (size_t i = 0; i < plan->count; i++)
-		print_step(&plan->steps[i], &plan->changes[i]);
+		if (!plan->steps[i].is_half)
+			print_step(&plan->steps[i], &plan->changes[i]);
 	if (plan->count == 0)
 		puts("nothing to change");
 	for (size_t i = 0; i < plan->note_count; i++)

@@ -42,6 +42,7 @@ static const struct {
 	[OPTION_PARENT_NAMESPACE] =
 		{"parent-namespace", "NAME",
 		 "The namespace of that one (default: the same as --namespace)"},
+	[OPTION_NO_PARENT] = {"no-parent", NULL, "None limits it but itself"},
 	[OPTION_TO] = {"to", "NAME", "The category that it has from then on"},
 	[OPTION_TO_NAMESPACE] = {"to-namespace", "NAME",
 				 "And the namespace (default: the same as before)"},
@@ -395,6 +396,8 @@ static bool *flag_of(enum request_option option, struct request *request)
 		return &request->whole;
 	case OPTION_PRUNE:
 		return &request->prune;
+	case OPTION_NO_PARENT:
+		return &request->no_parent;
 	case OPTION_ALL:
 		return &request->all;
 	case OPTION_HEARTBEAT:
@@ -721,6 +724,12 @@ static void check_pairs(const struct argp_state *state, const struct request *re
 {
 	if (request->parent_namespace && !request->parent_category)
 		argp_error(state, "--parent-namespace needs --parent");
+	if (request->verb->takes & UINT64_C(1) << OPTION_NO_PARENT) {
+		if (!request->parent_category && !request->no_parent)
+			argp_error(state, "where to? --parent or --no-parent is missing");
+		if (request->parent_category && request->no_parent)
+			argp_error(state, "--parent and --no-parent: one of them");
+	}
 	if (request->raise > 0 && request->until_ns == 0)
 		argp_error(state, "--raise needs --until");
 	if (request->observe_only && request->enforce)

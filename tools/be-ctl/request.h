@@ -18,6 +18,7 @@ enum request_option {
 	OPTION_PERIOD,
 	OPTION_PARENT,
 	OPTION_PARENT_NAMESPACE,
+	OPTION_NO_PARENT,
 	OPTION_TO,
 	OPTION_TO_NAMESPACE,
 	OPTION_SUSPENDED,
@@ -107,6 +108,7 @@ struct request {
 	const char *new_category;
 	const char *new_namespace;
 	const char *parent_category;
+	bool no_parent;
 	const char *description;
 	const char *key;
 	const char *cost_file;

@@ -249,6 +249,21 @@ static enum be_status rename_envelope(const struct request *request, struct be_e
 	return status;
 }
 
+static enum be_status move(const struct request *request, struct be_enforcer *handle,
+			   struct answer *answer)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+	enum be_status status;
+
+	settings.mask = BE_SET_PARENT;
+	settings.parent_category = request->parent_category;
+	settings.parent_namespace = request->parent_namespace;
+	status = be_envelope_set(handle, request->category, &settings, &answer->envelope);
+	if (status != BE_OK || !request->json)
+		answer->envelope.id = 0;
+	return status;
+}
+
 static enum be_status remove_envelope(const struct request *request, struct be_enforcer *handle,
 				      struct answer *answer)
 {
@@ -478,6 +493,16 @@ const struct verb verbs[] = {
 	 .needs = SET(CATEGORY),
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = rename_envelope},
+	{.name = "move",
+	 .summary = "Gives an envelope another parent, or none, from now on",
+	 .details = "What was spent before stays with those that were above it. It is refused "
+		    "while commits are pending there or below it, which are held above it, too.\n\n"
+		    "  be-ctl move --category llm --parent research DIR\n"
+		    "  be-ctl move --category llm --no-parent DIR\n\n",
+	 .takes = ENVELOPE | SET(PARENT) | SET(PARENT_NAMESPACE) | SET(NO_PARENT) | CHANGE,
+	 .needs = SET(CATEGORY),
+	 .open_flags = BE_OPEN_EXISTING,
+	 .act = move},
 	{.name = "end",
 	 .summary = "Removes all envelopes of a namespace; the ledger stays",
 	 .details = "Prints how many. While commits are pending there, or one of its envelopes is "

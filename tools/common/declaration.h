@@ -24,10 +24,13 @@ struct declared {
 	bool says_suspended; /* `suspended` tells something */
 	bool suspended;
 	/* The plan's: */
-	bool is_there;     /* in the environment */
-	bool is_created;   /* it is in the plan to be made */
-	bool is_looked_at; /* while its ancestors are */
-	bool makes_new;    /* the first of its namespace: something is created in that */
+	bool is_there;   /* in the environment */
+	bool is_created; /* it is in the plan to be made */
+	bool is_moved;   /* it is there, below another parent: this one before */
+	const char *from_namespace;
+	const char *from_category; /* NULL: none */
+	bool is_looked_at;         /* while its ancestors are */
+	bool makes_new;            /* the first of its namespace: something is created in that */
 };
 
 /* A sentence about a place of the file. */

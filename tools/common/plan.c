@@ -14,6 +14,7 @@
 #include "texts.h"
 #include "tool.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,14 @@ static const struct be_envelope_options *keep_options(struct plan *plan,
 	return &block->options[block->count++];
 }
 
+/* Another parent: another list of what must not move. */
+struct new_parent {
+	struct new_parent *before;
+	struct be_settings settings;
+};
+
+static const struct be_settings no_parent = {.size = sizeof no_parent, .mask = BE_SET_PARENT};
+
 /* ---- what is there */
 
 static bool has_same_parent(const struct declared *declared, const struct be_envelope *envelope)
@@ -130,18 +139,29 @@ static void complain_of_difference(struct declaration *declaration, const struct
 			"'%s' is %s%s%s, which be-ctl set changes; declare it so, or set it before",
 			declared->category, be_period_name(envelope->period),
 			*envelope->zone ? " in the zone " : "", envelope->zone);
-	if (!has_same_parent(declared, envelope)) {
-		char *label = envelope->has_parent ? text_label(envelope->parent_namespace,
-								envelope->parent_category)
-						   : NULL;
+}
 
-		declaration_complain(declaration, declared->parent_at,
-				     "the parent of '%s' is %s, and a parent cannot be changed; "
-				     "remove the envelope "
-				     "first, or declare that",
-				     declared->category, label ? label : "none");
-		free(label);
-	}
+/* All that move leave their parents first, and get the new ones when all is created: so no chain is
+ * a loop, or longer than in the end, in between. */
+static void plan_leaving(struct planner *planner, struct declared *declared,
+			 const struct be_envelope *envelope)
+{
+	struct plan *plan = planner->plan;
+	struct plan_step step = {.declared = declared, .is_half = declared->parent_category};
+
+	declared->is_moved = true;
+	if (envelope->pending_commits > 0)
+		declaration_complain(planner->declaration, declared->parent_at,
+				     "'%s' cannot get another parent while commits are pending "
+				     "there or below it: %" PRIu64,
+				     declared->category, envelope->pending_commits);
+	if (!envelope->has_parent)
+		return;
+	step.from_namespace = texts_keep(plan->texts, envelope->parent_namespace);
+	step.from_category = texts_keep(plan->texts, envelope->parent_category);
+	declared->from_namespace = step.from_namespace;
+	declared->from_category = step.from_category;
+	add(plan, BE_OPERATION_SET, &step)->settings = &no_parent;
 }
 
 /* Does a window begin where it is declared to? */
@@ -157,11 +177,14 @@ static bool has_same_start(const struct declared *declared, const struct be_enve
 static void plan_existing(struct planner *planner, struct declared *declared,
 			  const struct be_envelope *envelope)
 {
-	struct plan_step step = {declared, envelope->limit, envelope->spent};
+	struct plan_step step = {
+		.declared = declared, .limit = envelope->limit, .spent = envelope->spent};
 	struct plan *plan = planner->plan;
 
 	declared->is_there = true;
 	complain_of_difference(planner->declaration, declared, envelope);
+	if (!has_same_parent(declared, envelope))
+		plan_leaving(planner, declared, envelope);
 	if (declared->limit != envelope->limit)
 		add(plan, BE_OPERATION_SET_LIMIT, &step);
 	if (declared->says_suspended && declared->suspended != envelope->suspended)
@@ -256,7 +279,7 @@ static unsigned depth(const struct planner *planner, const char *namespace_name,
 
 static void add_creation(struct planner *planner, struct declared *declared)
 {
-	struct plan_step step = {declared, 0, 0};
+	struct plan_step step = {.declared = declared};
 	struct be_envelope_change *change = add(planner->plan, BE_OPERATION_CREATE, &step);
 	struct be_envelope_options options = BE_ENVELOPE_OPTIONS_INIT;
 
@@ -337,6 +360,99 @@ static void plan_missing(struct planner *planner)
 	}
 }
 
+/* ---- other parents */
+
+/* Where the parent of an envelope is declared, or is, and where the chain from it up ends, and not
+ * in this envelope: else there is a complaint. */
+static bool may_be_below(const struct planner *planner, const struct declared *declared)
+{
+	const char *namespace_name = declared->parent_namespace;
+	const char *category = declared->parent_category;
+
+	for (unsigned i = 0; category && i < TOO_DEEP; i++) {
+		const struct declared *up =
+			declaration_find(planner->declaration, namespace_name, category);
+		const struct other *other =
+			up ? NULL : find_other(planner->plan, namespace_name, category);
+
+		if (!up && !other) {
+			declaration_complain(planner->declaration, declared->parent_at,
+					     "the parent of '%s' is neither there nor declared",
+					     declared->category);
+			return false;
+		}
+		if (up == declared) {
+			declaration_complain(planner->declaration, declared->parent_at,
+					     "'%s' would be its own ancestor", declared->category);
+			return false;
+		}
+		namespace_name = up ? up->parent_namespace : other->parent_namespace;
+		category = up ? up->parent_category : other->parent_category;
+	}
+	return true;
+}
+
+static void plan_arriving(struct planner *planner, const struct declared *declared)
+{
+	struct plan *plan = planner->plan;
+	struct plan_step step = {.declared = declared,
+				 .from_namespace = declared->from_namespace,
+				 .from_category = declared->from_category};
+	struct new_parent *move = malloc(sizeof *move);
+
+	if (!move)
+		tool_out_of_memory();
+	move->before = plan->moves;
+	plan->moves = move;
+	move->settings = no_parent;
+	move->settings.parent_namespace = declared->parent_namespace;
+	move->settings.parent_category = declared->parent_category;
+	add(plan, BE_OPERATION_SET, &step)->settings = &move->settings;
+}
+
+/* What was there and is below one that moves comes to lie deeper, too. */
+static void check_depths(struct planner *planner, struct yaml_mark at)
+{
+	const struct declaration *declaration = planner->declaration;
+
+	for (size_t i = 0; i < declaration->count; i++) {
+		const struct declared *declared = &declaration->envelopes[i];
+
+		if (declared->is_there &&
+		    depth(planner, declared->namespace_name, declared->category) > BE_DEPTH_MAX)
+			declaration_complain(planner->declaration, declared->parent_at,
+					     "'%s' would be in a chain of more than %d envelopes",
+					     declared->category, BE_DEPTH_MAX);
+	}
+	for (size_t i = 0; i < planner->plan->other_count; i++) {
+		const struct other *other = &planner->plan->others[i];
+
+		if (depth(planner, other->namespace_name, other->category) > BE_DEPTH_MAX)
+			declaration_complain(planner->declaration, at,
+					     "'%s', which is not declared, would be in a chain of "
+					     "more than %d envelopes",
+					     other->category, BE_DEPTH_MAX);
+	}
+}
+
+static void plan_moves(struct planner *planner)
+{
+	const struct declared *last = NULL;
+	size_t errors = planner->declaration->errors;
+
+	for (size_t i = 0; i < planner->declaration->count; i++) {
+		const struct declared *declared = &planner->declaration->envelopes[i];
+
+		if (!declared->is_moved || !declared->parent_category)
+			continue;
+		last = declared;
+		if (may_be_below(planner, declared))
+			plan_arriving(planner, declared);
+	}
+	if (last && planner->declaration->errors == errors)
+		check_depths(planner, last->parent_at);
+}
+
 /* ---- removal */
 
 /* Complains when an envelope below this one will stay, or a commit holds money in it. */
@@ -391,7 +507,7 @@ static void plan_removal(struct planner *planner)
 	for (unsigned level = BE_DEPTH_MAX; level > 0; level--)
 		for (size_t i = 0; i < plan->other_count; i++) {
 			const struct other *other = &plan->others[i];
-			struct plan_step step = {NULL, other->limit, other->spent};
+			struct plan_step step = {.limit = other->limit, .spent = other->spent};
 			struct be_envelope_change *change;
 
 			if (!other->is_removed || other->depth != level)
@@ -434,7 +550,8 @@ static void forget(struct declaration *declaration)
 		struct declared *declared = &declaration->envelopes[i];
 
 		declared->is_there = declared->is_created = declared->is_looked_at =
-			declared->makes_new = false;
+			declared->is_moved = declared->makes_new = false;
+		declared->from_namespace = declared->from_category = NULL;
 	}
 }
 
@@ -451,6 +568,7 @@ enum be_status plan_make(struct plan *plan, struct declaration *declaration,
 	if (status != BE_OK)
 		return status;
 	plan_missing(&planner);
+	plan_moves(&planner);
 	if (prune)
 		plan_removal(&planner);
 	note_what_is_left(&planner);
@@ -464,6 +582,12 @@ void plan_free(struct plan *plan)
 
 		free(plan->options);
 		plan->options = before;
+	}
+	while (plan->moves) {
+		struct new_parent *before = plan->moves->before;
+
+		free(plan->moves);
+		plan->moves = before;
 	}
 	free(plan->changes);
 	free(plan->steps);

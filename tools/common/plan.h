@@ -24,6 +24,9 @@ struct other {
 struct plan_step {
 	const struct declared *declared; /* NULL: it is not, and is to be removed */
 	int64_t limit, spent;            /* set-limit, remove: before */
+	bool is_half; /* set: it leaves its parent, and a later step brings it below another */
+	const char *from_namespace; /* set: its parent before; NULL: none */
+	const char *from_category;
 };
 
 enum note_kind {
@@ -49,7 +52,8 @@ struct plan {
 	size_t note_count;
 	struct other *others; /* in order of namespace and category */
 	size_t other_count;
-	struct options_block *options; /* what the changes point to */
+	struct options_block *options; /* what the changes point to, */
+	struct new_parent *moves;      /* and this, too */
 	struct texts *texts;
 };
 

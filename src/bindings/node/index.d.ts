@@ -169,6 +169,8 @@ export interface EnvelopeSettings {
   thresholds?: readonly number[];
   /** Another name, perhaps in another namespace. */
   name?: EnvelopeName;
+  /** Another parent, for what is spent from then on; null: none. */
+  parent?: EnvelopeName | null;
 }
 
 /** A threshold that was crossed. */

@@ -33,7 +33,7 @@ const CREATE = 8, ENSURE = 9, SET_LIMIT = 10, SUSPEND = 11, RESUME = 12, RESET =
 const CHARGE = 16, CORRECT = 19;
 // enum be_setting
 const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16, rollOver: 32,
-  observeOnly: 64, thresholds: 128, name: 256 };
+  observeOnly: 64, thresholds: 128, name: 256, parent: 512 };
 // enum be_open_flags
 const EXISTING = 1, READ_ONLY = 2, OWNING = 8;
 // enum be_status
@@ -617,12 +617,13 @@ class BudgetEnforcer {
 
   /** Changes what is named, and keeps the rest. */
   setEnvelope(category, settings) {
-    const { raised, name } = settings;
+    const { raised, name, parent } = settings;
     return this.#told(() => this.#envelope(native.set(this.#handle, category, readMask(settings),
       settings.limit, settings.period, settings.zone, settings.beginsOn ?? 0,
       settings.suspended ?? false, settings.observeOnly ?? false, settings.rollOver,
       settings.thresholds ?? [], raised?.amount, Number(raised?.until ?? 0), name?.namespace,
-      name?.category)));
+      name?.category, parent?.namespace,
+      parent?.category ?? (parent ? '' : undefined))));
   }
 
   #change(operation, category, limit) {

@@ -111,12 +111,13 @@ napi_value envelope_change(napi_env env, napi_callback_info info)
 }
 
 /* ---- set(handle, category, mask, limit, period, zone, beginsOn, suspended, observeOnly, rollOver,
- * thresholds, raise, raiseUntil, newNamespace, newCategory): the mask is that of the library. */
+ * thresholds, raise, raiseUntil, newNamespace, newCategory, parentNamespace, parentCategory): the
+ * mask is that of the library. */
 
 struct settings_request {
 	const char *category;
 	struct be_settings settings;
-	char room[3][NAME_ROOM];
+	char room[5][NAME_ROOM];
 	char zone[ZONE_ROOM];
 };
 
@@ -188,12 +189,18 @@ static enum be_status read_settings(napi_env env, napi_value *argv,
 	if (status == BE_OK)
 		status = read_text(env, argv[14], request->room[2], NAME_ROOM,
 				   &settings->new_category);
+	if (status == BE_OK)
+		status = read_text(env, argv[15], request->room[3], NAME_ROOM,
+				   &settings->parent_namespace);
+	if (status == BE_OK)
+		status = read_text(env, argv[16], request->room[4], NAME_ROOM,
+				   &settings->parent_category);
 	return status;
 }
 
 napi_value envelope_set(napi_env env, napi_callback_info info)
 {
-	ARGUMENTS(15);
+	ARGUMENTS(17);
 	struct js_handle *handle = handle_of(env, argv[0]);
 	struct settings_request request = {.settings = BE_SETTINGS_INIT};
 	enum be_status status = handle ? read_settings(env, argv, &request) : BE_INVALID_ARGUMENT;

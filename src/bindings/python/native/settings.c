@@ -152,6 +152,22 @@ static bool read_thresholds(PyObject *list, struct be_settings *settings)
 	return true;
 }
 
+/* (namespace, category), as of its new name; None: no parent. */
+static bool read_parent(PyObject *parent, struct be_settings *settings)
+{
+	if (!parent)
+		return true;
+	settings->mask |= BE_SET_PARENT;
+	if (parent == Py_None)
+		return true;
+	if (!PyTuple_Check(parent)) {
+		PyErr_SetString(PyExc_TypeError, "parent is (namespace, category) or None");
+		return false;
+	}
+	return PyArg_ParseTuple(parent, "zs;parent is (namespace, category)",
+				&settings->parent_namespace, &settings->parent_category);
+}
+
 /* (namespace, category); None as the namespace is its own. */
 static bool read_name(PyObject *name, struct be_settings *settings)
 {
@@ -170,18 +186,18 @@ static bool read_settings(PyObject *arguments, PyObject *keywords, const char **
 			  struct be_settings *settings)
 {
 	static const char *const names[] = {
-		"category",  "limit",        "period",     "zone",        "begins_on", "suspended",
-		"roll_over", "observe_only", "thresholds", "clear_spent", "raised",    "name",
-		NULL};
+		"category",  "limit",     "period",       "zone",       "begins_on",
+		"suspended", "roll_over", "observe_only", "thresholds", "clear_spent",
+		"raised",    "name",      "parent",       NULL};
 	PyObject *limit = NULL, *suspended = NULL, *roll_over = NULL, *observe_only = NULL;
-	PyObject *thresholds = NULL, *raised = NULL, *name = NULL;
+	PyObject *thresholds = NULL, *raised = NULL, *name = NULL, *parent = NULL;
 	const char *period = NULL;
 	unsigned begins_on = 0;
 	int clear_spent = 0;
 
-	if (!PARSE(arguments, keywords, "s|$OzzIOOOOpOO:set_envelope", names, category, &limit,
+	if (!PARSE(arguments, keywords, "s|$OzzIOOOOpOOO:set_envelope", names, category, &limit,
 		   &period, &settings->zone, &begins_on, &suspended, &roll_over, &observe_only,
-		   &thresholds, &clear_spent, &raised, &name))
+		   &thresholds, &clear_spent, &raised, &name, &parent))
 		return false;
 	settings->begins_on = begins_on;
 	if (clear_spent)
@@ -199,7 +215,7 @@ static bool read_settings(PyObject *arguments, PyObject *keywords, const char **
 	       read_flag(observe_only, BE_SET_OBSERVE_ONLY, &settings->observe_only,
 			 &settings->mask) &&
 	       read_thresholds(thresholds, settings) && read_raise(raised, settings) &&
-	       read_name(name, settings);
+	       read_name(name, settings) && read_parent(parent, settings);
 }
 
 PyObject *settings_change(PyObject *object, PyObject *arguments, PyObject *keywords)
