@@ -243,6 +243,7 @@ static enum be_status read_further(struct verifier *verifier, struct ledger *led
 	struct be_bytes value;
 	enum be_status status;
 
+	further->depth = 0;
 	record_key_further(&key, type, id, place);
 	verifier->further_expected++;
 	status = read_note(verifier, ledger, &key, "a further envelope", &value, found);

@@ -53,6 +53,7 @@ static void prepare(struct attempt *attempt, const struct be_storage *storage,
 	attempt->asks = false;
 	attempt->conflicts = 0;
 	attempt->number = 0;
+	attempt->begun_ns = 0;
 	attempt->host.batch = 0; /* of a storage that keeps no such record */
 }
 

@@ -219,7 +219,7 @@ static enum step give_back(struct turn *turn, const struct batch *batch, enum be
 		return answer_fault(turn, status);
 	if (may_stand && !can_tell(turn, status, &committed)) {
 		if (turn->remote && turn->slot != NO_SLOT)
-			then = turn_withdraw(turn); /* if it was in no batch yet */
+			(void)turn_withdraw(turn); /* if it was in no batch yet */
 		then = turn->remote ? answer_fault(turn, status) : answer_doubt(turn, status);
 		leave(turn);
 		return then;

@@ -426,7 +426,7 @@ static void *keep_leases(void *own)
 		int64_t now_ns = remote_steady();
 		struct chore next = find_next(self, now_ns);
 
-		if (next.due_ns > now_ns) {
+		if (!next.host || next.due_ns > now_ns) {
 			sleep_for(next.due_ns - now_ns);
 			continue;
 		}
