@@ -30,6 +30,7 @@
  *   WAITING -> TAKEN    by the leader, which tries it
  *   WAITING -> POSTED   by its user, which wants it tried
  *   WAITING -> ANSWERED by its user, which waits no longer: refused
+ *   WAITING -> RETURNED by its user, which tries it alone, by a clock of its own
  *   ANSWERED -> IDLE    by its user
  *   RETURNED -> IDLE    by its user, which then carries it out alone
  *   any -> IDLE         by the leader, when the user is dead

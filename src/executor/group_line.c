@@ -182,6 +182,11 @@ try_taken(struct batch *batch, uint32_t index, bool is_new, int64_t now_ns, stru
 			wait_on(file, index, due_ns);
 			return BE_OK;
 		}
+		/* One of another clock than the storage's its user tries, by that. */
+		if (waits && batch->attempt.has_clock && !operation.by_storage_clock) {
+			wait_on(file, index, due_ns);
+			return BE_OK;
+		}
 		if (waits)
 			operation_move_to(&operation, now_ns);
 		status = batch_carry_out(batch, &operation, &result);
@@ -245,6 +250,19 @@ static void post_again(struct turn *turn)
 	turn->now_ns = turn->waiting->now_ns;
 	if (atomic_compare_exchange_strong(&turn->file->marks[turn->slot].state, &waiting, POSTED))
 		atomic_fetch_or(&turn->file->rows[turn->slot / 64].posted, posted_bit(turn->slot));
+}
+
+/* To try it alone, by a clock that is the caller's and not the storage's. */
+static bool has_another_clock(const struct turn *turn)
+{
+	return turn->remote && turn->storage->ops->now && !turn->operation->by_storage_clock;
+}
+
+static void take_back(struct turn *turn)
+{
+	uint32_t waiting = WAITING;
+
+	atomic_compare_exchange_strong(&turn->file->marks[turn->slot].state, &waiting, RETURNED);
 }
 
 /* What lies in the slot is its last refusal. */
@@ -318,7 +336,9 @@ enum step line_wait(struct turn *turn)
 	word = waiting->look(waiting->context, atomic_load(&mark->due_ns), &waiting->look_at_ns);
 	if (waiting->look_at_ns < now_ns + LOOK_LEAST_NS)
 		waiting->look_at_ns = now_ns + LOOK_LEAST_NS;
-	if (word == LINE_TRY)
+	if (word == LINE_TRY && has_another_clock(turn))
+		take_back(turn);
+	else if (word == LINE_TRY)
 		post_again(turn);
 	else if (word == LINE_GIVE_UP)
 		line_give_up(turn);
