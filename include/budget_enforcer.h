@@ -890,10 +890,10 @@ BE_MUST_USE enum be_status be_charge_with(struct be_enforcer *handle, uint64_t i
  * below zero, that names the wrong one. All corrections of a transaction together give back at most
  * what it charged. They take from spent of the envelope and of all that were above it what the
  * wrong one added, where its window still runs: a charge of yesterday frees nothing today.
- * Thresholds that were passed stay passed. `transaction` (may be NULL) is the new line. Durable on return.
- * Statuses: INVALID_ARGUMENT, INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION; NO_TRANSACTION;
- * EXCEEDS_CHARGE, also for a correction, which cannot be corrected; NO_ENVELOPE, when its envelope
- * was removed since. */
+ * Thresholds that were passed stay passed. `transaction` (may be NULL) is the new line. Durable on
+ * return. Statuses: INVALID_ARGUMENT, INVALID_SIZE, AMOUNT_NEGATIVE, INVALID_DESCRIPTION;
+ * NO_TRANSACTION; EXCEEDS_CHARGE, also for a correction, which cannot be corrected; NO_ENVELOPE,
+ * when its envelope was removed since. */
 BE_MUST_USE enum be_status be_correct(struct be_enforcer *handle, uint64_t id, int64_t amount,
                                       const char *description, struct be_transaction *transaction);
 BE_MUST_USE enum be_status be_correct_with(struct be_enforcer *handle, uint64_t id, int64_t amount,
