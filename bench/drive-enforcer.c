@@ -2,7 +2,8 @@
 /*
  * Drives this library. Modes: full and process, the two durabilities; full-direct and
  * process-direct, the same without group commit; server and server-direct, in the PostgreSQL server
- * whose socket lies in the place, and server-shared, where all envelopes lie in one.
+ * whose socket lies in the place, and server-shared, where all envelopes lie in one; redis, in the
+ * Redis server likewise, which has nothing else.
  */
 #include "pool.h"
 
@@ -14,6 +15,9 @@
 #include <budget_enforcer_postgres.h>
 #include <libpq-fe.h>
 #endif
+#ifdef HAVE_REDIS
+#include <budget_enforcer_redis.h>
+#endif
 
 /* So many threads fill an environment: group commit puts their operations into one txn. */
 #define FILLERS 16
@@ -24,10 +28,33 @@ static void must(enum be_status status)
 		die("%s: %s", be_status_name(status), be_last_error());
 }
 
+static bool is_redis(const struct run *run)
+{
+	return strcmp(run->mode, "redis") == 0;
+}
+
 static bool is_server(const struct run *run)
 {
-	return strncmp(run->mode, "server", 6) == 0;
+	return strncmp(run->mode, "server", 6) == 0 || is_redis(run);
 }
+
+#ifdef HAVE_REDIS
+static struct be_storage *open_redis(const struct run *run)
+{
+	struct be_storage *storage;
+	char url[4096];
+
+	snprintf(url, sizeof url, "redis+unix://%s/redis.sock?environment=bench", run->place);
+	must(be_storage_redis_open(url, &storage));
+	return storage;
+}
+#else
+static struct be_storage *open_redis(const struct run *run)
+{
+	(void)run;
+	die("this was built without hiredis");
+}
+#endif
 
 #ifdef HAVE_POSTGRES
 /* Stays open as long as the process. */
@@ -78,7 +105,7 @@ static struct be_enforcer *open_as(const struct run *run, const char *mode)
 	if (strstr(mode, "-direct"))
 		options.flags = BE_OPEN_DIRECT;
 	if (is_server(run))
-		options.storage = open_server(run);
+		options.storage = is_redis(run) ? open_redis(run) : open_server(run);
 	must(be_open(is_server(run) ? NULL : run->place, &options, &handle));
 	return handle;
 }
@@ -162,7 +189,7 @@ static void fill(const struct run *run, void *(*filled_by)(void *context))
 /* Without flushes; the first to open it with another durability flushes it all. */
 static void enforcer_make(const struct run *run)
 {
-	if (is_server(run))
+	if (is_server(run) && !is_redis(run))
 		clear_server(run);
 	fill(run, fill_envelopes);
 	if (run->pending > 0)
