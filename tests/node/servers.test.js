@@ -41,6 +41,20 @@ function start(program, url) {
   });
 }
 
+test('checks within an age', () => {
+  const { url, budget } = make('age');
+  const aged = new BudgetEnforcer({ path: url, checkAgeMs: 60000 });
+  assert.equal(aged.check('llm', 2).permitted, true);
+  budget.record('llm', 2);
+  assert.equal(aged.check('llm', 2).permitted, true);
+  aged.record('llm', 0);
+  assert.equal(aged.check('llm', 2).permitted, false);
+  aged.close();
+  budget.close();
+  assert.throws(() => new BudgetEnforcer({ path: url, checkAgeMs: -1 }), TypeError);
+  assert.throws(() => new BudgetEnforcer({ path: url, checkAgeMs: 60001 }), /check_age_ms/);
+});
+
 test('spending', async () => {
   const { url, budget } = make('spending');
   const hold = await budget.reserveAsync('llm', 1.5);

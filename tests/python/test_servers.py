@@ -59,6 +59,16 @@ class Servers(unittest.TestCase):
         self.budget.close()
         self.assertEqual(sockets(), self.sockets)
 
+    def test_checks_within_an_age(self):
+        with BudgetEnforcer(self.url, check_age_ms=60000) as aged:
+            self.assertTrue(aged.check("llm", 2).permitted)
+            self.budget.record("llm", 2)
+            self.assertTrue(aged.check("llm", 2).permitted)
+            aged.record("llm", 0)
+            self.assertFalse(aged.check("llm", 2).permitted)
+        with self.assertRaisesRegex(Exception, "check_age_ms"):
+            BudgetEnforcer(self.url, check_age_ms=-1)
+
     def test_spending(self):
         with self.budget.reserve("llm", "1.5") as hold:
             with self.assertRaises(ExceedsBudget):

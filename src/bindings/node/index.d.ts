@@ -272,6 +272,10 @@ export interface BudgetOptions<K extends keyof AmountKinds = 'number'> {
   /** On a server: for how long this host counts as alive when nothing is heard of it; a minute,
    * unless said otherwise. */
   leaseMs?: number;
+  /** On a server: checks are permitted without asking it by what this handle has read so long ago
+   * at most. It sees its own changes at once, and refusals are always asked for; 0 is the
+   * default. */
+  checkAgeMs?: number;
   /** Called with each operation's outcome when the operation is over: before the call returns, or
    * its promise is resolved. It may call the budget. What it throws is a warning of the
    * process's, and breaks no call. */

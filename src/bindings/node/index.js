@@ -225,9 +225,10 @@ function readPlace(options) {
   return SERVER.test(place) ? place : path.resolve(place);
 }
 
-function readLease({ leaseMs = 0 }) {
-  if (Number.isInteger(leaseMs) && leaseMs >= 0 && leaseMs < 2 ** 32) return leaseMs;
-  throw new TypeError(`leaseMs is whole milliseconds, not ${String(leaseMs)}`);
+function readMilliseconds(options, name) {
+  const value = options[name] ?? 0;
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value;
+  throw new TypeError(`${name} is whole milliseconds, not ${String(value)}`);
 }
 
 function readFlags({ create = true, readOnly = false, owning = !isMainThread }) {
@@ -339,7 +340,8 @@ class BudgetEnforcer {
     this.#namespace = options.namespace ?? '';
     this.#observe = readObserver(options);
     const handle = native.open(place, options.namespace, durability === 'process',
-      readFlags(options), own, this.#observe !== undefined, readLease(options));
+      readFlags(options), own, this.#observe !== undefined,
+      readMilliseconds(options, 'leaseMs'), readMilliseconds(options, 'checkAgeMs'));
     if (typeof handle === 'number') throw makeError(handle);
     this.#handle = handle;
     if (this.#observe !== undefined) this.#tell();

@@ -111,10 +111,11 @@ static enum be_status open_it(napi_env env, struct js_handle *handle, const char
 	return be_open(options->storage ? NULL : path, options, &handle->enforcer);
 }
 
-/* open(path, namespace, process, flags, storage, observe, leaseMs): a handle, or a status */
+/* open(path, namespace, process, flags, storage, observe, leaseMs, checkAgeMs): a handle, or a
+ * status */
 napi_value handle_open(napi_env env, napi_callback_info info)
 {
-	ARGUMENTS(7);
+	ARGUMENTS(8);
 	struct be_options options = BE_OPTIONS_INIT;
 	char path[PATH_MAX], name[NAME_ROOM];
 	const char *place = NULL;
@@ -138,6 +139,7 @@ napi_value handle_open(napi_env env, napi_callback_info info)
 	options.durability = read_bool(env, argv[2]) ? BE_DURABILITY_PROCESS : BE_DURABILITY_FULL;
 	options.flags = read_number(env, argv[3]);
 	options.lease_ms = read_number(env, argv[6]);
+	options.check_age_ms = read_number(env, argv[7]);
 	status = open_it(env, handle, place, argv[4], &options);
 	keep_error(addon, status);
 	if (js_storage_rethrow(env, handle->storage) || status != BE_OK) {

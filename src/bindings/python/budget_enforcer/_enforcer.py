@@ -48,15 +48,17 @@ class BudgetEnforcer(_native.Enforcer):
                  namespace: Optional[str] = None, *, memory: bool = False,
                  durability: Durability = "full", create: bool = True, read_only: bool = False,
                  owning: bool = False, mode: int = 0, map_size: int = 0,
-                 observe: Optional[Callable[[Event], Any]] = None, lease_ms: int = 0) -> None:
+                 observe: Optional[Callable[[Event], Any]] = None, lease_ms: int = 0,
+                 check_age_ms: int = 0) -> None:
         place = None if memory else _place(path)
         options: Dict[str, Any] = {
             "durability": durability, "create": create, "read_only": read_only, "owning": owning,
-            "mode": mode, "map_size": map_size, "observe": observe, "lease_ms": lease_ms}
+            "mode": mode, "map_size": map_size, "observe": observe, "lease_ms": lease_ms,
+            "check_age_ms": check_age_ms}
         self._opened = place, namespace, memory, options
         super().__init__(place, namespace, durability=durability, create=create,
                          read_only=read_only, owning=owning, mode=mode, map_size=map_size,
-                         observe=observe, lease_ms=lease_ms)
+                         observe=observe, lease_ms=lease_ms, check_age_ms=check_age_ms)
 
     def __reduce__(self) -> Any:
         """In the processes of a pool that does not fork, the same environment opened again."""

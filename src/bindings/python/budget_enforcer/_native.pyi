@@ -225,6 +225,7 @@ class Enforcer:
         durability: Durability = ..., create: bool = ..., read_only: bool = ...,
         owning: bool = ..., mode: int = ..., map_size: int = ...,
         observe: Optional[Callable[[Event], Any]] = ..., lease_ms: int = ...,
+        check_age_ms: int = ...,
     ) -> None: ...
     def check(self, category: str, amount: Amount, /) -> Decision: ...
     def commit(

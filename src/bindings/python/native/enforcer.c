@@ -188,9 +188,9 @@ static bool open_it(struct enforcer_object *self, PyObject *path, struct be_opti
 
 static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
-	static const char *const names[] = {"path",      "namespace", "durability", "create",
-					    "read_only", "owning",    "mode",       "map_size",
-					    "observe",   "lease_ms",  NULL};
+	static const char *const names[] = {"path",      "namespace", "durability",   "create",
+					    "read_only", "owning",    "mode",         "map_size",
+					    "observe",   "lease_ms",  "check_age_ms", NULL};
 	struct enforcer_object *self = (struct enforcer_object *)object;
 	struct be_options options = BE_OPTIONS_INIT;
 	PyObject *path = NULL, *observe = Py_None;
@@ -198,11 +198,11 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 	int create = 1, read_only = 0, owning = 0;
 	unsigned mode = 0;
 	unsigned long long map_size = 0;
-	long long lease_ms = 0;
+	long long lease_ms = 0, check_age_ms = 0;
 
-	if (!PARSE(arguments, keywords, "O|z$spppIKOL", names, &path, &options.namespace_name,
-		   &durability, &create, &read_only, &owning, &mode, &map_size, &observe,
-		   &lease_ms) ||
+	if (!PARSE(arguments, keywords, "O|z$spppIKOLL", names, &path, &options.namespace_name,
+		   &durability, &create, &read_only, &owning, &mode, &map_size, &observe, &lease_ms,
+		   &check_age_ms) ||
 	    !read_durability(durability, &options.durability))
 		return -1;
 	if (self->handle) {
@@ -215,6 +215,7 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 	options.mode = mode;
 	options.map_size = map_size;
 	options.lease_ms = lease_ms;
+	options.check_age_ms = check_age_ms;
 	if (observe != Py_None) {
 		Py_INCREF(observe);
 		self->observe = observe;
