@@ -125,8 +125,8 @@ static void complain_of_differences(const struct request *request, const json_t 
 	if (fclose(stream) != 0 ||
 	    asprintf(&sentence,
 		     "it was there and stays as it is, which differs from what is asked for: %s; "
-		     "be-ctl set changes it",
-		     names) < 0)
+		     "be-ctl set changes it%s",
+		     names, strstr(names, "parent") ? ", be-ctl move the parent" : "") < 0)
 		tool_out_of_memory();
 	complain(label, sentence);
 	free(sentence);
@@ -438,7 +438,7 @@ const struct verb verbs[] = {
 	 .summary = "Makes an envelope unless it is there; one there is left as it is",
 	 .details = "Where one that is there has another limit, period, parent or start than is "
 		    "asked for, standard error says so; that is no failure. be-ctl set "
-		    "changes it.\n\n",
+		    "changes it, be-ctl move the parent.\n\n",
 	 .takes = MAKE,
 	 .needs = SET(CATEGORY) | SET(LIMIT),
 	 .operands = OPERANDS_MAY_LIMIT,

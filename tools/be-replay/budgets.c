@@ -100,7 +100,7 @@ static void refuse_changes(struct declaration *declaration, const struct plan *p
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct declared *declared = plan->steps[i].declared;
 
-		if (plan->changes[i].operation != BE_OPERATION_CREATE)
+		if (plan->changes[i].operation != BE_OPERATION_CREATE && !plan->steps[i].is_half)
 			declaration_complain(
 				declaration, declared->at,
 				"'%s' exists, and not as it is declared here; be-replay "
