@@ -2146,7 +2146,6 @@ static enum be_status move_account(struct oracle *oracle, struct account *accoun
 	const char *namespace_name =
 		call->parent_namespace ? call->parent_namespace : account->namespace_name;
 	struct account *above = NULL;
-	unsigned deepest = BE_DEPTH_MAX + (makes(oracle, MISTAKE_ONE_TOO_DEEP) ? 1 : 0);
 
 	if (call->parent_category) {
 		int parent = find(oracle, namespace_name, call->parent_category);
@@ -2160,7 +2159,7 @@ static enum be_status move_account(struct oracle *oracle, struct account *accoun
 			return BE_PARENT_CYCLE;
 	if (above == parent_of(oracle, account))
 		return BE_OK;
-	if (depth_of(oracle, above) + height_of(oracle, account) > deepest)
+	if (depth_of(oracle, above) + height_of(oracle, account) > BE_DEPTH_MAX)
 		return BE_TOO_DEEP;
 	add_up(oracle, oracle->now_ns);
 	if (account->pending > 0 && !makes(oracle, MISTAKE_MOVES_WHAT_IS_HELD))
