@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <sched.h>
+#include <string.h>
 
 /* A leader waits for the crowd of the last batch to come back, for this part of what the last batch
  * took, and no longer than this. */
@@ -267,13 +268,15 @@ static struct remote_keys *look_ahead(const struct turn *turn, struct batch *bat
 	uint64_t wanted[ROWS];
 	size_t count = turn->with_own;
 
+	if (!turn->remote) {
+		memset(batch->posted, 0xff, sizeof batch->posted);
+		return NULL;
+	}
 	for (size_t i = 0; i < ROWS; i++) {
-		batch->posted[i] = turn->remote ? atomic_load(&file->rows[i].posted) : UINT64_MAX;
+		batch->posted[i] = atomic_load(&file->rows[i].posted);
 		wanted[i] = atomic_load(&file->rows[i].line) | batch->posted[i];
 		count += (size_t)__builtin_popcountll(wanted[i]);
 	}
-	if (!turn->remote)
-		return NULL;
 	keys = remote_keys_make(turn->remote, &file->host, count);
 	if (keys && turn->with_own)
 		remote_want(turn->remote, turn->operation, keys);
