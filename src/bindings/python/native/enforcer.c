@@ -181,9 +181,12 @@ static bool open_it(struct enforcer_object *self, PyObject *path, struct be_opti
 					     : be_open(place, options, &self->handle));
 	}
 	Py_XDECREF(bytes);
-	if (status != BE_OK)
-		(void)fail(status, NULL);
-	return status == BE_OK;
+	if (status == BE_OK)
+		return true;
+	(void)fail(status, NULL);
+	be_storage_memory_destroy(self->memory);
+	self->memory = NULL;
+	return false;
 }
 
 static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywords)
@@ -276,6 +279,7 @@ static PyObject *enforcer_check(PyObject *object, PyObject *arguments)
 	struct enforcer_object *self = (struct enforcer_object *)object;
 	const char *category = NULL;
 	PyObject *amount = NULL, *made = NULL;
+	struct be_decision *decision;
 	int64_t nanos = 0;
 	enum be_status status = BE_OK;
 
@@ -287,7 +291,12 @@ static PyObject *enforcer_check(PyObject *object, PyObject *arguments)
 		Py_XDECREF(made);
 		return NULL;
 	}
-	status = be_check(self->handle, category, nanos, &((struct decision_object *)made)->value);
+	decision = &((struct decision_object *)made)->value;
+	/* A check of memory costs less than to let go of the lock. */
+	if (self->server)
+		WITHOUT_GIL(status = be_check(self->handle, category, nanos, decision));
+	else
+		status = be_check(self->handle, category, nanos, decision);
 	enforcer_leave(self);
 	/* An observer may have raised, but has been told of. */
 	if (status == BE_OK || be_status_is_refusal(status))
@@ -546,6 +555,7 @@ static PyObject *enforcer_end(PyObject *object, PyObject *arguments, PyObject *k
 static PyObject *enforcer_utilization(PyObject *object, PyObject *arguments)
 {
 	struct enforcer_object *self = (struct enforcer_object *)object;
+	struct be_envelope *envelope;
 	const char *category = NULL;
 	PyObject *made = NULL;
 	enum be_status status = BE_OK;
@@ -557,7 +567,11 @@ static PyObject *enforcer_utilization(PyObject *object, PyObject *arguments)
 		Py_XDECREF(made);
 		return NULL;
 	}
-	status = be_utilization(self->handle, category, &((struct envelope_object *)made)->value);
+	envelope = &((struct envelope_object *)made)->value;
+	if (self->server)
+		WITHOUT_GIL(status = be_utilization(self->handle, category, envelope));
+	else
+		status = be_utilization(self->handle, category, envelope);
 	enforcer_leave(self);
 	return made_or_failed(made, status);
 }
