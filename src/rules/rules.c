@@ -692,6 +692,9 @@ static enum be_status apply_correct(struct ledger *ledger, const struct operatio
 	if (operation->amount > wrong.amount - given_back.amount || wrong.corrects != 0)
 		return BE_EXCEEDS_CHARGE;
 	status = chain_load_charged(ledger, &wrong, operation->now_ns, &chain);
+	if (status == BE_OK) /* who shows it names its parent of now */
+		status = ledger_name_now(ledger, chain.envelopes[0].parent_id,
+					 &chain.envelopes[0].parent);
 	if (status == BE_OK)
 		status = chain_give_back(&chain, &wrong, operation->amount);
 	if (status == BE_OK && wrong.labels > 0)

@@ -282,3 +282,27 @@ BEHAVIOUR_TEST(rename, keys_are_remembered)
 	assert_text(again.category, "llm");
 	assert_balance(budget, "models", 7, 0);
 }
+
+static void note_parent(void *context, const struct be_event *event)
+{
+	if (event->operation == BE_OPERATION_CORRECT && event->envelope)
+		strcpy(context, event->envelope->parent_category);
+}
+
+BEHAVIOUR_TEST(rename, who_observes_a_correction_sees_the_parents_name_of_now)
+{
+	struct be_options options = fixture_options();
+	struct be_transaction charged = BE_TRANSACTION_INIT;
+	char parent[BE_NAME_SIZE] = "";
+	struct be_enforcer *observed;
+
+	options.observe = note_parent;
+	options.observe_context = parent;
+	observed = fixture_open_with(&options);
+	fixture_create(budget, "llm", 10 * BE_UNIT);
+	fixture_create_below(budget, "task", 5 * BE_UNIT, "", "llm");
+	assert_ok(be_record(budget, "task", BE_UNIT, NULL, &charged));
+	assert_ok(rename_to(budget, "llm", NULL, "models", NULL));
+	assert_ok(be_correct(observed, charged.id, 1, NULL, NULL));
+	assert_text(parent, "models");
+}
