@@ -319,8 +319,12 @@ static enum be_status run_batch(struct turn *turn, struct batch *batch, bool *is
 		status = try_batch(turn, batch, is_ending);
 		if (!attempt_again(&batch->attempt, &status))
 			return status;
-		for (uint32_t i = 0; i < batch->count; i++)
-			group_post_again(turn->file, batch->slots[i]);
+		for (uint32_t i = 0; i < batch->count; i++) {
+			uint32_t slot = batch->slots[i];
+
+			group_post_again(turn->file, slot);
+			batch->posted[slot / 64] |= posted_bit(slot); /* also of the line */
+		}
 	}
 }
 

@@ -161,6 +161,20 @@ static void wait_on(struct group_file *file, uint32_t index, int64_t due_ns)
 		group_let_go(file, index, RETURNED);
 }
 
+/* A new one goes on waiting; one that was there may be granted now. */
+static void leave_to_user(struct group_file *file, uint32_t index, bool is_new)
+{
+	uint32_t bits[ROWS] = {0};
+
+	if (is_new) {
+		wait_on(file, index, 0);
+		return;
+	}
+	group_let_go(file, index, RETURNED);
+	bits[index / 64] = wake_bit(index);
+	wake_rows(file, bits);
+}
+
 /* Tries the operation of a slot that is TAKEN. Its user may have let it go since the line was
  * looked at, and have posted what does not wait. */
 static __attribute__((noinline)) enum be_status
@@ -184,7 +198,7 @@ try_taken(struct batch *batch, uint32_t index, bool is_new, int64_t now_ns, stru
 		}
 		/* One of another clock than the storage's its user tries, by that. */
 		if (waits && batch->attempt.has_clock && !operation.by_storage_clock) {
-			wait_on(file, index, due_ns);
+			leave_to_user(file, index, is_new);
 			return BE_OK;
 		}
 		if (waits)
@@ -288,7 +302,7 @@ static void be_cancelled(const struct waiting *waiting)
 static int64_t next_look(const struct turn *turn, int64_t now_ns)
 {
 	uint64_t mixed = ((uint64_t)now_ns ^ turn->slot) * UINT64_C(0x9e3779b97f4a7c15);
-	uint32_t length = line_length(turn->file);
+	uint32_t length = has_another_clock(turn) ? 1 : line_length(turn->file);
 
 	return now_ns + LOOK_NS * (int64_t)(1 + (mixed >> 32) % (length > 0 ? length : 1));
 }
@@ -318,7 +332,7 @@ enum step line_wait(struct turn *turn)
 	uint32_t untended = atomic_load(&turn->file->untended);
 	bool looks = sleep_in_line(turn, untended);
 	enum line_word word;
-	int64_t now_ns;
+	int64_t now_ns, due_ns;
 
 	assert(turn->holds == 0);
 	be_cancelled(waiting);
@@ -333,7 +347,9 @@ enum step line_wait(struct turn *turn)
 		return LOOK;
 	waiting->untended = untended;
 	waiting->look_at_ns = next_look(turn, now_ns);
-	word = waiting->look(waiting->context, atomic_load(&mark->due_ns), &waiting->look_at_ns);
+	due_ns = has_another_clock(turn) ? turn->result->refusal.window_end_ns
+					 : atomic_load(&mark->due_ns);
+	word = waiting->look(waiting->context, due_ns, &waiting->look_at_ns);
 	if (waiting->look_at_ns < now_ns + LOOK_LEAST_NS)
 		waiting->look_at_ns = now_ns + LOOK_LEAST_NS;
 	if (word == LINE_TRY && has_another_clock(turn))
