@@ -86,7 +86,9 @@ static enum be_status connect_to(const struct js_server_kind *kind, struct js_se
 	snprintf(text, sizeof text,
 		 "to open a server takes libbudget-enforcer-%s, which is not installed (the "
 		 "library is built where %s is): %s",
-		 kind->name, kind->needs, dlerror());
+		 kind->name, kind->needs,
+		 /* Each thread has its own. NOLINTNEXTLINE(concurrency-mt-unsafe) */
+		 dlerror());
 	be_storage_explain(text);
 	return BE_UNREACHABLE;
 }
