@@ -589,6 +589,8 @@ static enum be_status renew_given(const struct environment *inherited, struct en
 	made->is_given = true;
 	made->references = 1;
 	made->fork_generation = environment_fork_generation;
+	if (atomic_load(&made->executor.remote))
+		atomic_load(&made->executor.remote)->group = NULL; /* it is the parent's */
 	if (*path && open_place(path, &place) == BE_OK)
 		take_place_in(made, place);
 	else

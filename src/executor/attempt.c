@@ -145,7 +145,7 @@ static enum be_status look_at_group(struct attempt *attempt, struct ledger *ledg
 	if (found < 0)
 		return (enum be_status)found;
 	if (lacks_batches(attempt, attempt->group, &attempt->of_group, batch))
-		remote_note_loss(attempt->group, batch, attempt->of_group.given);
+		remote_note_loss(attempt->group, batch, attempt->of_group.acked);
 	return BE_OK;
 }
 

@@ -250,6 +250,7 @@ struct keeper {
 	struct executor *executors;
 	struct left *left;
 	const void *busy; /* with which of these; NULL: none */
+	unsigned leaving; /* threads that wait until it is not busy with theirs */
 	bool has_thread;
 	bool ends;
 	_Atomic bool is_awaited;
@@ -550,10 +551,12 @@ static void take_from_list(struct keeper *keeper, struct executor *executor)
 		at = &(*at)->lease.next;
 	*at = executor->lease.next;
 	if (keeper->busy == executor) {
+		keeper->leaving++;
 		atomic_store(&keeper->is_awaited, true);
 		while (keeper->busy == executor)
 			pthread_cond_wait(&changed, &list_lock);
-		atomic_store(&keeper->is_awaited, false);
+		keeper->leaving--;
+		atomic_store(&keeper->is_awaited, keeper->leaving > 0);
 	}
 	atomic_store(&executor->lease.listed, 0);
 }
@@ -600,7 +603,7 @@ void lease_unlist(struct executor *executor)
 	keeper = find_keeper(executor->storage);
 	take_from_list(keeper, executor);
 	leave_host(keeper, executor);
-	if (keeper->executors) {
+	if (keeper->executors || keeper->leaving > 0) { /* the last one ends it */
 		pthread_mutex_unlock(&list_lock);
 		return;
 	}

@@ -127,6 +127,7 @@ enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remo
 	if (status != BE_OK)
 		return status;
 	atomic_store(&made->clock_ns, atomic_load(&found->clock_ns));
+	made->group = found->group; /* that of the child: renew_given() */
 	if (atomic_compare_exchange_strong(place, &found, made)) {
 		*remote = made;
 	} else {
@@ -213,6 +214,10 @@ void remote_hear(struct remote *remote, uint64_t batch, const struct result *res
 		return;
 	if (result->status == BE_CHANGES_LOST)
 		(void)remote_tells(remote);
+	else if (result->status == BE_OK && !result->repeated &&
+		 remote_has_lost(remote->group, batch))
+		atomic_store(&remote->heard,
+			     batch); /* this thread was late: the next call is told */
 	else if (result->status == BE_OK && !result->repeated &&
 		 !remote_has_lost(remote->group, atomic_load(&remote->heard)))
 		raise_to(&remote->heard, batch);

@@ -529,7 +529,8 @@ static int apply(struct redis_txn *txn)
 		status = take_outcome(reply);
 	freeReplyObject(reply);
 	command_free(&command);
-	if (status != LINK_LOST)
+	/* An error that is none of the server's may be of a proxy that has lost the answer. */
+	if (status != LINK_LOST && status != BE_IO_ERROR)
 		return status;
 	disconnect(txn);
 	return BE_STORAGE_IN_DOUBT;
