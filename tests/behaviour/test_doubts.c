@@ -1021,6 +1021,28 @@ HISTORY_TEST(a_record_that_was_removed_is_no_loss)
 	assert_number(statistics_of(idle).losses, 0);
 }
 
+HISTORY_TEST(a_fork_child_is_told_what_it_has_lost_itself)
+{
+	struct be_enforcer *handle = open_by_its_clock();
+	int status;
+	pid_t child;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	child = fork();
+	if (child == 0) { /* with a copy of the storage in memory */
+		bool is_told = be_record(handle, "llm", TENTH, NULL, NULL) == BE_OK;
+
+		copy_to_standby();
+		is_told = is_told && be_record(handle, "llm", TENTH, NULL, NULL) == BE_OK;
+		fail_over();
+		is_told = is_told && be_record(handle, "llm", 1, NULL, NULL) == BE_CHANGES_LOST &&
+			  be_record(handle, "llm", 1, NULL, NULL) == BE_OK;
+		_exit(is_told ? 0 : 1);
+	}
+	assert_number(waitpid(child, &status, 0), child);
+	assert_number(status, 0);
+}
+
 /* ---------------------------------------------------------------------- fork */
 
 Test(doubts, a_fork_child_writes_under_a_name_of_its_own, .init = begin, .fini = fixture_end)
