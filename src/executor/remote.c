@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -126,6 +127,7 @@ enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remo
 			     found->check_age_ns, &made);
 	if (status != BE_OK)
 		return status;
+	assert(made); /* the storage needs one, as it did in the parent */
 	atomic_store(&made->clock_ns, atomic_load(&found->clock_ns));
 	made->group = found->group; /* that of the child: renew_given() */
 	if (atomic_compare_exchange_strong(place, &found, made)) {
