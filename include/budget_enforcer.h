@@ -704,12 +704,13 @@ struct be_options {
 	   those that the processes of a host ask for counts.
 
 	   It is over when the storage's clock says so and another host has itself seen for half of
-	   it that nothing is heard of this one: so no clock that leaps ends what live hosts
-	   hold, and no server that was away does, where a lease has 40 000 or more (a shorter one
-	   can be over before a host that was cut off has found its way back). Processes that hold commits, or were refused, keep
-	   looking, and see it at once; a host of which none did takes half a lease more, from its
-	   first refusal, be_open() or be_reap() on. One that never looks for so long, as programs
-	   that soon end, waits until the storage's clock says that it is over for a day.
+	   it that nothing is heard of this one: so no clock that leaps ends what live hosts hold,
+	   and no server that was away does, where a lease has 40 000 or more (a shorter one can be
+	   over before a host that was cut off has found its way back). Processes that hold commits,
+	   or were refused, keep looking, and see it at once; a host of which none did takes half a
+	   lease more, from its first refusal, be_open() or be_reap() on. One that never looks for
+	   so long, as programs that soon end, waits until the storage's clock says that it is over
+	   for a day.
 
 	   A process without group commit is a host by itself, for as long as any of its handles on
 	   the storage is open: what it holds ends a lease after the last one was closed. */
