@@ -133,7 +133,7 @@ static const struct field of_transactions[] = {
 	{"ID", "id", FIELD_COUNT, TRANSACTION(id), false, "ascending, never used again"},
 	{"AT", "at", FIELD_TIME, TRANSACTION(at_ns), false, "when it was charged"},
 	{"KIND", "kind", FIELD_KIND, TRANSACTION(kind), false,
-	 "record, settle, expired, orphaned or correction"},
+	 "record, settle, charge, expired, orphaned or correction"},
 	{"NAMESPACE", "namespace", FIELD_TEXT, TRANSACTION(namespace_name), false, "namespace"},
 	{"CATEGORY", "category", FIELD_TEXT, TRANSACTION(category), false, "category"},
 	{"AMOUNT", "amount", FIELD_AMOUNT, TRANSACTION(amount), false,
