@@ -54,6 +54,7 @@ static void prepare(struct attempt *attempt, const struct be_storage *storage,
 	attempt->conflicts = 0;
 	attempt->number = 0;
 	attempt->begun_ns = 0;
+	attempt->times = (struct batch_times){0};
 	attempt->host.batch = 0; /* of a storage that keeps no such record */
 }
 
@@ -108,19 +109,18 @@ static enum be_status find_host(struct attempt *attempt, struct ledger *ledger)
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
-/* May the host's record, which is not there, have been removed since a moment, of remote_steady()?
- * Others do that when its lease has ended, or an hour after the last batch, by the storage's clock;
- * without such a clock they may have been days ahead. */
+/* May the record of this host, which is not there, have been removed since a batch began? Others do
+ * that when its lease has ended, or an hour after the last batch, by the storage's clock; without
+ * such a clock they may have been days ahead. */
 static bool may_be_removed(const struct attempt *attempt, const struct remote_host *host,
-			   int64_t since_ns)
+			   const struct batch_times *since)
 {
-	int64_t life_ns = HOST_LIFE_NS;
+	int64_t life_ns = atomic_load(&since->life_ns);
 
 	if (!attempt->tells_time)
 		return atomic_load(&host->acked) != 0;
-	if (atomic_load(&host->holds) && lease_length(host) < life_ns)
-		life_ns = lease_length(host);
-	return remote_steady() - since_ns > life_ns / 2;
+	return remote_steady() - atomic_load(&since->begun_ns) > life_ns / 2 ||
+	       attempt->now_ns - atomic_load(&since->at_ns) >= life_ns;
 }
 
 /* Does the record, which names this batch (0: it is gone), lack what was acknowledged? */
@@ -131,8 +131,7 @@ static bool lacks_batches(const struct attempt *attempt, const struct remote_hos
 		return false;
 	if (batch != 0)
 		return true;
-	return attempt->now_ns - numbers->acked_ns < HOST_LIFE_NS &&
-	       !may_be_removed(attempt, host, numbers->acked_begun_ns);
+	return !may_be_removed(attempt, host, &numbers->times);
 }
 
 /* Only to know what this process has lost: who leads the next batch counts it. */
@@ -153,7 +152,7 @@ static enum be_status look_at_group(struct attempt *attempt, struct ledger *ledg
 static enum be_status follow_history(struct attempt *attempt, struct ledger *ledger)
 {
 	const struct be_storage *storage = attempt->storage;
-	const struct loss loss = {.acked_ns = attempt->own.acked_ns};
+	const struct loss loss = {.acked_ns = atomic_load(&attempt->own.times.at_ns)};
 	uint64_t history = 0;
 	struct timespec now;
 	enum be_status status = BE_OK;
@@ -183,14 +182,21 @@ static uint64_t take_number(struct attempt *attempt)
 	return atomic_fetch_add(&attempt->numbers->batch, 1) + 1;
 }
 
+/* Before the number is given out, so that whoever has to ask what became of it knows them. */
+static void note_times(struct attempt *attempt, int64_t life_ns)
+{
+	atomic_store(&attempt->times.begun_ns, attempt->begun_ns);
+	atomic_store(&attempt->times.at_ns, attempt->tells_time ? attempt->now_ns : 0);
+	atomic_store(&attempt->times.life_ns, life_ns);
+	remote_copy_times(&attempt->numbers->begun, &attempt->times);
+}
+
 static enum be_status begin_far_away(struct attempt *attempt, struct ledger *ledger)
 {
 	struct remote *remote = attempt->remote;
 	enum be_status status = BE_OK;
 
 	attempt->begun_ns = remote_steady();
-	if (!attempt->asks)
-		atomic_store(&attempt->numbers->begun_ns, attempt->begun_ns);
 	if (attempt->keys)
 		status = remote_fetch(ledger, attempt->keys);
 	if (status == BE_OK && attempt->tells_time)
@@ -199,6 +205,8 @@ static enum be_status begin_far_away(struct attempt *attempt, struct ledger *led
 		status = find_host(attempt, ledger);
 	if (status == BE_OK)
 		status = follow_history(attempt, ledger);
+	if (status == BE_OK && !attempt->asks)
+		note_times(attempt, HOST_LIFE_NS);
 	if (attempt->is_batch)
 		attempt->number = take_number(attempt);
 	/* Counted whatever else becomes of it. */
@@ -221,8 +229,7 @@ static enum be_status begin_near(struct attempt *attempt, struct ledger *ledger)
 /* What others of this host acknowledge from here on the txn need not see. */
 static void look_at_numbers(const struct remote_host *host, struct numbers *numbers)
 {
-	numbers->acked_ns = atomic_load(&host->acked_ns);
-	numbers->acked_begun_ns = atomic_load(&host->acked_begun_ns);
+	remote_copy_times(&numbers->times, &host->acked_times);
 	numbers->acked = atomic_load(&host->acked);
 	numbers->given = atomic_load(&host->batch);
 }
@@ -325,6 +332,8 @@ static enum be_status put_host(struct attempt *attempt, struct ledger *ledger)
 	if (status == BE_OK && attempt->owners == attempt->numbers && attempt->owners &&
 	    atomic_load(&attempt->owners->holds))
 		lease_extend(&attempt->host, attempt->now_ns, lease_length(attempt->owners));
+	if (!attempt->asks && attempt->host.lease_end_ns != 0)
+		note_times(attempt, attempt->host.lease_end_ns - attempt->host.at_ns);
 	if (status == BE_OK)
 		status = ledger_host_put(ledger, &attempt->host);
 	return status == BE_OK ? put_owners(attempt, ledger) : status;
@@ -334,8 +343,7 @@ static void note_acked(struct attempt *attempt, uint64_t number)
 {
 	struct remote *remote = attempt->remote;
 
-	remote_ack(attempt->numbers, number, attempt->begun_ns,
-		   attempt->tells_time ? attempt->now_ns : 0);
+	remote_ack(attempt->numbers, number, &attempt->times);
 	if (!attempt->is_batch &&
 	    !remote_has_lost(attempt->numbers, atomic_load(&remote->heard_alone)))
 		atomic_store(&remote->heard_alone, number);
@@ -376,10 +384,10 @@ static void pause_for_others(uint32_t conflicts)
 	nanosleep(&(struct timespec){0, now.tv_nsec * INT64_C(7919) % most_ns}, NULL);
 }
 
-/* Was the batch of this number committed, which began at `doubted_ns`, or is it certain that it
- * never will be? */
-static enum be_status ask(struct attempt *attempt, uint64_t doubted, int64_t doubted_ns,
-			  bool *landed)
+/* Was the batch of this number committed, which began then, or is it certain that it never will
+ * be? */
+static enum be_status ask(struct attempt *attempt, uint64_t doubted,
+			  const struct batch_times *times, bool *landed)
 {
 	struct ledger ledger;
 	enum be_status status = begin(attempt, &ledger);
@@ -391,7 +399,7 @@ static enum be_status ask(struct attempt *attempt, uint64_t doubted, int64_t dou
 		ledger_abort(&ledger);
 		return BE_OK;
 	}
-	if (attempt->host.batch == 0 && may_be_removed(attempt, attempt->numbers, doubted_ns)) {
+	if (attempt->host.batch == 0 && may_be_removed(attempt, attempt->numbers, times)) {
 		ledger_abort(&ledger);
 		return error_set(BE_DAMAGED,
 				 "the record by which this process would know has been removed");
@@ -405,16 +413,16 @@ static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *l
 {
 	const struct remote_keys *keys = attempt->keys;
 	char text[ERROR_TEXT_SIZE];
-	int64_t doubted_ns = atomic_load(&attempt->numbers->begun_ns);
 	enum be_status status = BE_UNKNOWN_OUTCOME;
 	uint32_t asks = 0, conflicts = 0;
 
 	attempt->keys = NULL;
 	attempt->asks = true;
+	remote_copy_times(&attempt->times, &attempt->numbers->begun);
 	while (asks < ASKS_MAX && conflicts < CONFLICTS_MAX) {
 		error_clear();
 		*landed = false;
-		status = ask(attempt, doubted, doubted_ns, landed);
+		status = ask(attempt, doubted, &attempt->times, landed);
 		if (status == BE_CONFLICT)
 			pause_for_others(conflicts++);
 		else if (status == BE_UNKNOWN_OUTCOME)

@@ -45,13 +45,14 @@ struct attempt {
 	uint64_t number;           /* of the group's batch that has begun */
 	int64_t now_ns;            /* by the storage's clock, if it has one */
 	int64_t begun_ns;          /* the txn, by remote_steady(); only far away */
+	struct batch_times times;  /* of the last txn that did not ask */
 	struct host host;          /* the record, with the number of the txn on its way */
 	struct remote_host *group; /* what is done alone looks at that one's record, too; NULL:
 	                              there is none, or it makes no difference */
 	/* What had been given out and acknowledged before the txn began. */
 	struct numbers {
 		uint64_t given, acked;
-		int64_t acked_ns, acked_begun_ns;
+		struct batch_times times;
 	} own, of_group;
 };
 

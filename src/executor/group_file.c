@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define GROUP_FILE "be-group"
-#define GROUP_MAGIC UINT64_C(0x647072672d2d6562) /* "be--grpd" */
+#define GROUP_MAGIC UINT64_C(0x657072672d2d6562) /* "be--grpe" */
 /* How long one sleeper alone trusts that somebody will lead. */
 #define WAIT_NS 5000000
 

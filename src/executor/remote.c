@@ -51,10 +51,9 @@ enum be_status remote_host_make(struct remote_host *host)
 	if (getrandom(host->id, sizeof host->id, 0) != sizeof host->id)
 		return error_errno(BE_IO_ERROR, errno, "there are no random numbers");
 	atomic_store(&host->batch, 0);
-	atomic_store(&host->begun_ns, 0);
+	remote_copy_times(&host->begun, &(struct batch_times){0});
 	atomic_store(&host->acked, 0);
-	atomic_store(&host->acked_ns, 0);
-	atomic_store(&host->acked_begun_ns, 0);
+	remote_copy_times(&host->acked_times, &host->begun);
 	atomic_store(&host->losses, 0);
 	atomic_store(&host->holds, 0);
 	atomic_store(&host->renew_ns, 0);
@@ -149,10 +148,16 @@ static void raise_to(_Atomic uint64_t *word, uint64_t value)
 		;
 }
 
-void remote_ack(struct remote_host *host, uint64_t batch, int64_t begun_ns, int64_t now_ns)
+void remote_copy_times(struct batch_times *times, const struct batch_times *from)
 {
-	atomic_store(&host->acked_begun_ns, begun_ns);
-	atomic_store(&host->acked_ns, now_ns);
+	atomic_store(&times->begun_ns, atomic_load(&from->begun_ns));
+	atomic_store(&times->at_ns, atomic_load(&from->at_ns));
+	atomic_store(&times->life_ns, atomic_load(&from->life_ns));
+}
+
+void remote_ack(struct remote_host *host, uint64_t batch, const struct batch_times *times)
+{
+	remote_copy_times(&host->acked_times, times);
 	raise_to(&host->acked, batch);
 }
 

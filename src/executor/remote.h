@@ -50,16 +50,23 @@ struct lost_batches {
 };
 #define LOSSES_KEPT 8
 
+/* When a batch began. Who has to know whether a record that is gone may have been removed asks two
+ * clocks, since the storage's may be set, and a server that took over has another one. */
+struct batch_times {
+	_Atomic int64_t begun_ns; /* by remote_steady() */
+	_Atomic int64_t at_ns;    /* by the storage's clock; 0: it has none */
+	_Atomic int64_t life_ns;  /* and for so long at least the record stays that it wrote */
+};
+
 /* By what the batches of a host are told apart, and its owners. */
 struct remote_host {
 	uint8_t id[RECORD_HOST_ID_SIZE];
-	_Atomic uint64_t batch;         /* the last number that was given out */
-	_Atomic int64_t begun_ns;       /* when that began, by remote_steady() */
-	_Atomic uint64_t acked;         /* the last that was acknowledged, so that there is a
-	                                   record; 0: none was */
-	_Atomic int64_t acked_begun_ns; /* when that began, by remote_steady() */
-	_Atomic int64_t acked_ns;       /* and by the storage's clock; 0: it has none */
-	_Atomic uint64_t losses;        /* so far, of which the last ones are in `lost`, going
+	_Atomic uint64_t batch;   /* the last number that was given out */
+	struct batch_times begun; /* of that */
+	_Atomic uint64_t acked;   /* the last that was acknowledged, so that there is a record; 0:
+	                            none was */
+	struct batch_times acked_times;
+	_Atomic uint64_t losses; /* so far, of which the last ones are in `lost`, going
 	                                   around */
 	struct lost_batches lost[LOSSES_KEPT];
 	_Atomic uint32_t holds;   /* commits were made for owners of this host */
@@ -99,9 +106,9 @@ void remote_free(struct remote *remote);
 /* The one of this process, in place of which a fork child finds its parent's. */
 enum be_status remote_find(_Atomic(struct remote *) *place, struct remote **remote);
 
-/* A batch of the host was acknowledged that began at `begun_ns` of remote_steady(), and at `now_ns`
- * of the storage's clock, or 0. */
-void remote_ack(struct remote_host *host, uint64_t batch, int64_t begun_ns, int64_t now_ns);
+/* A batch of the host was acknowledged that began then. */
+void remote_ack(struct remote_host *host, uint64_t batch, const struct batch_times *times);
+void remote_copy_times(struct batch_times *times, const struct batch_times *from);
 
 /* The group's host, where this process was acknowledged something in the group; else NULL. */
 static inline struct remote_host *remote_group(struct remote *remote)

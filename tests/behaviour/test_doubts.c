@@ -6,6 +6,7 @@
  */
 #include "fixture.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,6 +33,7 @@ static struct {
 	int read_conflicts_at; /* this one of them conflicts; 0: none */
 	enum doubt doubt;      /* of the next commit */
 	useconds_t doubt_lasts_us;
+	void (*meanwhile)(void); /* once, before the doubt is told */
 	bool is_cut_off;
 	unsigned percent; /* of calls and commits that go wrong at random */
 	uint64_t random;
@@ -102,6 +104,14 @@ static void fail_over(void)
 	shaky.history++;
 }
 
+static void run_meanwhile(void)
+{
+	void (*run)(void) = shaky.meanwhile;
+
+	shaky.meanwhile = NULL;
+	run();
+}
+
 static int shaky_commit(void *self, void *txn)
 {
 	enum doubt doubt;
@@ -117,6 +127,8 @@ static int shaky_commit(void *self, void *txn)
 		shaky.inner->ops->abort(shaky.inner->self, txn);
 	else
 		assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
+	if (doubt != NO_DOUBT && shaky.meanwhile)
+		run_meanwhile();
 	if (doubt != NO_DOUBT)
 		usleep(shaky.doubt_lasts_us);
 	if (doubt == REPLACED)
@@ -242,11 +254,12 @@ static struct be_enforcer *open_shaky(void)
 }
 
 /* Records of hosts; each process that wrote has one. */
+static const unsigned char first_host[] = {3, 0};
+
 static int count_hosts(void)
 {
-	static const unsigned char first[] = {3, 0};
 	unsigned char from[BE_STORAGE_KEY_MAX + 1];
-	struct be_bytes at = {first, sizeof first}, key, value;
+	struct be_bytes at = {first_host, sizeof first_host}, key, value;
 	void *txn;
 	int count = 0;
 
@@ -372,21 +385,24 @@ static void count_sentence(void *context, const char *sentence)
 	++*(int *)context;
 }
 
-/* The first record of a type. */
-static void remove_first(unsigned char type)
+static void remove_first_from(struct be_bytes from)
 {
 	unsigned char bytes[BE_STORAGE_KEY_MAX];
 	struct be_bytes key, value;
 	void *txn;
 
 	assert_number(shaky.inner->ops->begin(shaky.inner->self, true, &txn), 0);
-	assert_number(shaky.inner->ops->next(shaky.inner->self, txn, (struct be_bytes){&type, 1},
-					     &key, &value),
-		      0);
+	assert_number(shaky.inner->ops->next(shaky.inner->self, txn, from, &key, &value), 0);
 	memcpy(bytes, key.data, key.size);
 	key.data = bytes;
 	assert_number(shaky.inner->ops->del(shaky.inner->self, txn, key), 0);
 	assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
+}
+
+/* The first record of a type. */
+static void remove_first(unsigned char type)
+{
+	remove_first_from((struct be_bytes){&type, 1});
 }
 
 /* Charges with all that is read beside them, of which some is missing. */
@@ -758,6 +774,83 @@ Test(doubts, a_doubt_that_lasts_is_not_resolved_by_what_is_missing, .init = begi
 	shaky.doubt = DROPPED;
 	assert_ok(be_commit(handle, "llm", 1, NULL, &id));
 	be_close(handle);
+}
+
+static void remove_hosts(void)
+{
+	while (count_hosts() > 0)
+		remove_first_from((struct be_bytes){first_host, sizeof first_host});
+}
+
+static void leap_and_remove_hosts(void)
+{
+	shaky.now_ns += 2 * 60 * MINUTE_NS;
+	remove_hosts();
+}
+
+/* A server that took over may be hours ahead, and others remove by its clock what is young by that
+ * of this machine. What was made must not be made again. */
+Test(doubts, a_record_removed_by_a_clock_ahead_tells_nothing, .init = begin_at_its_time,
+     .fini = end_at_its_time)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	options.storage = &shaky_storage;
+	assert_ok(be_open(NULL, &options, &handle));
+	assert_ok(be_record(handle, "llm", 1, NULL, NULL));
+	shaky.doubt = KEPT;
+	shaky.meanwhile = leap_and_remove_hosts;
+	assert_status(be_record(handle, "llm", TENTH, NULL, NULL), BE_UNKNOWN_OUTCOME);
+	assert_number(fixture_envelope(handle, "llm").spent, TENTH + 1);
+	be_close(handle);
+}
+
+static struct be_enforcer *patient;
+static pthread_t patience;
+
+static void *commit_patiently(void *none)
+{
+	uint64_t id;
+
+	assert_ok(be_commit(patient, "llm", 1, NULL, &id));
+	return none;
+}
+
+/* A record whose lease is short goes although its host would now write a longer one. */
+static void ask_for_a_longer_lease(void)
+{
+	remove_hosts();
+	assert_number(pthread_create(&patience, NULL, commit_patiently, NULL), 0);
+}
+
+Test(doubts, a_record_removed_after_a_shorter_lease_tells_nothing, .init = begin_at_its_time,
+     .fini = end_at_its_time)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+	char path[128];
+	uint64_t id;
+
+	shaking.where = shaky_where;
+	snprintf(path, sizeof path, "%s/run", fixture.directory);
+	cr_assert(mkdir(path, 0700) == 0);
+	setenv("BUDGET_ENFORCER_RUNTIME_DIR", path, 1);
+	options.storage = &shaky_storage;
+	options.lease_ms = 1000;
+	assert_ok(be_open(NULL, &options, &handle));
+	assert_ok(be_commit(handle, "llm", 1, NULL, &id));
+	options.lease_ms = 600000;
+	assert_ok(be_open(NULL, &options, &patient));
+	shaky.doubt = KEPT;
+	shaky.doubt_lasts_us = 600000;
+	shaky.meanwhile = ask_for_a_longer_lease;
+	assert_status(be_commit(handle, "llm", TENTH, NULL, &id), BE_UNKNOWN_OUTCOME);
+	assert_number(pthread_join(patience, NULL), 0);
+	assert_number(fixture_envelope(handle, "llm").committed, TENTH + 2);
+	be_close(handle);
+	be_close(patient);
+	shaking.where = NULL;
 }
 
 /* ---------------------------------------------------------------- histories */
