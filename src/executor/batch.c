@@ -89,11 +89,11 @@ static bool makes_held(const struct operation *operations, size_t count)
 	return false;
 }
 
-/* Reaping alone is nobody's call. */
-static bool only_reaps(const struct operation *operations, size_t count)
+/* Then nobody would hear that changes were lost. */
+static bool are_unasked(const struct operation *operations, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (operations[i].kind != BE_OPERATION_REAP)
+		if (operations[i].kind != BE_OPERATION_REAP && !operations[i].unasked)
 			return false;
 	return true;
 }
@@ -113,7 +113,7 @@ enum be_status batch_run(const struct be_storage *storage, struct remote *remote
 	if (owners)
 		attempt.watcher = owners;
 	attempt.keys = keys;
-	attempt.is_untold = only_reaps(operations, count);
+	attempt.is_untold = are_unasked(operations, count);
 	do {
 		status = attempt_begin(&attempt, &ledger);
 		if (status != BE_OK)

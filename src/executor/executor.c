@@ -219,6 +219,7 @@ static void give_back(void *context)
 {
 	struct waiter *waiter = context;
 	struct operation operation = {.kind = BE_OPERATION_RELEASE,
+				      .unasked = true,
 				      .now_ns = waiter->waiting->now(waiter->waiting->context),
 				      .id = waiter->result->commit_id};
 

@@ -19,8 +19,8 @@
  * batches. The numbers go on behind them. A process remembers the last batch in which something of
  * its own was acknowledged, of the group's and of its own; when it is one of a loss, the next
  * operation of the process is answered BE_CHANGES_LOST in place of being carried out. Who leads
- * answers so for all: a posted operation says what its process heard last. Only reaping is told
- * nothing, since nobody waits for it. A record that is gone tells nothing where it may have
+ * answers so for all: a posted operation says what its process heard last. Only what nobody waits
+ * for, as reaping, is told nothing. A record that is gone tells nothing where it may have
  * been removed, as above. Each handle on a storage of its own has a struct remote, so that a
  * process with several is told by each.
  *

@@ -25,6 +25,7 @@ struct operation {
 	uint8_t by_storage_clock;        /* its times are of the storage's clock, if it has one */
 	uint8_t by_lease;                /* reap as orphaned: the owner is of another host, whose
 	                                    lease has ended */
+	bool unasked;                    /* release: no caller hears what becomes of it */
 	uint8_t begins_on;               /* create, ensure, set; as for zone */
 	uint8_t zone_size;
 	uint8_t key_size; /* commit, record, settle, charge, correct: of the request; 0: none */

@@ -33,7 +33,7 @@ static struct {
 	int read_conflicts_at; /* this one of them conflicts; 0: none */
 	enum doubt doubt;      /* of the next commit */
 	useconds_t doubt_lasts_us;
-	void (*meanwhile)(void); /* once, before the doubt is told */
+	void (*meanwhile)(void); /* once, before a commit is answered */
 	bool is_cut_off;
 	unsigned percent; /* of calls and commits that go wrong at random */
 	uint64_t random;
@@ -41,6 +41,8 @@ static struct {
 	int64_t now_ns;             /* by its clock */
 	uint64_t history;
 	struct be_storage *standby; /* a copy of a moment; NULL: there is none */
+	bool fails_over;            /* when the next write txn begins, but not before this: */
+	_Atomic bool may_fail_over;
 	size_t wanted_count, misses;
 	struct {
 		size_t size;
@@ -68,6 +70,16 @@ static bool read_conflicts(void)
 	return !shaky.writing && ++shaky.reads == shaky.read_conflicts_at;
 }
 
+/* Whatever it had acknowledged since the copy was made is gone. */
+static void fail_over(void)
+{
+	cr_assert_not_null(shaky.standby);
+	shaky.inner = shaky.standby;
+	shaky.standby = NULL;
+	shaky.history++;
+	shaky.fails_over = false;
+}
+
 static int shaky_begin(void *self, bool write, void **txn)
 {
 	int answer;
@@ -75,6 +87,11 @@ static int shaky_begin(void *self, bool write, void **txn)
 	(void)self;
 	if (shaky.is_cut_off)
 		return BE_UNREACHABLE;
+	if (write && shaky.fails_over) {
+		while (!shaky.may_fail_over)
+			usleep(1000);
+		fail_over();
+	}
 	if (write && conflicts())
 		return BE_STORAGE_CONFLICT;
 	answer = shaky.inner->ops->begin(shaky.inner->self, write, txn);
@@ -93,15 +110,6 @@ static enum doubt next_doubt(void)
 	shaky.doubt = NO_DOUBT;
 	shaky.doubts += doubt != NO_DOUBT;
 	return doubt;
-}
-
-/* Whatever it had acknowledged since the copy was made is gone. */
-static void fail_over(void)
-{
-	cr_assert_not_null(shaky.standby);
-	shaky.inner = shaky.standby;
-	shaky.standby = NULL;
-	shaky.history++;
 }
 
 static void run_meanwhile(void)
@@ -127,7 +135,7 @@ static int shaky_commit(void *self, void *txn)
 		shaky.inner->ops->abort(shaky.inner->self, txn);
 	else
 		assert_number(shaky.inner->ops->commit(shaky.inner->self, txn), 0);
-	if (doubt != NO_DOUBT && shaky.meanwhile)
+	if (shaky.meanwhile)
 		run_meanwhile();
 	if (doubt != NO_DOUBT)
 		usleep(shaky.doubt_lasts_us);
@@ -1112,6 +1120,59 @@ HISTORY_TEST(a_record_that_was_removed_is_no_loss)
 	assert_number(count_hosts(), 1);
 	assert_ok(be_record(idle, "llm", 1, NULL, NULL));
 	assert_number(statistics_of(idle).losses, 0);
+}
+
+static struct {
+	struct be_enforcer *handle, *observer;
+	pthread_t thread;
+} impatient;
+
+static void *wait_for_money(void *none)
+{
+	struct be_commit_options options = BE_COMMIT_OPTIONS_INIT;
+	uint64_t id;
+
+	options.wait_ms = BE_WAIT_FOREVER;
+	assert_ok(be_commit_with(impatient.handle, "llm", 4, NULL, &options, &id, NULL));
+	pthread_testcancel();
+	return none;
+}
+
+/* The thread is told that it was granted, and would give that back, when the standby takes over. */
+static void cancel_when_granted(void)
+{
+	if (fixture_envelope(impatient.observer, "llm").committed == 4) {
+		assert_number(pthread_cancel(impatient.thread), 0);
+		shaky.fails_over = true;
+	} else {
+		shaky.meanwhile = cancel_when_granted;
+	}
+}
+
+Test(doubts, what_a_cancelled_thread_gives_back_tells_nobody, .init = begin_in_group,
+     .fini = end_copies)
+{
+	uint64_t id;
+
+#if defined __SANITIZE_ADDRESS__ && !defined __clang__
+	cr_skip_test(
+		"gcc's AddressSanitizer takes the frames that a cancellation leaves for an error");
+#endif
+	impatient.handle = open_by_its_clock();
+	impatient.observer = open_by_its_clock();
+	fixture_create(impatient.handle, "llm", 10);
+	assert_ok(be_commit(impatient.handle, "llm", 10, NULL, &id));
+	copy_to_standby();
+	assert_number(pthread_create(&impatient.thread, NULL, wait_for_money, NULL), 0);
+	while (statistics_of(impatient.handle).waiting == 0)
+		usleep(1000);
+	shaky.meanwhile = cancel_when_granted;
+	assert_ok(be_release(impatient.handle, id));
+	shaky.may_fail_over = true;
+	assert_number(pthread_join(impatient.thread, NULL), 0);
+	assert_status(be_record(impatient.handle, "llm", 0, NULL, NULL), BE_CHANGES_LOST);
+	assert_ok(be_record(impatient.handle, "llm", 0, NULL, NULL));
+	assert_balance(impatient.handle, "llm", 0, 10);
 }
 
 HISTORY_TEST(a_fork_child_is_told_what_it_has_lost_itself)
