@@ -98,7 +98,7 @@ static void parse(int argc, char **argv, struct settings *settings)
 	int option;
 
 	settings->seed = seed ? parse_number(seed) : 1;
-	settings->operations = test_is_long() ? 2000000 : 100000;
+	settings->operations = test_is_long() ? 2000000 : TEST_SANITIZED ? 60000 : 100000;
 	if (place_server())
 		settings->operations = test_is_long() ? 20000 : 2000;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -292,11 +292,11 @@ static int play_seeds(const struct settings *settings, struct step *steps)
 
 /* ---- mistakes */
 
-/* To shrink all games takes six minutes, and a quarter of an hour with a sanitizer. Each eighth is
- * shrunk always, which shows that lists get short. */
+/* To shrink all games takes six minutes. Each eighth is shrunk always, which shows that lists get
+ * short. */
 static bool is_shrunk(enum mistake mistake)
 {
-	return !TEST_SANITIZED && (test_is_long() || mistake % 8 == 0);
+	return test_is_long() || mistake % 8 == 0;
 }
 
 /* Returns in how many operations the mistake was found, 0 if it was not. */
