@@ -26,7 +26,7 @@ static void expect_written_alike(const struct trace_request *request)
 {
 	time_t seconds = (time_t)(request->at_ns / 1000000000);
 	struct trace again;
-	struct trace_problem problem;
+	struct file_problem problem;
 	struct tm tm;
 	char date[32], line[96];
 	int length;
@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *text = (const char *)data;
 	size_t lines = count_lines(text, size), line = 0;
 	struct trace trace;
-	struct trace_problem problem = {0};
+	struct file_problem problem = {0};
 
 	if (!trace_parse(text, size, &trace, &problem)) {
 		assert(problem.text[0] != '\0' && problem.line <= lines);

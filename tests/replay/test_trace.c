@@ -14,7 +14,7 @@
 
 static void parse(const char *text, struct trace *trace)
 {
-	struct trace_problem problem;
+	struct file_problem problem;
 
 	cr_assert(trace_parse(text, strlen(text), trace, &problem), "refused: line %zu: %s",
 		  problem.line, problem.text);
@@ -23,7 +23,7 @@ static void parse(const char *text, struct trace *trace)
 static void expect_refused(const char *text, size_t size, size_t line, const char *reason)
 {
 	struct trace trace = {.count = 1};
-	struct trace_problem problem = {0};
+	struct file_problem problem = {0};
 
 	cr_assert(!trace_parse(text, size, &trace, &problem), "accepted: %s", text);
 	cr_expect(problem.line == line, "%s: line %zu, expected %zu", text, problem.line, line);
@@ -169,7 +169,7 @@ Test(trace, any_beginning_of_a_trace_can_be_parsed)
 	for (size_t size = 0; size < sizeof whole; size++) {
 		char *text = malloc(size ? size : 1);
 		struct trace trace;
-		struct trace_problem problem;
+		struct file_problem problem;
 
 		cr_assert(text);
 		memcpy(text, whole, size);
@@ -201,7 +201,7 @@ Test(trace, a_file_is_read_whole)
 	char path[] = "/tmp/be-replay-trace-XXXXXX";
 	int fd = mkstemp(path);
 	struct trace trace;
-	struct trace_problem problem;
+	struct file_problem problem;
 
 	cr_assert(fd >= 0);
 	cr_assert_eq(write(fd, HEADER "\n" GOOD, strlen(HEADER "\n" GOOD)),

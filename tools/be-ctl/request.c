@@ -85,7 +85,16 @@ static const struct {
 	[OPTION_TOKENS] =
 		{"tokens", "TOKENS",
 		 "In place of an amount: 1200@2.50 is what 1200 tokens cost at 2.50 for a million "
-		 "of them; may be given several times, and the sum is rounded up once"},
+		 "of them; with --prices 1200@input, output, cached or written at what such tokens "
+		 "cost; may be given several times, and the sum is rounded up once"},
+	[OPTION_ANSWER] = {"answer", "FILE",
+			   "In place of an amount: what the model's answer in FILE (JSON; - is "
+			   "standard input) says it used, at --prices"},
+	[OPTION_PRICES] = {"prices", "FILE",
+			   "What a million tokens cost, a model a line: "
+			   "model,input,output[,cached[,written]]; * is all others"},
+	[OPTION_MODEL] = {"model", "NAME",
+			  "The model whose prices count (default: the one that the answer names)"},
 	[OPTION_ESTIMATE] = {"estimate", "AMOUNT",
 			     "What the command will cost at most: this is reserved"},
 	[OPTION_DESCRIPTION] = {"description", "TEXT", "A note for the ledger"},
@@ -233,28 +242,6 @@ static int64_t parse_limit(const struct argp_state *state, const char *option, c
 		argument_refuse(state, option, text,
 				"a limit must be more than 0; be-ctl suspend stops an envelope");
 	return limit;
-}
-
-/* Adds "1200@2.50" to what the tokens cost. */
-static void take_tokens(const struct argp_state *state, const char *text, struct request *request)
-{
-	const char *at = strchr(text, '@');
-	char *count = at ? strndup(text, (size_t)(at - text)) : NULL;
-	int64_t price;
-
-	if (!at)
-		argument_refuse(state, "--tokens", text,
-				"a number of tokens and their price per million are needed: "
-				"1200@2.50");
-	if (!count)
-		tool_out_of_memory();
-	price = argument_amount(state, "--tokens", at + 1);
-	if (be_cost_add(&request->cost, argument_count(state, "--tokens", count, 0, UINT64_MAX),
-			price) != BE_OK ||
-	    be_cost_total(&request->cost, &request->amount) != BE_OK)
-		argument_refuse(state, "--tokens", text, "that is more than can be counted");
-	request->has_amount = true;
-	free(count);
 }
 
 /* A day of the week by its name, or of the month. */
@@ -481,6 +468,23 @@ static void take_duration(const struct argp_state *state, enum request_option op
 		request->wait_ms = parse_wait(state, text);
 }
 
+/* An amount in tokens. */
+static void take_tokens(const struct argp_state *state, enum request_option option,
+			const char *text, struct request *request)
+{
+	struct tokens *tokens = &request->tokens;
+
+	if (option == OPTION_PRICES)
+		tokens->prices = text;
+	else if (option == OPTION_MODEL)
+		tokens->model = text;
+	else if (option == OPTION_ANSWER)
+		tokens->answer = text;
+	else
+		tokens_take(state, text, tokens);
+	request->has_amount |= option == OPTION_TOKENS || option == OPTION_ANSWER;
+}
+
 static void take_option(struct argp_state *state, enum request_option option, const char *text,
 			struct request *request)
 {
@@ -511,7 +515,10 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		request->least = argument_amount(state, "--least", text);
 		break;
 	case OPTION_TOKENS:
-		take_tokens(state, text, request);
+	case OPTION_ANSWER:
+	case OPTION_PRICES:
+	case OPTION_MODEL:
+		take_tokens(state, option, text, request);
 		break;
 	case OPTION_DESCRIPTION:
 		request->description = text;
@@ -676,8 +683,10 @@ static void check_amount(const struct argp_state *state, const struct request *r
 			  (kind == OPERANDS_ID_AMOUNT || kind == OPERANDS_ID_MAY_AMOUNT ||
 			   kind == OPERANDS_MAY_AMOUNT);
 
-	if (was_given(request, OPTION_TOKENS) && (is_operand || was_given(request, OPTION_AMOUNT)))
-		argp_error(state, "an amount and --tokens: one of them");
+	for (unsigned option = OPTION_TOKENS; option <= OPTION_ANSWER; option++)
+		if (was_given(request, (enum request_option)option) &&
+		    (is_operand || was_given(request, OPTION_AMOUNT)))
+			argp_error(state, "an amount and --%s: one of them", options[option].name);
 	if (is_operand && was_given(request, OPTION_AMOUNT))
 		argp_error(state, "AMOUNT and --amount: one of them");
 }
@@ -812,6 +821,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		check_complete(state, request, take_operands(state, parser));
+		if (request->given & REQUEST_IN_TOKENS)
+			request->amount = tokens_total(state, &request->tokens);
 		return 0;
 	default:
 		return argument_help(key, state);

@@ -3,6 +3,8 @@
 #ifndef REQUEST_H
 #define REQUEST_H
 
+#include "tokens.h"
+
 #include <budget_enforcer.h>
 
 struct answer;
@@ -36,6 +38,9 @@ enum request_option {
 	OPTION_AMOUNT,
 	OPTION_LEAST,
 	OPTION_TOKENS,
+	OPTION_ANSWER,
+	OPTION_PRICES,
+	OPTION_MODEL,
 	OPTION_ESTIMATE,
 	OPTION_DESCRIPTION,
 	OPTION_LABEL,
@@ -65,6 +70,10 @@ enum request_option {
 	OPTION_JSON,
 	OPTION_COUNT,
 };
+/* Those that give an amount in tokens. */
+#define REQUEST_IN_TOKENS                                                                          \
+	(UINT64_C(1) << OPTION_TOKENS | UINT64_C(1) << OPTION_ANSWER |                             \
+	 UINT64_C(1) << OPTION_PRICES | UINT64_C(1) << OPTION_MODEL)
 
 /* What follows ENVIRONMENT. */
 enum operands {
@@ -116,8 +125,8 @@ struct request {
 	const char *file; /* operands; TARGET, too */
 	char **command;
 	bool has_amount;
-	int64_t amount;      /* of --amount, --estimate, --tokens or AMOUNT */
-	struct be_cost cost; /* of --tokens */
+	int64_t amount; /* of --amount, --estimate, AMOUNT or what is given in tokens */
+	struct tokens tokens;
 	uint64_t id;
 	int64_t limit;
 	int64_t start_ns;

@@ -551,8 +551,8 @@ const struct verb verbs[] = {
 		    "the limit is used, prints one line, and exits with 0 (OK), 1 (WARNING), 2 "
 		    "(CRITICAL) or 3 (UNKNOWN, a wrong command line, too).\n\n"
 		    "  be-ctl check --warn 80% --critical 95% --all DIR\n\n",
-	 .takes = ENVELOPE | SET(AMOUNT) | SET(TOKENS) | SET(WARN) | SET(CRITICAL) | SET(ALL) |
-		  SET(JSON),
+	 .takes = ENVELOPE | SET(AMOUNT) | REQUEST_IN_TOKENS | SET(WARN) | SET(CRITICAL) |
+		  SET(ALL) | SET(JSON),
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_READ_ONLY,
@@ -566,7 +566,7 @@ const struct verb verbs[] = {
 		    "freed.\n\n"
 		    "  id=$(be-ctl commit --category llm --amount 0.40 DIR)\n"
 		    "  be-ctl settle DIR \"$id\" 0.31\n\n",
-	 .takes = ENVELOPE | SET(ALSO) | SET(AMOUNT) | SET(LEAST) | SET(WAIT) | SET(TOKENS) |
+	 .takes = ENVELOPE | SET(ALSO) | SET(AMOUNT) | SET(LEAST) | SET(WAIT) | REQUEST_IN_TOKENS |
 		  SET(DESCRIPTION) | SET(LABEL) | SET(KEY) | SET(TTL) | SET(CHARGE_WHEN_REAPED) |
 		  CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
@@ -585,8 +585,10 @@ const struct verb verbs[] = {
 	 .details = "Prints the transaction's id. AMOUNT may be less or more than what was held. A "
 		    "commit "
 		    "whose time "
-		    "was over, so that its amount was freed, is still charged.\n\n",
-	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(LABEL) | SET(KEY) | CHANGE,
+		    "was over, so that its amount was freed, is still charged.\n\n"
+		    "  be-ctl settle --answer answer.json --prices prices.csv DIR \"$id\"\n\n",
+	 .takes = SET(AMOUNT) | REQUEST_IN_TOKENS | SET(DESCRIPTION) | SET(LABEL) | SET(KEY) |
+		  CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = settle},
@@ -594,7 +596,8 @@ const struct verb verbs[] = {
 	 .summary = "Charges a part of the commit ID, which goes on holding the rest",
 	 .details = "Prints the transaction's id. More than it holds is charged, too; then it "
 		    "holds nothing, until it is extended or settled.\n\n",
-	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(LABEL) | SET(KEY) | CHANGE,
+	 .takes = SET(AMOUNT) | REQUEST_IN_TOKENS | SET(DESCRIPTION) | SET(LABEL) | SET(KEY) |
+		  CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = charge},
@@ -603,8 +606,8 @@ const struct verb verbs[] = {
 	 .details = "Prints the transaction's id. It is never refused for lack of budget: the "
 		    "money is "
 		    "gone.\n\n",
-	 .takes = ENVELOPE | SET(ALSO) | SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(LABEL) |
-		  SET(KEY) | CHANGE,
+	 .takes = ENVELOPE | SET(ALSO) | SET(AMOUNT) | REQUEST_IN_TOKENS | SET(DESCRIPTION) |
+		  SET(LABEL) | SET(KEY) | CHANGE,
 	 .needs = SET(CATEGORY) | SET(AMOUNT),
 	 .operands = OPERANDS_MAY_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
@@ -615,7 +618,7 @@ const struct verb verbs[] = {
 		    "corrections of one give back at most what it charged, and free no money of a "
 		    "window that it was not charged to.\n\n"
 		    "  be-ctl correct --description 'counted twice' DIR 1234 0.31\n\n",
-	 .takes = SET(AMOUNT) | SET(TOKENS) | SET(DESCRIPTION) | SET(KEY) | CHANGE,
+	 .takes = SET(AMOUNT) | REQUEST_IN_TOKENS | SET(DESCRIPTION) | SET(KEY) | CHANGE,
 	 .operands = OPERANDS_ID_AMOUNT,
 	 .open_flags = BE_OPEN_EXISTING,
 	 .act = correct},

@@ -270,7 +270,7 @@ static bool load_trace(const struct settings *settings, struct budgets *budgets,
 		.choose = budgets->file ? budgets_choose : NULL,
 		.context = budgets,
 	};
-	struct trace_problem problem;
+	struct file_problem problem;
 	bool loaded;
 
 	if (settings->trace) {
@@ -301,7 +301,7 @@ static bool load_prices(const struct settings *settings, const struct trace *tra
 			struct price_list **list, const struct prices ***of_model)
 {
 	char sentence[512];
-	struct trace_problem problem;
+	struct file_problem problem;
 	size_t models = trace->model_count;
 
 	if (!settings->prices_file)

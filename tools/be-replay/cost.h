@@ -6,15 +6,8 @@
 #ifndef COST_H
 #define COST_H
 
+#include "price.h"
 #include "trace.h"
-
-/* Nanos per million tokens. */
-struct prices {
-	int64_t input;
-	int64_t output;
-	int64_t cached;  /* those read from a cache, */
-	int64_t written; /* and written to one */
-};
 
 /* What one request is known to have cost, and what a worker reserves before it knows: the tokens
  * that go in, and as many coming out as the worker allows. */

@@ -73,7 +73,7 @@ struct log {
 	const struct log_options *options;
 	struct trace *trace;
 	size_t room, model_room;
-	struct trace_problem *problem;
+	struct file_problem *problem;
 	size_t line;
 };
 
@@ -429,7 +429,7 @@ static bool parse_json(struct log *log, const char *at, const char *end)
 /* ---- all together */
 
 bool log_choose_for_all(const struct log_options *options, struct trace *trace,
-			struct trace_problem *problem)
+			struct file_problem *problem)
 {
 	struct log log = {.options = options, .trace = trace, .problem = problem};
 	const struct record record = {0};
@@ -445,7 +445,7 @@ bool log_choose_for_all(const struct log_options *options, struct trace *trace,
 }
 
 bool log_parse(const char *text, size_t size, const struct log_options *options,
-	       struct trace *trace, struct trace_problem *problem)
+	       struct trace *trace, struct file_problem *problem)
 {
 	struct log log = {.options = options, .trace = trace, .problem = problem};
 	const char *end = text + size;
@@ -458,7 +458,7 @@ bool log_parse(const char *text, size_t size, const struct log_options *options,
 		return trace_parse(text, size, trace, problem) &&
 		       log_choose_for_all(options, trace, problem);
 	*trace = (struct trace){0};
-	*problem = (struct trace_problem){0};
+	*problem = (struct file_problem){0};
 	parsed = *text == '{' ? parse_json(&log, text, end) : parse_csv(&log, text, end);
 	if (parsed && trace->count == 0)
 		parsed = fail(&log, "no requests in it", "");
@@ -468,10 +468,10 @@ bool log_parse(const char *text, size_t size, const struct log_options *options,
 }
 
 bool log_read(const char *path, const struct log_options *options, struct trace *trace,
-	      struct trace_problem *problem)
+	      struct file_problem *problem)
 {
 	size_t size;
-	char *text = trace_load(path, &size, problem);
+	char *text = file_load(path, &size, problem);
 	bool parsed;
 
 	*trace = (struct trace){0};

@@ -29,15 +29,15 @@ const char *log_columns_fault(const char *columns);
 
 /* Chooses the envelope of all requests of a trace that has no columns for that. */
 bool log_choose_for_all(const struct log_options *options, struct trace *trace,
-			struct trace_problem *problem);
+			struct file_problem *problem);
 
 /* Parses a log of any kind, also one that trace_parse() takes; which it is, its first line says. As
  * trace_parse() otherwise. */
 bool log_parse(const char *text, size_t size, const struct log_options *options,
-	       struct trace *trace, struct trace_problem *problem);
+	       struct trace *trace, struct file_problem *problem);
 
 /* Reads and parses the file `path`; "-" is standard input. */
 bool log_read(const char *path, const struct log_options *options, struct trace *trace,
-	      struct trace_problem *problem);
+	      struct file_problem *problem);
 
 #endif

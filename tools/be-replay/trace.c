@@ -6,13 +6,10 @@
  */
 #include "trace.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static const char header[] = "TIMESTAMP,ContextTokens,GeneratedTokens";
 static const char expected[] = "expected TIMESTAMP,ContextTokens,GeneratedTokens "
@@ -142,7 +139,7 @@ static const char *trimmed_end(const char *text, size_t size)
 	return text + size;
 }
 
-static bool fail(struct trace *trace, struct trace_problem *problem, size_t line, const char *what,
+static bool fail(struct trace *trace, struct file_problem *problem, size_t line, const char *what,
 		 const char *more)
 {
 	trace_free(trace);
@@ -151,7 +148,7 @@ static bool fail(struct trace *trace, struct trace_problem *problem, size_t line
 	return false;
 }
 
-bool trace_parse(const char *text, size_t size, struct trace *trace, struct trace_problem *problem)
+bool trace_parse(const char *text, size_t size, struct trace *trace, struct file_problem *problem)
 {
 	struct rest left = {.at = text, .end = size ? trimmed_end(text, size) : text};
 	size_t line_number = 0, capacity = 0;
@@ -187,60 +184,10 @@ bool trace_parse(const char *text, size_t size, struct trace *trace, struct trac
 	return true;
 }
 
-/* Reads all there is. Returns NULL with errno set, EFBIG when there is too much. */
-static char *read_all(int fd, size_t *size)
-{
-	size_t capacity = (size_t)1 << 20;
-	char *text = malloc(capacity);
-
-	*size = 0;
-	while (text) {
-		ssize_t got = read(fd, text + *size, capacity - *size);
-
-		if (got == 0)
-			return text;
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			break;
-		*size += (size_t)got;
-		if (*size == capacity) {
-			char *larger;
-
-			if (capacity >= TRACE_BYTES_MAX) {
-				errno = EFBIG;
-				break;
-			}
-			capacity *= 2;
-			larger = realloc(text, capacity);
-			if (!larger)
-				break;
-			text = larger;
-		}
-	}
-	free(text);
-	return NULL;
-}
-
-char *trace_load(const char *path, size_t *size, struct trace_problem *problem)
-{
-	bool standard_input = strcmp(path, "-") == 0;
-	int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd >= 0 ? read_all(fd, size) : NULL;
-
-	*problem = (struct trace_problem){0};
-	if (!text)
-		snprintf(problem->text, sizeof problem->text, "%s%s", strerror(errno),
-			 errno == EFBIG ? "; 512 MiB at most" : "");
-	if (fd >= 0 && !standard_input)
-		close(fd);
-	return text;
-}
-
-bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem)
+bool trace_read(const char *path, struct trace *trace, struct file_problem *problem)
 {
 	size_t size;
-	char *text = trace_load(path, &size, problem);
+	char *text = file_load(path, &size, problem);
 	bool parsed;
 
 	*trace = (struct trace){0};

@@ -7,14 +7,14 @@
 #ifndef TRACE_H
 #define TRACE_H
 
+#include "file.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* The most tokens that one request may name in either column. */
 #define TRACE_TOKENS_MAX INT64_C(2147483648)
-/* The largest trace that is read, in bytes: some ten million requests. */
-#define TRACE_BYTES_MAX ((size_t)512 << 20)
 
 struct trace_request {
 	int64_t at_ns; /* since 1970-01-01 UTC, always above zero */
@@ -37,25 +37,15 @@ struct trace {
 	size_t model_count;
 };
 
-/* What is wrong with a trace. `line` is 0 when it is no single line's fault. */
-struct trace_problem {
-	size_t line;
-	char text[256];
-};
-
 /* Parses lines of TIMESTAMP,ContextTokens,GeneratedTokens. A timestamp is YYYY-MM-DD HH:MM:SS with
  * at most nine decimals, in UTC, from 1971 to 2200. Lines end in LF or CRLF, the last one in either
  * or in nothing; the header line may be missing; empty lines are allowed at the very end only.
  * `text` needs no NUL. True on success, and *trace is the caller's (trace_free()); otherwise
  * *problem says why, and *trace is empty. */
-bool trace_parse(const char *text, size_t size, struct trace *trace, struct trace_problem *problem);
-
-/* Reads the file `path`, to be given back with free(); "-" is standard input. NULL, and *problem
- * says why. */
-char *trace_load(const char *path, size_t *size, struct trace_problem *problem);
+bool trace_parse(const char *text, size_t size, struct trace *trace, struct file_problem *problem);
 
 /* Reads and parses the file `path`; "-" is standard input. */
-bool trace_read(const char *path, struct trace *trace, struct trace_problem *problem);
+bool trace_read(const char *path, struct trace *trace, struct file_problem *problem);
 
 /* Makes the built-in trace: 2 000 requests over an hour, the same ones each time. False when there
  * is no memory. */

@@ -4,6 +4,7 @@
 
 #include "tool.h"
 
+#include <budget_enforcer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,10 +69,10 @@ static const char *add_line(struct price_list *list, char *line)
 	return NULL;
 }
 
-struct price_list *price_list_read(const char *path, struct trace_problem *problem)
+struct price_list *price_list_read(const char *path, struct file_problem *problem)
 {
 	size_t size;
-	char *text = trace_load(path, &size, problem), *rest, *line;
+	char *text = file_load(path, &size, problem), *rest, *line;
 	struct price_list *list = calloc(1, sizeof *list);
 	const char *wrong = NULL;
 
