@@ -52,7 +52,7 @@ static void usage(FILE *file)
 		"  --storage        where the library keeps its records (default: memory).\n"
 		"                   lmdb-direct does without group commit\n"
 		"  --seed           the first seed (default: TEST_SEED, else 1)\n"
-		"  --operations     how many, over all seeds (default: 100000, and 2000\n"
+		"  --operations     how many, over all seeds (default: 60000, and 2000\n"
 		"                   where BE_TEST_SERVER says that memory is a server)\n"
 		"  --minutes        go on for so long instead\n"
 		"  --find-mistakes  let the oracle make one mistake after the other, and see each "
@@ -98,7 +98,7 @@ static void parse(int argc, char **argv, struct settings *settings)
 	int option;
 
 	settings->seed = seed ? parse_number(seed) : 1;
-	settings->operations = test_is_long() ? 2000000 : TEST_SANITIZED ? 60000 : 100000;
+	settings->operations = test_is_long() ? 2000000 : 60000;
 	if (place_server())
 		settings->operations = test_is_long() ? 20000 : 2000;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
