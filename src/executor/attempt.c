@@ -148,6 +148,15 @@ static enum be_status look_at_group(struct attempt *attempt, struct ledger *ledg
 	return BE_OK;
 }
 
+/* For all processes of the group. */
+static void note_upset(const struct attempt *attempt)
+{
+	struct remote_host *group = attempt->is_batch ? attempt->numbers : attempt->remote->group;
+
+	if (group)
+		atomic_fetch_add(&group->upsets, 1);
+}
+
 /* The storage's history, and its own losses. */
 static enum be_status follow_history(struct attempt *attempt, struct ledger *ledger)
 {
@@ -171,6 +180,7 @@ static enum be_status follow_history(struct attempt *attempt, struct ledger *led
 		return status;
 	if (attempt->is_behind)
 		remote_note_loss(attempt->numbers, attempt->host.batch, attempt->own.given);
+	note_upset(attempt);
 	clock_gettime(CLOCK_REALTIME, &now);
 	return ledger_follow(ledger, history, attempt->is_behind ? &loss : NULL,
 			     attempt->tells_time ? attempt->now_ns : (int64_t)now.tv_sec * BE_UNIT);
@@ -194,6 +204,7 @@ static void note_times(struct attempt *attempt, int64_t life_ns)
 static enum be_status begin_far_away(struct attempt *attempt, struct ledger *ledger)
 {
 	struct remote *remote = attempt->remote;
+	uint64_t upsets = remote->group ? atomic_load(&remote->group->upsets) : 0;
 	enum be_status status = BE_OK;
 
 	attempt->begun_ns = remote_steady();
@@ -205,6 +216,8 @@ static enum be_status begin_far_away(struct attempt *attempt, struct ledger *led
 		status = find_host(attempt, ledger);
 	if (status == BE_OK)
 		status = follow_history(attempt, ledger);
+	if (status == BE_OK && !attempt->is_batch)
+		atomic_store(&remote->upsets_seen, upsets);
 	if (status == BE_OK && !attempt->asks)
 		note_times(attempt, HOST_LIFE_NS);
 	if (attempt->is_batch)
@@ -462,6 +475,24 @@ bool attempt_again(struct attempt *attempt, enum be_status *status)
 		return *status == BE_OK && !landed;
 	}
 	return attempt->repeatable && attempt->conflicts++ < CONFLICTS_MAX;
+}
+
+bool attempt_tells_alone(const struct be_storage *storage, struct remote *remote)
+{
+	struct attempt attempt;
+	struct ledger ledger;
+	enum be_status status;
+
+	attempt_open(&attempt, storage, remote, NULL);
+	do {
+		status = begin(&attempt, &ledger);
+		if (status == BE_OK && attempt.is_behind)
+			status = tell_loss(&attempt, &ledger);
+		else if (status == BE_OK)
+			ledger_abort(&ledger);
+	} while (attempt_again(&attempt, &status));
+	attempt_close(&attempt);
+	return status == BE_CHANGES_LOST;
 }
 
 enum be_status attempt_ask(const struct be_storage *storage, struct remote *remote,

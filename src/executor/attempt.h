@@ -75,6 +75,9 @@ enum be_status attempt_end(struct attempt *attempt, struct ledger *ledger, enum 
 bool attempt_again(struct attempt *attempt, enum be_status *status);
 void attempt_close(struct attempt *attempt);
 
+/* Has this process lost what it did alone? Then it has been told, if the caller says so. */
+bool attempt_tells_alone(const struct be_storage *storage, struct remote *remote);
+
 /* Was the batch of this number, which another leader of the group may have begun, committed? On
  * BE_OK, and with *landed false, it never will be. Any number of threads may ask at once. But when
  * another batch of the host has been committed since, a true answer is not to be had here. */

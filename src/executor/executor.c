@@ -9,6 +9,7 @@
 #include "executor/executor.h"
 
 #include "base/error.h"
+#include "executor/attempt.h"
 #include "executor/batch.h"
 #include "executor/group.h"
 #include "executor/lease.h"
@@ -155,6 +156,15 @@ enum be_status executor_together(struct executor *executor, const struct batch_s
 	return status;
 }
 
+/* Where nobody else can know that this process has lost something. */
+static bool tells_alone(struct executor *executor, struct remote *remote, struct result *result)
+{
+	if (!remote_must_look(remote) || !attempt_tells_alone(executor->storage, remote))
+		return false;
+	batch_fail(result, BE_CHANGES_LOST);
+	return true;
+}
+
 /* Together with others; false: the caller is to carry it out. */
 static bool run_in_group(struct executor *executor, struct operation *operation,
 			 struct result *result)
@@ -167,7 +177,10 @@ static bool run_in_group(struct executor *executor, struct operation *operation,
 	if (remote_find(&executor->remote, &remote) == BE_OK) {
 		if (remote)
 			remote_help(remote, operation);
-		answered = group_run(executor->group, executor->storage, remote, operation, result);
+		answered = remote && tells_alone(executor, remote, result);
+		if (!answered)
+			answered = group_run(executor->group, executor->storage, remote, operation,
+					     result);
 		if (remote && answered)
 			remote_note(remote, result);
 		have_changed(remote);

@@ -55,6 +55,7 @@ enum be_status remote_host_make(struct remote_host *host)
 	atomic_store(&host->acked, 0);
 	remote_copy_times(&host->acked_times, &host->begun);
 	atomic_store(&host->losses, 0);
+	atomic_store(&host->upsets, 0);
 	atomic_store(&host->holds, 0);
 	atomic_store(&host->renew_ns, 0);
 	atomic_store(&host->watch.looked_ns, 0);

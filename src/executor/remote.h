@@ -19,9 +19,10 @@
  * batches. The numbers go on behind them. A process remembers the last batch in which something of
  * its own was acknowledged, of the group's and of its own; when it is one of a loss, the next
  * operation of the process is answered BE_CHANGES_LOST in place of being carried out. Who leads
- * answers so for all: a posted operation says what its process heard last. Only what nobody waits
- * for, as reaping, is told nothing. A record that is gone tells nothing where it may have
- * been removed, as above. Each handle on a storage of its own has a struct remote, so that a
+ * answers so for all: a posted operation says what its process heard last. What a process did alone
+ * it alone can compare, as it does at its next call after anybody has noticed an upset. Only what
+ * nobody waits for, as reaping, is told nothing. A record that is gone tells nothing where it may
+ * have been removed, as above. Each handle on a storage of its own has a struct remote, so that a
  * process with several is told by each.
  *
  * The clock is kept as a difference to one of this machine's that nobody sets.
@@ -69,6 +70,7 @@ struct remote_host {
 	_Atomic uint64_t losses; /* so far, of which the last ones are in `lost`, going
 	                                   around */
 	struct lost_batches lost[LOSSES_KEPT];
+	_Atomic uint64_t upsets;  /* so often another history was noticed, or a loss */
 	_Atomic uint32_t holds;   /* commits were made for owners of this host */
 	_Atomic int64_t renew_ns; /* then its lease is to be renewed, by remote_steady() */
 	_Atomic int64_t lease_ns; /* the longest that its processes ask for */
@@ -92,6 +94,7 @@ struct remote {
 	_Atomic uint64_t heard_alone; /* the last batch of `own` that was acknowledged; 0: none was
 	                                 since this process was told of a loss */
 	_Atomic uint64_t heard;       /* the same of the group's, with something of this process */
+	_Atomic uint64_t upsets_seen; /* of the group's, when `own` was last looked at */
 	struct hints *hints; /* NULL: the storage has no use for them. It has a lock of its own */
 	int64_t check_age_ns;
 	struct checks *checks; /* NULL: each check makes its trip. Likewise */
@@ -114,6 +117,13 @@ void remote_copy_times(struct batch_times *times, const struct batch_times *from
 static inline struct remote_host *remote_group(struct remote *remote)
 {
 	return atomic_load(&remote->heard) != 0 ? remote->group : NULL;
+}
+
+/* May something have been lost since this process looked what became of what it did alone? */
+static inline bool remote_must_look(const struct remote *remote)
+{
+	return remote->group && atomic_load(&remote->heard_alone) != 0 &&
+	       atomic_load(&remote->upsets_seen) != atomic_load(&remote->group->upsets);
 }
 
 /* The host's record has the batch `kept` (0: none), where a later one was acknowledged. `last` had

@@ -1063,6 +1063,24 @@ HISTORY_TEST(it_is_told_by_whatever_changes_something)
 	assert_ok(be_verify(handle, NULL, NULL, NULL));
 }
 
+/* Nobody but the process itself can know that. In a group others, or its own next call, notice that
+ * there is another history. */
+HISTORY_TEST(what_a_process_did_alone_and_is_gone_is_told_soon)
+{
+	struct be_enforcer *handle = open_by_its_clock();
+	int told = 0;
+
+	fixture_create(handle, "llm", BE_UNIT);
+	copy_to_standby();
+	assert_ok(do_apply(handle));
+	fail_over();
+	for (int i = 0; i < 4; i++)
+		told += be_record(handle, "llm", 1, NULL, NULL) == BE_CHANGES_LOST;
+	assert_number(told, 1);
+	assert_balance(handle, "llm", 3, 0);
+	assert_ok(be_verify(handle, NULL, NULL, NULL));
+}
+
 /* The server is the same, but its files are older. */
 HISTORY_TEST(a_loss_lets_ids_leap_where_the_history_says_nothing)
 {
