@@ -272,7 +272,7 @@ LMDB_TEST(counts, chunks_are_added_as_ids_ascend)
 		ENVELOPES = 5000
 	};
 	struct be_envelope_change *changes = calloc(ENVELOPES, sizeof *changes);
-	char names[ENVELOPES][8];
+	char names[ENVELOPES][16];
 
 	cr_assert_not_null(changes);
 	for (int i = 0; i < ENVELOPES; i++) {

@@ -26,7 +26,7 @@
 #define PARENT_LIMIT 9000
 
 static char path[PATH_MAX];
-static char names[CHILDREN][16];
+static char names[CHILDREN][24];
 static struct shared {
 	atomic_bool is_over;
 	atomic_uint charges, refusals[2];

@@ -25,7 +25,7 @@ static void make(struct be_enforcer *handle, const char *category, int64_t limit
 
 static void fill(struct be_enforcer *handle, struct be_enforcer *task)
 {
-	char category[8];
+	char category[16];
 	uint64_t id;
 
 	make(handle, "llm", 10 * BE_UNIT, NULL);

@@ -32,7 +32,7 @@ static void make(const char *path)
 	struct be_enforcer *handle = test_open(path, BE_DURABILITY_PROCESS);
 	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT;
 	static struct be_envelope_change changes[ENVELOPES];
-	static char names[ENVELOPES][8];
+	static char names[ENVELOPES][16];
 
 	EXPECT_OK(be_envelope_create(handle, "top", 10, BE_PERIOD_TOTAL, NULL));
 	below.parent_category = "top";

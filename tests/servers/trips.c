@@ -51,7 +51,7 @@ static uint64_t count_changes(void)
 static void create_chain(void)
 {
 	struct be_envelope_options below = BE_ENVELOPE_OPTIONS_INIT;
-	char names[BE_DEPTH_MAX][8];
+	char names[BE_DEPTH_MAX][16];
 
 	for (int i = 0; i < BE_DEPTH_MAX; i++) {
 		snprintf(names[i], sizeof names[i], "at-%d", i);
