@@ -7,6 +7,7 @@
 
 #include "answer.h"
 #include "archive.h"
+#include "argument.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,6 @@ enum be_status upkeep_prune(const struct request *request, struct be_enforcer *h
 {
 	struct be_prune_options options = BE_PRUNE_OPTIONS_INIT;
 	struct be_pruning pruning = BE_PRUNING_INIT;
-	static char *wrong; /* kept until the process ends */
 	int64_t next_ns = 0;
 	enum be_status status = BE_OK;
 
@@ -65,8 +65,10 @@ enum be_status upkeep_prune(const struct request *request, struct be_enforcer *h
 	options.progress = show_pruned;
 	options.context = &next_ns;
 	if (request->archive) {
-		wrong = archive_write(request, handle, &options.below_id, &status);
-		answer->error = wrong;
+		char *wrong = archive_write(request, handle, &options.below_id, &status);
+
+		answer->error = wrong ? argument_keep(wrong, strlen(wrong)) : NULL;
+		free(wrong);
 	}
 	if (status != BE_OK)
 		return status;
