@@ -235,6 +235,15 @@ static void a_fork_child_goes_on_in_the_group(void)
 
 /* ---- a server that is away */
 
+/* A process id of 0 would be that of all. */
+static bool are_all_there(void)
+{
+	for (int i = 0; i < WORKERS; i++)
+		if (atomic_load(&shared->workers[i]) == 0)
+			return false;
+	return atomic_load(&shared->acknowledged) >= 200;
+}
+
 /* The leader of a batch is killed before it is committed, the others of its host are stopped, and
  * then the server cannot be reached any more. */
 static bool end_it_all(int client, int server, const char *bytes, ssize_t size, bool answered)
@@ -243,7 +252,7 @@ static bool end_it_all(int client, int server, const char *bytes, ssize_t size, 
 	socklen_t length = sizeof peer;
 
 	(void)answered;
-	if (!server_kind.commits(bytes, (size_t)size) || atomic_load(&shared->acknowledged) < 200)
+	if (!server_kind.commits(bytes, (size_t)size) || !are_all_there())
 		return proxy_send(server, bytes, size);
 	EXPECT_EQUAL(getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
 	for (int i = 0; i < WORKERS; i++)
