@@ -1051,7 +1051,10 @@ struct be_settings {
  * other while a commit is pending against it, or against one below it: HAS_COMMITS, and
  * be_last_error() says how many; end them, or suspend it and wait. The parent that it has already
  * is no change, and OK. Where it has children and comes to lie deeper than before, all envelopes
- * are read.
+ * are read, to find those below it: a million take a second or two, in which others go on. Then
+ * they wait until those below it were read again, some 2 ms for a thousand. In
+ * be_envelopes_apply(), and in a storage that excludes writers while it is read, they wait for all
+ * of it.
  *
  * `envelope` (may be NULL) is filled with the envelope as it is then. Durable on return. Statuses:
  * INVALID_ARGUMENT, also for an empty or unknown mask, a raise that has ended or thresholds that do

@@ -623,17 +623,35 @@ static void decide(struct be_enforcer *handle, struct environment *environment,
 	}
 }
 
+static enum be_status begin_to_run(struct be_enforcer *handle, struct environment **environment)
+{
+	enum be_status status = enforcer_environment_to_write(handle, environment);
+
+	/* A thread of this process shows others that it lives. That thread may have ended. */
+	if (status == BE_OK && (*environment)->executor.owners)
+		(void)owners_self((*environment)->executor.owners);
+	return status;
+}
+
+/* Tells the observer, and returns the result's status with an error text. */
+static enum be_status tell(struct be_enforcer *handle, const struct operation *operation,
+			   const struct result *result)
+{
+	enum be_status status = result->status;
+
+	enforcer_observe(handle, operation, result);
+	explain(operation, result);
+	return error_default(status);
+}
+
 enum be_status enforcer_run_patiently(struct be_enforcer *handle, struct operation *operation,
 				      const struct patience *patience, struct result *result)
 {
 	bool asks =
 		operation->kind == BE_OPERATION_COMMIT || operation->kind == BE_OPERATION_EXTEND;
 	struct environment *environment;
-	enum be_status status = enforcer_environment_to_write(handle, &environment);
+	enum be_status status = begin_to_run(handle, &environment);
 
-	/* A thread of this process shows others that it lives. That thread may have ended. */
-	if (status == BE_OK && environment->executor.owners)
-		(void)owners_self(environment->executor.owners);
 	if (status == BE_OK)
 		decide(handle, environment, operation, result);
 	else
@@ -643,12 +661,22 @@ enum be_status enforcer_run_patiently(struct be_enforcer *handle, struct operati
 		if (result->status == BE_EXCEEDS_BUDGET)
 			decide(handle, environment, operation, result);
 	}
-	status = result->status;
 	if (asks)
-		enforcer_count(handle, status, result->refusal.tally);
-	enforcer_observe(handle, operation, result);
-	explain(operation, result);
-	return error_default(status);
+		enforcer_count(handle, result->status, result->refusal.tally);
+	return tell(handle, operation, result);
+}
+
+enum be_status enforcer_run_move(struct be_enforcer *handle, struct operation *operation,
+				 struct family *family, struct result *result)
+{
+	struct environment *environment;
+	enum be_status status = begin_to_run(handle, &environment);
+
+	if (status == BE_OK)
+		executor_move(&environment->executor, operation, family, result);
+	else
+		fail(result, status);
+	return tell(handle, operation, result);
 }
 
 enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,

@@ -66,6 +66,10 @@ void enforcer_prepare(const struct be_enforcer *handle, struct operation *operat
 enum be_status enforcer_run(struct be_enforcer *handle, struct operation *operation,
 			    struct result *result);
 
+/* The same for one that moves an envelope, with what was found to be below that (rules/move.h). */
+enum be_status enforcer_run_move(struct be_enforcer *handle, struct operation *operation,
+				 struct family *family, struct result *result);
+
 /* The same for a commit that may wait. */
 struct patience;
 enum be_status enforcer_run_patiently(struct be_enforcer *handle, struct operation *operation,

@@ -7,9 +7,13 @@
 #include "api/sized.h"
 #include "base/error.h"
 #include "rules/calendar.h"
+#include "rules/move.h"
 #include "rules/period.h"
 #include "rules/rules.h"
 #include "sharing/counts.h"
+
+#include <pthread.h>
+#include <stdlib.h>
 
 static enum be_status check_limit(int64_t limit)
 {
@@ -230,6 +234,50 @@ enum be_status envelopes_prepare(const struct be_enforcer *handle,
 	}
 }
 
+/* Looks for what is below an envelope that is to move, before others have to wait for it. Where
+ * that fails, the txn that moves looks for itself, and tells. */
+static void look_below(struct be_enforcer *handle, const struct operation *operation,
+		       struct family *family)
+{
+	struct environment *environment;
+	struct ledger ledger;
+	unsigned tries = 0;
+	enum be_status status = enforcer_environment_to_write(handle, &environment);
+
+	if (status != BE_OK)
+		return;
+	do {
+		family->size = 0;
+		status = ledger_begin(&ledger, environment->executor.storage, false);
+		if (status != BE_OK)
+			continue;
+		status = family_find(&ledger, operation, family);
+		ledger_abort(&ledger);
+	} while (ledger_reads_again(&status, &tries));
+	if (status != BE_OK)
+		family->id = 0;
+}
+
+static enum be_status run_move(struct be_enforcer *handle, struct operation *operation,
+			       struct result *result)
+{
+	struct family *family = calloc(1, sizeof *family);
+	enum be_status status;
+	int cancel_state;
+
+	if (!family)
+		return error_set(BE_NO_MEMORY, "out of memory");
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	look_below(handle, operation, family);
+	error_clear();
+	status = family->id != 0 ? enforcer_run_move(handle, operation, family, result)
+				 : enforcer_run(handle, operation, result);
+	family_free(family);
+	free(family);
+	pthread_setcancelstate(cancel_state, NULL);
+	return status;
+}
+
 static enum be_status run_for_result(struct be_enforcer *handle,
 				     const struct be_envelope_change *change, struct result *result)
 {
@@ -242,7 +290,11 @@ static enum be_status run_for_result(struct be_enforcer *handle,
 		return error_set(BE_INVALID_ARGUMENT, "no handle was given");
 	status = envelopes_prepare(handle, change, enforcer_now(handle), &zones, &operation);
 	zones_free(zones);
-	return status == BE_OK ? enforcer_run(handle, &operation, result) : error_default(status);
+	if (status != BE_OK)
+		return error_default(status);
+	if (operation.kind == BE_OPERATION_SET && operation.mask & BE_SET_PARENT)
+		return run_move(handle, &operation, result);
+	return enforcer_run(handle, &operation, result);
 }
 
 static enum be_status run(struct be_enforcer *handle, const struct be_envelope_change *change)

@@ -99,8 +99,8 @@ static bool are_unasked(const struct operation *operations, size_t count)
 }
 
 enum be_status batch_run(const struct be_storage *storage, struct remote *remote,
-			 struct remote_host *owners, const struct operation *operations,
-			 struct result *results, size_t count)
+			 struct remote_host *owners, struct family *family,
+			 const struct operation *operations, struct result *results, size_t count)
 {
 	/* What is of this process alone has its lease in the record that is written anyway. */
 	bool leases = owners && (owners == &remote->own || makes_held(operations, count));
@@ -118,6 +118,7 @@ enum be_status batch_run(const struct be_storage *storage, struct remote *remote
 		status = attempt_begin(&attempt, &ledger);
 		if (status != BE_OK)
 			continue;
+		ledger.family = family;
 		/* Who runs nothing wants to come after all that is under way. To a server that is
 		 * what changes something. */
 		if (count == 0 && remote)

@@ -22,10 +22,10 @@ enum be_status batch_last(const struct be_storage *storage, uint64_t *number);
 
 /* Runs operations in one txn, in order; each is refused or granted by itself. On a fault nothing is
  * done, and every result carries it. `remote` is NULL where the storage needs none; `owners` is the
- * host whose owners make the commits among them. */
+ * host whose owners make the commits among them; `family` (may be NULL) is for one that moves. */
 enum be_status batch_run(const struct be_storage *storage, struct remote *remote,
-			 struct remote_host *owners, const struct operation *operations,
-			 struct result *results, size_t count);
+			 struct remote_host *owners, struct family *family,
+			 const struct operation *operations, struct result *results, size_t count);
 
 /* Operations that are made one at a time, when it is their turn, so that any number of them take no
  * memory. Both functions are called while everybody waits for the txn, and have to be quick. */

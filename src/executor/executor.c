@@ -83,8 +83,9 @@ static bool have_freed(const struct operation *operations, const struct result *
 	return false;
 }
 
-enum be_status executor_direct(struct executor *executor, const struct operation *operations,
-			       struct result *results, size_t count)
+static enum be_status run_directly(struct executor *executor, struct family *family,
+				   const struct operation *operations, struct result *results,
+				   size_t count)
 {
 	struct group *group = executor->group; /* one that is made now is the next call's */
 	struct remote *remote;
@@ -101,7 +102,7 @@ enum be_status executor_direct(struct executor *executor, const struct operation
 		status = group_lock(group, executor->storage);
 	if (status == BE_OK) {
 		status = batch_run(executor->storage, remote, executor_host(executor, remote),
-				   operations, results, count);
+				   family, operations, results, count);
 		if (have_freed(operations, results, count))
 			group_unlock_freed(group, executor->storage, status, operations[0].now_ns);
 		else
@@ -113,6 +114,18 @@ enum be_status executor_direct(struct executor *executor, const struct operation
 	have_changed(remote);
 	pthread_setcancelstate(cancel_state, NULL);
 	return status;
+}
+
+enum be_status executor_direct(struct executor *executor, const struct operation *operations,
+			       struct result *results, size_t count)
+{
+	return run_directly(executor, NULL, operations, results, count);
+}
+
+enum be_status executor_move(struct executor *executor, const struct operation *operation,
+			     struct family *family, struct result *result)
+{
+	return run_directly(executor, family, operation, result, 1);
 }
 
 enum be_status executor_fetch(struct executor *executor, const struct ledger *ledger,

@@ -65,6 +65,11 @@ enum be_status executor_wait(struct executor *executor, struct operation *operat
 enum be_status executor_direct(struct executor *executor, const struct operation *operations,
 			       struct result *results, size_t count);
 
+/* The same for one that moves an envelope, and what was found to be below that (rules/move.h),
+ * which no other process could be handed. */
+enum be_status executor_move(struct executor *executor, const struct operation *operation,
+			     struct family *family, struct result *result);
+
 /* Has a read txn's storage fetch ahead what a check of an envelope reads. */
 enum be_status executor_fetch(struct executor *executor, const struct ledger *ledger,
 			      const struct record_key *key);

@@ -135,6 +135,7 @@ enum be_status ledger_begin(struct ledger *ledger, const struct be_storage *stor
 	ledger->has_header = false;
 	ledger->changes = 0;
 	ledger->room = NULL;
+	ledger->family = NULL;
 	ledger->renamings = RENAMINGS_UNKNOWN;
 	ledger->digest = 0;
 	return storage_done(storage->ops->begin(storage->self, write, &ledger->txn));
@@ -433,6 +434,19 @@ int ledger_envelope_find(struct ledger *ledger, const struct record_key *key,
 	if (status != BE_OK)
 		return (int)damaged("an envelope's record", status);
 	return 0;
+}
+
+enum be_status ledger_fetch(struct ledger *ledger, const struct record_key *keys, size_t count)
+{
+	const struct be_storage *storage = ledger->storage;
+	struct be_bytes wanted[LEDGER_FETCH_MAX];
+
+	assert(count <= LEDGER_FETCH_MAX);
+	if (!storage->ops->prefetch)
+		return BE_OK;
+	for (size_t i = 0; i < count; i++)
+		wanted[i] = record_key_bytes(&keys[i]);
+	return ledger_answer(storage->ops->prefetch(storage->self, ledger->txn, wanted, count));
 }
 
 int ledger_envelope_get(struct ledger *ledger, const struct name *name, struct envelope *envelope)

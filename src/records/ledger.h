@@ -19,6 +19,8 @@
 
 #define LEDGER_NONE BE_STORAGE_NOT_FOUND
 
+struct family;
+
 struct ledger {
 	const struct be_storage *storage;
 	void *txn;
@@ -27,6 +29,8 @@ struct ledger {
 	bool has_header;
 	uint32_t changes;      /* records written so far in this txn */
 	struct envelope *room; /* see ledger_room() */
+	struct family *family; /* what a write txn is told is below an envelope that it moves
+	                          (rules/move.h); NULL: nothing */
 	enum renamings {
 		RENAMINGS_UNKNOWN,
 		RENAMINGS_NONE,
@@ -96,6 +100,10 @@ int ledger_host_get(struct ledger *ledger, const uint8_t id[RECORD_HOST_ID_SIZE]
 enum be_status ledger_host_put(struct ledger *ledger, struct host *host);
 int ledger_host_next(struct ledger *ledger, const uint8_t *after, struct host *host);
 enum be_status ledger_host_del(struct ledger *ledger, const struct host *host);
+
+/* Has a storage that is far away fetch these at once; elsewhere it does nothing. */
+#define LEDGER_FETCH_MAX 64
+enum be_status ledger_fetch(struct ledger *ledger, const struct record_key *keys, size_t count);
 
 /* `find` leaves envelope->name alone, for those who have the key and are in a hurry. */
 int ledger_envelope_find(struct ledger *ledger, const struct record_key *key,

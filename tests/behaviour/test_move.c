@@ -257,3 +257,150 @@ BEHAVIOUR_TEST(move, is_one_setting_among_others)
 	assert_refused(be_envelopes_apply(budget, changes, 2, &failed), BE_PARENT_CYCLE);
 	assert_number(failed, 1);
 }
+
+/* ---- what is below is looked for before the txn, and looked at again in it */
+
+/* A storage in front of another one, in which something is changed just before the next write txn
+ * begins, and which counts the walks in that. */
+static struct {
+	const struct be_storage *inner;
+	struct be_enforcer *other; /* a handle on the inner one */
+	void (*change)(void);      /* NULL: nothing is to be changed */
+	bool writing;
+	int walks;
+} front;
+
+static int begin_behind_a_change(void *self, bool write, void **txn)
+{
+	void (*change)(void) = write ? front.change : NULL;
+
+	(void)self;
+	if (change) {
+		front.change = NULL;
+		change();
+	}
+	front.writing = write;
+	front.walks = 0;
+	return front.inner->ops->begin(front.inner->self, write, txn);
+}
+
+static int count_walks(void *self, void *txn, struct be_bytes from, struct be_bytes *key,
+		       struct be_bytes *value)
+{
+	(void)self;
+	front.walks += front.writing;
+	return front.inner->ops->next(front.inner->self, txn, from, key, value);
+}
+
+static void change_nothing(void)
+{
+}
+
+static void make_one_too_deep(void)
+{
+	fixture_create_below(front.other, "below-e", 100, NULL, "e");
+}
+
+static void make_another(void)
+{
+	fixture_create_below(front.other, "another", 100, NULL, "top");
+}
+
+static void exchange_two(void)
+{
+	assert_ok(move(front.other, "d", NULL, "g"));
+	assert_ok(move(front.other, "h", NULL, "c"));
+}
+
+static void make_one_anew(void)
+{
+	assert_ok(be_envelope_remove(front.other, "h"));
+	fixture_create_below(front.other, "h", 100, NULL, "g");
+}
+
+static void rename_one(void)
+{
+	struct be_settings settings = BE_SETTINGS_INIT;
+
+	settings.mask = BE_SET_NAME;
+	settings.new_category = "i";
+	assert_ok(be_envelope_set(front.other, "h", &settings, NULL));
+}
+
+static void move_one_away(void)
+{
+	assert_ok(move(front.other, "h", NULL, NULL));
+}
+
+static void remove_the_deepest(void)
+{
+	assert_ok(be_envelope_remove(front.other, "e"));
+}
+
+/* Below "top" are c, d, e and f, g, h, each below the one before. */
+static void make_two_chains(void)
+{
+	static const char *const chain[] = {"1", "2", "3", "4", "5"};
+
+	fixture_create(front.other, chain[0], 100);
+	for (int i = 1; i < 5; i++)
+		fixture_create_below(front.other, chain[i], 100, NULL, chain[i - 1]);
+	fixture_create(front.other, "top", 100);
+	fixture_create_below(front.other, "c", 100, NULL, "top");
+	fixture_create_below(front.other, "d", 100, NULL, "c");
+	fixture_create_below(front.other, "e", 100, NULL, "d");
+	fixture_create_below(front.other, "f", 100, NULL, "top");
+	fixture_create_below(front.other, "g", 100, NULL, "f");
+	fixture_create_below(front.other, "h", 100, NULL, "g");
+}
+
+static struct be_enforcer *open_over(struct be_storage *storage)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	struct be_enforcer *handle;
+
+	options.storage = storage;
+	assert_ok(be_open(NULL, &options, &handle));
+	return handle;
+}
+
+static void move_after(void (*change)(void), const char *parent, enum be_status status, bool walks)
+{
+	struct be_storage *inner, outer;
+	struct be_storage_ops ops;
+	struct be_enforcer *handle;
+
+	assert_ok(be_storage_memory_create(&inner));
+	ops = *inner->ops;
+	ops.size = sizeof ops;
+	ops.reserved = 0;
+	ops.begin = begin_behind_a_change;
+	ops.next = count_walks;
+	outer = (struct be_storage){&ops, inner->self};
+	front.inner = inner;
+	front.other = open_over(inner);
+	make_two_chains();
+	handle = open_over(&outer);
+	front.change = change;
+	assert_status(move(handle, "top", NULL, parent), status);
+	cr_assert_null(front.change);
+	cr_assert_eq(front.walks > 0, walks);
+	assert_ok(be_verify(front.other, NULL, NULL, NULL));
+	be_close(handle);
+	be_close(front.other);
+	be_storage_memory_destroy(inner);
+}
+
+Test(move, looks_again_at_what_is_below)
+{
+	move_after(change_nothing, "4", BE_OK, false);
+	move_after(change_nothing, "5", BE_TOO_DEEP, false);
+	move_after(make_one_too_deep, "4", BE_TOO_DEEP, true);
+	move_after(make_another, "4", BE_OK, true);
+	move_after(exchange_two, "4", BE_TOO_DEEP, true);
+	move_after(make_one_anew, "4", BE_OK, true);
+	move_after(rename_one, "4", BE_OK, true);
+	move_after(move_one_away, "4", BE_OK, true);
+	move_after(remove_the_deepest, "4", BE_OK, true);
+	move_after(remove_the_deepest, "5", BE_TOO_DEEP, true);
+}

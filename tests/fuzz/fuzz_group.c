@@ -77,7 +77,7 @@ static struct be_storage *make_storage(void)
 	assert(ledger_begin(&ledger, storage, true) == BE_OK);
 	assert(ledger_initialise(&ledger, 1) == BE_OK);
 	assert(ledger_commit(&ledger, 0) == BE_OK);
-	assert(batch_run(storage, NULL, NULL, operations, results, 2) == BE_OK);
+	assert(batch_run(storage, NULL, NULL, NULL, operations, results, 2) == BE_OK);
 	return storage;
 }
 
