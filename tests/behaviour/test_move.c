@@ -404,3 +404,84 @@ Test(move, looks_again_at_what_is_below)
 	move_after(remove_the_deepest, "4", BE_OK, true);
 	move_after(remove_the_deepest, "5", BE_TOO_DEEP, true);
 }
+
+/* ---- what becomes of the new ones above */
+
+/* Nothing is carried over: a parent that has nothing left, or is suspended, is one all the same. */
+BEHAVIOUR_TEST(move, takes_any_parent_which_then_decides)
+{
+	struct be_decision decision = BE_DECISION_INIT;
+	struct be_enforcer *team = fixture_open("team");
+
+	fixture_create(budget, "llm", 100);
+	fixture_create_below(budget, "task", 100, NULL, "llm");
+	assert_ok(be_record(budget, "task", 50, NULL, NULL));
+	fixture_create(team, "small", 10);
+	assert_ok(move(budget, "llm", "team", "small"));
+	assert_balance(team, "small", 0, 0);
+	assert_number(fixture_envelope(budget, "llm").available, 50);
+	assert_refused(be_check(budget, "task", 11, &decision), BE_EXCEEDS_BUDGET);
+	assert_text(decision.namespace_name, "team");
+	assert_text(decision.category, "small");
+	assert_ok(be_check(budget, "task", 10, NULL));
+
+	fixture_create(team, "used-up", 10);
+	assert_ok(be_record(team, "used-up", 25, NULL, NULL));
+	assert_ok(move(budget, "llm", "team", "used-up"));
+	assert_balance(team, "used-up", 25, 0);
+	assert_refused(be_check(budget, "task", 1, &decision), BE_EXCEEDS_BUDGET);
+	assert_text(decision.category, "used-up");
+	assert_ok(be_envelope_reset(team, "used-up"));
+	assert_ok(be_check(budget, "task", 10, NULL));
+
+	fixture_create(team, "paused", 1000);
+	assert_ok(be_envelope_suspend(team, "paused"));
+	assert_ok(move(budget, "llm", "team", "paused"));
+	assert_number(fixture_envelope(budget, "llm").suspended, false);
+	assert_refused(be_check(budget, "task", 1, &decision), BE_SUSPENDED);
+	assert_text(decision.category, "paused");
+	assert_ok(be_record(budget, "task", 1, NULL, NULL));
+	assert_balance(team, "paused", 1, 0);
+	assert_ok(be_envelope_resume(team, "paused"));
+	assert_ok(be_check(budget, "task", 49, NULL));
+
+	/* One that is suspended itself moves, and stays so. */
+	assert_ok(be_envelope_suspend(budget, "llm"));
+	assert_ok(move(budget, "llm", NULL, NULL));
+	assert_refused(be_check(budget, "task", 1, &decision), BE_SUSPENDED);
+	assert_text(decision.category, "llm");
+	assert_balance(team, "small", 0, 0);
+	assert_balance(team, "used-up", 0, 0);
+}
+
+/* Each keeps the window that it has, and what is spent then counts in both. */
+BEHAVIOUR_TEST(move, leaves_windows_as_they_are)
+{
+	struct be_envelope day, llm;
+
+	assert_ok(be_envelope_create(budget, "day", 100, BE_PERIOD_DAILY, NULL));
+	fixture_advance(HOUR_NS);
+	assert_ok(be_envelope_create(budget, "llm", 100, BE_PERIOD_HOURLY, NULL));
+	assert_ok(be_record(budget, "llm", 30, NULL, NULL));
+	day = fixture_envelope(budget, "day");
+	llm = fixture_envelope(budget, "llm");
+	fixture_advance(SECOND_NS);
+	assert_ok(move(budget, "llm", NULL, "day"));
+	assert_number(fixture_envelope(budget, "day").period_end_ns, day.period_end_ns);
+	assert_number(fixture_envelope(budget, "llm").period_end_ns, llm.period_end_ns);
+	assert_balance(budget, "llm", 30, 0);
+	assert_ok(be_record(budget, "llm", 5, NULL, NULL));
+	assert_balance(budget, "llm", 35, 0);
+	assert_balance(budget, "day", 5, 0);
+	fixture_advance(HOUR_NS);
+	assert_balance(budget, "llm", 0, 0);
+	assert_balance(budget, "day", 5, 0);
+
+	/* One whose window has ended begins its next one with what it is charged then. */
+	fixture_advance(DAY_NS);
+	assert_ok(move(budget, "llm", NULL, NULL));
+	assert_ok(move(budget, "llm", NULL, "day"));
+	assert_ok(be_record(budget, "llm", 2, NULL, NULL));
+	assert_balance(budget, "day", 2, 0);
+	assert_balance(budget, "llm", 2, 0);
+}
