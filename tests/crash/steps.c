@@ -202,13 +202,30 @@ static void run_rename_of_a_parent(struct trial *trial)
 	rename_to(trial, "day", "today");
 }
 
-static void run_move(struct trial *trial)
+static void move_spare(struct trial *trial, const char *parent)
 {
 	struct be_settings settings = BE_SETTINGS_INIT;
 
 	settings.mask = BE_SET_PARENT;
-	settings.parent_category = "paused";
+	settings.parent_category = parent;
 	EXPECT_OK(be_envelope_set(trial->handle, "spare", &settings, NULL));
+}
+
+static void run_move(struct trial *trial)
+{
+	move_spare(trial, "paused");
+}
+
+static void prepare_move_of_a_parent(struct trial *trial)
+{
+	create(trial->handle, "task", 10, "spare", false);
+	create(trial->handle, "deep", 10, "paused", false);
+}
+
+/* It comes to lie deeper, so that what is below it is looked at. */
+static void run_move_of_a_parent(struct trial *trial)
+{
+	move_spare(trial, "deep");
 }
 
 static void prepare_namespace(struct trial *trial)
@@ -423,6 +440,9 @@ const struct step steps[] = {
 	{.name = "release after a rename", .prepare = run_rename, .run = run_release},
 	{.name = "settle, late, after a rename", .prepare = run_rename, .run = run_late_settle},
 	{.name = "another parent", .run = run_move},
+	{.name = "another parent of a parent",
+	 .prepare = prepare_move_of_a_parent,
+	 .run = run_move_of_a_parent},
 	{.name = "remove", .run = run_remove},
 	{.name = "end of a namespace", .prepare = prepare_namespace, .run = run_end_of_a_namespace},
 	{.name = "end of a namespace with commits",
