@@ -4,6 +4,8 @@
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { getEventListeners, once } = require('node:events');
+const fs = require('node:fs');
+const path = require('node:path');
 const { Worker } = require('node:worker_threads');
 const { BudgetEnforcer, BudgetExceededError, MEMORY, make, makeDirectory, open, race, version,
   waitUntil } = require('./support.js');
@@ -278,6 +280,23 @@ test('labels are kept, added to and listed by', async () => {
   }
   for (const labels of [null, 'a=b', ['a', 'b'], { a: 1 }, { a: null }]) {
     assert.throws(() => budget.commit('llm', 1, undefined, { labels }), TypeError);
+  }
+});
+
+test('labels that cannot be read back', async () => {
+  const first = make();
+  const request = { key: 'once', labels: { customer: 'somebody' } };
+  const { id } = first.record('llm', 1, undefined, request);
+  first.close();
+  const file = path.join(first.place, 'data.mdb');
+  fs.writeFileSync(file,
+    fs.readFileSync(file, 'latin1').replaceAll('somebody', 'some\0ody'), 'latin1');
+  const budget = open(first.place);
+  assert.throws(() => [...budget.transactions()], { code: 'ERR_BUDGET_DAMAGED' });
+  for (const again of [budget.record('llm', 1, undefined, request),
+    await budget.recordAsync('llm', 1, undefined, request)]) {
+    assert.deepEqual([again.id, again.amount], [id, 1]);
+    assert.throws(() => again.labels, { code: 'ERR_BUDGET_DAMAGED', message: /it was charged/ });
   }
 });
 

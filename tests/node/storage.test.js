@@ -87,12 +87,17 @@ test('what it throws when the money is charged breaks no call', () => {
       throw new RangeError('the disk is gone');
     };
   };
-  assert.equal(budget.settle(commitId, 1).amount, 1);
-  assert.equal(reads, 1);
+  const settled = budget.settle(commitId, 1);
+  assert.deepEqual([settled.amount, reads], [1, 1]);
+  for (const name of ['labels', 'also']) {
+    assert.throws(() => settled[name], { code: 'ERR_BUDGET_STORAGE_FAILED', message: /charged/ });
+  }
+  assert.equal(JSON.parse(JSON.stringify({ ...settled })).amount, 1);
   assert.throws(() => budget.utilization('llm'), /the disk is gone/);
   delete storage.begin;
   const again = budget.record('llm', 2, undefined, { labels: { a: '1' } });
-  assert.deepEqual([again.amount, again.labels ?? {}, reads], [2, {}, 3]);
+  assert.deepEqual([again.amount, reads], [2, 3]);
+  assert.throws(() => again.labels, { code: 'ERR_BUDGET_STORAGE_FAILED' });
   delete storage.begin;
   delete storage.commit;
   assert.equal(budget.utilization('llm').spent, 3);

@@ -196,6 +196,30 @@ class Spending(Case):
         self.assertEqual([one.id for one in found], [2])
         self.assertEqual(list(self.budget.commits(labels={"customer": None})), [])
 
+    def test_labels_that_cannot_be_read_back(self):
+        path = os.path.join(self.directory, "damaged")
+        request = {"key": "once", "labels": {"customer": "somebody"}}
+        with BudgetEnforcer(path, durability="process") as budget:
+            budget.create_envelope("llm", 5)
+            first = budget.record("llm", 1, **request)
+        with open(os.path.join(path, "data.mdb"), "r+b") as file:
+            data = file.read()
+            file.seek(0)
+            file.write(data.replace(b"somebody", b"some\0ody"))
+        with BudgetEnforcer(path, durability="process") as budget:
+            with self.assertRaises(EnvironmentFault):
+                list(budget.transactions())
+            again = budget.record("llm", 1, **request)
+        self.assertEqual((again.id, again.amount), (first.id, 1))
+        for one in (again, pickle.loads(pickle.dumps(again))):
+            for name in ("labels", "also"):
+                with self.assertRaises(EnvironmentFault) as caught:
+                    getattr(one, name)
+                self.assertEqual(caught.exception.reason, "damaged")
+                self.assertIn("it was charged", str(caught.exception))
+            self.assertIn("amount=Decimal('1')", repr(one))
+            self.assertNotIn("labels", repr(one))
+
     def test_labels_that_are_none(self):
         for wrong in ({"": "x"}, {"a": "b\n"}, {"a": "x" * 129}, {str(i): "" for i in range(9)}):
             with self.assertRaises(InvalidCall) as caught:

@@ -67,7 +67,8 @@ export interface Transaction<K extends keyof AmountKinds = 'number'> {
   readonly namespace: string;
   readonly category: string;
   readonly description: string;
-  /** Those of its commit, too. */
+  /** Those of its commit, too. In the answer to a charge they and `also` throw a BudgetFaultError
+   * when the ledger could not be read then: it was charged, and transactions() has them. */
   readonly labels: Labels;
   /** Further envelopes that were charged. */
   readonly also: readonly Required<EnvelopeName>[];

@@ -94,6 +94,17 @@ function check(status) {
   if (status !== 0) throw makeError(status);
 }
 
+/** The money is charged: who looks at what could not be read back is told why, and nobody else. */
+function makeUnread(transaction, status) {
+  const get = () => {
+    throw makeError(status, 'it was charged, but its labels and further envelopes could not be ' +
+      `read back: ${native.statusName(status).replaceAll('_', ' ')}`);
+  };
+  return Object.defineProperties(transaction, {
+    labels: { get, enumerable: false }, also: { get, enumerable: false },
+  });
+}
+
 // ---- amounts in results: numbers unless asked for otherwise
 
 const readers = {
@@ -427,8 +438,8 @@ class BudgetEnforcer {
   #transaction(status) {
     check(status);
     const [namespace, category, description, labels, also] = native.names(1);
-    const read = this.#read;
-    return {
+    const read = this.#read, unread = units[5];
+    const transaction = {
       id: String(nanos[2]),
       kind: KINDS[units[3]],
       commitId: makeId(nanos[3]),
@@ -444,6 +455,7 @@ class BudgetEnforcer {
       corrects: makeId(nanos[4]),
       envelopeId: String(nanos[5]),
     };
+    return unread === 0 ? transaction : makeUnread(transaction, unread);
   }
 
   #envelope(status) {

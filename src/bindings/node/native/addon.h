@@ -210,8 +210,9 @@ struct call {
 	char category[NAME_ROOM];
 	char description[DESCRIPTION_ROOM];
 	char key[KEY_ROOM];
-	struct js_labels labels; /* as given; then those of the transaction */
-	struct js_names also;    /* likewise */
+	struct js_labels labels;     /* as given; then those of the transaction */
+	struct js_names also;        /* likewise */
+	enum be_status notes_status; /* why these two could not be read back, if it is not OK */
 	/* On threads only. */
 	struct call *next;
 	struct thread_pool *pool;

@@ -125,12 +125,14 @@ static bool take_notes(void *context, const struct be_transaction *one)
 	return false;
 }
 
-/* Those of a commit are known to the ledger only. Where that cannot be read it has none: the money
- * is charged, whatever becomes of its labels. */
+/* Those of a commit are known to the ledger only. Where that cannot be read the call does not fail:
+ * the money is charged. Who looks at them then is told why. */
 static void read_back(struct call *call)
 {
 	struct be_filter filter = BE_FILTER_INIT;
+	enum be_status status = BE_OK;
 
+	call->notes_status = BE_OK;
 	if (call->status != BE_OK)
 		return;
 	call->labels.count = call->also.count = 0;
@@ -138,7 +140,9 @@ static void read_back(struct call *call)
 		return;
 	filter.after_id = call->transaction.id - 1;
 	filter.max_count = 1;
-	(void)!be_transactions_each(call->handle->enforcer, &filter, take_notes, call);
+	status = be_transactions_each(call->handle->enforcer, &filter, take_notes, call);
+	if (status != BE_STOPPED)
+		call->notes_status = status;
 }
 
 static void run_charge(struct call *call, const char *description)
@@ -224,6 +228,7 @@ void call_publish(struct addon *addon, struct call *call)
 			break;
 		addon->transaction = call->transaction;
 		put_transaction(addon, &call->transaction);
+		addon->units[5] = (double)call->notes_status;
 		keep_labels(&addon->labels, point_at_labels(&call->labels), call->labels.count);
 		keep_names(&addon->also, point_at_names(&call->also), call->also.count);
 	}

@@ -48,7 +48,7 @@ static PyObject *end(struct enforcer_object *self, struct charging *charging, Py
 	given_drop(&charging->given, &charging->names);
 	made = made_or_failed(made, status);
 	if (made && !note_give(&charging->note, made))
-		PyErr_Clear(); /* out of memory: the money is charged all the same */
+		PyErr_Clear(); /* the money is charged all the same: they are told of when read */
 	note_free(&charging->note);
 	return made;
 }

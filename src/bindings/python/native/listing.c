@@ -85,30 +85,33 @@ static bool keep_note(struct page_of_objects *page, const struct be_label *label
 struct wanted_note {
 	struct item_note *note;
 	uint64_t transaction_id;
+	enum be_status status;
 };
 
 /* A line that was pruned has none: what comes is then another. */
 static bool note_transaction(void *context, const struct be_transaction *one)
 {
-	const struct wanted_note *wanted = context;
+	struct wanted_note *wanted = context;
 
-	if (one->id == wanted->transaction_id)
-		(void)fill_note(wanted->note, one->labels, one->label_count, one->also,
-				one->also_count);
+	if (one->id == wanted->transaction_id &&
+	    !fill_note(wanted->note, one->labels, one->label_count, one->also, one->also_count))
+		wanted->status = BE_NO_MEMORY;
 	return false;
 }
 
 void note_read(struct be_enforcer *handle, const struct be_transaction *transaction,
 	       struct item_note *note)
 {
-	struct wanted_note wanted = {note, transaction->id};
+	struct wanted_note wanted = {note, transaction->id, BE_OK};
 	struct be_filter filter = BE_FILTER_INIT;
+	enum be_status status = BE_OK;
 
 	if (transaction->label_count + transaction->also_count == 0)
 		return;
 	filter.after_id = transaction->id - 1;
 	filter.max_count = 1;
-	(void)!be_transactions_each(handle, &filter, note_transaction, &wanted);
+	status = be_transactions_each(handle, &filter, note_transaction, &wanted);
+	note->status = status == BE_OK || status == BE_STOPPED ? wanted.status : status;
 }
 
 /* The next two texts, as a tuple. */
@@ -147,6 +150,7 @@ bool note_give(const struct item_note *note, PyObject *object)
 	}
 	notes->labels = labels;
 	notes->also = also;
+	notes->status = good ? note->status : BE_NO_MEMORY;
 	return good;
 }
 

@@ -80,8 +80,9 @@ struct decision_object {
 
 /* What a structure of the library's points at, and only while a listing shows it. */
 struct value_notes {
-	PyObject *labels; /* a dict; NULL: none */
-	PyObject *also;   /* a tuple of (namespace, category); NULL: none */
+	PyObject *labels;      /* a dict; NULL: none */
+	PyObject *also;        /* a tuple of (namespace, category); NULL: none */
+	enum be_status status; /* why they could not be read, if it is not OK */
 };
 
 struct transaction_object {
@@ -166,11 +167,12 @@ PyObject *listing_daily_sums(PyObject *object, PyObject *arguments);
 struct item_note {
 	size_t item;
 	uint32_t label_count, also_count;
-	char *texts; /* keys and values, then namespaces and categories */
+	char *texts;           /* keys and values, then namespaces and categories */
+	enum be_status status; /* why they could not be read, if it is not OK */
 };
 
 /* Reads those of a transaction that was just written, if it has any; without the GIL. Where that
- * fails it has none: the money is charged, whatever becomes of its labels. */
+ * fails the call does not: the money is charged. Who looks at them then is told why. */
 void note_read(struct be_enforcer *handle, const struct be_transaction *transaction,
 	       struct item_note *note);
 

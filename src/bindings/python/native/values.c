@@ -5,7 +5,9 @@
  */
 #include "native.h"
 
+#include <budget_enforcer_storage.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 PyTypeObject *decision_type, *transaction_type, *envelope_type, *commit_type, *alert_type,
@@ -111,12 +113,29 @@ struct value_notes *value_notes(PyObject *self)
 					: NULL;
 }
 
+/* What a charge could not read back; false: an exception is set. */
+static bool was_read(const struct value_notes *notes)
+{
+	char text[256];
+
+	if (notes->status == BE_OK)
+		return true;
+	snprintf(text, sizeof text,
+		 "it was charged, but its labels and further envelopes could not be read back: %s",
+		 be_status_text(notes->status));
+	be_storage_explain(text);
+	(void)fail(notes->status, NULL);
+	return false;
+}
+
 /* A copy: what is read of the ledger is not to be changed. */
 static PyObject *get_labels(PyObject *self, void *unused)
 {
 	PyObject *labels = value_notes(self)->labels;
 
 	(void)unused;
+	if (!was_read(value_notes(self)))
+		return NULL;
 	return labels ? PyDict_Copy(labels) : PyDict_New();
 }
 
@@ -125,6 +144,8 @@ static PyObject *get_also(PyObject *self, void *unused)
 	PyObject *also = value_notes(self)->also;
 
 	(void)unused;
+	if (!was_read(value_notes(self)))
+		return NULL;
 	Py_XINCREF(also);
 	return also ? also : PyTuple_New(0);
 }
@@ -322,19 +343,23 @@ static int is_permitted(PyObject *self)
 	return ((struct decision_object *)self)->value.status == BE_OK;
 }
 
-/* Decision(permitted=True, reason='within_budget', ...) */
+/* Decision(permitted=True, reason='within_budget', ...), without what could not be read back */
 static PyObject *represent(PyObject *self)
 {
 	const struct kind_of_value *kind = kind_of(Py_TYPE(self));
+	const struct value_notes *notes = value_notes(self);
 	PyObject *text = PyUnicode_FromFormat("%s(", kind->name);
 
 	for (const PyGetSetDef *member = kind->members; text && member->name; member++) {
-		PyObject *value = member->get(self, member->closure);
-		PyObject *longer = value ? PyUnicode_FromFormat("%U%s%s=%R", text,
-								member == kind->members ? "" : ", ",
-								member->name, value)
-					 : NULL;
+		PyObject *value, *longer;
 
+		if (!member->closure && notes->status != BE_OK)
+			continue;
+		value = member->get(self, member->closure);
+		longer = value ? PyUnicode_FromFormat("%U%s%s=%R", text,
+						      member == kind->members ? "" : ", ",
+						      member->name, value)
+			       : NULL;
 		Py_XDECREF(value);
 		Py_DECREF(text);
 		text = longer;
@@ -356,10 +381,11 @@ static PyObject *reduce(PyObject *self, PyObject *unused)
 	struct value_notes *notes = value_notes(self);
 
 	(void)unused;
-	return Py_BuildValue("N(y#OO)", PyObject_GetAttrString(type, "_restore"), inside(self),
+	return Py_BuildValue("N(y#OOi)", PyObject_GetAttrString(type, "_restore"), inside(self),
 			     (Py_ssize_t)kind_of(Py_TYPE(self))->size,
 			     notes && notes->labels ? notes->labels : Py_None,
-			     notes && notes->also ? notes->also : Py_None);
+			     notes && notes->also ? notes->also : Py_None,
+			     notes ? (int)notes->status : BE_OK);
 }
 
 /* The bytes may come from anywhere: what reads them believes that texts end and that bools are
@@ -408,8 +434,9 @@ static PyObject *restore(PyObject *class, PyObject *arguments)
 	PyObject *made = NULL;
 	const char *data = NULL;
 	Py_ssize_t size = 0;
+	int status = BE_OK;
 
-	if (!PyArg_ParseTuple(arguments, "y#|OO:_restore", &data, &size, &labels, &also))
+	if (!PyArg_ParseTuple(arguments, "y#|OOi:_restore", &data, &size, &labels, &also, &status))
 		return NULL;
 	if (size != (Py_ssize_t)kind->size) {
 		PyErr_Format(PyExc_ValueError, "this %s was pickled by another version",
@@ -425,6 +452,8 @@ static PyObject *restore(PyObject *class, PyObject *arguments)
 	if (!take_note(labels, PyDict_Check(labels), notes ? &notes->labels : NULL) ||
 	    !take_note(also, PyTuple_Check(also), notes ? &notes->also : NULL))
 		Py_CLEAR(made);
+	else if (notes)
+		notes->status = (enum be_status)status;
 	return made;
 }
 
