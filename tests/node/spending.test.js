@@ -391,6 +391,60 @@ test('a namespace ends', () => {
   assert.equal(budget.utilization('llm').committed, 0);
 });
 
+// Two immediates run in one turn of the loop, and the answers of threads come between turns.
+function betweenTwo(call) {
+  const said = [];
+  return new Promise((resolve, reject) => {
+    setImmediate(() => call().then((answer) => {
+      said.push(answer);
+      resolve(said);
+    }, reject));
+    setImmediate(() => said.push('the loop goes on'));
+  });
+}
+
+test('the loop goes on while supervisors look after things', async () => {
+  const budget = make();
+  const task = open(budget.place, { namespace: 'task-1' });
+  task.createEnvelope({ category: 'llm', limit: 1 });
+  task.commit('llm', 1);
+  task.commit('llm', 0, undefined, { ttlMs: 1 });
+  await waitUntil(() => [...task.commits()].some(({ state }) => state === 'expired'));
+  budget.record('llm', 1);
+  for (const [call, answer] of [
+    [() => task.reapAsync(), 1],
+    [() => task.endNamespaceAsync({ release: true }), { removed: 1, released: 1 }],
+    [() => budget.pruneAsync(Date.now() + 1000), 1],
+  ]) {
+    assert.deepEqual(await betweenTwo(call), ['the loop goes on', answer]);
+  }
+  await assert.rejects(budget.pruneAsync(undefined), TypeError);
+  task.createEnvelope({ category: 'llm', limit: 1 });
+  task.commit('llm', 1);
+  await assert.rejects(task.endNamespaceAsync(), { code: 'ERR_BUDGET_HAS_COMMITS' });
+});
+
+test('pruning is aborted', async () => {
+  const budget = make();
+  const lines = 200; // more than one step removes
+  for (let i = 0; i < lines; i++) budget.record('llm', 0);
+  const before = Date.now() + 1000;
+  await assert.rejects(budget.pruneAsync(before, { signal: AbortSignal.abort() }),
+    { name: 'AbortError' });
+  assert.equal([...budget.transactions()].length, lines);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const listen = signal.addEventListener;
+  signal.addEventListener = (...rest) => { // so that it is aborted before the thread begins
+    listen.apply(signal, rest);
+    controller.abort();
+  };
+  await assert.rejects(budget.pruneAsync(before, { signal }), { name: 'AbortError' });
+  const left = [...budget.transactions()].length;
+  assert.ok(left > 0 && left < lines, `${left} are left`);
+  assert.equal(await budget.pruneAsync(before), left);
+});
+
 test('what was pruned has not the labels of another', async () => {
   const budget = make();
   const given = { key: 'once', labels: { a: '1' } };

@@ -404,11 +404,16 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
   /** Removes all envelopes of the handle's namespace; the ledger keeps what was charged. With
    * `release` what is committed there is released first. */
   endNamespace(options?: { release?: boolean }): { removed: number; released: number };
+  endNamespaceAsync(options?: { release?: boolean }):
+    Promise<{ removed: number; released: number }>;
   /** Ends what dead processes hold and what is past its deadline; how many. */
   reap(): number;
+  reapAsync(): Promise<number>;
   /** Removes what the ledger has from before then, and leaves daily sums: how many lines. It holds
-   * up the event loop for as long as it takes: best in a script, or a worker thread. */
+   * up the event loop for as long as it takes, which is for scripts. */
   prune(before: Date | number): number;
+  /** What was removed when it is aborted is removed. */
+  pruneAsync(before: Date | number, options?: { signal?: AbortSignal }): Promise<number>;
   verify(): string[];
   close(): void;
   [Symbol.dispose](): void;

@@ -31,6 +31,8 @@ const { units, nanos } = native;
 const COMMIT = 2, RELEASE = 3, RECORD = 4, SETTLE = 5, EXTEND = 6;
 const CREATE = 8, ENSURE = 9, SET_LIMIT = 10, SUSPEND = 11, RESUME = 12, RESET = 13, REMOVE = 14;
 const CHARGE = 16, CORRECT = 19;
+// enum upkeep_operation in native/addon.h
+const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003;
 // enum be_setting
 const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16, rollOver: 32,
   observeOnly: 64, thresholds: 128, name: 256, parent: 512 };
@@ -38,7 +40,7 @@ const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16,
 const EXISTING = 1, READ_ONLY = 2, OWNING = 8;
 // enum be_status
 const EXCEEDS_BUDGET = -1, SUSPENDED = -3, ALREADY_RELEASED = -11, ALREADY_CHARGED = -14,
-  ALREADY_DONE = -17;
+  ALREADY_DONE = -17, STOPPED = -115;
 const FIRST_FAULT = -100;
 
 const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly'];
@@ -296,6 +298,12 @@ const makeNames = (texts) => inPairs(texts).map(([namespace, category]) => (
   { namespace, category }));
 const makeId = (id) => (id === 0n ? undefined : String(id));
 const makeDate = (milliseconds) => (milliseconds === 0 ? undefined : new Date(milliseconds));
+
+function readTime(before) {
+  const time = Number(before);
+  if (Number.isFinite(time)) return time;
+  throw new TypeError('before is a Date, or milliseconds');
+}
 
 // What follows the description in a call of the native half.
 const readCommit = (options) => [options.ttlMs ?? 0, options.detached ?? false,
@@ -559,23 +567,31 @@ class BudgetEnforcer {
 
   // ---- the same on threads: the event loop goes on while the disk flushes
 
-  async #start(make, ...rest) {
-    const promise = native.callOnThread((status) => this.#told(() => make(status)), this.#handle,
-      ...rest);
+  async #startUntil(givenUp, make, ...rest) {
+    const promise = native.callOnThread((status) => this.#told(() => make(status)), givenUp,
+      this.#handle, ...rest);
     if (typeof promise === 'number') throw makeError(promise);
     return promise;
   }
 
+  #start(make, ...rest) {
+    return this.#startUntil(undefined, make, ...rest);
+  }
+
+  async #startUntilAborted(signal, make, ...rest) {
+    const givenUp = new Uint8Array(1); // what the thread looks at, while it waits
+    const giveUp = () => { givenUp[0] = 1; };
+    signal?.throwIfAborted();
+    signal?.addEventListener('abort', giveUp, { once: true });
+    return this.#startUntil(givenUp, make, ...rest)
+      .finally(() => signal?.removeEventListener('abort', giveUp));
+  }
+
   async commitAsync(category, amount, description, options = {}) {
     const { signal } = options;
-    signal?.throwIfAborted();
-    const how = readCommit(options);
-    const givenUp = new Uint8Array(1); // what the thread that waits looks at
-    const giveUp = () => { givenUp[0] = 1; };
-    signal?.addEventListener('abort', giveUp, { once: true });
-    const result = await this.#start((status) => this.#committed(status, category), COMMIT,
-      category, amount, description, ...how, givenUp)
-      .finally(() => signal?.removeEventListener('abort', giveUp));
+    const result = await this.#startUntilAborted(signal,
+      (status) => this.#committed(status, category), COMMIT, category, amount, description,
+      ...readCommit(options));
     if (signal?.aborted) {
       // With a key it may be that of an earlier request, and its next one finds it.
       if (result.permitted && options.key === undefined) await this.releaseAsync(result.commitId);
@@ -805,24 +821,42 @@ class BudgetEnforcer {
 
   /** Removes all envelopes of the handle's namespace; with `release` also what is committed. */
   endNamespace({ release = false } = {}) {
-    const counts = [];
-    this.#told(() => check(native.endNamespace(this.#handle, release, counts)));
-    return { removed: counts[0], released: counts[1] };
+    return this.#told(() => this.#ended(native.call(this.#handle, END_NAMESPACE, release)));
+  }
+
+  endNamespaceAsync({ release = false } = {}) {
+    return this.#start((status) => this.#ended(status), END_NAMESPACE, release);
+  }
+
+  #ended(status) {
+    check(status);
+    return { removed: units[0], released: units[1] };
+  }
+
+  #counted(status) {
+    check(status);
+    return units[0];
   }
 
   /** Ends what dead processes hold, and what is past its deadline; how many. */
   reap() {
-    const counts = [];
-    this.#told(() => check(native.reap(this.#handle, counts)));
-    return counts[0];
+    return this.#told(() => this.#counted(native.call(this.#handle, REAP)));
+  }
+
+  reapAsync() {
+    return this.#start((status) => this.#counted(status), REAP);
   }
 
   /** Removes the lines of the ledger from before then; how many. It takes its time. */
   prune(before) {
-    const counts = [];
-    if (!Number.isFinite(Number(before))) throw new TypeError('before is a Date, or milliseconds');
-    check(native.prune(this.#handle, Number(before), counts));
-    return counts[0];
+    return this.#told(() => this.#counted(native.call(this.#handle, PRUNE, readTime(before))));
+  }
+
+  async pruneAsync(before, { signal } = {}) {
+    return this.#startUntilAborted(signal, (status) => {
+      if (status === STOPPED) signal?.throwIfAborted();
+      return this.#counted(status);
+    }, PRUNE, readTime(before));
   }
 
   /** Recomputes every balance: what differs, in sentences. */

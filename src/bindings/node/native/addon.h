@@ -5,9 +5,9 @@
  *
  * values.c reads amounts, ids and texts, and leaves figures; storage.c lets the library call a
  * storage that is written in JavaScript; handle.c opens and closes; calls.c is what asks and
- * spends, at once or, by threads.c, on threads of the addon's own; settings.c makes and changes
- * envelopes, listings.c shows and lists; events.c keeps what observers are told; upkeep.c is for
- * supervisors; addon.c puts it together.
+ * spends, upkeep.c what supervisors do, both at once or, by threads.c, on threads of the addon's
+ * own; settings.c makes and changes envelopes, listings.c shows and lists; events.c keeps what
+ * observers are told; addon.c puts it together.
  *
  * A call returns an enum be_status as a number and leaves its figures in memory that JavaScript
  * sees as typed arrays: to read those there and to write an object literal takes a fifth of the
@@ -192,20 +192,30 @@ napi_value events_take(napi_env env, napi_callback_info info);
 
 /* ---- calls.c */
 
-/* One call that asks or spends, which may be made by any thread. */
+/* What supervisors do is no enum be_operation; index.js has these numbers, too. */
+enum upkeep_operation {
+	UPKEEP_REAP = 1001,
+	UPKEEP_PRUNE,
+	UPKEEP_END
+};
+
+/* One call that asks, spends or looks after things, which may be made by any thread. */
 struct call {
-	enum be_operation operation;
+	unsigned operation; /* enum be_operation or upkeep_operation */
 	bool has_description;
 	bool has_key;
 	bool has_thread;
+	bool releases; /* the namespace is to end with what is committed there */
 	enum be_status status;
 	struct js_handle *handle;
 	uint64_t id;
 	int64_t amount;
+	int64_t before_ns;
 	struct be_commit_options options;
 	union {
 		struct be_decision decision;
 		struct be_transaction transaction;
+		uint64_t counts[2]; /* what upkeep has done */
 	};
 	char category[NAME_ROOM];
 	char description[DESCRIPTION_ROOM];
@@ -233,6 +243,8 @@ napi_value call_check(napi_env env, napi_callback_info info);
 /* ---- threads.c */
 
 napi_value call_on_thread(napi_env env, napi_callback_info info);
+/* False: nobody waits for its answer any more. By any thread. */
+bool call_is_wanted(const struct call *call);
 
 /* ---- settings.c */
 
@@ -251,12 +263,13 @@ napi_value list_transactions(napi_env env, napi_callback_info info);
 napi_value list_alerts(napi_env env, napi_callback_info info);
 napi_value list_daily_sums(napi_env env, napi_callback_info info);
 
-/* ---- upkeep.c */
+/* ---- upkeep.c: what of a call is particular to its operations, and further calls */
+
+enum be_status upkeep_read(napi_env env, napi_value argument, struct call *call);
+void upkeep_run(struct call *call);
+void upkeep_publish(struct addon *addon, const struct call *call);
 
 napi_value alert_done(napi_env env, napi_callback_info info);
-napi_value namespace_end(napi_env env, napi_callback_info info);
-napi_value reap(napi_env env, napi_callback_info info);
-napi_value prune(napi_env env, napi_callback_info info);
 napi_value verify(napi_env env, napi_callback_info info);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What asks and spends. */
+/* What asks and spends; and how any call is read, made and answered. */
 #include "addon.h"
 
 #include <math.h>
@@ -90,10 +90,14 @@ enum be_status call_read(napi_env env, size_t argc, napi_value *argv, struct cal
 	memset(call, 0, offsetof(struct call, category));
 	call->options = (struct be_commit_options)BE_COMMIT_OPTIONS_INIT;
 	call->labels.count = call->also.count = 0;
+	call->pool = NULL;
+	call->given_up = NULL;
 	call->handle = handle_of(env, argv[0]);
 	if (!call->handle)
 		return BE_INVALID_ARGUMENT;
-	call->operation = (enum be_operation)read_number(env, argv[1]);
+	call->operation = read_number(env, argv[1]);
+	if (call->operation >= UPKEEP_REAP)
+		return upkeep_read(env, argv[2], call);
 	if (call->operation == BE_OPERATION_COMMIT || call->operation == BE_OPERATION_RECORD) {
 		status = read_text(env, argv[2], call->category, sizeof call->category, &text);
 		if (status == BE_OK && !text)
@@ -208,7 +212,7 @@ void call_run(struct call *call)
 		run_charge(call, description);
 		break;
 	default:
-		call->status = BE_INVALID_ARGUMENT;
+		upkeep_run(call);
 	}
 }
 
@@ -222,6 +226,11 @@ void call_publish(struct addon *addon, struct call *call)
 		addon->nanos[5] = (int64_t)call->id;
 		break;
 	case BE_OPERATION_RELEASE:
+		break;
+	case UPKEEP_REAP:
+	case UPKEEP_PRUNE:
+	case UPKEEP_END:
+		upkeep_publish(addon, call);
 		break;
 	default:
 		if (call->status != BE_OK)

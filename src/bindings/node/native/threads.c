@@ -72,13 +72,16 @@ static void put_done(struct thread_pool *pool, struct call *call)
 		napi_call_threadsafe_function(pool->wake, NULL, napi_tsfn_nonblocking);
 }
 
+bool call_is_wanted(const struct call *call)
+{
+	return !(call->pool && call->pool->stopping) &&
+	       !(call->given_up && __atomic_load_n(call->given_up, __ATOMIC_RELAXED));
+}
+
 /* About once a second, while the call waits for money. */
 static bool keep_waiting(void *context)
 {
-	const struct call *call = context;
-
-	return !call->pool->stopping &&
-	       !(call->given_up && __atomic_load_n(call->given_up, __ATOMIC_RELAXED));
+	return call_is_wanted(context);
 }
 
 static void *wait(void *context)
@@ -262,7 +265,6 @@ static enum be_status make_pool(napi_env env, struct addon *addon)
 /* Gives a call that may wait a thread of its own; false: there is none to be had. With the lock. */
 static bool start_waiting(struct thread_pool *pool, struct call *call)
 {
-	call->pool = pool;
 	call->options.keep_waiting = keep_waiting;
 	call->options.wait_context = call;
 	call->has_thread = pthread_create(&call->thread, NULL, wait, call) == 0;
@@ -274,6 +276,7 @@ static void enqueue(napi_env env, struct thread_pool *pool, struct call *call)
 {
 	if (pool->under_way++ == 0)
 		napi_ref_threadsafe_function(env, pool->wake);
+	call->pool = pool;
 	call->next = NULL;
 	pthread_mutex_lock(&pool->lock);
 	if (call->options.wait_ms != 0 && start_waiting(pool, call)) {
@@ -300,17 +303,16 @@ static bool prepare(napi_env env, struct call *call, napi_value handle, napi_val
 	if (napi_create_array_with_length(env, 3, &both) != napi_ok ||
 	    napi_set_element(env, both, 0, handle) != napi_ok ||
 	    napi_set_element(env, both, 1, function) != napi_ok ||
-	    (given_up && napi_set_element(env, both, 2, given_up) != napi_ok) ||
+	    napi_set_element(env, both, 2, given_up) != napi_ok ||
 	    napi_create_reference(env, both, 1, &call->keep) != napi_ok)
 		return false;
-	if (given_up &&
-	    napi_get_typedarray_info(env, given_up, NULL, NULL, &flag, NULL, NULL) == napi_ok)
+	if (napi_get_typedarray_info(env, given_up, NULL, NULL, &flag, NULL, NULL) == napi_ok)
 		call->given_up = flag;
 	return napi_create_promise(env, &call->deferred, promise) == napi_ok;
 }
 
-/* (function, handle, operation, ...): a promise of what the function makes of the status, or a
- * status when there is nothing to wait for. */
+/* (function, given_up, handle, operation, ...): a promise of what the function makes of the status,
+ * or a status when there is nothing to wait for. Given_up is a Uint8Array, or undefined. */
 napi_value call_on_thread(napi_env env, napi_callback_info info)
 {
 	ARGUMENTS(16);
@@ -319,7 +321,7 @@ napi_value call_on_thread(napi_env env, napi_callback_info info)
 	enum be_status status = call ? BE_OK : BE_NO_MEMORY;
 
 	if (status == BE_OK)
-		status = call_read(env, argc - 1, argv + 1, call);
+		status = call_read(env, argc - 2, argv + 2, call);
 	/* A storage in JavaScript runs in its own thread only. */
 	if (status == BE_OK && call->handle->storage)
 		status = BE_INVALID_ARGUMENT;
@@ -330,7 +332,7 @@ napi_value call_on_thread(napi_env env, napi_callback_info info)
 		free(call);
 		return make_status(env, status);
 	}
-	if (!prepare(env, call, argv[1], argv[0], argc > 15 ? argv[15] : NULL, &promise)) {
+	if (!prepare(env, call, argv[2], argv[0], argv[1], &promise)) {
 		free(call); /* the thread is being terminated */
 		return NULL;
 	}

@@ -19,63 +19,57 @@ napi_value alert_done(napi_env env, napi_callback_info info)
 	return handle_result(env, handle, status);
 }
 
-/* endNamespace(handle, release, array): the array gets how many envelopes and how many commits */
-napi_value namespace_end(napi_env env, napi_callback_info info)
-{
-	ARGUMENTS(3);
-	struct js_handle *handle = handle_of(env, argv[0]);
-	struct js_page page = {env, argv[2], 0};
-	uint64_t removed = 0, released = 0;
-	enum be_status status = BE_INVALID_ARGUMENT;
+/* ---- (handle, operation, argument), at once or on a thread */
 
-	if (!handle) {
-		keep_own_error(addon, status);
-		return make_status(env, status);
+enum be_status upkeep_read(napi_env env, napi_value argument, struct call *call)
+{
+	switch (call->operation) {
+	case UPKEEP_PRUNE:
+		call->before_ns = read_time(env, argument);
+		break;
+	case UPKEEP_END:
+		call->releases = read_bool(env, argument);
+		break;
+	default:
+		break;
 	}
-	status = be_namespace_end(handle->enforcer, read_bool(env, argv[1]) ? BE_END_RELEASE : 0,
-				  &removed, &released);
-	keep_error(addon, status);
-	add(&page, make_number(env, (double)removed));
-	add(&page, make_number(env, (double)released));
-	return handle_result(env, handle, status);
+	return BE_OK;
 }
 
-/* reap(handle, array): the array gets how many */
-napi_value reap(napi_env env, napi_callback_info info)
+/* Pruning takes its time, and a worker thread that is terminated waits for the threads. */
+static bool goes_on(void *context, const struct be_pruning *done)
 {
-	ARGUMENTS(2);
-	struct js_handle *handle = handle_of(env, argv[0]);
-	struct js_page page = {env, argv[1], 0};
-	uint64_t reaped = 0;
-	enum be_status status = BE_INVALID_ARGUMENT;
-
-	if (!handle) {
-		keep_own_error(addon, status);
-		return make_status(env, status);
-	}
-	status = be_reap(handle->enforcer, &reaped);
-	keep_error(addon, status);
-	add(&page, make_number(env, (double)reaped));
-	return handle_result(env, handle, status);
+	(void)done;
+	return call_is_wanted(context);
 }
 
-/* prune(handle, before, array): the array gets how many transactions */
-napi_value prune(napi_env env, napi_callback_info info)
+void upkeep_run(struct call *call)
 {
-	ARGUMENTS(3);
-	struct js_handle *handle = handle_of(env, argv[0]);
-	struct js_page page = {env, argv[2], 0};
+	struct be_enforcer *enforcer = call->handle->enforcer;
 	struct be_pruning pruning = BE_PRUNING_INIT;
-	enum be_status status = BE_INVALID_ARGUMENT;
 
-	if (!handle) {
-		keep_own_error(addon, status);
-		return make_status(env, status);
+	call->counts[0] = call->counts[1] = 0;
+	switch (call->operation) {
+	case UPKEEP_REAP:
+		call->status = be_reap(enforcer, &call->counts[0]);
+		break;
+	case UPKEEP_PRUNE:
+		call->status = be_prune(enforcer, call->before_ns, goes_on, call, &pruning);
+		call->counts[0] = pruning.transactions;
+		break;
+	case UPKEEP_END:
+		call->status = be_namespace_end(enforcer, call->releases ? BE_END_RELEASE : 0,
+						&call->counts[0], &call->counts[1]);
+		break;
+	default:
+		call->status = BE_INVALID_ARGUMENT;
 	}
-	status = be_prune(handle->enforcer, read_time(env, argv[1]), NULL, NULL, &pruning);
-	keep_error(addon, status);
-	add(&page, make_number(env, (double)pruning.transactions));
-	return handle_result(env, handle, status);
+}
+
+void upkeep_publish(struct addon *addon, const struct call *call)
+{
+	addon->units[0] = (double)call->counts[0];
+	addon->units[1] = (double)call->counts[1];
 }
 
 /* ---- verify(handle, array): what differs, in sentences */
