@@ -4,6 +4,7 @@
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { getEventListeners, once } = require('node:events');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { Worker } = require('node:worker_threads');
@@ -170,6 +171,44 @@ test('listings come in pages', () => {
   assert.ok(held[1].deadline > held[1].created);
   assert.equal([...budget.commits({ labels: { step: '3' } })][0].id, commits[3]);
   assert.deepEqual(budget.verify(), []);
+});
+
+test('owners and statistics', async () => {
+  const budget = make();
+  const { commitId } = budget.commit('llm', 1);
+  const child = spawnSync(process.execPath, ['-e', `
+    const { open } = require(${JSON.stringify(require.resolve('./support.js'))});
+    open(process.argv[1]).commit('llm', 2);`, budget.place]);
+  assert.equal(child.status, 0, String(child.stderr));
+  const owners = budget.owners();
+  const mine = owners.find(({ pid }) => pid === process.pid);
+  const dead = owners.find(({ pid }) => pid === child.pid);
+  assert.deepEqual([owners.length, mine.alive, mine.pidHere, dead.alive, dead.pidHere],
+    [2, true, process.pid, false, 0]);
+  assert.deepEqual([...budget.commits()].map(({ ownerId, ownerPid }) => [ownerId, ownerPid]),
+    [[mine.id, process.pid], [dead.id, child.pid]]);
+  budget.check('none', 1);
+  budget.settle(commitId, 1);
+  assert.equal(budget.reap(), 1);
+  const stats = budget.stats();
+  const { durability, waiting, wentBack, nextEnvelopeId, nextCommitId, nextTransactionId, prunedId,
+    orphanedReleased, orphanedCharged, refusedNoEnvelope, refusalsKnown, losses } = stats;
+  assert.deepEqual({ durability, owners: stats.owners, waiting, wentBack, nextEnvelopeId,
+    nextCommitId, nextTransactionId, prunedId, orphanedReleased, orphanedCharged, refusedNoEnvelope,
+    refusalsKnown, losses }, { durability: 'process', owners: 1, waiting: 0, wentBack: false,
+    nextEnvelopeId: '2', nextCommitId: '3', nextTransactionId: '2', prunedId: undefined,
+    orphanedReleased: 1, orphanedCharged: 0, refusedNoEnvelope: 1, refusalsKnown: true,
+    losses: 0 });
+  assert.ok(stats.created > 0 && stats.formatVersion > 0 && stats.changes > 0);
+  assert.ok(stats.mapSize >= stats.fileSize && stats.mapSize % stats.pageSize === 0);
+  assert.ok(stats.fileSize >= stats.pages * stats.pageSize && stats.pages > stats.freePages);
+  assert.ok(stats.readersMax > stats.readers && stats.readers >= stats.staleReaders);
+  assert.equal(stats.fileSize, fs.statSync(path.join(budget.place, 'data.mdb')).size);
+  budget.prune(Date.now() + 1000);
+  assert.equal(budget.stats().prunedId, '1');
+  assert.equal(Object.values(budget.stats()).includes(undefined), false);
+  const memory = new BudgetEnforcer({}, MEMORY);
+  assert.deepEqual([memory.owners(), memory.stats().fileSize], [[], 0]);
 });
 
 test('many at once, on threads', async () => {

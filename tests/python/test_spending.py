@@ -350,6 +350,36 @@ class Envelopes(Case):
         self.assertEqual(self.budget.daily_sums(namespace="none")[0], [])
         self.assertEqual(pickle.loads(pickle.dumps(sums[0])).amount, sums[0].amount)
 
+    def test_owners_and_statistics(self):
+        commit = self.budget.commit("llm", 1, on_death="charge")
+        child = os.fork()
+        if child == 0:
+            self.budget.commit("llm", 2)
+            os._exit(0)
+        os.waitpid(child, 0)
+        owners = {one.pid: one for one in self.budget.owners()}
+        mine = owners[os.getpid()]
+        self.assertEqual({pid: one.alive for pid, one in owners.items()},
+                         {os.getpid(): True, child: False})
+        self.assertEqual((mine.pid_here, owners[child].pid_here), (os.getpid(), 0))
+        self.assertEqual([(one.owner_id, one.on_death) for one in self.budget.commits()],
+                         [(mine.id, "charge"), (owners[child].id, "release")])
+        self.assertFalse(self.budget.check("none", 1))
+        self.budget.settle(commit, 1)
+        self.assertEqual(self.budget.reap(), 1)
+        stats = self.budget.stats()
+        self.assertEqual((stats.durability, stats.owners, stats.waiting, stats.went_back),
+                         ("process", 1, 0, False))
+        self.assertEqual((stats.next_envelope_id, stats.next_commit_id,
+                          stats.next_transaction_id, stats.pruned_id), (2, 3, 2, 0))
+        self.assertEqual((stats.orphaned_released, stats.orphaned_charged,
+                          stats.refused_no_envelope, stats.refusals_known), (1, 0, 1, True))
+        self.assertLess(0, stats.created_ns)
+        self.assertEqual(stats.file_size, os.path.getsize(os.path.join(self.path, "data.mdb")))
+        self.assertEqual(pickle.loads(pickle.dumps(stats)).records, stats.records)
+        with BudgetEnforcer(memory=True) as memory:
+            self.assertEqual((memory.owners(), memory.stats().file_size), ([], 0))
+
     def test_listings_come_in_pages(self):
         for number in range(10):
             self.budget.record("llm", "0.1", f"call {number}")

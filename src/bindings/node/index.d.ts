@@ -47,12 +47,75 @@ export interface Commit<K extends keyof AmountKinds = 'number'> extends PendingC
   readonly deadline?: Date;
   readonly detached: boolean;
   readonly onDeath: 'release' | 'charge';
+  /** As owners() has it. */
+  readonly ownerId?: string;
   readonly ownerPid: number;
   readonly ownerAlive: boolean;
   readonly namespace: string;
   readonly description: string;
   readonly labels: Labels;
   readonly also: readonly Required<EnvelopeName>[];
+}
+
+/** A process that has the environment open to change it, or one that died so, until what it held
+ * was reaped. */
+export interface Owner {
+  readonly id: string;
+  /** In its own pid namespace, whose number this is; 0: not known. */
+  readonly pid: number;
+  readonly pidNamespace: number;
+  /** As this process would see it; 0: not at all. */
+  readonly pidHere: number;
+  readonly alive: boolean;
+}
+
+/** An environment from outside. What is about files, pages and readers is 0 for a server. */
+export interface Statistics {
+  readonly created: Date;
+  readonly durability: 'full' | 'process';
+  readonly formatVersion: number;
+  /** Live processes that have it open to change it. */
+  readonly owners: number;
+  /** Commits that wait for money now. */
+  readonly waiting: number;
+  /** Transactions of the storage so far that changed something. */
+  readonly changes: number;
+  readonly nextEnvelopeId: string;
+  readonly nextCommitId: string;
+  readonly nextTransactionId: string;
+  /** The last transaction that pruning has removed. */
+  readonly prunedId?: string;
+  /** Commits that were reaped so far, or settled late. */
+  readonly expiredReleased: number;
+  readonly expiredCharged: number;
+  readonly orphanedReleased: number;
+  readonly orphanedCharged: number;
+  readonly settledLate: number;
+  /** Checks and commits so far that named no envelope. */
+  readonly refusedNoEnvelope: number;
+  /** False: refusals cannot be counted, and all their counts are 0. */
+  readonly refusalsKnown: boolean;
+  /** Bytes, and those that it can grow to. */
+  readonly fileSize: number;
+  readonly mapSize: number;
+  readonly pageSize: number;
+  readonly pages: number;
+  readonly freePages: number;
+  readonly records: number;
+  readonly readers: number;
+  readonly readersMax: number;
+  readonly staleReaders: number;
+  /** Changes since the oldest state that is being read now, and the process that reads it. */
+  readonly readerLag: number;
+  readonly laggingPid: number;
+  /** The newest change was not whole when the machine came up, and was dropped: nobody had been
+   * told of it. */
+  readonly wentBack: boolean;
+  readonly readsExcludeWrites: boolean;
+  /** Of a server: how often its history was found to be another, and how many found changes
+   * gone. */
+  readonly historyChanges: number;
+  readonly losses: number;
 }
 
 export interface Transaction<K extends keyof AmountKinds = 'number'> {
@@ -415,6 +478,8 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
   /** What was removed when it is aborted is removed. */
   pruneAsync(before: Date | number, options?: { signal?: AbortSignal }): Promise<number>;
   verify(): string[];
+  owners(): Owner[];
+  stats(): Statistics;
   close(): void;
   [Symbol.dispose](): void;
 }

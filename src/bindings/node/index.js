@@ -47,6 +47,11 @@ const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', '
 const KINDS = [undefined, 'record', 'settle', 'expired', 'orphaned', 'charge',
   'correction'];
 const STATES = ['pending', 'released', 'settled', 'expired', 'orphaned'];
+// Of stats(), as add_statistics() in native/listings.c puts them.
+const COUNTS = ['formatVersion', 'owners', 'changes', 'expiredReleased', 'expiredCharged',
+  'orphanedReleased', 'orphanedCharged', 'settledLate', 'fileSize', 'mapSize', 'pageSize', 'pages',
+  'freePages', 'records', 'readers', 'readersMax', 'staleReaders', 'readerLag',
+  'refusedNoEnvelope', 'laggingPid', 'waiting', 'historyChanges', 'losses'];
 // How a decision can end; all other statuses are thrown.
 const REASONS = {
   0: 'within_budget', [-1]: 'exceeds_budget', [-2]: 'no_envelope', [-3]: 'suspended',
@@ -711,7 +716,7 @@ class BudgetEnforcer {
 
   /** The commits that hold money, in the order in which they were made. */
   commits(filter = {}) {
-    return this.#list(native.commits, 12, filter, (page, at) => ({
+    return this.#list(native.commits, 13, filter, (page, at) => ({
       id: String(page[at]),
       amount: this.#convert(page[at + 1]),
       state: STATES[page[at + 2]],
@@ -720,12 +725,13 @@ class BudgetEnforcer {
       detached: (page[at + 5] & 1) !== 0,
       ownerAlive: (page[at + 5] & 2) !== 0,
       onDeath: page[at + 5] & 4 ? 'charge' : 'release',
-      ownerPid: page[at + 6],
-      namespace: page[at + 7],
-      category: page[at + 8],
-      description: page[at + 9],
-      labels: makeLabels(page[at + 10]),
-      also: makeNames(page[at + 11]),
+      ownerId: makeId(page[at + 6]),
+      ownerPid: page[at + 7],
+      namespace: page[at + 8],
+      category: page[at + 9],
+      description: page[at + 10],
+      labels: makeLabels(page[at + 11]),
+      also: makeNames(page[at + 12]),
     }));
   }
 
@@ -864,6 +870,37 @@ class BudgetEnforcer {
     const findings = [];
     check(native.verify(this.#handle, findings));
     return findings;
+  }
+
+  /** The processes that have the environment open to change it, and those that died so. */
+  owners() {
+    const page = [];
+    check(native.owners(this.#handle, page));
+    const owners = [];
+    for (let at = 0; at < page.length; at += 5) {
+      const [id, pid, pidNamespace, pidHere, alive] = page.slice(at, at + 5);
+      owners.push({ id: String(id), pid, pidNamespace, pidHere, alive: alive !== 0 });
+    }
+    return owners;
+  }
+
+  /** The environment from outside. */
+  stats() {
+    const page = [];
+    check(native.stats(this.#handle, page));
+    const [created, flags, nextEnvelope, nextCommit, nextTransaction, pruned, ...counts] = page;
+    return {
+      created: new Date(created),
+      durability: flags & 1 ? 'process' : 'full',
+      refusalsKnown: (flags & 2) !== 0,
+      wentBack: (flags & 4) !== 0,
+      readsExcludeWrites: (flags & 8) !== 0,
+      nextEnvelopeId: String(nextEnvelope),
+      nextCommitId: String(nextCommit),
+      nextTransactionId: String(nextTransaction),
+      prunedId: makeId(pruned),
+      ...Object.fromEntries(COUNTS.map((name, at) => [name, counts[at]])),
+    };
   }
 
   close() {

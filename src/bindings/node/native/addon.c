@@ -106,6 +106,8 @@ NAPI_MODULE_INIT()
 		{"transactions", list_transactions},
 		{"alerts", list_alerts},
 		{"dailySums", list_daily_sums},
+		{"owners", list_owners},
+		{"stats", stats_show},
 		{"alertDone", alert_done},
 		{"verify", verify},
 		{"error", last_error},

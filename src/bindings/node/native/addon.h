@@ -262,6 +262,8 @@ napi_value list_commits(napi_env env, napi_callback_info info);
 napi_value list_transactions(napi_env env, napi_callback_info info);
 napi_value list_alerts(napi_env env, napi_callback_info info);
 napi_value list_daily_sums(napi_env env, napi_callback_info info);
+napi_value list_owners(napi_env env, napi_callback_info info);
+napi_value stats_show(napi_env env, napi_callback_info info);
 
 /* ---- upkeep.c: what of a call is particular to its operations, and further calls */
 

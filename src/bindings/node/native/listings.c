@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Envelopes shown; and listings, a page at a time. */
+/* Envelopes shown; listings, a page at a time; and the environment from outside. */
 #include "addon.h"
 
 #include <string.h>
@@ -92,6 +92,7 @@ static bool add_commit(void *context, const struct be_commit_info *one)
 	add_time(context, one->deadline_ns);
 	add_number(context, (one->detached ? 1 : 0) + (one->owner_alive ? 2 : 0) +
 				    (one->reap_policy == BE_REAP_CHARGE ? 4 : 0));
+	add_id(context, one->owner_id);
 	add_number(context, one->owner_pid);
 	add_name(context, one->namespace_name, one->category);
 	add_text(context, one->description);
@@ -256,4 +257,88 @@ napi_value list_alerts(napi_env env, napi_callback_info info)
 napi_value list_daily_sums(napi_env env, napi_callback_info info)
 {
 	return list(env, info, each_daily_sum);
+}
+
+/* ---- owners(handle, array) and stats(handle, array), likewise */
+
+static bool add_owner(void *context, const struct be_owner_info *one)
+{
+	add_id(context, one->id);
+	add_number(context, one->pid);
+	add_number(context, one->pid_namespace);
+	add_number(context, one->pid_here);
+	add_number(context, one->alive ? 1 : 0);
+	return true;
+}
+
+napi_value list_owners(napi_env env, napi_callback_info info)
+{
+	ARGUMENTS(2);
+	struct js_handle *handle = handle_of(env, argv[0]);
+	struct js_page page = {env, argv[1], 0};
+	enum be_status status = BE_INVALID_ARGUMENT;
+
+	if (!handle) {
+		keep_own_error(addon, status);
+		return make_status(env, status);
+	}
+	status = be_owners_each(handle->enforcer, add_owner, &page);
+	keep_error(addon, status);
+	return handle_result(env, handle, status);
+}
+
+static void add_statistics(struct js_page *page, const struct be_statistics *stats)
+{
+	const uint64_t ids[] = {stats->next_envelope_id, stats->next_commit_id,
+				stats->next_transaction_id, stats->pruned_id};
+	const uint64_t counts[] = {stats->format_version,
+				   stats->owners,
+				   stats->changes,
+				   stats->expired_released,
+				   stats->expired_charged,
+				   stats->orphaned_released,
+				   stats->orphaned_charged,
+				   stats->settled_late,
+				   stats->file_size,
+				   stats->map_size,
+				   stats->page_size,
+				   stats->pages,
+				   stats->free_pages,
+				   stats->records,
+				   stats->readers,
+				   stats->readers_max,
+				   stats->stale_readers,
+				   stats->reader_lag,
+				   stats->refused_no_envelope,
+				   stats->lagging_pid,
+				   stats->waiting,
+				   stats->history_changes,
+				   stats->losses};
+
+	add_time(page, stats->created_ns);
+	add_number(page, (stats->durability == BE_DURABILITY_PROCESS ? 1 : 0) +
+				 (stats->refusals_known ? 2 : 0) + (stats->went_back ? 4 : 0) +
+				 (stats->reads_exclude_writes ? 8 : 0));
+	for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+		add_id(page, ids[i]);
+	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+		add_number(page, (double)counts[i]);
+}
+
+napi_value stats_show(napi_env env, napi_callback_info info)
+{
+	ARGUMENTS(2);
+	struct js_handle *handle = handle_of(env, argv[0]);
+	struct js_page page = {env, argv[1], 0};
+	struct be_statistics stats = BE_STATISTICS_INIT;
+	enum be_status status = BE_INVALID_ARGUMENT;
+
+	if (!handle) {
+		keep_own_error(addon, status);
+		return make_status(env, status);
+	}
+	status = be_stats(handle->enforcer, &stats);
+	keep_error(addon, status);
+	add_statistics(&page, &stats);
+	return handle_result(env, handle, status);
 }

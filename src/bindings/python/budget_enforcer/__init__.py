@@ -15,7 +15,8 @@ from ._enforcer import WAIT_FOREVER, WAIT_WINDOW, BudgetEnforcer
 from ._errors import (BudgetError, EnvironmentFault, Event, ExceedsBudget, Fault, InvalidCall,
                       MachineFault, NoEnvelope, Refused, Suspended)
 from ._holds import AsyncHold, Hold, Reservation
-from ._native import Alert, Commit, DailySum, Decision, Envelope, Transaction
+from ._native import (Alert, Commit, DailySum, Decision, Envelope, Owner, Statistics,
+                      Transaction)
 from ._native import version as _version
 
 __version__ = _version()
@@ -23,6 +24,6 @@ __version__ = _version()
 __all__ = [
     "Alert", "AsyncHold", "BudgetEnforcer", "BudgetError", "Commit", "DailySum", "Decision",
     "Envelope", "EnvironmentFault", "Event", "ExceedsBudget", "Fault", "Hold", "InvalidCall",
-    "MachineFault", "NoEnvelope", "Refused", "Reservation", "Suspended", "Transaction",
-    "WAIT_FOREVER", "WAIT_WINDOW",
+    "MachineFault", "NoEnvelope", "Owner", "Refused", "Reservation", "Statistics", "Suspended",
+    "Transaction", "WAIT_FOREVER", "WAIT_WINDOW",
 ]

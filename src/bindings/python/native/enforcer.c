@@ -628,6 +628,22 @@ static PyObject *enforcer_verify(PyObject *object, PyObject *unused)
 	return fail(status, NULL);
 }
 
+static PyObject *enforcer_stats(PyObject *object, PyObject *unused)
+{
+	struct enforcer_object *self = (struct enforcer_object *)object;
+	PyObject *made = value_make(statistics_type);
+	enum be_status status = BE_OK;
+
+	(void)unused;
+	if (!made || !enforcer_enter(self)) {
+		Py_XDECREF(made);
+		return NULL;
+	}
+	WITHOUT_GIL(status = be_stats(self->handle, &((struct statistics_object *)made)->value));
+	enforcer_leave(self);
+	return made_or_failed(made, status);
+}
+
 /* ---- the type */
 
 #define WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
@@ -653,6 +669,8 @@ static PyMethodDef methods[] = {
 	{"end_namespace", WITH_KEYWORDS(enforcer_end), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"utilization", enforcer_utilization, METH_VARARGS, NULL},
 	{"verify", enforcer_verify, METH_NOARGS, NULL},
+	{"stats", enforcer_stats, METH_NOARGS, NULL},
+	{"owners", listing_owners, METH_NOARGS, NULL},
 	{"_envelopes", listing_envelopes, METH_VARARGS, NULL},
 	{"_commits", listing_commits, METH_VARARGS, NULL},
 	{"_transactions", listing_transactions, METH_VARARGS, NULL},

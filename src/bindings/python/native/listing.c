@@ -336,3 +336,28 @@ PyObject *listing_daily_sums(PyObject *object, PyObject *arguments)
 	list = finish(&page, daily_sum_type, status);
 	return list ? Py_BuildValue("NK", list, (unsigned long long)last_id) : NULL;
 }
+
+static bool keep_owner(void *page, const struct be_owner_info *owner)
+{
+	return keep(page, owner);
+}
+
+PyObject *listing_owners(PyObject *object, PyObject *unused)
+{
+	struct enforcer_object *self = (struct enforcer_object *)object;
+	struct page_of_objects page = {
+		.size = sizeof(struct be_owner_info), .room = 64, .grows = true};
+	enum be_status status = BE_OK;
+
+	(void)unused;
+	page.items = calloc(page.room, page.size);
+	if (!page.items)
+		(void)PyErr_NoMemory();
+	if (!page.items || !enforcer_enter(self)) {
+		free(page.items);
+		return NULL;
+	}
+	WITHOUT_GIL(status = be_owners_each(self->handle, keep_owner, &page));
+	enforcer_leave(self);
+	return finish(&page, owner_type, status);
+}

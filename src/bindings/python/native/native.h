@@ -108,8 +108,16 @@ struct daily_sum_object {
 	struct value_notes notes;
 };
 
+struct owner_object {
+	PyObject_HEAD struct be_owner_info value;
+};
+
+struct statistics_object {
+	PyObject_HEAD struct be_statistics value;
+};
+
 extern PyTypeObject *decision_type, *transaction_type, *envelope_type, *commit_type, *alert_type,
-	*daily_sum_type;
+	*daily_sum_type, *owner_type, *statistics_type;
 
 /* An object of one of these types whose value is initialised; NULL: an exception is set. */
 PyObject *value_make(PyTypeObject *type);
@@ -161,6 +169,7 @@ PyObject *listing_commits(PyObject *self, PyObject *arguments);
 PyObject *listing_transactions(PyObject *self, PyObject *arguments);
 PyObject *listing_alerts(PyObject *self, PyObject *arguments);
 PyObject *listing_daily_sums(PyObject *object, PyObject *arguments);
+PyObject *listing_owners(PyObject *object, PyObject *unused);
 
 /* The labels and further envelopes of one item of a listing, in C, to become Python's with the
  * GIL. */

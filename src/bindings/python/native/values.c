@@ -11,7 +11,7 @@
 #include <string.h>
 
 PyTypeObject *decision_type, *transaction_type, *envelope_type, *commit_type, *alert_type,
-	*daily_sum_type;
+	*daily_sum_type, *owner_type, *statistics_type;
 
 enum member_kind {
 	AMOUNT,
@@ -26,6 +26,8 @@ enum member_kind {
 	KIND,
 	PERIOD,
 	STATE,
+	ON_DEATH,
+	DURABILITY,
 	THRESHOLDS
 };
 
@@ -59,6 +61,11 @@ static const char *name_of(const struct object_member *member, const void *at)
 		return be_period_name(*(const enum be_period *)at);
 	case STATE:
 		return state_name(*(const enum be_commit_state *)at);
+	case ON_DEATH:
+		return *(const enum be_reap_policy *)at == BE_REAP_CHARGE ? "charge" : "release";
+	case DURABILITY:
+		return *(const enum be_durability *)at == BE_DURABILITY_PROCESS ? "process"
+										: "full";
 	default:
 		return at;
 	}
@@ -234,6 +241,8 @@ static PyGetSetDef commit_members[] = {
 	MEMBER(commit_object, "created_ns", INT, created_ns),
 	MEMBER(commit_object, "deadline_ns", INT, deadline_ns),
 	MEMBER(commit_object, "detached", BOOL, detached),
+	MEMBER(commit_object, "on_death", ON_DEATH, reap_policy),
+	MEMBER(commit_object, "owner_id", ID, owner_id),
 	MEMBER(commit_object, "owner_pid", NUMBER, owner_pid),
 	MEMBER(commit_object, "owner_alive", BOOL, owner_alive),
 	MEMBER(commit_object, "namespace", TEXT, namespace_name),
@@ -275,6 +284,51 @@ static PyGetSetDef daily_sum_members[] = {
 	{0},
 };
 
+static PyGetSetDef owner_members[] = {
+	MEMBER(owner_object, "id", ID, id),
+	MEMBER(owner_object, "pid", NUMBER, pid),
+	MEMBER(owner_object, "pid_namespace", NUMBER, pid_namespace),
+	MEMBER(owner_object, "pid_here", NUMBER, pid_here),
+	MEMBER(owner_object, "alive", BOOL, alive),
+	{0},
+};
+
+static PyGetSetDef statistics_members[] = {
+	MEMBER(statistics_object, "format_version", NUMBER, format_version),
+	MEMBER(statistics_object, "durability", DURABILITY, durability),
+	MEMBER(statistics_object, "owners", NUMBER, owners),
+	MEMBER(statistics_object, "created_ns", INT, created_ns),
+	MEMBER(statistics_object, "changes", ID, changes),
+	MEMBER(statistics_object, "next_envelope_id", ID, next_envelope_id),
+	MEMBER(statistics_object, "next_commit_id", ID, next_commit_id),
+	MEMBER(statistics_object, "next_transaction_id", ID, next_transaction_id),
+	MEMBER(statistics_object, "expired_released", ID, expired_released),
+	MEMBER(statistics_object, "expired_charged", ID, expired_charged),
+	MEMBER(statistics_object, "orphaned_released", ID, orphaned_released),
+	MEMBER(statistics_object, "orphaned_charged", ID, orphaned_charged),
+	MEMBER(statistics_object, "settled_late", ID, settled_late),
+	MEMBER(statistics_object, "file_size", ID, file_size),
+	MEMBER(statistics_object, "map_size", ID, map_size),
+	MEMBER(statistics_object, "page_size", ID, page_size),
+	MEMBER(statistics_object, "pages", ID, pages),
+	MEMBER(statistics_object, "free_pages", ID, free_pages),
+	MEMBER(statistics_object, "records", ID, records),
+	MEMBER(statistics_object, "readers", ID, readers),
+	MEMBER(statistics_object, "readers_max", ID, readers_max),
+	MEMBER(statistics_object, "stale_readers", ID, stale_readers),
+	MEMBER(statistics_object, "reader_lag", ID, reader_lag),
+	MEMBER(statistics_object, "refused_no_envelope", ID, refused_no_envelope),
+	MEMBER(statistics_object, "lagging_pid", NUMBER, lagging_pid),
+	MEMBER(statistics_object, "refusals_known", BOOL, refusals_known),
+	MEMBER(statistics_object, "went_back", BOOL, went_back),
+	MEMBER(statistics_object, "reads_exclude_writes", BOOL, reads_exclude_writes),
+	MEMBER(statistics_object, "waiting", NUMBER, waiting),
+	MEMBER(statistics_object, "pruned_id", ID, pruned_id),
+	MEMBER(statistics_object, "history_changes", ID, history_changes),
+	MEMBER(statistics_object, "losses", ID, losses),
+	{0},
+};
+
 /* ---- the types */
 
 struct kind_of_value {
@@ -291,6 +345,8 @@ static const struct kind_of_value kinds[] = {
 	{&commit_type, commit_members, sizeof(struct be_commit_info), "Commit"},
 	{&alert_type, alert_members, sizeof(struct be_alert), "Alert"},
 	{&daily_sum_type, daily_sum_members, sizeof(struct be_daily_sum), "DailySum"},
+	{&owner_type, owner_members, sizeof(struct be_owner_info), "Owner"},
+	{&statistics_type, statistics_members, sizeof(struct be_statistics), "Statistics"},
 };
 
 /* All begin alike, so that this is where the structure lies in each. */
@@ -484,6 +540,9 @@ bool values_add(PyObject *module)
 		{"budget_enforcer._native.Commit", sizeof(struct commit_object), 0, 0, NULL},
 		{"budget_enforcer._native.Alert", sizeof(struct alert_object), 0, 0, NULL},
 		{"budget_enforcer._native.DailySum", sizeof(struct daily_sum_object), 0, 0, NULL},
+		{"budget_enforcer._native.Owner", sizeof(struct owner_object), 0, 0, NULL},
+		{"budget_enforcer._native.Statistics", sizeof(struct statistics_object), 0, 0,
+		 NULL},
 	};
 
 	for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
