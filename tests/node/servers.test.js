@@ -9,7 +9,8 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 
-const { BudgetEnforcer, makeDirectory, race, waitUntil } = require('./support.js');
+const { BudgetEnforcer, abortedWhenListenedTo, makeDirectory, race,
+  waitUntil } = require('./support.js');
 
 const server = process.env.BE_TEST_SERVER;
 const kind = server.startsWith('redis') ? 'redis' : 'postgres';
@@ -99,6 +100,26 @@ test('a terminated worker thread leaves nothing held, and other handles open', a
   await worker.terminate();
   assert.equal(budget.utilization('llm').committed, 0);
   assert.equal(budget.commit('llm', 2).permitted, true);
+});
+
+test('a directory is copied', async () => {
+  const directory = path.join(makeDirectory(), 'environment');
+  const local = new BudgetEnforcer({ path: directory, durability: 'process' });
+  local.createEnvelope({ category: 'llm', limit: 2 });
+  for (let i = 0; i < 1000; i++) local.record('llm', 0.001); // copied in more than one step
+  const { url } = make('there');
+  await assert.rejects(local.copyAsync(url), { code: 'ERR_BUDGET_ALREADY_THERE' });
+  const signal = abortedWhenListenedTo();
+  await assert.rejects(local.copyAsync(urlOf('copy'), { signal }), { name: 'AbortError' });
+  assert.throws(() => new BudgetEnforcer({ path: urlOf('copy'), create: false }),
+    { code: 'ERR_BUDGET_NOT_AN_ENVIRONMENT' });
+  await local.copyAsync(urlOf('copy'));
+  local.copy(urlOf('copy_2'));
+  for (const name of ['copy', 'copy_2']) {
+    const copy = new BudgetEnforcer({ path: urlOf(name), create: false });
+    assert.deepEqual([copy.utilization('llm').spent, copy.verify()], [1, []]);
+    copy.close();
+  }
 });
 
 test('what is for directories, and nobody there', () => {

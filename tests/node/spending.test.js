@@ -8,8 +8,8 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { Worker } = require('node:worker_threads');
-const { BudgetEnforcer, BudgetExceededError, MEMORY, make, makeDirectory, open, race, version,
-  waitUntil } = require('./support.js');
+const { BudgetEnforcer, BudgetExceededError, MEMORY, abortedWhenListenedTo, make, makeDirectory,
+  open, race, restore, version, waitUntil } = require('./support.js');
 
 test('reserve and settle', async () => {
   const budget = make();
@@ -209,6 +209,27 @@ test('owners and statistics', async () => {
   assert.equal(Object.values(budget.stats()).includes(undefined), false);
   const memory = new BudgetEnforcer({}, MEMORY);
   assert.deepEqual([memory.owners(), memory.stats().fileSize], [[], 0]);
+});
+
+test('a backup is restored', async () => {
+  const budget = make();
+  budget.record('llm', 7);
+  const file = path.join(makeDirectory(), 'backup');
+  assert.deepEqual(await betweenTwo(() => budget.backupAsync(file)),
+    ['the loop goes on', undefined]);
+  budget.record('llm', 1);
+  await assert.rejects(budget.backupAsync(file), { code: 'ERR_BUDGET_ALREADY_THERE' });
+  assert.throws(() => budget.backup(file), { code: 'ERR_BUDGET_ALREADY_THERE' });
+  budget.backup(`${file}-2`);
+  for (const [name, spent] of [[file, 7], [`${file}-2`, 8]]) {
+    restore(name, `${name}-copy`);
+    const restored = open(`${name}-copy`, { create: false });
+    assert.deepEqual([restored.utilization('llm').spent, restored.verify()], [spent, []]);
+  }
+  assert.throws(() => restore(file, budget.place), { code: 'ERR_BUDGET_ALREADY_THERE' });
+  assert.throws(() => restore(file), TypeError);
+  assert.throws(() => budget.copy(file), TypeError);
+  await assert.rejects(budget.copyAsync(file), TypeError);
 });
 
 test('many at once, on threads', async () => {
@@ -471,13 +492,7 @@ test('pruning is aborted', async () => {
   await assert.rejects(budget.pruneAsync(before, { signal: AbortSignal.abort() }),
     { name: 'AbortError' });
   assert.equal([...budget.transactions()].length, lines);
-  const controller = new AbortController();
-  const { signal } = controller;
-  const listen = signal.addEventListener;
-  signal.addEventListener = (...rest) => { // so that it is aborted before the thread begins
-    listen.apply(signal, rest);
-    controller.abort();
-  };
+  const signal = abortedWhenListenedTo();
   await assert.rejects(budget.pruneAsync(before, { signal }), { name: 'AbortError' });
   const left = [...budget.transactions()].length;
   assert.ok(left > 0 && left < lines, `${left} are left`);

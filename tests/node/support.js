@@ -51,4 +51,16 @@ async function waitUntil(condition) {
   throw new Error('it did not become true within a minute');
 }
 
-module.exports = { ...package_, make, makeDirectory, open, race, waitUntil };
+/** Before the thread begins that is to look at it, so that no race decides what it has done. */
+function abortedWhenListenedTo() {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const listen = signal.addEventListener;
+  signal.addEventListener = (...rest) => {
+    listen.apply(signal, rest);
+    controller.abort();
+  };
+  return signal;
+}
+
+module.exports = { ...package_, abortedWhenListenedTo, make, makeDirectory, open, race, waitUntil };

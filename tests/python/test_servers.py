@@ -13,7 +13,8 @@ import unittest
 from unittest import mock
 
 import budget_enforcer
-from budget_enforcer import BudgetEnforcer, BudgetError, ExceedsBudget, InvalidCall
+from budget_enforcer import (BudgetEnforcer, BudgetError, EnvironmentFault, ExceedsBudget,
+                             InvalidCall)
 
 from support import Case, race
 
@@ -123,6 +124,32 @@ class Servers(unittest.TestCase):
             except ExceedsBudget:
                 return False
         self.wait_until(is_back)
+
+    def test_is_copied_and_comes_back(self):
+        connections = sockets()
+        self.budget.record("llm", 1)
+        with tempfile.TemporaryDirectory() as directory:
+            self.budget.backup(os.path.join(directory, "backup"))
+            budget_enforcer.restore(os.path.join(directory, "backup"),
+                                    os.path.join(directory, "local"))
+            with BudgetEnforcer(os.path.join(directory, "local"), durability="process") as local:
+                for _ in range(1000):  # copied in more than one step
+                    local.record("llm", "0.001")
+                with self.assertRaises(EnvironmentFault) as caught:
+                    local.copy(self.url)
+                self.assertEqual(caught.exception.reason, "already_there")
+                other = url_of(f"python{next(NUMBERS)}")
+                with self.assertRaises(InvalidCall) as stopped:
+                    local.copy(other, progress=lambda records: records < 0)
+                self.assertEqual(stopped.exception.reason, "stopped")
+                self.assertRaises(ZeroDivisionError, local.copy, other, progress=lambda _: 1 // 0)
+                told = []
+                local.copy(other, progress=told.append)
+                self.assertTrue(0 < told[0] <= 1000, told)
+        self.assertEqual(sockets(), connections)
+        with BudgetEnforcer(other, create=False) as copy:
+            self.assertEqual(copy.utilization("llm").spent, 2)
+            self.assertEqual(copy.verify(), [])
 
     def test_what_is_for_directories(self):
         for option in ({"durability": "process"}, {"mode": 0o600}, {"map_size": 1 << 20}):

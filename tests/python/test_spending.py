@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+import pathlib
 import pickle
 import signal
 import sys
@@ -379,6 +380,24 @@ class Envelopes(Case):
         self.assertEqual(pickle.loads(pickle.dumps(stats)).records, stats.records)
         with BudgetEnforcer(memory=True) as memory:
             self.assertEqual((memory.owners(), memory.stats().file_size), ([], 0))
+
+    def test_a_backup_is_restored(self):
+        self.budget.record("llm", 7)
+        file, copy = (os.path.join(self.directory, name) for name in ("backup", "copy"))
+        self.budget.backup(file)
+        self.budget.record("llm", 1)
+        with self.assertRaises(EnvironmentFault) as caught:
+            self.budget.backup(file)
+        self.assertEqual(caught.exception.reason, "already_there")
+        budget_enforcer.restore(pathlib.Path(file), copy)
+        with BudgetEnforcer(copy, create=False) as restored:
+            self.assertEqual(restored.utilization("llm").spent, 7)
+            self.assertEqual(restored.verify(), [])
+        self.assertRaises(EnvironmentFault, budget_enforcer.restore, file, self.path)
+        self.assertRaises(TypeError, budget_enforcer.restore, file)
+        self.assertRaises(TypeError, budget_enforcer.restore, file, 1)
+        with self.assertRaisesRegex(InvalidCall, "URL of a server"):
+            self.budget.copy(copy)
 
     def test_listings_come_in_pages(self):
         for number in range(10):

@@ -477,12 +477,22 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
   prune(before: Date | number): number;
   /** What was removed when it is aborted is removed. */
   pruneAsync(before: Date | number, options?: { signal?: AbortSignal }): Promise<number>;
+  /** Copies the whole environment, as it is at one moment, to a new file, while the pool works. */
+  backup(file: string): void;
+  backupAsync(file: string): Promise<void>;
+  /** The same into a server, where nothing may be yet. What was begun when it is aborted nobody can
+   * open, and the next copy removes it. */
+  copy(url: string): void;
+  copyAsync(url: string, options?: { signal?: AbortSignal }): Promise<void>;
   verify(): string[];
   owners(): Owner[];
   stats(): Statistics;
   close(): void;
   [Symbol.dispose](): void;
 }
+
+/** Makes an environment of a backup, in a directory that is new or empty. */
+export function restore(backup: string, directory: string): void;
 
 export class BudgetError extends Error {
   /** 'ERR_BUDGET_NO_ENVELOPE', for example. */

@@ -32,7 +32,7 @@ const COMMIT = 2, RELEASE = 3, RECORD = 4, SETTLE = 5, EXTEND = 6;
 const CREATE = 8, ENSURE = 9, SET_LIMIT = 10, SUSPEND = 11, RESUME = 12, RESET = 13, REMOVE = 14;
 const CHARGE = 16, CORRECT = 19;
 // enum upkeep_operation in native/addon.h
-const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003;
+const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003, BACKUP = 1004, COPY = 1005;
 // enum be_setting
 const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16, rollOver: 32,
   observeOnly: 64, thresholds: 128, name: 256, parent: 512 };
@@ -303,6 +303,11 @@ const makeNames = (texts) => inPairs(texts).map(([namespace, category]) => (
   { namespace, category }));
 const makeId = (id) => (id === 0n ? undefined : String(id));
 const makeDate = (milliseconds) => (milliseconds === 0 ? undefined : new Date(milliseconds));
+
+function readUrl(url) {
+  if (SERVER.test(url)) return url;
+  throw new TypeError('a copy goes to the URL of a server; backup() is for files');
+}
 
 function readTime(before) {
   const time = Number(before);
@@ -865,6 +870,27 @@ class BudgetEnforcer {
     }, PRUNE, readTime(before));
   }
 
+  /** Copies the environment, as it is at one moment, to a new file. */
+  backup(file) {
+    check(native.call(this.#handle, BACKUP, path.resolve(file)));
+  }
+
+  async backupAsync(file) {
+    return this.#start(check, BACKUP, path.resolve(file));
+  }
+
+  /** The same into a server, which must have none there. */
+  copy(url) {
+    check(native.call(this.#handle, COPY, readUrl(url)));
+  }
+
+  async copyAsync(url, { signal } = {}) {
+    return this.#startUntilAborted(signal, (status) => {
+      if (status === STOPPED) signal?.throwIfAborted();
+      check(status);
+    }, COPY, readUrl(url));
+  }
+
   /** Recomputes every balance: what differs, in sentences. */
   verify() {
     const findings = [];
@@ -912,6 +938,11 @@ class BudgetEnforcer {
   }
 }
 
+/** Makes an environment of a backup, in a directory that is new or empty. */
+function restore(backup, directory) {
+  check(native.restore(path.resolve(backup), path.resolve(directory)));
+}
+
 exports.BudgetEnforcer = BudgetEnforcer;
 exports.BudgetError = BudgetError;
 exports.BudgetRefusedError = BudgetRefusedError;
@@ -919,4 +950,5 @@ exports.BudgetExceededError = BudgetExceededError;
 exports.BudgetFaultError = BudgetFaultError;
 exports.Hold = Hold;
 exports.MEMORY = MEMORY;
+exports.restore = restore;
 exports.version = native.version();

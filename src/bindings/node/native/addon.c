@@ -110,6 +110,7 @@ NAPI_MODULE_INIT()
 		{"stats", stats_show},
 		{"alertDone", alert_done},
 		{"verify", verify},
+		{"restore", restore},
 		{"error", last_error},
 		{"names", names},
 		{"statusName", status_name},

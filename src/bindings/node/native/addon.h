@@ -26,6 +26,7 @@
 
 #include <budget_enforcer.h>
 #include <budget_enforcer_storage.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -196,7 +197,9 @@ napi_value events_take(napi_env env, napi_callback_info info);
 enum upkeep_operation {
 	UPKEEP_REAP = 1001,
 	UPKEEP_PRUNE,
-	UPKEEP_END
+	UPKEEP_END,
+	UPKEEP_BACKUP,
+	UPKEEP_COPY
 };
 
 /* One call that asks, spends or looks after things, which may be made by any thread. */
@@ -220,6 +223,7 @@ struct call {
 	char category[NAME_ROOM];
 	char description[DESCRIPTION_ROOM];
 	char key[KEY_ROOM];
+	char place[PATH_MAX];        /* a path or URL */
 	struct js_labels labels;     /* as given; then those of the transaction */
 	struct js_names also;        /* likewise */
 	enum be_status notes_status; /* why these two could not be read back, if it is not OK */
@@ -272,6 +276,7 @@ void upkeep_run(struct call *call);
 void upkeep_publish(struct addon *addon, const struct call *call);
 
 napi_value alert_done(napi_env env, napi_callback_info info);
+napi_value restore(napi_env env, napi_callback_info info);
 napi_value verify(napi_env env, napi_callback_info info);
 
 #endif

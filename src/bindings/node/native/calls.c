@@ -230,6 +230,8 @@ void call_publish(struct addon *addon, struct call *call)
 	case UPKEEP_REAP:
 	case UPKEEP_PRUNE:
 	case UPKEEP_END:
+	case UPKEEP_BACKUP:
+	case UPKEEP_COPY:
 		upkeep_publish(addon, call);
 		break;
 	default:

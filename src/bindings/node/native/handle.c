@@ -6,7 +6,6 @@
 #include "addon.h"
 #include "server.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 static void close_enforcer(struct js_handle *handle)

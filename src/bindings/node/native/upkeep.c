@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For supervisors: what they look after. */
 #include "addon.h"
+#include "server.h"
 
 /* alertDone(handle, id) */
 napi_value alert_done(napi_env env, napi_callback_info info)
@@ -21,6 +22,14 @@ napi_value alert_done(napi_env env, napi_callback_info info)
 
 /* ---- (handle, operation, argument), at once or on a thread */
 
+static enum be_status read_place(napi_env env, napi_value value, char *place)
+{
+	const char *text = NULL;
+	enum be_status status = read_text(env, value, place, PATH_MAX, &text);
+
+	return status == BE_OK && !text ? BE_INVALID_ARGUMENT : status;
+}
+
 enum be_status upkeep_read(napi_env env, napi_value argument, struct call *call)
 {
 	switch (call->operation) {
@@ -30,6 +39,9 @@ enum be_status upkeep_read(napi_env env, napi_value argument, struct call *call)
 	case UPKEEP_END:
 		call->releases = read_bool(env, argument);
 		break;
+	case UPKEEP_BACKUP:
+	case UPKEEP_COPY:
+		return read_place(env, argument, call->place);
 	default:
 		break;
 	}
@@ -41,6 +53,24 @@ static bool goes_on(void *context, const struct be_pruning *done)
 {
 	(void)done;
 	return call_is_wanted(context);
+}
+
+static bool goes_on_copying(void *context, uint64_t records)
+{
+	(void)records;
+	return call_is_wanted(context);
+}
+
+static enum be_status copy_to(struct be_enforcer *enforcer, struct call *call)
+{
+	struct js_server *server = NULL;
+	enum be_status status = server_open(call->place, &server);
+
+	if (status != BE_OK)
+		return status;
+	status = be_copy(enforcer, server_storage(server), goes_on_copying, call);
+	server_close(server);
+	return status;
 }
 
 void upkeep_run(struct call *call)
@@ -61,6 +91,12 @@ void upkeep_run(struct call *call)
 		call->status = be_namespace_end(enforcer, call->releases ? BE_END_RELEASE : 0,
 						&call->counts[0], &call->counts[1]);
 		break;
+	case UPKEEP_BACKUP:
+		call->status = be_backup(enforcer, call->place);
+		break;
+	case UPKEEP_COPY:
+		call->status = copy_to(enforcer, call);
+		break;
 	default:
 		call->status = BE_INVALID_ARGUMENT;
 	}
@@ -70,6 +106,24 @@ void upkeep_publish(struct addon *addon, const struct call *call)
 {
 	addon->units[0] = (double)call->counts[0];
 	addon->units[1] = (double)call->counts[1];
+}
+
+/* restore(backup, directory) */
+napi_value restore(napi_env env, napi_callback_info info)
+{
+	ARGUMENTS(2);
+	char backup[PATH_MAX], directory[PATH_MAX];
+	enum be_status status = read_place(env, argv[0], backup);
+
+	if (status == BE_OK)
+		status = read_place(env, argv[1], directory);
+	if (status != BE_OK) {
+		keep_own_error(addon, status);
+		return make_status(env, status);
+	}
+	status = be_restore(backup, directory);
+	keep_error(addon, status);
+	return make_status(env, status);
 }
 
 /* ---- verify(handle, array): what differs, in sentences */

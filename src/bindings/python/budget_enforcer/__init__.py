@@ -16,7 +16,7 @@ from ._errors import (BudgetError, EnvironmentFault, Event, ExceedsBudget, Fault
                       MachineFault, NoEnvelope, Refused, Suspended)
 from ._holds import AsyncHold, Hold, Reservation
 from ._native import (Alert, Commit, DailySum, Decision, Envelope, Owner, Statistics,
-                      Transaction)
+                      Transaction, restore)
 from ._native import version as _version
 
 __version__ = _version()
@@ -25,5 +25,5 @@ __all__ = [
     "Alert", "AsyncHold", "BudgetEnforcer", "BudgetError", "Commit", "DailySum", "Decision",
     "Envelope", "EnvironmentFault", "Event", "ExceedsBudget", "Fault", "Hold", "InvalidCall",
     "MachineFault", "NoEnvelope", "Owner", "Refused", "Reservation", "Statistics", "Suspended",
-    "Transaction", "WAIT_FOREVER", "WAIT_WINDOW",
+    "Transaction", "WAIT_FOREVER", "WAIT_WINDOW", "restore",
 ]

@@ -671,6 +671,8 @@ static PyMethodDef methods[] = {
 	{"verify", enforcer_verify, METH_NOARGS, NULL},
 	{"stats", enforcer_stats, METH_NOARGS, NULL},
 	{"owners", listing_owners, METH_NOARGS, NULL},
+	{"backup", upkeep_backup, METH_VARARGS, NULL},
+	{"copy", WITH_KEYWORDS(upkeep_copy), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"_envelopes", listing_envelopes, METH_VARARGS, NULL},
 	{"_commits", listing_commits, METH_VARARGS, NULL},
 	{"_transactions", listing_transactions, METH_VARARGS, NULL},

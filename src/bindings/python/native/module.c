@@ -33,6 +33,7 @@ static PyObject *amount(PyObject *module, PyObject *value)
 
 static PyMethodDef functions[] = {
 	{"amount", amount, METH_O, NULL},
+	{"restore", upkeep_restore, METH_VARARGS, NULL},
 	{"version", version, METH_NOARGS, NULL},
 	{0},
 };

@@ -6,8 +6,8 @@
  *
  * amounts.c reads and makes amounts, labels.c labels and names of envelopes, values.c has the
  * objects that calls return, enforcer.c the handle and its calls, charges.c those that charge,
- * settings.c what envelopes are made and set to, listing.c the pages of listings, server.c connects
- * to servers, module.c puts it together.
+ * settings.c what envelopes are made and set to, listing.c the pages of listings, upkeep.c copies
+ * environments, server.c connects to servers, module.c puts it together.
  *
  * The GIL is released around all that may wait for a disk or another process. It is kept around
  * be_check() and be_utilization(), which take no lock and make no system call: to give it up costs
@@ -188,6 +188,12 @@ void note_read(struct be_enforcer *handle, const struct be_transaction *transact
 /* Gives them to the object; false: an exception is set. */
 bool note_give(const struct item_note *note, PyObject *object);
 void note_free(struct item_note *note);
+
+/* ---- upkeep.c */
+
+PyObject *upkeep_backup(PyObject *object, PyObject *arguments);
+PyObject *upkeep_copy(PyObject *object, PyObject *arguments, PyObject *keywords);
+PyObject *upkeep_restore(PyObject *module, PyObject *arguments);
 
 /* ---- module.c */
 
