@@ -413,6 +413,58 @@ class Envelopes(Case):
         self.assertEqual(list(self.budget.transactions(namespace="none")), [])
 
 
+class Changes(Case):
+    def test_all_are_made_in_their_order(self):
+        told = []
+        budget = self.open(observe=told.append)
+        budget.apply([
+            {"operation": "create", "category": "day", "limit": "2.5", "period": "daily"},
+            {"operation": "ensure", "namespace": "task", "category": "llm", "limit": 1,
+             "parent": ("", "day")},
+            {"operation": "set", "namespace": "task", "category": "llm", "thresholds": [50, 90],
+             "raised": (1, 2 ** 62)},
+            {"operation": "set_limit", "category": "llm", "limit": 7},
+            {"operation": "suspend", "category": "day"},
+        ])
+        task = self.open("task").utilization("llm")
+        day = budget.utilization("day")
+        self.assertEqual((task.limit, task.limit_now, task.thresholds, task.parent_category),
+                         (1, 2, [50, 90], "day"))
+        self.assertEqual((day.limit, day.period, day.suspended, day.children),
+                         (Decimal("2.5"), "daily", True, 1))
+        self.assertEqual(budget.utilization("llm").limit, 7)
+        self.assertEqual([one.operation for one in told],
+                         ["create", "ensure", "set", "set_limit", "suspend"])
+        budget.apply([{"operation": "resume", "category": "day"},
+                      {"operation": "reset", "category": "llm"},
+                      {"operation": "remove", "namespace": "task", "category": "llm"}])
+        self.assertFalse(budget.utilization("day").suspended)
+        self.assertEqual(list(budget.envelopes(namespace="task")), [])
+        budget.apply([])
+
+    def test_or_none(self):
+        good = {"operation": "set_limit", "category": "llm", "limit": 1}
+        with self.assertRaises(NoEnvelope) as caught:
+            self.budget.apply([good, good, {"operation": "reset", "category": "none"}, good])
+        self.assertEqual(caught.exception.failed, 2)
+        for wrong, error in (({"operation": "commit", "category": "llm"}, ValueError),
+                             ({"category": "llm"}, ValueError),
+                             ({"operation": "reset"}, TypeError),
+                             ({"operation": "reset", "category": "llm", "limit": 1}, TypeError),
+                             ({"operation": "set", "category": "llm", "treshold": [1]}, TypeError),
+                             ({**good, "limit": 0.5}, TypeError),
+                             ({**good, "limit": "x"}, InvalidCall),
+                             ({**good, "namespace": 1}, TypeError),
+                             ({"operation": "ensure", "category": "new", "limit": 1,
+                               "must_be_new": True}, TypeError),
+                             ("reset", TypeError), (None, TypeError)):
+            with self.assertRaises(error) as caught:
+                self.budget.apply((good, wrong))
+            self.assertEqual(caught.exception.failed, 1)
+        self.assertRaises(TypeError, self.budget.apply, None)
+        self.assertEqual(self.budget.utilization("llm").limit, 50)
+
+
 class Settings(Case):
     def test_change_what_is_named_and_keep_the_rest(self):
         self.budget.record("llm", 7)

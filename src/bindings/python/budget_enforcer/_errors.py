@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
 
 class BudgetError(Exception):
-    """Anything but yes. `reason` is the name of the status, `status` its number."""
+    """Anything but yes. `reason` is the name of the status, `status` its number;
+    `failed`, of apply(), the index of the change that could not be made."""
 
     status: int = 0
     reason: str = ""
     decision: Optional[Decision] = None
+    failed: Optional[int] = None
 
 
 class Refused(BudgetError):

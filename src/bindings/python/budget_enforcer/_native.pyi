@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 from decimal import Decimal
-from typing import Any, Callable, Dict, Literal, Optional, Sequence, Tuple, Union, final
+from typing import (Any, Callable, Dict, Literal, Optional, Sequence, Tuple, TypedDict, Union,
+                    final)
 
 from ._errors import Event
 
@@ -303,6 +304,27 @@ class Statistics:
     @property
     def losses(self) -> int: ...
 
+class _Change(TypedDict):
+    operation: Literal["create", "ensure", "set_limit", "suspend", "resume", "reset", "set",
+                       "remove"]
+    category: str
+
+class Change(_Change, total=False):
+    namespace: Optional[str]
+    limit: Amount
+    period: Period
+    parent: Optional[Name]
+    period_start_ns: int
+    suspended: bool
+    zone: str
+    begins_on: int
+    roll_over: Amount
+    observe_only: bool
+    thresholds: Sequence[int]
+    clear_spent: bool
+    raised: Optional[Tuple[Amount, int]]
+    name: Name
+
 class Enforcer:
     def __init__(
         self, path: Optional[Union[str, os.PathLike[str]]], namespace: Optional[str] = ..., *,
@@ -356,6 +378,7 @@ class Enforcer:
         name: tuple[Optional[str], str] = ...,
         parent: Optional[tuple[Optional[str], str]] = ...,
     ) -> Envelope: ...
+    def apply(self, changes: Sequence[Change], /) -> None: ...
     def set_limit(self, category: str, limit: Amount, /) -> None: ...
     def suspend(self, category: str, /) -> None: ...
     def resume(self, category: str, /) -> None: ...

@@ -661,6 +661,7 @@ static PyMethodDef methods[] = {
 	{"prune", enforcer_prune, METH_VARARGS, NULL},
 	{"create_envelope", WITH_KEYWORDS(settings_create), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"set_envelope", WITH_KEYWORDS(settings_change), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"apply", settings_apply, METH_O, NULL},
 	{"set_limit", enforcer_set_limit, METH_VARARGS, NULL},
 	{"suspend", enforcer_suspend, METH_VARARGS, NULL},
 	{"resume", enforcer_resume, METH_VARARGS, NULL},

@@ -161,6 +161,7 @@ PyObject *charges_correct(PyObject *object, PyObject *arguments, PyObject *keywo
 
 PyObject *settings_create(PyObject *object, PyObject *arguments, PyObject *keywords);
 PyObject *settings_change(PyObject *object, PyObject *arguments, PyObject *keywords);
+PyObject *settings_apply(PyObject *object, PyObject *sequence);
 
 /* ---- listing.c */
 
