@@ -91,6 +91,63 @@ test('settings change what is named and keep the rest', () => {
   assert.equal(other.utilization('llm').limit, 50);
 });
 
+test('many changes are made in their order', async () => {
+  const place = make().place, told = [];
+  const budget = open(place, { observe: ({ operation }) => told.push(operation) });
+  budget.apply([
+    { operation: 'create', category: 'day', limit: '2.5', period: 'daily', zone: 'Etc/UTC' },
+    { operation: 'ensure', namespace: 'task', category: 'llm', limit: 1,
+      parent: { namespace: '', category: 'day' } },
+    { operation: 'set', namespace: 'task', category: 'llm', thresholds: [50, 90],
+      raised: { amount: 1, until: Date.now() + 1e9 } },
+    { operation: 'set_limit', category: 'llm', limit: 7 },
+    { operation: 'suspend', category: 'day' },
+  ]);
+  const day = budget.utilization('day');
+  assert.deepEqual([day.limit, day.period, day.zone, day.suspended],
+    [2.5, 'daily', 'Etc/UTC', true]);
+  const [task] = budget.envelopes({ namespace: 'task' });
+  assert.deepEqual([task.limit, task.limitNow, task.thresholds, task.parent],
+    [1, 2, [50, 90], { namespace: '', category: 'day' }]);
+  assert.equal(budget.utilization('llm').limit, 7);
+  assert.deepEqual(told, ['create', 'ensure', 'set', 'set_limit', 'suspend']);
+  assert.deepEqual(await betweenTwo(() => budget.applyAsync([
+    { operation: 'resume', category: 'day' },
+    { operation: 'reset', category: 'llm' },
+    { operation: 'remove', namespace: 'task', category: 'llm' },
+  ])), ['the loop goes on', undefined]);
+  assert.equal(budget.utilization('day').suspended, false);
+  assert.deepEqual([...budget.envelopes({ namespace: 'task' })], []);
+  budget.apply([]);
+});
+
+test('or none of them', async () => {
+  const budget = make();
+  const good = { operation: 'set_limit', category: 'llm', limit: 1 };
+  for (const [wrong, code] of [
+    [{ operation: 'reset', category: 'none' }, 'NO_ENVELOPE'],
+    [{ operation: 'create', category: 'llm', limit: 1 }, 'ENVELOPE_EXISTS'],
+    [{ ...good, limit: '0.4x' }, 'AMOUNT_NOT_A_NUMBER'],
+    [{ ...good, namespace: 'a\0b' }, 'INVALID_NAME'],
+    [{ operation: 'set', category: 'llm', thresholds: [1001] }, 'INVALID_ARGUMENT'],
+    [{ operation: 'remove' }, 'INVALID_ARGUMENT'],
+  ]) {
+    const changes = [good, good, wrong, good];
+    const error = { code: `ERR_BUDGET_${code}`, failed: 2 };
+    assert.throws(() => budget.apply(changes), error);
+    await assert.rejects(budget.applyAsync(changes), error);
+  }
+  for (const wrong of [{ operation: 'commit' }, {}, null,
+    { operation: 'set', category: 'llm', treshold: [1] }]) {
+    assert.throws(() => budget.apply([good, wrong]), TypeError);
+    await assert.rejects(budget.applyAsync([good, wrong]), TypeError);
+  }
+  assert.equal(budget.utilization('llm').limit, 50);
+  budget.close();
+  assert.throws(() => budget.apply([good]),
+    ({ code, failed }) => code === 'ERR_BUDGET_INVALID_ARGUMENT' && failed === undefined);
+});
+
 test('alerts are listed, followed, and done once', async () => {
   const budget = make();
   budget.setEnvelope('llm', { thresholds: [50, 80] });

@@ -237,6 +237,14 @@ export interface EnvelopeSettings {
   parent?: EnvelopeName | null;
 }
 
+/** One of the changes that apply() makes together, in the handle's namespace unless it names
+ * another. */
+export type EnvelopeChange = { namespace?: string } & (
+  ({ operation: 'create' | 'ensure' } & Omit<EnvelopeOptions, 'mustBeNew'>) |
+  ({ operation: 'set'; category: string } & EnvelopeSettings) |
+  { operation: 'set_limit'; category: string; limit: AmountInput } |
+  { operation: 'suspend' | 'resume' | 'reset' | 'remove'; category: string });
+
 /** A threshold that was crossed. */
 export interface Alert<K extends keyof AmountKinds = 'number'> {
   readonly id: string;
@@ -445,6 +453,10 @@ export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements D
 
   createEnvelope(options: EnvelopeOptions): SpendingEnvelope<K>;
   setEnvelope(category: string, settings: EnvelopeSettings): SpendingEnvelope<K>;
+  /** Makes all changes in their order, or none of them: then `failed` of the error is the index of
+   * the one that could not be made. */
+  apply(changes: readonly EnvelopeChange[]): void;
+  applyAsync(changes: readonly EnvelopeChange[]): Promise<void>;
   setLimit(category: string, limit: AmountInput): void;
   suspend(category: string): void;
   resume(category: string): void;
@@ -499,6 +511,8 @@ export class BudgetError extends Error {
   readonly code: string;
   readonly reason: string;
   readonly status: number;
+  /** Of apply(): the index of the change that could not be made. */
+  readonly failed?: number;
 }
 export class BudgetRefusedError extends BudgetError {}
 export class BudgetFaultError extends BudgetError {}

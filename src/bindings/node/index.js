@@ -29,10 +29,15 @@ const { units, nanos } = native;
 
 // enum be_operation
 const COMMIT = 2, RELEASE = 3, RECORD = 4, SETTLE = 5, EXTEND = 6;
-const CREATE = 8, ENSURE = 9, SET_LIMIT = 10, SUSPEND = 11, RESUME = 12, RESET = 13, REMOVE = 14;
+const CREATE = 8, ENSURE = 9, SET_LIMIT = 10, SUSPEND = 11, RESUME = 12, RESET = 13, REMOVE = 14,
+  SET = 15;
 const CHARGE = 16, CORRECT = 19;
 // enum upkeep_operation in native/addon.h
-const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003, BACKUP = 1004, COPY = 1005;
+const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003, BACKUP = 1004, COPY = 1005,
+  APPLY = 1006;
+// Those that apply() makes together.
+const CHANGES = { create: CREATE, ensure: ENSURE, set_limit: SET_LIMIT, suspend: SUSPEND,
+  resume: RESUME, reset: RESET, set: SET, remove: REMOVE };
 // enum be_setting
 const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16, rollOver: 32,
   observeOnly: 64, thresholds: 128, name: 256, parent: 512 };
@@ -336,6 +341,33 @@ function readMask(settings) {
     }
   }
   return mask;
+}
+
+// Behind the handle, of native.change() and native.set().
+function newArguments(operation, options) {
+  const { category, limit, period = 'total', parent, startsAt, suspended = false } = options;
+  return [operation, category, limit, period, parent?.namespace, parent?.category,
+    startsAt === undefined ? 0 : Number(startsAt), suspended, options.zone, options.beginsOn ?? 0,
+    options.rollOver, options.observeOnly ?? false];
+}
+
+function setArguments(category, settings) {
+  const { raised, name, parent } = settings;
+  return [category, readMask(settings), settings.limit, settings.period, settings.zone,
+    settings.beginsOn ?? 0, settings.suspended ?? false, settings.observeOnly ?? false,
+    settings.rollOver, settings.thresholds ?? [], raised?.amount, Number(raised?.until ?? 0),
+    name?.namespace, name?.category, parent?.namespace,
+    parent?.category ?? (parent ? '' : undefined)];
+}
+
+function changeArguments({ operation, namespace, ...rest }) {
+  if (!Object.hasOwn(CHANGES, operation)) {
+    throw new TypeError(`the operation of a change is one of ${Object.keys(CHANGES).join(', ')}, ` +
+      `not ${String(operation)}`);
+  }
+  const { category, ...settings } = rest;
+  return [CHANGES[operation], namespace, operation === 'set' ? setArguments(category, settings)
+    : newArguments(CHANGES[operation], rest)];
 }
 
 function sleep(milliseconds, signal) {
@@ -648,22 +680,33 @@ class BudgetEnforcer {
   // ---- envelopes
 
   createEnvelope(options) {
-    const { category, limit, period = 'total', parent, startsAt, suspended = false } = options;
     return this.#told(() => this.#envelope(native.change(this.#handle,
-      options.mustBeNew ? CREATE : ENSURE, category, limit, period, parent?.namespace,
-      parent?.category, startsAt === undefined ? 0 : Number(startsAt), suspended, options.zone,
-      options.beginsOn ?? 0, options.rollOver, options.observeOnly ?? false)));
+      ...newArguments(options.mustBeNew ? CREATE : ENSURE, options))));
   }
 
   /** Changes what is named, and keeps the rest. */
   setEnvelope(category, settings) {
-    const { raised, name, parent } = settings;
-    return this.#told(() => this.#envelope(native.set(this.#handle, category, readMask(settings),
-      settings.limit, settings.period, settings.zone, settings.beginsOn ?? 0,
-      settings.suspended ?? false, settings.observeOnly ?? false, settings.rollOver,
-      settings.thresholds ?? [], raised?.amount, Number(raised?.until ?? 0), name?.namespace,
-      name?.category, parent?.namespace,
-      parent?.category ?? (parent ? '' : undefined))));
+    return this.#told(() => this.#envelope(native.set(this.#handle,
+      ...setArguments(category, settings))));
+  }
+
+  /** Makes all changes in their order, or none of them. */
+  apply(changes) {
+    const list = changes.map(changeArguments);
+    units[0] = list.length; // until the call says which
+    this.#told(() => this.#applied(native.call(this.#handle, APPLY, list), list.length));
+  }
+
+  async applyAsync(changes) {
+    const list = changes.map(changeArguments);
+    return this.#start((status) => this.#applied(status, list.length), APPLY, list);
+  }
+
+  #applied(status, count) {
+    if (status === 0) return;
+    const error = makeError(status), failed = units[0];
+    if (failed < count) error.failed = failed;
+    throw error;
   }
 
   #change(operation, category, limit) {

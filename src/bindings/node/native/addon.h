@@ -199,8 +199,11 @@ enum upkeep_operation {
 	UPKEEP_PRUNE,
 	UPKEEP_END,
 	UPKEEP_BACKUP,
-	UPKEEP_COPY
+	UPKEEP_COPY,
+	UPKEEP_APPLY
 };
+
+struct js_changes;
 
 /* One call that asks, spends or looks after things, which may be made by any thread. */
 struct call {
@@ -218,12 +221,13 @@ struct call {
 	union {
 		struct be_decision decision;
 		struct be_transaction transaction;
-		uint64_t counts[2]; /* what upkeep has done */
+		uint64_t counts[2]; /* what upkeep has done; the index of a change that failed */
 	};
 	char category[NAME_ROOM];
 	char description[DESCRIPTION_ROOM];
 	char key[KEY_ROOM];
 	char place[PATH_MAX];        /* a path or URL */
+	struct js_changes *changes;  /* to be given back; NULL: none */
 	struct js_labels labels;     /* as given; then those of the transaction */
 	struct js_names also;        /* likewise */
 	enum be_status notes_status; /* why these two could not be read back, if it is not OK */
@@ -237,6 +241,7 @@ struct call {
 	char error[ERROR_SIZE];
 };
 
+/* Whatever it returns, changes_free() is for call->changes. */
 enum be_status call_read(napi_env env, size_t argc, napi_value *argv, struct call *call);
 void call_run(struct call *call);
 void call_publish(struct addon *addon, struct call *call);
@@ -254,6 +259,14 @@ bool call_is_wanted(const struct call *call);
 
 napi_value envelope_change(napi_env env, napi_callback_info info);
 napi_value envelope_set(napi_env env, napi_callback_info info);
+
+/* Changes to be made together: an array of [operation, namespace, arguments], these as the function
+ * takes them that makes the change alone. What is wrong with one of them is found when they are
+ * made. */
+enum be_status changes_read(napi_env env, napi_value array, struct js_changes **changes);
+enum be_status changes_make(struct be_enforcer *enforcer, const struct js_changes *changes,
+			    uint64_t *failed);
+void changes_free(struct js_changes *changes);
 
 /* ---- listings.c */
 

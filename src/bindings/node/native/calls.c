@@ -92,6 +92,7 @@ enum be_status call_read(napi_env env, size_t argc, napi_value *argv, struct cal
 	call->labels.count = call->also.count = 0;
 	call->pool = NULL;
 	call->given_up = NULL;
+	call->changes = NULL;
 	call->handle = handle_of(env, argv[0]);
 	if (!call->handle)
 		return BE_INVALID_ARGUMENT;
@@ -232,6 +233,7 @@ void call_publish(struct addon *addon, struct call *call)
 	case UPKEEP_END:
 	case UPKEEP_BACKUP:
 	case UPKEEP_COPY:
+	case UPKEEP_APPLY:
 		upkeep_publish(addon, call);
 		break;
 	default:
@@ -252,10 +254,12 @@ napi_value call_now(napi_env env, napi_callback_info info)
 
 	call.status = call_read(env, argc, argv, &call);
 	if (call.status != BE_OK) {
+		changes_free(call.changes);
 		keep_own_error(addon, call.status);
 		return make_status(env, call.status);
 	}
 	call_run(&call);
+	changes_free(call.changes);
 	keep_error(addon, call.status);
 	call_publish(addon, &call);
 	return handle_result(env, call.handle, call.status);

@@ -2,6 +2,8 @@
 /* What an envelope is made with, and what it is set to afterwards. */
 #include "addon.h"
 
+#include <stdlib.h>
+
 /* (handle, operation, category, limit, period, parentNamespace, parentCategory, startMs, suspended,
  * zone, beginsOn, rollOver, observeOnly) */
 struct envelope_request {
@@ -214,4 +216,120 @@ napi_value envelope_set(napi_env env, napi_callback_info info)
 				 &addon->envelope);
 	keep_error(addon, status);
 	return handle_result(env, handle, status);
+}
+
+/* ---- several changes together */
+
+/* One of them: what the library's value for it points at. */
+struct change_request {
+	char namespace_name[NAME_ROOM];
+	union {
+		struct envelope_request new;
+		struct settings_request set;
+	};
+};
+
+struct js_changes {
+	uint32_t count, failed; /* the one that is wrong; `count`: none */
+	enum be_status status;  /* what is wrong with it */
+	struct be_envelope_change *changes;
+	struct change_request requests[];
+};
+
+static enum be_status read_set(napi_env env, napi_value *argv, struct change_request *request,
+			       struct be_envelope_change *change)
+{
+	enum be_status status = BE_OK;
+
+	request->set.settings = (struct be_settings)BE_SETTINGS_INIT;
+	status = read_settings(env, argv, &request->set);
+	change->category = request->set.category;
+	change->settings = &request->set.settings;
+	return status;
+}
+
+static enum be_status read_other(napi_env env, napi_value *argv, struct change_request *request,
+				 struct be_envelope_change *change)
+{
+	enum be_status status = BE_OK;
+
+	request->new.options = (struct be_envelope_options)BE_ENVELOPE_OPTIONS_INIT;
+	status = read_request(env, argv, change->operation, &request->new);
+	change->category = request->new.category;
+	change->limit = request->new.limit;
+	change->period = request->new.period;
+	if (change->operation == BE_OPERATION_CREATE || change->operation == BE_OPERATION_ENSURE)
+		change->options = &request->new.options;
+	return status;
+}
+
+/* The functions that make a change alone have the handle first. */
+static enum be_status read_change(napi_env env, napi_value one, struct change_request *request,
+				  struct be_envelope_change *change)
+{
+	napi_value parts[3] = {0}, argv[17] = {0};
+	enum be_status status = BE_OK;
+
+	for (uint32_t i = 0; i < 3; i++)
+		napi_get_element(env, one, i, &parts[i]);
+	for (uint32_t i = 1; i < 17; i++)
+		napi_get_element(env, parts[2], i - 1, &argv[i]);
+	change->size = sizeof *change;
+	change->operation = (enum be_operation)read_number(env, parts[0]);
+	status = read_text(env, parts[1], request->namespace_name, NAME_ROOM,
+			   &change->namespace_name);
+	if (status != BE_OK)
+		return status;
+	return change->operation == BE_OPERATION_SET ? read_set(env, argv, request, change)
+						     : read_other(env, argv, request, change);
+}
+
+enum be_status changes_read(napi_env env, napi_value array, struct js_changes **changes)
+{
+	struct js_changes *made = NULL;
+	uint32_t count = 0;
+
+	if (napi_get_array_length(env, array, &count) != napi_ok)
+		return BE_INVALID_ARGUMENT;
+	made = calloc(1, sizeof *made + count * sizeof *made->requests);
+	*changes = made;
+	if (!made)
+		return BE_NO_MEMORY;
+	made->count = made->failed = count;
+	made->changes = calloc(count + 1, sizeof *made->changes);
+	if (!made->changes)
+		return BE_NO_MEMORY;
+	for (uint32_t i = 0; i < count && made->status == BE_OK; i++) {
+		napi_handle_scope scope = NULL;
+		napi_value one = NULL;
+
+		napi_open_handle_scope(env, &scope);
+		napi_get_element(env, array, i, &one);
+		made->status = read_change(env, one, &made->requests[i], &made->changes[i]);
+		if (made->status != BE_OK)
+			made->failed = i;
+		napi_close_handle_scope(env, scope);
+	}
+	return BE_OK;
+}
+
+enum be_status changes_make(struct be_enforcer *enforcer, const struct js_changes *changes,
+			    uint64_t *failed)
+{
+	size_t index = changes->failed;
+	enum be_status status = changes->status;
+
+	if (status == BE_OK)
+		status = be_envelopes_apply(enforcer, changes->changes, changes->count, &index);
+	else
+		be_storage_explain(be_status_text(status));
+	*failed = index;
+	return status;
+}
+
+void changes_free(struct js_changes *changes)
+{
+	if (changes)
+		free(changes->changes);
+	free(changes);
 }

@@ -132,13 +132,20 @@ static void join(struct call *call)
 		pthread_join(call->thread, NULL);
 }
 
+static void free_call(struct call *call)
+{
+	if (call)
+		changes_free(call->changes);
+	free(call);
+}
+
 static void forget(napi_env env, struct call *call)
 {
 	join(call);
 	handle_leave(call->handle);
 	if (call->keep)
 		napi_delete_reference(env, call->keep);
-	free(call);
+	free_call(call);
 }
 
 /* Calls the function that came with it, which makes the promise's value of the status and of the
@@ -212,7 +219,7 @@ static void drop(struct call *call, bool made)
 		    !call->has_key)
 			(void)!be_release(call->handle->enforcer, call->id);
 		handle_leave(call->handle);
-		free(call);
+		free_call(call);
 		call = next;
 	}
 }
@@ -329,11 +336,11 @@ napi_value call_on_thread(napi_env env, napi_callback_info info)
 		status = make_pool(env, addon);
 	if (status != BE_OK) {
 		keep_own_error(addon, status);
-		free(call);
+		free_call(call);
 		return make_status(env, status);
 	}
 	if (!prepare(env, call, argv[2], argv[0], argv[1], &promise)) {
-		free(call); /* the thread is being terminated */
+		free_call(call); /* the thread is being terminated */
 		return NULL;
 	}
 	call->handle->working++;

@@ -42,6 +42,8 @@ enum be_status upkeep_read(napi_env env, napi_value argument, struct call *call)
 	case UPKEEP_BACKUP:
 	case UPKEEP_COPY:
 		return read_place(env, argument, call->place);
+	case UPKEEP_APPLY:
+		return changes_read(env, argument, &call->changes);
 	default:
 		break;
 	}
@@ -96,6 +98,9 @@ void upkeep_run(struct call *call)
 		break;
 	case UPKEEP_COPY:
 		call->status = copy_to(enforcer, call);
+		break;
+	case UPKEEP_APPLY:
+		call->status = changes_make(enforcer, call->changes, &call->counts[0]);
 		break;
 	default:
 		call->status = BE_INVALID_ARGUMENT;
