@@ -92,6 +92,15 @@ class Servers(unittest.TestCase):
         with BudgetEnforcer(self.url, "other") as other:
             self.assertEqual(other.utilization("llm").spent, 1)
 
+    def test_another_namespace_from_a_handle(self):
+        connections = sockets()
+        origin = BudgetEnforcer(self.url)
+        with origin.open_namespace("task") as task:
+            origin.close()
+            task.create_envelope("llm", 1)
+            self.assertTrue(task.check("llm", 1))
+        self.assertEqual(sockets(), connections)
+
     def test_a_fork_child_closes_its_own(self):
         child = os.fork()
         if child == 0:

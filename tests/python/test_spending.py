@@ -593,6 +593,36 @@ class Handles(Case):
         budget.release(budget.commit("llm", 1))
         self.assertEqual(events, ["commit", "record", "release"])
 
+    def test_another_namespace_from_a_handle(self):
+        told = []
+        first = self.open(observe=told.append)
+        task = first.open_namespace("task")
+        below = task.open_namespace("below")
+        self.assertRaises(RuntimeError, below._open_namespace, first, "again")
+        with self.assertRaises(InvalidCall):
+            first.open_namespace("a\n")
+        first.close()
+        self.assertRaises(ValueError, first.open_namespace, "late")
+        del first
+        gc.collect()
+        task.create_envelope("llm", 1, parent=("", "llm"))
+        task.record("llm", 1)
+        self.assertEqual(self.budget.utilization("llm").spent, 1)
+        again = pickle.loads(pickle.dumps(self.open().open_namespace("task")))
+        self.assertEqual(again.utilization("llm").spent, 1)
+        self.assertEqual([one.namespace for one in told], ["task", "task"])
+        task.close()
+        self.assertEqual(below.check("llm", 1).reason, "no_envelope")
+        below.close()
+
+    def test_another_namespace_of_memory(self):
+        with BudgetEnforcer(memory=True) as first:
+            task = first.open_namespace("task")
+            task.create_envelope("llm", 5)
+            self.assertEqual([one.namespace for one in first.envelopes()], ["task"])
+        task.record("llm", 2)  # the memory is there until the last handle closes
+        self.assertEqual(task.utilization("llm").spent, 2)
+
     def test_what_an_owning_handle_holds_ends_with_it(self):
         owning = self.open(owning=True)
         owning.commit("llm", 1)

@@ -67,6 +67,15 @@ class BudgetEnforcer(_native.Enforcer):
             raise TypeError("a budget in memory belongs to one process: pass a path")
         return functools.partial(type(self), **options), (place, namespace)
 
+    def open_namespace(self, namespace: str) -> BudgetEnforcer:
+        """Another handle on the same environment, or the same memory, for another namespace, with
+        the same options and observer, for as good as nothing. Either may be closed first."""
+        place, _, memory, options = self._opened
+        other = BudgetEnforcer.__new__(BudgetEnforcer)
+        other._opened = place, namespace, memory, options
+        other._open_namespace(self, namespace)
+        return other
+
     def __enter__(self: _Self) -> _Self:
         return self
 

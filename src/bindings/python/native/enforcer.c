@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+static PyTypeObject *enforcer_type;
+
 /* Counts forks. The calls that other threads had under way then never end in the child. */
 static atomic_uint forks;
 static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
@@ -43,16 +45,30 @@ struct be_enforcer *enforcer_enter(struct enforcer_object *self)
 	return self->handle;
 }
 
+/* With the last handle that is on it. */
+static void close_storage(struct enforcer_object *origin)
+{
+	struct be_storage *memory = origin->memory;
+	struct py_server *server = origin->server;
+
+	if (origin->handle || origin->sharers > 0)
+		return;
+	origin->memory = NULL;
+	origin->server = NULL;
+	WITHOUT_GIL(be_storage_memory_destroy(memory); server_close(server));
+}
+
 static void close_handle(struct enforcer_object *self)
 {
+	struct enforcer_object *origin = self->origin ? self->origin : self;
 	struct be_enforcer *handle = self->handle;
-	struct be_storage *memory = self->memory;
-	struct py_server *server = self->server;
 
+	if (origin == self)
+		self->sharers++; /* for as long as this one closes, too */
 	self->handle = NULL;
-	self->memory = NULL;
-	self->server = NULL;
-	WITHOUT_GIL(be_close(handle); be_storage_memory_destroy(memory); server_close(server));
+	WITHOUT_GIL(be_close(handle));
+	origin->sharers--;
+	close_storage(origin);
 }
 
 void enforcer_leave(struct enforcer_object *self)
@@ -152,6 +168,7 @@ static enum be_status connect_to(struct enforcer_object *self, const char *url,
 		return status;
 	options->storage = server_storage(self->server);
 	status = be_open(NULL, options, &self->handle);
+	self->is_server = status == BE_OK;
 	if (status == BE_OK)
 		return BE_OK;
 	server_close(self->server);
@@ -228,9 +245,41 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 	return open_it(self, path, &options) ? 0 : -1;
 }
 
+/* _open_namespace(origin, namespace), of one that is not open yet */
+static PyObject *enforcer_open_namespace(PyObject *object, PyObject *arguments)
+{
+	struct enforcer_object *self = (struct enforcer_object *)object, *from = NULL;
+	PyObject *given = NULL;
+	const char *name = NULL;
+	enum be_status status = BE_OK;
+
+	if (!PyArg_ParseTuple(arguments, "O!s:_open_namespace", enforcer_type, &given, &name))
+		return NULL;
+	from = (struct enforcer_object *)given;
+	if (self->handle || self->origin) {
+		PyErr_SetString(PyExc_RuntimeError, "it is open already");
+		return NULL;
+	}
+	if (!enforcer_enter(from))
+		return NULL;
+	self->forks = atomic_load(&forks);
+	WITHOUT_GIL(status = be_open_namespace(from->handle, name, &self->handle));
+	if (status == BE_OK) {
+		self->origin = from->origin ? from->origin : from;
+		Py_INCREF((PyObject *)self->origin);
+		self->origin->sharers++;
+		self->is_server = from->is_server;
+	}
+	enforcer_leave(from);
+	if (status != BE_OK)
+		return fail(status, NULL);
+	Py_RETURN_NONE;
+}
+
 static int enforcer_traverse(PyObject *object, visitproc visit, void *arg)
 {
 	Py_VISIT(((struct enforcer_object *)object)->observe);
+	Py_VISIT((PyObject *)((struct enforcer_object *)object)->origin);
 #if PY_VERSION_HEX >= 0x03090000
 	Py_VISIT(Py_TYPE(object));
 #endif
@@ -253,6 +302,7 @@ static void enforcer_deallocate(PyObject *object)
 	if (self->handle)
 		close_handle(self);
 	Py_XDECREF(self->observe);
+	Py_XDECREF((PyObject *)self->origin);
 	PyObject_GC_Del(object);
 	Py_DECREF(type);
 }
@@ -293,7 +343,7 @@ static PyObject *enforcer_check(PyObject *object, PyObject *arguments)
 	}
 	decision = &((struct decision_object *)made)->value;
 	/* A check of memory costs less than to let go of the lock. */
-	if (self->server)
+	if (self->is_server)
 		WITHOUT_GIL(status = be_check(self->handle, category, nanos, decision));
 	else
 		status = be_check(self->handle, category, nanos, decision);
@@ -568,7 +618,7 @@ static PyObject *enforcer_utilization(PyObject *object, PyObject *arguments)
 		return NULL;
 	}
 	envelope = &((struct envelope_object *)made)->value;
-	if (self->server)
+	if (self->is_server)
 		WITHOUT_GIL(status = be_utilization(self->handle, category, envelope));
 	else
 		status = be_utilization(self->handle, category, envelope);
@@ -649,6 +699,7 @@ static PyObject *enforcer_stats(PyObject *object, PyObject *unused)
 #define WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 
 static PyMethodDef methods[] = {
+	{"_open_namespace", enforcer_open_namespace, METH_VARARGS, NULL},
 	{"check", enforcer_check, METH_VARARGS, NULL},
 	{"commit", WITH_KEYWORDS(enforcer_commit), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"extend", WITH_KEYWORDS(enforcer_extend), METH_VARARGS | METH_KEYWORDS, NULL},
@@ -702,5 +753,7 @@ bool enforcer_add(PyObject *module)
 	PyObject *type = PyType_FromSpec(&spec);
 
 	pthread_once(&forks_once, watch_forks);
+	enforcer_type = (PyTypeObject *)type;
+	Py_XINCREF(type); /* one reference is the module's, one ours */
 	return type && PyModule_AddObject(module, "Enforcer", type) == 0;
 }

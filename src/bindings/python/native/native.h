@@ -138,9 +138,12 @@ struct enforcer_object {
 	struct be_storage *memory;
 	struct py_server *server;
 	PyObject *observe;
-	unsigned users; /* calls under way, each without the GIL */
-	unsigned forks; /* of this process, when `users` was right */
+	struct enforcer_object *origin; /* whose storage and observer it has; NULL: its own */
+	unsigned sharers;               /* open handles whose origin it is */
+	unsigned users;                 /* calls under way, each without the GIL */
+	unsigned forks;                 /* of this process, when `users` was right */
 	bool closing;
+	bool is_server; /* every call is a trip */
 };
 
 /* Begins a call, so that another thread's close() waits for its end; NULL: an exception is set,
