@@ -346,6 +346,28 @@ test('close waits for what is under way', async () => {
   assert.equal(open(budget.place).utilization('llm').committed, 5);
 });
 
+test('another namespace from a handle', async () => {
+  const told = [], place = make().place;
+  const first = open(place, { amounts: 'string',
+    observe: ({ operation, namespace }) => told.push(`${namespace} ${operation}`) });
+  const task = first.openNamespace('task'), below = task.openNamespace('below');
+  assert.throws(() => first.openNamespace('a\n'), { code: 'ERR_BUDGET_INVALID_NAME' });
+  assert.throws(() => first.openNamespace(), { code: 'ERR_BUDGET_INVALID_ARGUMENT' });
+  first.close();
+  assert.throws(() => first.openNamespace('late'), { code: 'ERR_BUDGET_INVALID_ARGUMENT' });
+  task.createEnvelope({ category: 'llm', limit: 1, parent: { namespace: '', category: 'llm' } });
+  await task.recordAsync('llm', '0.5');
+  assert.deepEqual([task.namespace, task.utilization('llm').spent], ['task', '0.5']);
+  assert.deepEqual(told, ['task ensure', 'task record']);
+  task.close();
+  assert.equal(below.check('llm', 1).reason, 'no_envelope');
+  const memory = new BudgetEnforcer({}, MEMORY), other = memory.openNamespace('other');
+  memory.close();
+  other.createEnvelope({ category: 'llm', limit: 1 });
+  assert.equal(other.check('llm', 1).permitted, true);
+  other.close();
+});
+
 test('what an owning handle holds ends with it', () => {
   const budget = make();
   const owning = open(budget.place, { owning: true });

@@ -75,6 +75,23 @@ test('what it throws comes out, and nothing has changed', () => {
   assert.throws(() => budget.commit('llm', 0.4), { code: 'ERR_BUDGET_STORAGE_FAILED' });
 });
 
+test('another namespace of one, which throws, too', () => {
+  const storage = new MapStorage(), first = new BudgetEnforcer({}, storage);
+  const budget = first.openNamespace('task');
+  first.close();
+  budget.createEnvelope({ category: 'llm', limit: 1 });
+  storage.put = () => {
+    throw new RangeError('the disk is full');
+  };
+  assert.throws(() => budget.commit('llm', 0.4), /^RangeError: the disk is full$/);
+  delete storage.put;
+  assert.equal(budget.commit('llm', 0.4).permitted, true);
+  storage.begin = () => {
+    throw new RangeError('the disk is gone');
+  };
+  assert.throws(() => budget.openNamespace('late'), /the disk is gone/);
+});
+
 test('what it throws when the money is charged breaks no call', () => {
   const storage = new MapStorage(), budget = new BudgetEnforcer({}, storage);
   budget.createEnvelope({ category: 'llm', limit: 10 });

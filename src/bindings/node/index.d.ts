@@ -413,6 +413,9 @@ export interface TransactionFilter {
 export class BudgetEnforcer<K extends keyof AmountKinds = 'number'> implements Disposable {
   constructor(options?: BudgetOptions<K>, storage?: BudgetStorage | typeof MEMORY);
   readonly namespace: string;
+  /** Another handle on the same environment, memory or storage, for another namespace, with the
+   * same options and observer, for as good as nothing. Either may be closed first. */
+  openNamespace(namespace: string): BudgetEnforcer<K>;
 
   check(category: string, amount: AmountInput): BudgetCheckResult<K>;
   commit(category: string, amount: AmountInput, description?: string,

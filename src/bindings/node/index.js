@@ -383,8 +383,16 @@ function sleep(milliseconds, signal) {
   });
 }
 
+/** For the constructor: open from this handle. */
+class Origin {
+  constructor(handle) {
+    this.handle = handle;
+  }
+}
+
 class BudgetEnforcer {
   #handle;
+  #amounts;
   #read;
   #convert;
   #namespace;
@@ -394,15 +402,18 @@ class BudgetEnforcer {
   constructor(options = {}, storage = undefined) {
     const durability = choose('durability', options.durability ?? 'full', ['full', 'process']);
     const amounts = choose('amounts', options.amounts ?? 'number', Object.keys(readers));
-    const own = storage === undefined ? undefined : readStorage(storage);
-    const place = own === undefined ? readPlace(options) : undefined;
+    const origin = storage instanceof Origin ? storage : undefined;
+    const own = storage === undefined || origin ? undefined : readStorage(storage);
+    const place = own === undefined && !origin ? readPlace(options) : undefined;
+    this.#amounts = amounts;
     this.#read = readers[amounts];
     this.#convert = converters[amounts];
     this.#namespace = options.namespace ?? '';
     this.#observe = readObserver(options);
-    const handle = native.open(place, options.namespace, durability === 'process',
-      readFlags(options), own, this.#observe !== undefined,
-      readMilliseconds(options, 'leaseMs'), readMilliseconds(options, 'checkAgeMs'));
+    const handle = origin ? native.openNamespace(origin.handle, options.namespace)
+      : native.open(place, options.namespace, durability === 'process', readFlags(options), own,
+        this.#observe !== undefined, readMilliseconds(options, 'leaseMs'),
+        readMilliseconds(options, 'checkAgeMs'));
     if (typeof handle === 'number') throw makeError(handle);
     this.#handle = handle;
     if (this.#observe !== undefined) this.#tell();
@@ -410,6 +421,12 @@ class BudgetEnforcer {
 
   get namespace() {
     return this.#namespace;
+  }
+
+  /** Another handle, with the same options, for as good as nothing. Either may be closed first. */
+  openNamespace(namespace) {
+    return new BudgetEnforcer({ namespace, amounts: this.#amounts, observe: this.#observe },
+      new Origin(this.#handle));
   }
 
   // ---- the observer is told when a call is over and its figures are read

@@ -92,6 +92,7 @@ NAPI_MODULE_INIT()
 		napi_callback function;
 	} functions[] = {
 		{"open", handle_open},
+		{"openNamespace", handle_open_namespace},
 		{"close", handle_close},
 		{"events", events_take},
 		{"check", call_check},

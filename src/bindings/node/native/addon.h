@@ -92,7 +92,10 @@ struct js_handle {
 	struct js_storage *storage; /* written in JavaScript; NULL: none */
 	struct be_storage *memory;
 	struct js_server *server;
-	unsigned working; /* calls on threads; touched by the thread of JavaScript only */
+	struct js_handle *origin; /* whose storage and events it has; NULL: its own */
+	unsigned sharers;         /* open handles whose origin it is */
+	unsigned pointers;        /* and all of them, closed ones, too */
+	unsigned working;         /* calls on threads; touched by the thread of JavaScript only */
 	bool closing, collected;
 	/* What its observer has not been told of yet; any thread adds. */
 	pthread_mutex_t events_lock;
@@ -175,6 +178,7 @@ bool js_storage_rethrow(napi_env env, struct js_storage *storage);
 /* ---- handle.c */
 
 napi_value handle_open(napi_env env, napi_callback_info info);
+napi_value handle_open_namespace(napi_env env, napi_callback_info info);
 napi_value handle_close(napi_env env, napi_callback_info info);
 /* NULL: it is closed. */
 struct js_handle *handle_of(napi_env env, napi_value value);

@@ -106,7 +106,7 @@ napi_value events_take(napi_env env, napi_callback_info info)
 	(void)addon;
 	if (napi_get_value_external(env, argv[0], (void **)&handle) != napi_ok || !handle)
 		return page.array;
-	taken = take(handle);
+	taken = take(handle->origin ? handle->origin : handle);
 	for (const struct js_event *one = taken; one; one = one->next)
 		add(&page, make_event(env, one));
 	drop(taken);

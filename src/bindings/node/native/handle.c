@@ -8,22 +8,43 @@
 
 #include <stdlib.h>
 
-static void close_enforcer(struct js_handle *handle)
+/* With the last handle that is on it. */
+static void close_storage(struct js_handle *origin)
 {
-	be_close(handle->enforcer);
-	handle->enforcer = NULL;
-	be_storage_memory_destroy(handle->memory);
-	handle->memory = NULL;
-	js_storage_free(handle->storage);
-	handle->storage = NULL;
-	server_close(handle->server);
-	handle->server = NULL;
+	if (origin->enforcer || origin->sharers > 0)
+		return;
+	be_storage_memory_destroy(origin->memory);
+	origin->memory = NULL;
+	js_storage_free(origin->storage);
+	origin->storage = NULL;
+	server_close(origin->server);
+	origin->server = NULL;
 }
 
+static void close_enforcer(struct js_handle *handle)
+{
+	bool shares = handle->origin && handle->enforcer;
+
+	be_close(handle->enforcer);
+	handle->enforcer = NULL;
+	if (shares) {
+		handle->origin->sharers--;
+		handle->storage = NULL;
+	}
+	close_storage(handle->origin ? handle->origin : handle);
+}
+
+/* Not before those that share its events. */
 static void free_handle(struct js_handle *handle)
 {
+	struct js_handle *origin = handle->origin;
+
+	if (handle->pointers > 0)
+		return;
 	events_end(handle);
 	free(handle);
+	if (origin && --origin->pointers == 0 && origin->collected && origin->working == 0)
+		free_handle(origin);
 }
 
 static void finalize(napi_env env, void *data, void *hint)
@@ -147,6 +168,39 @@ napi_value handle_open(napi_env env, napi_callback_info info)
 	}
 	if (napi_create_external(env, handle, finalize, NULL, &external) != napi_ok)
 		finalize(env, handle, NULL);
+	return external;
+}
+
+/* openNamespace(handle, namespace): another handle, or a status */
+napi_value handle_open_namespace(napi_env env, napi_callback_info info)
+{
+	ARGUMENTS(2);
+	struct js_handle *from = handle_of(env, argv[0]), *made = NULL;
+	char room[NAME_ROOM];
+	const char *name = NULL;
+	napi_value external = NULL;
+	enum be_status status =
+		from ? read_text(env, argv[1], room, sizeof room, &name) : BE_INVALID_ARGUMENT;
+
+	if (status == BE_OK && !(made = calloc(1, sizeof *made)))
+		status = BE_NO_MEMORY;
+	if (status != BE_OK) {
+		keep_own_error(addon, status);
+		return make_status(env, status);
+	}
+	status = be_open_namespace(from->enforcer, name, &made->enforcer);
+	keep_error(addon, status);
+	if (status != BE_OK) {
+		free(made);
+		return handle_result(env, from, status);
+	}
+	events_begin(made);
+	made->origin = from->origin ? from->origin : from;
+	made->storage = from->storage;
+	made->origin->sharers++;
+	made->origin->pointers++;
+	if (napi_create_external(env, made, finalize, NULL, &external) != napi_ok)
+		finalize(env, made, NULL);
 	return external;
 }
 
