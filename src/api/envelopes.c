@@ -247,6 +247,7 @@ static void look_below(struct be_enforcer *handle, const struct operation *opera
 	if (status != BE_OK)
 		return;
 	do {
+		family->id = 0;
 		family->size = 0;
 		status = ledger_begin(&ledger, environment->executor.storage, false);
 		if (status != BE_OK)
