@@ -450,6 +450,9 @@ static void take_setting(const struct argp_state *state, enum request_option opt
 	case OPTION_TO_NAMESPACE:
 		request->new_namespace = text;
 		break;
+	case OPTION_DEATH_SIGNAL:
+		request->death_signal = parse_death_signal(state, text);
+		break;
 	case OPTION_THRESHOLDS:
 		parse_thresholds(state, text, request->thresholds);
 		break;
@@ -507,9 +510,10 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		request->period = argument_period(state, "--period", text);
 		break;
 	case OPTION_AMOUNT:
+		take_amount(state, "--amount", text, request);
+		break;
 	case OPTION_ESTIMATE:
-		take_amount(state, option == OPTION_AMOUNT ? "--amount" : "--estimate", text,
-			    request);
+		take_amount(state, "--estimate", text, request);
 		break;
 	case OPTION_LEAST:
 		request->least = argument_amount(state, "--least", text);
@@ -541,9 +545,6 @@ static void take_option(struct argp_state *state, enum request_option option, co
 		break;
 	case OPTION_COST_FILE:
 		request->cost_file = text;
-		break;
-	case OPTION_DEATH_SIGNAL:
-		request->death_signal = parse_death_signal(state, text);
 		break;
 	case OPTION_BEFORE:
 		request->before_ns = argument_moment(state, "--before", text, moment_now_ns());

@@ -20,6 +20,13 @@ static uint64_t *place_of(const char *kind, struct usage *usage)
 	return strcmp(kind, "written") == 0 ? &usage->written : NULL;
 }
 
+static _Noreturn void refuse(const struct argp_state *state, const char *option, const char *text,
+			     const char *reason)
+{
+	argument_refuse(state, option, text, reason);
+	abort();
+}
+
 static _Noreturn void refuse_sum(const struct argp_state *state)
 {
 	argp_error(state, "--tokens, --answer: that is more than can be counted");
@@ -32,9 +39,9 @@ void tokens_take(const struct argp_state *state, const char *text, struct tokens
 	uint64_t count, *place;
 
 	if (!at)
-		argument_refuse(state, "--tokens", text,
-				"a number of tokens and their price per million are needed, or "
-				"with --prices what kind they are: 1200@2.50, 1200@input");
+		refuse(state, "--tokens", text,
+		       "a number of tokens and their price per million are needed, or with "
+		       "--prices what kind they are: 1200@2.50, 1200@input");
 	count = argument_count(state, "--tokens", argument_keep(text, (size_t)(at - text)), 0,
 			       UINT64_MAX);
 	place = place_of(at + 1, &tokens->usage);
@@ -55,8 +62,7 @@ static _Noreturn void refuse_file(const struct argp_state *state, const char *op
 
 	if (problem->line > 0)
 		snprintf(text, sizeof text, "line %zu: %s", problem->line, problem->text);
-	argument_refuse(state, option, path, problem->line > 0 ? text : problem->text);
-	abort();
+	refuse(state, option, path, problem->line > 0 ? text : problem->text);
 }
 
 /* Adds what the answer says to what --tokens said. */
@@ -90,8 +96,8 @@ static void add_by_prices(const struct argp_state *state, struct tokens *tokens)
 						 : "--model is missing, for which --prices are");
 	prices = price_list_find(list, tokens->model);
 	if (!prices)
-		argument_refuse(state, "--model", tokens->model,
-				"--prices have none of it, nor of *, which is all others");
+		refuse(state, "--model", tokens->model,
+		       "--prices have none of it, nor of *, which is all others");
 	if (be_cost_add(&tokens->cost, tokens->usage.input, prices->input) != BE_OK ||
 	    be_cost_add(&tokens->cost, tokens->usage.output, prices->output) != BE_OK ||
 	    be_cost_add(&tokens->cost, tokens->usage.cached, prices->cached) != BE_OK ||
