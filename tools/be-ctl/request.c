@@ -477,6 +477,10 @@ static void take_tokens(const struct argp_state *state, enum request_option opti
 {
 	struct tokens *tokens = &request->tokens;
 
+	if ((option == OPTION_PRICES && tokens->prices) ||
+	    (option == OPTION_MODEL && tokens->model) ||
+	    (option == OPTION_ANSWER && tokens->answer))
+		argp_error(state, "--%s is given twice", options[option].name);
 	if (option == OPTION_PRICES)
 		tokens->prices = text;
 	else if (option == OPTION_MODEL)

@@ -149,7 +149,7 @@ bool usage_read(const char *path, struct usage *usage, const char **model,
 	char *text = file_load(path, &size, problem);
 	json_error_t error;
 	json_t *answer;
-	const char *wrong;
+	const char *wrong, *type;
 
 	if (!text)
 		return false;
@@ -162,7 +162,11 @@ bool usage_read(const char *path, struct usage *usage, const char **model,
 		json_decref(answer);
 		return false;
 	}
-	wrong = take_usage(find_usage(answer), usage);
+	type = json_string_value(json_object_get(answer, "type"));
+	if (type && strcmp(type, "message_start") == 0)
+		wrong = "message_start is how an answer begins, and does not know its output yet";
+	else
+		wrong = take_usage(find_usage(answer), usage);
 	*model = find_model(answer);
 	json_decref(answer);
 	if (wrong)
