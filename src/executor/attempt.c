@@ -49,6 +49,8 @@ static void prepare(struct attempt *attempt, const struct be_storage *storage,
 	attempt->has_clock = false;
 	attempt->is_untold = false;
 	attempt->is_behind = false;
+	attempt->is_upset = false;
+	attempt->is_gone = false;
 	attempt->in_doubt = false;
 	attempt->asks = false;
 	attempt->conflicts = 0;
@@ -109,9 +111,18 @@ static enum be_status find_host(struct attempt *attempt, struct ledger *ledger)
 	return found < 0 ? (enum be_status)found : BE_OK;
 }
 
-/* May the record of this host, which is not there, have been removed since a batch began? Others do
- * that when its lease has ended, or an hour after the last batch, by the storage's clock; without
- * such a clock they may have been days ahead. */
+/* Has so much time passed? Of moments that cannot be it may be any. */
+static bool has_passed(int64_t now_ns, int64_t since_ns, int64_t time_ns)
+{
+	int64_t passed_ns;
+
+	return __builtin_sub_overflow(now_ns, since_ns, &passed_ns) || passed_ns >= time_ns;
+}
+
+/* May the record of this host, which was looked for and is not there, have been removed since a
+ * batch began? Others do that when its lease has ended, or an hour after the last batch, by the
+ * storage's clock; without such a clock they may have been days ahead. Behind a batch that found no
+ * lease another process of the host may have begun one. */
 static bool may_be_removed(const struct attempt *attempt, const struct remote_host *host,
 			   const struct batch_times *since)
 {
@@ -119,8 +130,10 @@ static bool may_be_removed(const struct attempt *attempt, const struct remote_ho
 
 	if (!attempt->tells_time)
 		return atomic_load(&host->acked) != 0;
-	return remote_steady() - atomic_load(&since->begun_ns) > life_ns / 2 ||
-	       attempt->now_ns - atomic_load(&since->at_ns) >= life_ns;
+	if (life_ns >= HOST_LIFE_NS)
+		life_ns = atomic_load(&host->holds) ? LEASE_LEAST_NS : HOST_LIFE_NS;
+	return has_passed(remote_steady(), atomic_load(&since->begun_ns), life_ns / 2) ||
+	       has_passed(attempt->now_ns, atomic_load(&since->at_ns), life_ns);
 }
 
 /* Does the record, which names this batch (0: it is gone), lack what was acknowledged? */
@@ -148,15 +161,6 @@ static enum be_status look_at_group(struct attempt *attempt, struct ledger *ledg
 	return BE_OK;
 }
 
-/* For all processes of the group. */
-static void note_upset(const struct attempt *attempt)
-{
-	struct remote_host *group = attempt->is_batch ? attempt->numbers : attempt->remote->group;
-
-	if (group)
-		atomic_fetch_add(&group->upsets, 1);
-}
-
 /* The storage's history, and its own losses. */
 static enum be_status follow_history(struct attempt *attempt, struct ledger *ledger)
 {
@@ -166,6 +170,7 @@ static enum be_status follow_history(struct attempt *attempt, struct ledger *led
 	struct timespec now;
 	enum be_status status = BE_OK;
 
+	attempt->is_upset = false;
 	if (storage->ops->history)
 		status = ledger_answer(storage->ops->history(storage->self, ledger->txn, &history));
 	if (status == BE_OK)
@@ -180,7 +185,7 @@ static enum be_status follow_history(struct attempt *attempt, struct ledger *led
 		return status;
 	if (attempt->is_behind)
 		remote_note_loss(attempt->numbers, attempt->host.batch, attempt->own.given);
-	note_upset(attempt);
+	attempt->is_upset = true;
 	clock_gettime(CLOCK_REALTIME, &now);
 	return ledger_follow(ledger, history, attempt->is_behind ? &loss : NULL,
 			     attempt->tells_time ? attempt->now_ns : (int64_t)now.tv_sec * BE_UNIT);
@@ -362,6 +367,15 @@ static void note_acked(struct attempt *attempt, uint64_t number)
 		atomic_store(&remote->heard_alone, number);
 }
 
+/* For all processes of the group. */
+static void note_upset(const struct attempt *attempt)
+{
+	struct remote_host *group = attempt->is_batch ? attempt->numbers : attempt->remote->group;
+
+	if (group)
+		atomic_fetch_add(&group->upsets, 1);
+}
+
 enum be_status attempt_end(struct attempt *attempt, struct ledger *ledger, enum be_status status)
 {
 	bool is_remote = attempt->remote != NULL, changes = ledger->changes > 0;
@@ -376,6 +390,8 @@ enum be_status attempt_end(struct attempt *attempt, struct ledger *ledger, enum 
 	status = ledger_commit(ledger, is_remote ? 0 : attempt->number);
 	if (status == BE_OK && tells)
 		note_acked(attempt, attempt->host.batch);
+	if (status == BE_OK && tells && attempt->is_upset)
+		note_upset(attempt);
 	if (status == BE_OK && tells && attempt->owners)
 		lease_put_off(attempt->owners, attempt->begun_ns);
 	/* Of a txn that changes nothing it does not matter whether it was kept. */
@@ -397,23 +413,25 @@ static void pause_for_others(uint32_t conflicts)
 	nanosleep(&(struct timespec){0, now.tv_nsec * INT64_C(7919) % most_ns}, NULL);
 }
 
-/* Was the batch of this number committed, which began then, or is it certain that it never will
- * be? */
-static enum be_status ask(struct attempt *attempt, uint64_t doubted,
-			  const struct batch_times *times, bool *landed)
+/* Was the batch of this number committed, or is it certain that it never will be? */
+static enum be_status ask(struct attempt *attempt, uint64_t doubted, bool *landed)
 {
 	struct ledger ledger;
 	enum be_status status = begin(attempt, &ledger);
 
 	if (status != BE_OK)
 		return status;
+	/* The leader whose batch it is may have been at work until then. */
+	remote_copy_times(&attempt->times, &attempt->numbers->begun);
 	*landed = attempt->host.batch == doubted;
 	if (*landed || attempt->host.batch > doubted) {
 		ledger_abort(&ledger);
 		return BE_OK;
 	}
-	if (attempt->host.batch == 0 && may_be_removed(attempt, attempt->numbers, times)) {
+	if (attempt->host.batch == 0 &&
+	    may_be_removed(attempt, attempt->numbers, &attempt->times)) {
 		ledger_abort(&ledger);
+		attempt->is_gone = true;
 		return error_set(BE_DAMAGED,
 				 "the record by which this process would know has been removed");
 	}
@@ -426,16 +444,16 @@ static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *l
 {
 	const struct remote_keys *keys = attempt->keys;
 	char text[ERROR_TEXT_SIZE];
+	bool was_upset = attempt->is_upset;
 	enum be_status status = BE_UNKNOWN_OUTCOME;
 	uint32_t asks = 0, conflicts = 0;
 
 	attempt->keys = NULL;
 	attempt->asks = true;
-	remote_copy_times(&attempt->times, &attempt->numbers->begun);
 	while (asks < ASKS_MAX && conflicts < CONFLICTS_MAX) {
 		error_clear();
 		*landed = false;
-		status = ask(attempt, doubted, &attempt->times, landed);
+		status = ask(attempt, doubted, landed);
 		if (status == BE_CONFLICT)
 			pause_for_others(conflicts++);
 		else if (status == BE_UNKNOWN_OUTCOME)
@@ -448,6 +466,8 @@ static enum be_status resolve(struct attempt *attempt, uint64_t doubted, bool *l
 	attempt->in_doubt = false;
 	if (*landed)
 		note_acked(attempt, doubted);
+	if (*landed && was_upset)
+		note_upset(attempt);
 	if (status == BE_OK)
 		return BE_OK;
 	(void)error_default(status);
@@ -486,9 +506,11 @@ bool attempt_tells_alone(const struct be_storage *storage, struct remote *remote
 	attempt_open(&attempt, storage, remote, NULL);
 	do {
 		status = begin(&attempt, &ledger);
-		if (status == BE_OK && attempt.is_behind)
+		if (status != BE_OK)
+			continue;
+		if (remote_has_lost(&remote->own, atomic_load(&remote->heard_alone)))
 			status = tell_loss(&attempt, &ledger);
-		else if (status == BE_OK)
+		else
 			ledger_abort(&ledger);
 	} while (attempt_again(&attempt, &status));
 	attempt_close(&attempt);
@@ -496,13 +518,14 @@ bool attempt_tells_alone(const struct be_storage *storage, struct remote *remote
 }
 
 enum be_status attempt_ask(const struct be_storage *storage, struct remote *remote,
-			   struct remote_host *host, uint64_t number, bool *landed)
+			   struct remote_host *host, uint64_t number, bool *landed, bool *gone)
 {
 	struct attempt attempt;
 	enum be_status status;
 
 	attempt_open_batch(&attempt, storage, remote, host);
 	status = resolve(&attempt, number, landed);
+	*gone = attempt.is_gone;
 	attempt_close(&attempt);
 	return status;
 }

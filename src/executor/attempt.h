@@ -39,6 +39,8 @@ struct attempt {
 	bool tells_time;                   /* the storage has a clock, which is asked */
 	bool is_untold;                    /* its process is not told here that changes were lost */
 	bool is_behind;                    /* the host's record lacks what was acknowledged */
+	bool is_upset;                     /* it found another history, or is behind */
+	bool is_gone;                      /* nobody will ever know of the one in doubt */
 	bool in_doubt;
 	bool asks; /* what became of the txn in doubt */
 	uint32_t conflicts;
@@ -80,8 +82,9 @@ bool attempt_tells_alone(const struct be_storage *storage, struct remote *remote
 
 /* Was the batch of this number, which another leader of the group may have begun, committed? On
  * BE_OK, and with *landed false, it never will be. Any number of threads may ask at once. But when
- * another batch of the host has been committed since, a true answer is not to be had here. */
+ * another batch of the host has been committed since, a true answer is not to be had here. Where it
+ * fails, *gone says whether it always will, since the host's record was removed. */
 enum be_status attempt_ask(const struct be_storage *storage, struct remote *remote,
-			   struct remote_host *host, uint64_t number, bool *landed);
+			   struct remote_host *host, uint64_t number, bool *landed, bool *gone);
 
 #endif

@@ -255,11 +255,11 @@ static enum step ask_server(struct turn *turn)
 	uint32_t taken = TAKEN, abandoned = ABANDONED;
 	enum be_status status;
 	enum step then;
-	bool landed;
+	bool landed, gone;
 
 	if (!atomic_compare_exchange_strong(&mark->state, &taken, ABANDONED))
 		return LOOK;
-	status = attempt_ask(turn->storage, turn->remote, &file->host, mark->batch, &landed);
+	status = attempt_ask(turn->storage, turn->remote, &file->host, mark->batch, &landed, &gone);
 	if (atomic_load(&mark->state) != ABANDONED)
 		return LOOK;
 	if (status == BE_OK && landed && !read_answer(turn))

@@ -4,6 +4,7 @@
 #include "executor/attempt.h"
 #include "executor/batch.h"
 #include "executor/group.h"
+#include "executor/group_batch.h"
 #include "executor/group_line.h"
 #include "executor/group_room.h"
 #include "storage/backend.h"
@@ -56,13 +57,16 @@ static bool is_taken(const struct mark *mark)
 	return state == TAKEN || state == ABANDONED || state == GONE;
 }
 
+/* In place of a number: nobody will ever know. */
+#define NEVER_KNOWN UINT64_MAX
+
 /* The number of the last batch that was committed, as far as slots ask for it. Those that are taken
  * all have the same. */
 static enum be_status last_committed(struct group_file *file, const struct be_storage *storage,
 				     struct remote *remote, uint64_t *committed)
 {
 	uint64_t number = 0;
-	bool landed = false;
+	bool landed = false, gone = false;
 	enum be_status status;
 
 	*committed = 0;
@@ -73,10 +77,23 @@ static enum be_status last_committed(struct group_file *file, const struct be_st
 			number = file->marks[i].batch;
 	if (number == 0)
 		return BE_OK;
-	status = attempt_ask(storage, remote, &file->host, number, &landed);
+	status = attempt_ask(storage, remote, &file->host, number, &landed, &gone);
 	if (status == BE_OK && landed)
 		*committed = number;
-	return status;
+	if (status != BE_OK && gone)
+		*committed = NEVER_KNOWN;
+	return gone ? BE_OK : status;
+}
+
+/* Its user is told that nobody knows what became of it, as the error text says. The next batch
+ * keeps the one in doubt from being committed after all. */
+static void answer_never_known(struct group_file *file, uint32_t slot)
+{
+	struct result result;
+
+	batch_fail(&result, BE_UNKNOWN_OUTCOME);
+	batch_write_result(&file->slots[slot], &result);
+	group_let_go(file, slot, ANSWERED);
 }
 
 /* A leader died, or could not tell whether its txn was committed. The batch was committed if the
@@ -94,7 +111,10 @@ static enum be_status recover(struct group_file *file, const struct be_storage *
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		struct mark *mark = &file->marks[i];
 
-		if (is_taken(mark) && mark->batch == committed) {
+		if (is_taken(mark) && committed == NEVER_KNOWN) {
+			answer_never_known(file, i);
+			bits[i / 64] |= wake_bit(i);
+		} else if (is_taken(mark) && mark->batch == committed) {
 			group_let_go(file, i, ANSWERED);
 			bits[i / 64] |= wake_bit(i);
 		} else if (is_taken(mark)) {

@@ -70,7 +70,7 @@ struct remote_host {
 	_Atomic uint64_t losses; /* so far, of which the last ones are in `lost`, going
 	                                   around */
 	struct lost_batches lost[LOSSES_KEPT];
-	_Atomic uint64_t upsets;  /* so often another history was noticed, or a loss */
+	_Atomic uint64_t upsets;  /* so often another history was written down, or a loss */
 	_Atomic uint32_t holds;   /* commits were made for owners of this host */
 	_Atomic int64_t renew_ns; /* then its lease is to be renewed, by remote_steady() */
 	_Atomic int64_t lease_ns; /* the longest that its processes ask for */

@@ -145,8 +145,7 @@ bool operation_is_valid(const struct operation *operation)
 	case BE_OPERATION_COMMIT:
 		return names_are_valid(operation) && is_described && operation->least >= 0 &&
 		       operation->amount >= operation->least && operation->deadline_ns >= 0 &&
-		       is_bool(&operation->detached) && is_bool(&operation->unasked) &&
-		       operation->owner.slot < OWNER_SLOTS &&
+		       is_bool(&operation->detached) && operation->owner.slot < OWNER_SLOTS &&
 		       (operation->reap_policy == BE_REAP_RELEASE ||
 			operation->reap_policy == BE_REAP_CHARGE);
 	case BE_OPERATION_EXTEND:

@@ -861,6 +861,69 @@ Test(doubts, a_record_removed_after_a_shorter_lease_tells_nothing, .init = begin
 	shaking.where = NULL;
 }
 
+#define CROWD 4
+#define CROWD_RECORDS 40
+
+static struct {
+	struct be_enforcer *handle;
+	int unknown, others; /* answers of all threads */
+	int commits;
+} crowd;
+static pthread_mutex_t crowd_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *record_in_crowd(void *none)
+{
+	for (int i = 0; i < CROWD_RECORDS; i++) {
+		enum be_status status = be_record(crowd.handle, "llm", 1, NULL, NULL);
+
+		pthread_mutex_lock(&crowd_lock);
+		crowd.unknown += status == BE_UNKNOWN_OUTCOME;
+		crowd.others += status != BE_OK && status != BE_UNKNOWN_OUTCOME;
+		pthread_mutex_unlock(&crowd_lock);
+	}
+	return none;
+}
+
+/* Meanwhile others post, so that the next batch carries several. */
+static void lose_the_record_once(void)
+{
+	usleep(2000);
+	if (++crowd.commits == 10) {
+		shaky.doubt = KEPT; /* of the next one */
+	} else if (crowd.commits == 11) {
+		leap_and_remove_hosts();
+		return;
+	}
+	shaky.meanwhile = lose_the_record_once;
+}
+
+/* Who had something in the batch is told so, and the group goes on. */
+Test(doubts, a_group_goes_on_behind_a_batch_of_which_nobody_knows, .init = begin_at_its_time,
+     .fini = end_at_its_time)
+{
+	struct be_options options = BE_OPTIONS_INIT;
+	pthread_t threads[CROWD];
+	char path[128];
+
+	shaking.where = shaky_where;
+	snprintf(path, sizeof path, "%s/run", fixture.directory);
+	cr_assert(mkdir(path, 0700) == 0);
+	setenv("BUDGET_ENFORCER_RUNTIME_DIR", path, 1);
+	options.storage = &shaky_storage;
+	assert_ok(be_open(NULL, &options, &crowd.handle));
+	shaky.meanwhile = lose_the_record_once;
+	for (int i = 0; i < CROWD; i++)
+		assert_number(pthread_create(&threads[i], NULL, record_in_crowd, NULL), 0);
+	for (int i = 0; i < CROWD; i++)
+		assert_number(pthread_join(threads[i], NULL), 0);
+	printf("%d of %d not known\n", crowd.unknown, CROWD * CROWD_RECORDS);
+	cr_assert(crowd.unknown >= 1 && crowd.unknown <= CROWD);
+	assert_number(crowd.others, 0);
+	assert_number(fixture_envelope(crowd.handle, "llm").spent, CROWD * CROWD_RECORDS);
+	be_close(crowd.handle);
+	shaking.where = NULL;
+}
+
 /* ---------------------------------------------------------------- histories */
 
 #define LEAP (UINT64_C(1) << 32)
