@@ -285,6 +285,11 @@ class Envelopes(Case):
             task.commit("llm", 60)
         self.assertEqual(caught.exception.decision.namespace, "")
 
+    def test_a_parent_is_a_pair(self):
+        for parent in ["", "llm"], "llm", 1:
+            with self.assertRaises(TypeError):
+                self.budget.create_envelope("task", 1, parent=parent)
+
     def test_steering(self):
         self.budget.set_limit("llm", 2)
         self.budget.record("llm", 1)
@@ -634,6 +639,25 @@ class Handles(Case):
         del owning
         gc.collect()
         self.assertEqual(self.committed(), 2)
+
+    def test_a_closed_one_is_not_opened_again(self):
+        other = self.budget.open_namespace("team")
+        other.close()
+        closed = self.open()
+        closed.close()
+        for one in other, closed, self.budget:
+            with self.assertRaisesRegex(RuntimeError, "opened already"):
+                one.__init__(self.path, "other", durability="process")
+        self.assertEqual(self.budget.utilization("llm").limit, 50)
+        self.assertEqual(pickle.loads(pickle.dumps(self.budget)).utilization("llm").limit, 50)
+
+    def test_a_copy_of_memory_has_no_progress(self):
+        budget = BudgetEnforcer(memory=True)
+        for one in budget, budget.open_namespace("team"):
+            with self.assertRaisesRegex(ValueError, "no progress"):
+                one.copy("redis://127.0.0.1:1/0", progress=print)
+            with self.assertRaises(Fault):  # nobody is there
+                one.copy("redis://127.0.0.1:1/0")
 
     def test_close(self):
         with self.open() as budget:

@@ -55,10 +55,10 @@ class BudgetEnforcer(_native.Enforcer):
             "durability": durability, "create": create, "read_only": read_only, "owning": owning,
             "mode": mode, "map_size": map_size, "observe": observe, "lease_ms": lease_ms,
             "check_age_ms": check_age_ms}
-        self._opened = place, namespace, memory, options
         super().__init__(place, namespace, durability=durability, create=create,
                          read_only=read_only, owning=owning, mode=mode, map_size=map_size,
                          observe=observe, lease_ms=lease_ms, check_age_ms=check_age_ms)
+        self._opened = place, namespace, memory, options
 
     def __reduce__(self) -> Any:
         """In the processes of a pool that does not fork, the same environment opened again."""

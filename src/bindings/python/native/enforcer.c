@@ -225,8 +225,8 @@ static int enforcer_init(PyObject *object, PyObject *arguments, PyObject *keywor
 		   &check_age_ms) ||
 	    !read_durability(durability, &options.durability))
 		return -1;
-	if (self->handle) {
-		PyErr_SetString(PyExc_RuntimeError, "it is open already");
+	if (self->handle || self->origin || self->closing) {
+		PyErr_SetString(PyExc_RuntimeError, "it was opened already");
 		return -1;
 	}
 	options.flags = (create ? 0U : (unsigned)BE_OPEN_EXISTING) |
@@ -324,6 +324,12 @@ static PyObject *refuse(enum be_status status, const struct be_decision *decisio
 	return NULL;
 }
 
+/* A read of this may wait: for a server, or for one that copies and wants the GIL meanwhile. */
+static bool may_wait(const struct enforcer_object *self)
+{
+	return self->is_server || upkeep_copies > 0;
+}
+
 static PyObject *enforcer_check(PyObject *object, PyObject *arguments)
 {
 	struct enforcer_object *self = (struct enforcer_object *)object;
@@ -343,7 +349,7 @@ static PyObject *enforcer_check(PyObject *object, PyObject *arguments)
 	}
 	decision = &((struct decision_object *)made)->value;
 	/* A check of memory costs less than to let go of the lock. */
-	if (self->is_server)
+	if (may_wait(self))
 		WITHOUT_GIL(status = be_check(self->handle, category, nanos, decision));
 	else
 		status = be_check(self->handle, category, nanos, decision);
@@ -618,7 +624,7 @@ static PyObject *enforcer_utilization(PyObject *object, PyObject *arguments)
 		return NULL;
 	}
 	envelope = &((struct envelope_object *)made)->value;
-	if (self->is_server)
+	if (may_wait(self))
 		WITHOUT_GIL(status = be_utilization(self->handle, category, envelope));
 	else
 		status = be_utilization(self->handle, category, envelope);

@@ -12,7 +12,10 @@
  * The GIL is released around all that may wait for a disk or another process. It is kept around
  * be_check() and be_utilization(), which take no lock and make no system call: to give it up costs
  * more than they do, and to get it back from a busy thread takes up to 5 ms. The library holds no
- * lock while it calls an observer, so that nobody waits for the GIL who keeps others waiting.
+ * lock while it calls an observer, so that nobody waits for the GIL who keeps others waiting. It
+ * does while it copies an environment, whose progress takes the GIL: as long as one is copied those
+ * two calls release it, too, and a copy of memory, whose writers wait for it and keep out readers,
+ * has no progress.
  */
 #ifndef NATIVE_H
 #define NATIVE_H
@@ -194,6 +197,9 @@ bool note_give(const struct item_note *note, PyObject *object);
 void note_free(struct item_note *note);
 
 /* ---- upkeep.c */
+
+/* Copies are under way, and may take the GIL while others wait for them; changed with the GIL. */
+extern unsigned upkeep_copies;
 
 PyObject *upkeep_backup(PyObject *object, PyObject *arguments);
 PyObject *upkeep_copy(PyObject *object, PyObject *arguments, PyObject *keywords);

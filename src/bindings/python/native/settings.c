@@ -57,6 +57,10 @@ static bool read_new(PyObject *arguments, PyObject *keywords, struct new_envelop
 	    (roll_over && !amount_read(roll_over, &options->roll_over)) ||
 	    !read_period(period_name, &new->period))
 		return false;
+	if (parent != Py_None && !PyTuple_Check(parent)) {
+		PyErr_SetString(PyExc_TypeError, "parent is (namespace, category)");
+		return false;
+	}
 	if (parent != Py_None &&
 	    !PyArg_ParseTuple(parent, "zs;parent is (namespace, category)",
 			      &options->parent_namespace, &options->parent_category))

@@ -32,6 +32,7 @@ PyObject *upkeep_backup(PyObject *object, PyObject *arguments)
 PyObject *upkeep_restore(PyObject *module, PyObject *arguments)
 {
 	PyObject *backup = NULL, *directory = NULL;
+	const char *from = NULL, *to = NULL;
 	enum be_status status = BE_OK;
 
 	(void)module;
@@ -40,7 +41,9 @@ PyObject *upkeep_restore(PyObject *module, PyObject *arguments)
 		/* The converter gives back what it made when a later argument is none. */
 		return NULL;
 	}
-	WITHOUT_GIL(status = be_restore(PyBytes_AsString(backup), PyBytes_AsString(directory)));
+	from = PyBytes_AsString(backup);
+	to = PyBytes_AsString(directory);
+	WITHOUT_GIL(status = be_restore(from, to));
 	Py_DECREF(backup);
 	Py_DECREF(directory);
 	if (status != BE_OK)
@@ -49,6 +52,8 @@ PyObject *upkeep_restore(PyObject *module, PyObject *arguments)
 }
 
 /* ---- copy(url, progress) */
+
+unsigned upkeep_copies;
 
 /* What it raises, and signals, such as Ctrl-C, end the copying. */
 static bool copied(void *context, uint64_t records)
@@ -67,6 +72,7 @@ static bool copied(void *context, uint64_t records)
 	return goes_on;
 }
 
+/* Progress is NULL where nothing may be called. */
 static enum be_status copy_to(struct be_enforcer *handle, const char *url, PyObject *progress)
 {
 	struct py_server *server = NULL;
@@ -80,9 +86,14 @@ static enum be_status copy_to(struct be_enforcer *handle, const char *url, PyObj
 	status = server_open(url, &server);
 	if (status != BE_OK)
 		return status;
-	status = be_copy(handle, server_storage(server), copied, progress);
+	status = be_copy(handle, server_storage(server), progress ? copied : NULL, progress);
 	server_close(server);
 	return status;
+}
+
+static bool is_memory(const struct enforcer_object *self)
+{
+	return self->origin ? self->origin->memory != NULL : self->memory != NULL;
 }
 
 PyObject *upkeep_copy(PyObject *object, PyObject *arguments, PyObject *keywords)
@@ -96,7 +107,16 @@ PyObject *upkeep_copy(PyObject *object, PyObject *arguments, PyObject *keywords)
 	if (!PARSE(arguments, keywords, "s|$O:copy", names, &url, &progress) ||
 	    !enforcer_enter(self))
 		return NULL;
-	WITHOUT_GIL(status = copy_to(self->handle, url, progress));
+	if (is_memory(self) && progress != Py_None) {
+		enforcer_leave(self);
+		PyErr_SetString(PyExc_ValueError,
+				"a copy of a budget in memory has no progress: it keeps out "
+				"others, and would wait for them");
+		return NULL;
+	}
+	upkeep_copies++;
+	WITHOUT_GIL(status = copy_to(self->handle, url, is_memory(self) ? NULL : progress));
+	upkeep_copies--;
 	enforcer_leave(self);
 	if (PyErr_Occurred())
 		return NULL;
