@@ -84,11 +84,39 @@ test('settings change what is named and keep the rest', () => {
   assert.throws(() => budget.setEnvelope('llm', { zone: 'Etc/UTC' }), /with a period/);
   const other = make();
   for (const wrong of [{}, { limit: -1 }, { thresholds: [0] }, { thresholds: [80, 50] },
+    { thresholds: [80.5] }, { thresholds: [2 ** 32 + 80] }, { raised: { amount: 9 } },
     { thresholds: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, { period: 'fortnightly' }, { name: {} }]) {
     assert.throws(() => other.setEnvelope('llm', wrong), { name: 'BudgetFaultError' },
       JSON.stringify(wrong));
   }
   assert.equal(other.utilization('llm').limit, 50);
+});
+
+test('settings of another type are not taken for their opposite', () => {
+  const budget = make(), until = Date.now() + 1e6;
+  budget.createEnvelope({ category: 'above', limit: 100 });
+  budget.setEnvelope('llm', { suspended: true, observeOnly: true, thresholds: [50, 80],
+    raised: { amount: 5, until }, parent: { category: 'above' } });
+  const before = budget.utilization('llm');
+  for (const wrong of [{ thresholds: 90 }, { thresholds: null }, { thresholds: ['90'] },
+    { thresholds: { 0: 90 } }, { suspended: 1 }, { suspended: null }, { observeOnly: 1 },
+    { observeOnly: 'true' }, { clearSpent: 'false' }, { raised: {} }, { raised: { until } },
+    { raised: 5 }, { raised: false },
+    { raised: { amount: 9, until: 'tomorrow' } }, { parent: false }, { parent: 'above' },
+    { period: 'weekly', zone: 'Etc/UTC', beginsOn: '3' }]) {
+    assert.throws(() => budget.setEnvelope('llm', wrong), TypeError, JSON.stringify(wrong));
+    assert.throws(() => budget.apply([{ operation: 'resume', category: 'above' },
+      { operation: 'set', category: 'llm', ...wrong }]), { name: 'TypeError', failed: 1 });
+  }
+  assert.deepEqual(budget.utilization('llm'), before);
+  for (const wrong of [{ suspended: 1 }, { observeOnly: null }, { parent: 'above' },
+    { startsAt: new Date('never') }, { colour: 'red' }]) {
+    assert.throws(() => budget.createEnvelope({ category: 'new', limit: 1, ...wrong }),
+      TypeError, JSON.stringify(wrong));
+  }
+  assert.throws(() => budget.createEnvelope({ category: 'new', limit: 1, parent: {} }),
+    { name: 'BudgetFaultError' });
+  assert.equal(budget.check('new', 1).reason, 'no_envelope');
 });
 
 test('many changes are made in their order', async () => {
@@ -137,10 +165,17 @@ test('or none of them', async () => {
     assert.throws(() => budget.apply(changes), error);
     await assert.rejects(budget.applyAsync(changes), error);
   }
-  for (const wrong of [{ operation: 'commit' }, {}, null,
-    { operation: 'set', category: 'llm', treshold: [1] }]) {
-    assert.throws(() => budget.apply([good, wrong]), TypeError);
-    await assert.rejects(budget.applyAsync([good, wrong]), TypeError);
+  for (const [wrong, message] of [
+    [{ operation: 'commit' }, /one of create, /], [{}, /not undefined/], [null, /not null/],
+    [7, /not 7/], [{ operation: 'set', category: 'llm', treshold: [1] }, /treshold/],
+    [{ operation: 'create', category: 'a', limit: 1, perod: 'daily' }, /perod/],
+    [{ operation: 'ensure', category: 'a', limit: 1, mustBeNew: true }, /mustBeNew/],
+    [{ operation: 'set_limit', category: 'llm', limit: 1, period: 'daily' }, /period/],
+    [{ operation: 'suspend', category: 'llm', limit: 1 }, /limit/],
+  ]) {
+    const error = { name: 'TypeError', message, failed: 1 };
+    assert.throws(() => budget.apply([good, wrong]), error);
+    await assert.rejects(budget.applyAsync([good, wrong]), error);
   }
   assert.equal(budget.utilization('llm').limit, 50);
   budget.close();

@@ -38,6 +38,11 @@ const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003, BACKUP = 1004, COPY = 100
 // Those that apply() makes together.
 const CHANGES = { create: CREATE, ensure: ENSURE, set_limit: SET_LIMIT, suspend: SUSPEND,
   resume: RESUME, reset: RESET, set: SET, remove: REMOVE };
+// What they have beside operation and namespace; those of `set` are below.
+const OF_NEW = ['category', 'limit', 'period', 'parent', 'startsAt', 'suspended', 'zone',
+  'beginsOn', 'rollOver', 'observeOnly'];
+const KEYS = { create: OF_NEW, ensure: OF_NEW, set_limit: ['category', 'limit'],
+  suspend: ['category'], resume: ['category'], reset: ['category'], remove: ['category'] };
 // enum be_setting
 const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16, rollOver: 32,
   observeOnly: 64, thresholds: 128, name: 256, parent: 512 };
@@ -314,10 +319,10 @@ function readUrl(url) {
   throw new TypeError('a copy goes to the URL of a server; backup() is for files');
 }
 
-function readTime(before) {
-  const time = Number(before);
+function readTime(name, given) {
+  const time = Number(given);
   if (Number.isFinite(time)) return time;
-  throw new TypeError('before is a Date, or milliseconds');
+  throw new TypeError(`${name} is a Date, or milliseconds`);
 }
 
 // What follows the description in a call of the native half.
@@ -327,7 +332,48 @@ const readCommit = (options) => [options.ttlMs ?? 0, options.detached ?? false,
 const readCharge = (options) => (options === undefined ? [] : [0, undefined, undefined, options.key,
   options.keyMs ?? 0, 0, readLabels(options.labels), readNames(options.also), undefined]);
 
-// What is to be set. A setting that is misspelt must not be lost.
+// What is misspelt must not be lost, nor what has another type be taken for its opposite.
+function checkKeys(what, given, known) {
+  for (const [key, value] of Object.entries(given)) {
+    if (value !== undefined && !known.includes(key)) {
+      throw new TypeError(`${key} is nothing that ${what} has: ${known.join(', ')}`);
+    }
+  }
+}
+
+function readFlag(options, name) {
+  const { [name]: value = false } = options;
+  if (typeof value === 'boolean') return value;
+  throw new TypeError(`${name} is true or false, not ${String(value)}`);
+}
+
+function readDay({ beginsOn = 0 }) {
+  if (Number.isInteger(beginsOn)) return beginsOn;
+  throw new TypeError(`beginsOn is the number of a day, not ${String(beginsOn)}`);
+}
+
+function readThresholds({ thresholds = [] }) {
+  if (Array.isArray(thresholds) && thresholds.every((one) => typeof one === 'number')) {
+    return thresholds;
+  }
+  throw new TypeError('thresholds are an array of numbers, [] for none');
+}
+
+// What the native half takes for the parent: undefined is none, and '' no name.
+function readParent({ parent }) {
+  if (parent === undefined || parent === null) return [undefined, undefined];
+  if (typeof parent === 'object') return [parent.namespace, parent.category ?? ''];
+  throw new TypeError(`parent is { namespace, category }, not ${String(parent)}`);
+}
+
+function readRaised({ raised }) {
+  if (raised === undefined || raised === null) return [undefined, 0];
+  const { amount, until = 0 } = raised;
+  if (amount !== undefined) return [amount, readTime('until', until)];
+  throw new TypeError('raised is { amount, until }, or null for the end of it');
+}
+
+// What is to be set.
 function readMask(settings) {
   let mask = 0;
   for (const [key, value] of Object.entries(settings)) {
@@ -345,29 +391,45 @@ function readMask(settings) {
 
 // Behind the handle, of native.change() and native.set().
 function newArguments(operation, options) {
-  const { category, limit, period = 'total', parent, startsAt, suspended = false } = options;
-  return [operation, category, limit, period, parent?.namespace, parent?.category,
-    startsAt === undefined ? 0 : Number(startsAt), suspended, options.zone, options.beginsOn ?? 0,
-    options.rollOver, options.observeOnly ?? false];
+  const { category, limit, period = 'total', startsAt } = options;
+  return [operation, category, limit, period, ...readParent(options),
+    startsAt === undefined ? 0 : readTime('startsAt', startsAt), readFlag(options, 'suspended'),
+    options.zone, readDay(options), options.rollOver, readFlag(options, 'observeOnly')];
 }
 
 function setArguments(category, settings) {
-  const { raised, name, parent } = settings;
+  const { name } = settings;
+  readFlag(settings, 'clearSpent');
   return [category, readMask(settings), settings.limit, settings.period, settings.zone,
-    settings.beginsOn ?? 0, settings.suspended ?? false, settings.observeOnly ?? false,
-    settings.rollOver, settings.thresholds ?? [], raised?.amount, Number(raised?.until ?? 0),
-    name?.namespace, name?.category, parent?.namespace,
-    parent?.category ?? (parent ? '' : undefined)];
+    readDay(settings), readFlag(settings, 'suspended'), readFlag(settings, 'observeOnly'),
+    settings.rollOver, readThresholds(settings), ...readRaised(settings), name?.namespace,
+    name?.category, ...readParent(settings)];
 }
 
-function changeArguments({ operation, namespace, ...rest }) {
+function changeArguments(change) {
+  if (change === null || typeof change !== 'object') {
+    throw new TypeError(`a change is { operation, category, ... }, not ${String(change)}`);
+  }
+  const { operation, namespace, ...rest } = change;
   if (!Object.hasOwn(CHANGES, operation)) {
     throw new TypeError(`the operation of a change is one of ${Object.keys(CHANGES).join(', ')}, ` +
       `not ${String(operation)}`);
   }
   const { category, ...settings } = rest;
+  if (operation !== 'set') checkKeys(`"${operation}"`, rest, KEYS[operation]);
   return [CHANGES[operation], namespace, operation === 'set' ? setArguments(category, settings)
     : newArguments(CHANGES[operation], rest)];
+}
+
+function changesArguments(changes) {
+  return changes.map((change, index) => {
+    try {
+      return changeArguments(change);
+    } catch (error) {
+      if (error instanceof Error) error.failed = index;
+      throw error;
+    }
+  });
 }
 
 function sleep(milliseconds, signal) {
@@ -697,6 +759,7 @@ class BudgetEnforcer {
   // ---- envelopes
 
   createEnvelope(options) {
+    checkKeys('an envelope', options, [...OF_NEW, 'mustBeNew']);
     return this.#told(() => this.#envelope(native.change(this.#handle,
       ...newArguments(options.mustBeNew ? CREATE : ENSURE, options))));
   }
@@ -709,13 +772,13 @@ class BudgetEnforcer {
 
   /** Makes all changes in their order, or none of them. */
   apply(changes) {
-    const list = changes.map(changeArguments);
+    const list = changesArguments(changes);
     units[0] = list.length; // until the call says which
     this.#told(() => this.#applied(native.call(this.#handle, APPLY, list), list.length));
   }
 
   async applyAsync(changes) {
-    const list = changes.map(changeArguments);
+    const list = changesArguments(changes);
     return this.#start((status) => this.#applied(status, list.length), APPLY, list);
   }
 
@@ -920,14 +983,15 @@ class BudgetEnforcer {
 
   /** Removes the lines of the ledger from before then; how many. It takes its time. */
   prune(before) {
-    return this.#told(() => this.#counted(native.call(this.#handle, PRUNE, readTime(before))));
+    return this.#told(() => this.#counted(native.call(this.#handle, PRUNE,
+      readTime('before', before))));
   }
 
   async pruneAsync(before, { signal } = {}) {
     return this.#startUntilAborted(signal, (status) => {
       if (status === STOPPED) signal?.throwIfAborted();
       return this.#counted(status);
-    }, PRUNE, readTime(before));
+    }, PRUNE, readTime('before', before));
   }
 
   /** Copies the environment, as it is at one moment, to a new file. */

@@ -2,6 +2,7 @@
 /* What an envelope is made with, and what it is set to afterwards. */
 #include "addon.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* (handle, operation, category, limit, period, parentNamespace, parentCategory, startMs, suspended,
@@ -127,16 +128,15 @@ static enum be_status read_thresholds(napi_env env, napi_value array, struct be_
 {
 	uint32_t count = 0;
 
-	napi_get_array_length(env, array, &count);
-	if (count > BE_THRESHOLDS_MAX)
+	if (napi_get_array_length(env, array, &count) != napi_ok || count > BE_THRESHOLDS_MAX)
 		return BE_INVALID_ARGUMENT;
 	for (uint32_t i = 0; i < count; i++) {
 		napi_value one = NULL;
-		uint32_t percent;
+		double percent = 0;
 
 		napi_get_element(env, array, i, &one);
-		percent = read_number(env, one);
-		if (percent < 1 || percent > BE_THRESHOLD_MAX)
+		napi_get_value_double(env, one, &percent);
+		if (!(percent >= 1 && percent <= BE_THRESHOLD_MAX) || percent != floor(percent))
 			return BE_INVALID_ARGUMENT;
 		settings->thresholds[i] = (uint16_t)percent;
 	}
