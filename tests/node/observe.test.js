@@ -124,6 +124,21 @@ test('an observer may call, and close', async () => {
   assert.equal(seen.at(-1), 'reap'); // closing ends what it holds
 });
 
+test('an observer of several handles is told of one thing at a time', async () => {
+  const seen = [];
+  const budget = make();
+  const handle = open(budget.place, { observe: ({ operation }) => {
+    seen.push(operation);
+    if (operation === 'commit') sibling.record('llm', 1);
+    seen.push('told');
+  } });
+  const sibling = handle.openNamespace('');
+  handle.commit('llm', 1);
+  await sibling.openNamespace('').commitAsync('llm', 1);
+  const once = ['commit', 'told', 'record', 'told'];
+  assert.deepEqual(seen, [...once, ...once]);
+});
+
 test('an emitter, and a budget in memory', async () => {
   const emitter = new EventEmitter();
   const budget = new BudgetEnforcer(

@@ -177,6 +177,8 @@ test('or none of them', async () => {
     assert.throws(() => budget.apply([good, wrong]), error);
     await assert.rejects(budget.applyAsync([good, wrong]), error);
   }
+  assert.throws(() => budget.apply(new Array(1000001)), ({ code, failed, message }) => (
+    code === 'ERR_BUDGET_INVALID_ARGUMENT' && failed === undefined && /up to/.test(message)));
   assert.equal(budget.utilization('llm').limit, 50);
   budget.close();
   assert.throws(() => budget.apply([good]),
@@ -211,6 +213,16 @@ test('never silently in memory', () => {
   delete process.env.BUDGET_ENFORCER_DIR;
   assert.throws(() => new BudgetEnforcer({ path: 'redis://localhost', durability: 'process' }),
     /durability is for a directory/);
+});
+
+test('a place that is too long is refused, not cut', async () => {
+  const budget = make(), long = `/${'a/'.repeat(2047)}ab`, error = { // 4097 bytes
+    code: 'ERR_BUDGET_INVALID_ARGUMENT' };
+  assert.throws(() => new BudgetEnforcer({ path: long }), error);
+  assert.throws(() => budget.backup(long), error);
+  await assert.rejects(budget.backupAsync(long), error);
+  assert.throws(() => restore(long, long), error);
+  assert.throws(() => budget.copy(`redis://${long}`), error);
 });
 
 test('createEnvelope is ensure unless told mustBeNew', () => {

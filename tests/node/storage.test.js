@@ -92,6 +92,22 @@ test('another namespace of one, which throws, too', () => {
   assert.throws(() => budget.openNamespace('late'), /the disk is gone/);
 });
 
+test('what it throws at the closing of one handle comes out of no call of another', () => {
+  const storage = new MapStorage(), first = new BudgetEnforcer({ owning: true }, storage);
+  first.createEnvelope({ category: 'llm', limit: 1 });
+  const budget = first.openNamespace('');
+  first.commit('llm', 0.4);
+  let thrown = 0;
+  storage.begin = () => {
+    thrown++;
+    throw new RangeError('the disk is gone');
+  };
+  first.close();
+  delete storage.begin;
+  assert.ok(thrown > 0);
+  assert.equal(budget.check('llm', 2).reason, 'exceeds_budget');
+});
+
 test('what it throws when the money is charged breaks no call', () => {
   const storage = new MapStorage(), budget = new BudgetEnforcer({}, storage);
   budget.createEnvelope({ category: 'llm', limit: 10 });

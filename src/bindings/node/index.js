@@ -38,6 +38,7 @@ const REAP = 1001, PRUNE = 1002, END_NAMESPACE = 1003, BACKUP = 1004, COPY = 100
 // Those that apply() makes together.
 const CHANGES = { create: CREATE, ensure: ENSURE, set_limit: SET_LIMIT, suspend: SUSPEND,
   resume: RESUME, reset: RESET, set: SET, remove: REMOVE };
+const CHANGES_MAX = 1000000; // native/settings.c has it, too
 // What they have beside operation and namespace; those of `set` are below.
 const OF_NEW = ['category', 'limit', 'period', 'parent', 'startsAt', 'suspended', 'zone',
   'beginsOn', 'rollOver', 'observeOnly'];
@@ -50,7 +51,7 @@ const SETTINGS = { limit: 1, period: 2, suspended: 4, clearSpent: 8, raised: 16,
 const EXISTING = 1, READ_ONLY = 2, OWNING = 8;
 // enum be_status
 const EXCEEDS_BUDGET = -1, SUSPENDED = -3, ALREADY_RELEASED = -11, ALREADY_CHARGED = -14,
-  ALREADY_DONE = -17, STOPPED = -115;
+  ALREADY_DONE = -17, INVALID_ARGUMENT = -100, STOPPED = -115;
 const FIRST_FAULT = -100;
 
 const PERIODS = ['total', 'hourly', 'daily', 'weekly', 'monthly', 'quarterly', 'yearly'];
@@ -422,6 +423,10 @@ function changeArguments(change) {
 }
 
 function changesArguments(changes) {
+  if (changes.length > CHANGES_MAX) {
+    throw makeError(INVALID_ARGUMENT, `up to ${CHANGES_MAX} changes are made together, not ` +
+      `${changes.length}`);
+  }
   return changes.map((change, index) => {
     try {
       return changeArguments(change);
@@ -445,10 +450,11 @@ function sleep(milliseconds, signal) {
   });
 }
 
-/** For the constructor: open from this handle. */
+/** For the constructor: open from this handle, whose observer is told by one handle at a time. */
 class Origin {
-  constructor(handle) {
+  constructor(handle, telling) {
     this.handle = handle;
+    this.telling = telling;
   }
 }
 
@@ -459,7 +465,7 @@ class BudgetEnforcer {
   #convert;
   #namespace;
   #observe;
-  #isTelling = false;
+  #telling; // shared by all handles that share their events
 
   constructor(options = {}, storage = undefined) {
     const durability = choose('durability', options.durability ?? 'full', ['full', 'process']);
@@ -472,6 +478,7 @@ class BudgetEnforcer {
     this.#convert = converters[amounts];
     this.#namespace = options.namespace ?? '';
     this.#observe = readObserver(options);
+    this.#telling = origin?.telling ?? { now: false };
     const handle = origin ? native.openNamespace(origin.handle, options.namespace)
       : native.open(place, options.namespace, durability === 'process', readFlags(options), own,
         this.#observe !== undefined, readMilliseconds(options, 'leaseMs'),
@@ -488,7 +495,7 @@ class BudgetEnforcer {
   /** Another handle, with the same options, for as good as nothing. Either may be closed first. */
   openNamespace(namespace) {
     return new BudgetEnforcer({ namespace, amounts: this.#amounts, observe: this.#observe },
-      new Origin(this.#handle));
+      new Origin(this.#handle, this.#telling));
   }
 
   // ---- the observer is told when a call is over and its figures are read
@@ -504,14 +511,14 @@ class BudgetEnforcer {
 
   /** An observer may call: what it is to be told of that comes after what it is told now. */
   #tell() {
-    if (this.#isTelling) return;
-    this.#isTelling = true;
+    if (this.#telling.now) return;
+    this.#telling.now = true;
     try {
       for (let events; (events = native.events(this.#handle)).length > 0;) {
         for (const event of events) tell(this.#observe, this.#event(event));
       }
     } finally {
-      this.#isTelling = false;
+      this.#telling.now = false;
     }
   }
 

@@ -117,6 +117,9 @@ enum be_status read_id(napi_env env, napi_value value, uint64_t *id);
 /* undefined and null are NULL. A NUL within is INVALID_NAME: it would cut the text. */
 enum be_status read_text(napi_env env, napi_value value, char *room, size_t size,
 			 const char **text);
+/* A path or URL, into room of PATH_MAX; one that is longer is refused, since what is cut may be
+ * another. */
+enum be_status read_path(napi_env env, napi_value value, char *room, const char **text);
 /* From an array: a key, its value (null: any), the next key. Undefined is none. */
 enum be_status read_labels(napi_env env, napi_value value, struct js_labels *given);
 /* Points at them, once they have come to where they stay. */
@@ -171,7 +174,7 @@ struct js_storage *js_storage_make(napi_env env, napi_value object);
 void js_storage_free(struct js_storage *storage);
 struct be_storage *js_storage_of(struct js_storage *storage);
 /* Drops what the storage threw, if it did; */
-void js_storage_forget(napi_env env, struct js_storage *storage);
+void js_storage_forget(struct js_storage *storage);
 /* or throws it. */
 bool js_storage_rethrow(napi_env env, struct js_storage *storage);
 

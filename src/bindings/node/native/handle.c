@@ -26,6 +26,9 @@ static void close_enforcer(struct js_handle *handle)
 	bool shares = handle->origin && handle->enforcer;
 
 	be_close(handle->enforcer);
+	/* What its storage threw is not to come out of a call of another handle that has it. */
+	if (handle->enforcer)
+		js_storage_forget(handle->storage);
 	handle->enforcer = NULL;
 	if (shares) {
 		handle->origin->sharers--;
@@ -82,7 +85,7 @@ napi_value handle_result(napi_env env, struct js_handle *handle, enum be_status 
 {
 	/* What was read besides, such as labels, may fail; the money is charged all the same. */
 	if (handle && status == BE_OK)
-		js_storage_forget(env, handle->storage);
+		js_storage_forget(handle->storage);
 	if (handle && js_storage_rethrow(env, handle->storage))
 		return NULL;
 	return make_status(env, status);
@@ -141,7 +144,7 @@ napi_value handle_open(napi_env env, napi_callback_info info)
 	const char *place = NULL;
 	napi_value external = NULL;
 	struct js_handle *handle = NULL;
-	enum be_status status = read_text(env, argv[0], path, sizeof path, &place);
+	enum be_status status = read_path(env, argv[0], path, &place);
 
 	if (status == BE_OK)
 		status = read_text(env, argv[1], name, sizeof name, &options.namespace_name);
@@ -194,6 +197,7 @@ napi_value handle_open_namespace(napi_env env, napi_callback_info info)
 		free(made);
 		return handle_result(env, from, status);
 	}
+	js_storage_forget(from->storage);
 	events_begin(made);
 	made->origin = from->origin ? from->origin : from;
 	made->storage = from->storage;

@@ -229,6 +229,10 @@ struct change_request {
 	};
 };
 
+enum {
+	CHANGES_MAX = 1000000 /* index.js says so first */
+};
+
 struct js_changes {
 	uint32_t count, failed; /* the one that is wrong; `count`: none */
 	enum be_status status;  /* what is wrong with it */
@@ -289,14 +293,14 @@ enum be_status changes_read(napi_env env, napi_value array, struct js_changes **
 	struct js_changes *made = NULL;
 	uint32_t count = 0;
 
-	if (napi_get_array_length(env, array, &count) != napi_ok)
+	if (napi_get_array_length(env, array, &count) != napi_ok || count > CHANGES_MAX)
 		return BE_INVALID_ARGUMENT;
-	made = calloc(1, sizeof *made + count * sizeof *made->requests);
+	made = calloc(1, sizeof *made + (size_t)count * sizeof *made->requests);
 	*changes = made;
 	if (!made)
 		return BE_NO_MEMORY;
 	made->count = made->failed = count;
-	made->changes = calloc(count + 1, sizeof *made->changes);
+	made->changes = calloc((size_t)count + 1, sizeof *made->changes);
 	if (!made->changes)
 		return BE_NO_MEMORY;
 	for (uint32_t i = 0; i < count && made->status == BE_OK; i++) {

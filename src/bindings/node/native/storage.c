@@ -180,11 +180,11 @@ struct be_storage *js_storage_of(struct js_storage *storage)
 	return &storage->storage;
 }
 
-void js_storage_forget(napi_env env, struct js_storage *storage)
+void js_storage_forget(struct js_storage *storage)
 {
 	if (!storage || !storage->thrown)
 		return;
-	napi_delete_reference(env, storage->thrown);
+	napi_delete_reference(storage->env, storage->thrown);
 	storage->thrown = NULL;
 }
 
@@ -195,7 +195,7 @@ bool js_storage_rethrow(napi_env env, struct js_storage *storage)
 	if (!storage || !storage->thrown)
 		return false;
 	napi_get_reference_value(env, storage->thrown, &thrown);
-	js_storage_forget(env, storage);
+	js_storage_forget(storage);
 	napi_throw(env, thrown);
 	return true;
 }

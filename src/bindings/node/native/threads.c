@@ -279,8 +279,11 @@ static bool start_waiting(struct thread_pool *pool, struct call *call)
 	return call->has_thread;
 }
 
-static void enqueue(napi_env env, struct thread_pool *pool, struct call *call)
+/* NO_MEMORY: there is no thread to be had, and the call is not there. */
+static enum be_status enqueue(napi_env env, struct thread_pool *pool, struct call *call)
 {
+	bool has_threads = false;
+
 	if (pool->under_way++ == 0)
 		napi_ref_threadsafe_function(env, pool->wake);
 	call->pool = pool;
@@ -288,16 +291,24 @@ static void enqueue(napi_env env, struct thread_pool *pool, struct call *call)
 	pthread_mutex_lock(&pool->lock);
 	if (call->options.wait_ms != 0 && start_waiting(pool, call)) {
 		pthread_mutex_unlock(&pool->lock);
-		return;
+		return BE_OK;
 	}
-	*pool->last = call;
-	pool->last = &call->next;
 	/* One that is idle may have been woken for an earlier call, and not have come yet. */
 	if (pool->under_way - pool->waiting > pool->threads && pool->threads < THREADS_MAX &&
 	    pthread_create(&pool->ids[pool->threads], NULL, serve, pool) == 0)
 		pool->threads++;
-	pthread_cond_signal(&pool->work);
+	has_threads = pool->threads > 0;
+	if (has_threads) {
+		*pool->last = call;
+		pool->last = &call->next;
+		pthread_cond_signal(&pool->work);
+	}
 	pthread_mutex_unlock(&pool->lock);
+	if (has_threads)
+		return BE_OK;
+	if (--pool->under_way == 0)
+		napi_unref_threadsafe_function(env, pool->wake);
+	return BE_NO_MEMORY;
 }
 
 /* What keeps handle and function from being collected, and the promise. */
@@ -324,7 +335,7 @@ napi_value call_on_thread(napi_env env, napi_callback_info info)
 {
 	ARGUMENTS(16);
 	struct call *call = calloc(1, sizeof *call);
-	napi_value promise = NULL;
+	napi_value promise = NULL, nothing = NULL;
 	enum be_status status = call ? BE_OK : BE_NO_MEMORY;
 
 	if (status == BE_OK)
@@ -344,6 +355,12 @@ napi_value call_on_thread(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	call->handle->working++;
-	enqueue(env, addon->pool, call);
-	return promise;
+	status = enqueue(env, addon->pool, call);
+	if (status == BE_OK)
+		return promise;
+	napi_get_undefined(env, &nothing);
+	napi_resolve_deferred(env, call->deferred, nothing); /* nobody has the promise */
+	forget(env, call);
+	keep_own_error(addon, status);
+	return make_status(env, status);
 }

@@ -25,7 +25,7 @@ napi_value alert_done(napi_env env, napi_callback_info info)
 static enum be_status read_place(napi_env env, napi_value value, char *place)
 {
 	const char *text = NULL;
-	enum be_status status = read_text(env, value, place, PATH_MAX, &text);
+	enum be_status status = read_path(env, value, place, &text);
 
 	return status == BE_OK && !text ? BE_INVALID_ARGUMENT : status;
 }

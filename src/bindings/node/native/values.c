@@ -111,6 +111,16 @@ enum be_status read_text(napi_env env, napi_value value, char *room, size_t size
 	return memchr(room, '\0', length) ? BE_INVALID_NAME : BE_OK;
 }
 
+enum be_status read_path(napi_env env, napi_value value, char *room, const char **text)
+{
+	size_t length = 0;
+	enum be_status status = read_text(env, value, room, PATH_MAX, text);
+
+	if (status == BE_OK && *text)
+		napi_get_value_string_utf8(env, value, NULL, 0, &length);
+	return length < PATH_MAX ? status : BE_INVALID_ARGUMENT;
+}
+
 /* The text at a place of an array; false: it is none. */
 static enum be_status read_element(napi_env env, napi_value array, uint32_t place, char *room,
 				   size_t size, const char **text)
