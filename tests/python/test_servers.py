@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 from unittest import mock
 
@@ -158,6 +159,28 @@ class Servers(unittest.TestCase):
         self.assertEqual(sockets(), connections)
         with BudgetEnforcer(other, create=False) as copy:
             self.assertEqual(copy.utilization("llm").spent, 2)
+            self.assertEqual(copy.verify(), [])
+
+    def test_memory_is_copied_while_it_is_used(self):
+        memory, copied = BudgetEnforcer(memory=True), threading.Event()
+        memory.create_envelope("llm", 10000)
+        for _ in range(3000):  # copied in more than one step
+            memory.record("llm", "0.001")
+
+        def go_on(call):
+            while not copied.is_set():
+                call("llm", "0.001")
+        threads = [threading.Thread(target=go_on, args=[call], daemon=True)
+                   for call in (memory.check, memory.record)]
+        for thread in threads:
+            thread.start()
+        other = url_of(f"python{next(NUMBERS)}")
+        memory.copy(other)
+        copied.set()
+        for thread in threads:
+            thread.join()
+        with BudgetEnforcer(other, create=False) as copy:
+            self.assertGreaterEqual(copy.utilization("llm").spent, 3)
             self.assertEqual(copy.verify(), [])
 
     def test_what_is_for_directories(self):
