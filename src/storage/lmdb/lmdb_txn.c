@@ -359,8 +359,11 @@ __attribute__((noinline)) void lmdb_leave_out_of_dumps(struct lmdb_storage *stor
 	if (mdb_cursor_get(cursor, &key, &value, MDB_FIRST) == 0) {
 		page = (char *)key.mv_data - (uintptr_t)key.mv_data % stat.ms_psize;
 		memcpy(&header, page, sizeof header);
-		page -= header.number * stat.ms_psize;
-		storage->is_undumped = madvise(page, about.me_mapsize, MADV_DONTDUMP) == 0;
+		/* A damaged one may have any. */
+		if (header.number <= about.me_last_pgno &&
+		    about.me_last_pgno < about.me_mapsize / stat.ms_psize)
+			storage->is_undumped = madvise(page - header.number * stat.ms_psize,
+						       about.me_mapsize, MADV_DONTDUMP) == 0;
 	}
 	mdb_cursor_close(cursor);
 }
