@@ -24,6 +24,18 @@ static bool run_out(struct page_of_objects *page)
 	return false;
 }
 
+/* Makes room for the first items, and enters the handle. False: an exception is set. */
+static bool begin(struct page_of_objects *page, struct enforcer_object *self)
+{
+	page->items = calloc(page->room, page->size);
+	if (!page->items)
+		(void)PyErr_NoMemory();
+	if (page->items && enforcer_enter(self))
+		return true;
+	free(page->items);
+	return false;
+}
+
 static bool keep(struct page_of_objects *page, const void *item)
 {
 	if (page->count == page->room) {
@@ -268,12 +280,8 @@ static PyObject *list_page(struct enforcer_object *self, PyObject *arguments, Py
 	filter.until_ns = until_ns;
 	filter.after_id = after_id;
 	filter.max_count = page.room;
-	page.items = calloc(page.room, size);
-	if (!page.items)
-		(void)PyErr_NoMemory();
-	if (!page.items || !enforcer_enter(self)) {
+	if (!begin(&page, self)) {
 		Py_XDECREF(given.kept);
-		free(page.items);
 		return NULL;
 	}
 	WITHOUT_GIL(status = fill(self->handle, &filter, type, &page));
@@ -323,13 +331,8 @@ PyObject *listing_daily_sums(PyObject *object, PyObject *arguments)
 		return NULL;
 	filter.since_ns = since_ns;
 	filter.until_ns = until_ns;
-	page.items = calloc(page.room, page.size);
-	if (!page.items)
-		(void)PyErr_NoMemory();
-	if (!page.items || !enforcer_enter(self)) {
-		free(page.items);
+	if (!begin(&page, self))
 		return NULL;
-	}
 	WITHOUT_GIL(status = be_daily_sums_each(self->handle, &filter, keep_daily_sum, &page,
 						&last_id));
 	enforcer_leave(self);
@@ -350,13 +353,8 @@ PyObject *listing_owners(PyObject *object, PyObject *unused)
 	enum be_status status = BE_OK;
 
 	(void)unused;
-	page.items = calloc(page.room, page.size);
-	if (!page.items)
-		(void)PyErr_NoMemory();
-	if (!page.items || !enforcer_enter(self)) {
-		free(page.items);
+	if (!begin(&page, self))
 		return NULL;
-	}
 	WITHOUT_GIL(status = be_owners_each(self->handle, keep_owner, &page));
 	enforcer_leave(self);
 	return finish(&page, owner_type, status);
